@@ -1,0 +1,62 @@
+"""Errors a user can act on: where it happened, what was needed, what was found, how to mend it."""
+
+from __future__ import annotations
+
+
+class HarnessError(Exception):
+    """A failure with a message meant for the user; the command line prints it without a traceback.
+
+    Args:
+        problem: What was needed and what was found, in one or two sentences.
+        where: The place it concerns, such as ``suites/demo.yaml:14`` or a path.
+        mend: What the user can do about it.
+    """
+
+    exit_code = 1
+
+    def __init__(self, problem: str, *, where: str | None = None, mend: str | None = None) -> None:
+        self.problem = problem
+        self.where = where
+        self.mend = mend
+        text = f"{where}: {problem}" if where else problem
+        super().__init__(f"{text} {mend}" if mend else text)
+
+
+class UsageError(HarnessError):
+    """The command, the suite or an input file is wrong; nothing was computed (exit code 2)."""
+
+    exit_code = 2
+
+
+class SuiteError(UsageError):
+    """A suite file does not describe a valid suite."""
+
+
+class DataError(UsageError):
+    """A data source is missing, unreadable or does not hold what the suite needs."""
+
+
+class PromptError(UsageError):
+    """A prompt template is invalid or names a field the rows do not have."""
+
+
+class ModelError(UsageError):
+    """A model, tokenizer or adapter is missing, unsafe, or does not fit the base."""
+
+
+class MetricError(UsageError):
+    """A metric is unknown or was given options it does not take."""
+
+
+class StoreError(HarnessError):
+    """A result folder is unreadable or cannot be written."""
+
+
+class MissingExtraError(UsageError):
+    """A verb needs an optional dependency that is not installed."""
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(
+            f"This needs the package {package!r}, which is not installed.",
+            mend=f"Install it with: pip install 'qlora-harness[{extra}]'",
+        )

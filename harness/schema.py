@@ -1,0 +1,265 @@
+"""Every record that flows through the harness, in the order in which data meets them.
+
+Makers write these records, readers read them, and nothing else passes between the two. Bytes and
+seconds carry their unit in the name. A missing value is ``None`` with a reason beside it; NaN and
+infinity are refused.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Split = Literal["train", "eval", "select", "report"]
+SPLITS: tuple[Split, ...] = ("train", "eval", "select", "report")
+Precision = Literal["nf4", "fp4", "int8", "bf16", "fp16", "fp32"]
+FinishReason = Literal["eos", "stop", "length"]
+CellStatus = Literal["done", "failed", "skipped"]
+Severity = Literal["info", "warning", "error"]
+
+
+class Record(BaseModel):
+    """A frozen record that refuses unknown fields, NaN and infinity."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    schema_version: int = 1
+
+
+class Example(Record):
+    """One row of a task after its prompt was rendered.
+
+    ``completion`` is the text the model is trained to produce after ``prompt``; ``references``
+    are what a prediction is scored against. ``cluster`` names the group of near-identical rows
+    the example belongs to; a cluster never straddles two splits.
+    """
+
+    id: str
+    prompt: str
+    completion: str
+    references: tuple[str, ...]
+    cluster: str
+    split: Split
+    metadata: dict[str, Any] = Field(default_factory=dict)
+
+
+class DataReport(Record):
+    """What happened to the rows of a data source on their way to examples; nothing is silent."""
+
+    source: str
+    digest: str
+    rows_read: int
+    rows_kept: int
+    dropped: dict[str, int] = Field(default_factory=dict)  # reason -> rows
+    near_duplicates: int = 0  # rows kept, but sharing a cluster with an earlier row
+    clusters: int = 0
+    split_sizes: dict[Split, int] = Field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+class Prediction(Record):
+    """What one variant wrote for one example."""
+
+    example_id: str
+    text: str
+    prompt_tokens: int
+    new_tokens: int
+    finish_reason: FinishReason
+    truncated_prompt_tokens: int = 0
+
+
+class Score(Record):
+    """One metric of one variant on one split of one task.
+
+    ``value`` is in the metric's own unit; ``scale`` is the best possible value (1 or 100) where
+    there is one. ``stats`` names the array in the ``stats.npz`` beside the record: shape (n, k),
+    one row of sufficient statistics per example, whose column sums the metric aggregates.
+    """
+
+    task: str
+    metric: str
+    split: str  # a Split, or "all" for tasks that are not split
+    n: int
+    value: float | None
+    reason: str | None = None  # why value is None
+    stderr: float | None = None  # as the scoring tool itself reports it (lm-eval)
+    scale: float | None = None
+    unit: str = ""
+    higher_is_better: bool = True
+    signature: str = ""
+    stats: str | None = None
+
+
+class Measurement(Record):
+    """Repeated readings of one quantity in one process, warm-up excluded."""
+
+    name: str  # decode_tokens_per_s, prefill_tokens_per_s, ttft_s, peak_rss_bytes, ...
+    unit: str  # "tok/s", "s", "bytes"
+    values: tuple[float, ...]
+    reason: str | None = None  # why values is empty
+    warmup: int = 0
+    batch_size: int = 1
+    prompt_tokens: int = 0
+    new_tokens: int = 0
+    device: str = "cpu"
+    note: str = ""
+
+
+class Environment(Record):
+    """Where a result was made: versions, hardware, and what the device policy decided."""
+
+    versions: dict[str, str]
+    python: str
+    platform: str
+    device: str  # "cpu", "cuda:0", ...
+    device_name: str
+    cpu_count: int
+    memory_bytes: int
+    compute_dtype: str
+    decisions: tuple[str, ...] = ()  # each device or dtype decision, in words
+    fingerprint: str  # digest of the hardware part; speed is compared only where it is equal
+
+
+class Finding(Record):
+    """Something a check noticed about the data or the outputs."""
+
+    check: str
+    severity: Severity
+    what: str
+    why: str = ""
+    mend: str = ""
+
+
+class LogEntry(Record):
+    """One line of the training log; every quantity is optional except the step."""
+
+    step: int
+    epoch: float | None = None
+    loss: float | None = None
+    eval_loss: float | None = None
+    learning_rate: float | None = None
+    grad_norm: float | None = None
+    mean_token_accuracy: float | None = None
+    tokens: int | None = None  # real (non-pad) tokens seen so far
+    seconds: float | None = None  # since training began
+
+
+class Checkpoint(Record):
+    """A saved adapter (or full model) of a training run."""
+
+    name: str  # "checkpoint-20"
+    step: int
+    path: str  # relative to the training folder in the store, or absolute for external ones
+    digest: str
+    eval_loss: float | None = None
+
+
+class TrainingRun(Record):
+    """What came of a training."""
+
+    method: Literal["qlora", "lora", "full"]
+    base_model: str
+    base_digest: str
+    log: tuple[LogEntry, ...]
+    checkpoints: tuple[Checkpoint, ...]
+    trainable_parameters: int
+    total_parameters: int
+    rows_used: int
+    rows_dropped: dict[str, int] = Field(default_factory=dict)
+    rows_truncated: int = 0
+    sequence_tokens: dict[str, float] = Field(default_factory=dict)  # min, median, p95, max, mean
+    estimated_flops: float | None = None
+    tokens_per_second: float | None = None
+    peak_memory_bytes: int | None = None
+    seconds: float
+    steps: int
+    stopped_early: str | None = None  # the reason in words
+    resumed_from: tuple[int, ...] = ()
+    arguments: dict[str, Any] = Field(default_factory=dict)
+    environment: Environment
+
+
+class Variant(Record):
+    """One column of the model matrix."""
+
+    id: str  # "base@nf4", "checkpoint-20@nf4", "merged-20@fp32"
+    kind: Literal["base", "adapter", "merged"]
+    base_model: str
+    base_revision: str | None = None
+    precision: Precision
+    adapter: str | None = None  # path of the adapter folder
+    step: int | None = None
+    merged_into: Precision | None = None  # for merged: precision of the weights merged into
+    digests: dict[str, str] = Field(default_factory=dict)  # "base" and "adapter" -> sha256
+
+
+class CellResult(Record):
+    """One variant on one task or measurement, and where its results lie in the store."""
+
+    variant: str
+    task: str
+    kind: Literal["generation", "perplexity", "lm_eval", "measure"]
+    status: CellStatus
+    reason: str | None = None
+    predictions_key: str | None = None
+    scores_key: str | None = None
+    measurements_key: str | None = None
+    seconds: float | None = None
+    computed: bool = False  # by this invocation, as against found in the store
+
+
+class Comparison(Record):
+    """A candidate against the baseline on the same examples, oriented so that more is better.
+
+    ``delta`` is candidate minus baseline in the metric's own unit (not re-oriented); ``better``
+    says what it means: True, False, or None where the interval includes zero.
+    """
+
+    task: str
+    metric: str
+    split: str
+    baseline: str
+    candidate: str
+    n: int
+    delta: float | None
+    low: float | None = None
+    high: float | None = None
+    confidence: float = 0.95
+    identical: bool = False
+    better: bool | None = None
+    method: str = ""
+    reason: str | None = None  # why delta is None
+
+
+class Selection(Record):
+    """Which checkpoint is recommended, and the evidence. Chosen on ``select`` only."""
+
+    task: str
+    metric: str
+    split: str
+    chosen: str | None  # variant id
+    reason: str
+    ranking: tuple[tuple[str, float | None], ...] = ()
+
+
+class Manifest(Record):
+    """What belongs to a run. Results are shared between runs; the manifest only names them."""
+
+    run_id: str
+    suite: str
+    suite_digest: str
+    spec: dict[str, Any]  # the resolved suite
+    command: str
+    created: str  # ISO 8601, UTC
+    updated: str
+    complete: bool
+    variants: tuple[Variant, ...]
+    baseline: str
+    cells: tuple[CellResult, ...]
+    training_key: str | None = None
+    data: dict[str, DataReport] = Field(default_factory=dict)  # task id (or "train") -> report
+    examples: dict[str, str] = Field(default_factory=dict)  # task id -> examples key
+    selection: Selection | None = None
+    findings: tuple[Finding, ...] = ()
+    environment: Environment | None = None

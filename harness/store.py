@@ -1,0 +1,247 @@
+"""The store: results addressed by what can change them, and runs that name results.
+
+Layout under the runs folder::
+
+    .store/<kind>/<key>/identity.json   the readable form of the key
+    .store/<kind>/<key>/...             the result's own files
+    <suite>/<run-id>/manifest.json      what belongs to a run
+    <suite>/<run-id>/report.html        rendered output
+
+A result is written to a temporary folder and renamed, so one that was cut off is never seen;
+nothing is overwritten in place.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from harness.errors import StoreError
+from harness.schema import Manifest, Record
+
+Kind = Literal["training", "examples", "predictions", "scores", "measurements", "merged"]
+KINDS: tuple[Kind, ...] = (
+    "training",
+    "examples",
+    "predictions",
+    "scores",
+    "measurements",
+    "merged",
+)
+IDENTITY = "identity.json"
+
+RecordT = TypeVar("RecordT", bound=Record)
+
+
+def canonical_json(value: Any) -> str:
+    """JSON with sorted keys and no spaces: equal values give equal text."""
+    return json.dumps(
+        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    )
+
+
+def digest_of(value: Any) -> str:
+    """First 20 hex digits of the sha256 of a value's canonical JSON."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:20]
+
+
+def write_atomic(path: Path, text: str) -> None:
+    """Write a text file so that readers see the old or the new content, never a part."""
+    with room_on_disk(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fd, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(fd, "w", encoding="utf-8") as stream:
+                stream.write(text)
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.chmod(name, 0o644)  # noqa: PTH101  # mkstemp makes it private
+            os.replace(name, path)  # noqa: PTH105
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+
+
+@contextmanager
+def room_on_disk(folder: Path) -> Iterator[None]:
+    """Turn "no space left" and "not permitted" into errors that say what to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StoreError(
+                "There is no room left on the disk; the unfinished result was discarded, "
+                "finished ones are kept.",
+                where=str(folder),
+                mend="Free some space (harness prune lists what can go) and run again to resume.",
+            ) from error
+        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+            raise StoreError(
+                f"The folder cannot be written: {error.strerror}.",
+                where=str(folder),
+                mend="Choose another with --runs-dir.",
+            ) from error
+        raise
+
+
+class Store:
+    """Results and runs under one folder.
+
+    Args:
+        root: The runs folder; created when something is first written.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.expanduser().absolute()
+
+    # -- results ------------------------------------------------------------------------------
+
+    def path(self, kind: Kind, key: str) -> Path:
+        """Folder of a result, whether or not it exists."""
+        return self.root / ".store" / kind / key
+
+    def has(self, kind: Kind, key: str) -> bool:
+        """Whether a finished result exists."""
+        return (self.path(kind, key) / IDENTITY).is_file()
+
+    def keys(self, kind: Kind) -> list[str]:
+        """Keys of all finished results of a kind, sorted."""
+        folder = self.root / ".store" / kind
+        return (
+            sorted(p.parent.name for p in folder.glob(f"*/{IDENTITY}")) if folder.is_dir() else []
+        )
+
+    @contextmanager
+    def writing(self, kind: Kind, key: str, identity: Mapping[str, Any]) -> Iterator[Path]:
+        """Yield a temporary folder that becomes the result when the block ends without error."""
+        parent = self.path(kind, key).parent
+        with room_on_disk(parent):
+            parent.mkdir(parents=True, exist_ok=True)
+            folder = Path(tempfile.mkdtemp(dir=parent, prefix=f".{key}."))
+            try:
+                yield folder
+                self.finish(kind, key, identity, folder)
+            except BaseException:
+                shutil.rmtree(folder, ignore_errors=True)
+                raise
+
+    def finish(self, kind: Kind, key: str, identity: Mapping[str, Any], folder: Path) -> None:
+        """Make a filled folder the result: its identity is written last, then it is renamed."""
+        text = json.dumps(identity, indent=1, sort_keys=True, ensure_ascii=False)
+        write_atomic(folder / IDENTITY, text + "\n")
+        folder.chmod(0o755)
+        target = self.path(kind, key)
+        try:
+            folder.rename(target)
+        except OSError:
+            if not self.has(kind, key):
+                raise
+            shutil.rmtree(folder)  # another process finished the same result first
+
+    def identity(self, kind: Kind, key: str) -> dict[str, Any]:
+        """The readable form of a result's key."""
+        result: dict[str, Any] = self._json(self.path(kind, key) / IDENTITY)
+        return result
+
+    def write_record(self, folder: Path, name: str, record: Record) -> None:
+        """Write one record as ``<name>.json`` into a result folder being written."""
+        (folder / f"{name}.json").write_text(record.model_dump_json(indent=1) + "\n", "utf-8")
+
+    def write_records(self, folder: Path, name: str, records: Sequence[Record]) -> None:
+        """Write records as ``<name>.jsonl`` into a result folder being written."""
+        lines = "".join(record.model_dump_json() + "\n" for record in records)
+        # surrogatepass is not needed: pydantic refuses lone surrogates when it dumps
+        (folder / f"{name}.jsonl").write_text(lines, "utf-8")
+
+    def read_record(self, kind: Kind, key: str, name: str, model: type[RecordT]) -> RecordT:
+        """Read ``<name>.json`` of a result."""
+        path = self.path(kind, key) / f"{name}.json"
+        return self._validated(path, model, self._text(path))
+
+    def read_records(self, kind: Kind, key: str, name: str, model: type[RecordT]) -> list[RecordT]:
+        """Read ``<name>.jsonl`` of a result, in order."""
+        path = self.path(kind, key) / f"{name}.jsonl"
+        lines = self._text(path).split("\n")  # not splitlines: texts may hold U+2028
+        return [self._validated(path, model, line) for line in lines if line]
+
+    def read_stats(self, scores_key: str) -> dict[str, NDArray[np.float64]]:
+        """Per-example statistics of a scores result: array name -> shape (n, k).
+
+        ``ids/<split>`` holds the example ids of each split, shape (n,), of dtype str.
+        """
+        path = self.path("scores", scores_key) / "stats.npz"
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                return {name: archive[name] for name in archive.files}
+        except (OSError, ValueError) as error:
+            raise StoreError(
+                f"Cannot read per-example statistics: {error}.",
+                where=str(path),
+                mend=f"Delete {path.parent} and run the eval again.",
+            ) from error
+
+    # -- runs ---------------------------------------------------------------------------------
+
+    def run_dir(self, suite: str, run_id: str) -> Path:
+        """Folder of a run, whether or not it exists."""
+        return self.root / suite / run_id
+
+    def write_manifest(self, manifest: Manifest) -> Path:
+        """Write a run's manifest, replacing the earlier one in one step."""
+        path = self.run_dir(manifest.suite, manifest.run_id) / "manifest.json"
+        write_atomic(path, manifest.model_dump_json(indent=1) + "\n")
+        return path
+
+    def read_manifest(self, path: Path) -> Manifest:
+        """Read a manifest from its file or its run folder."""
+        path = path / "manifest.json" if path.is_dir() else path
+        return self._validated(path, Manifest, self._text(path))
+
+    def manifests(self) -> list[Manifest]:
+        """All runs, most recently updated first; unreadable ones are skipped by `runs` verbosely."""
+        found = [self.read_manifest(path) for path in sorted(self.root.glob("*/*/manifest.json"))]
+        return sorted(found, key=lambda manifest: manifest.updated, reverse=True)
+
+    # -- reading ------------------------------------------------------------------------------
+
+    def _text(self, path: Path) -> str:
+        try:
+            return path.read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise StoreError(
+                f"Cannot read this part of a result: {error}.",
+                where=str(path),
+                mend=f"Delete {path.parent} and run the eval again to compute it anew.",
+            ) from error
+
+    def _json(self, path: Path) -> Any:
+        try:
+            return json.loads(self._text(path))
+        except ValueError as error:
+            raise StoreError(
+                f"Not valid JSON: {error}.",
+                where=str(path),
+                mend=f"Delete {path.parent} and run the eval again to compute it anew.",
+            ) from error
+
+    def _validated(self, path: Path, model: type[RecordT], text: str) -> RecordT:
+        try:
+            return model.model_validate_json(text)
+        except ValidationError as error:
+            raise StoreError(
+                f"Not a valid {model.__name__}: {error.errors()[0]['msg']}.",
+                where=str(path),
+                mend=f"Delete {path.parent} and run the eval again to compute it anew.",
+            ) from error
