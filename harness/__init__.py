@@ -1,3 +1,3 @@
-"""Evaluation and benchmarking of QLoRA fine-tuning: which checkpoint to ship, and how sure we are."""
+"""Evaluation and benchmarking of QLoRA fine-tuning: which checkpoint to ship, and how sure."""
 
 __version__ = "0.1.0"

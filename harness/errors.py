@@ -48,6 +48,10 @@ class MetricError(UsageError):
     """A metric is unknown or was given options it does not take."""
 
 
+class PairingError(UsageError):
+    """Two variants were not scored on the same examples, so they cannot be compared."""
+
+
 class StoreError(HarnessError):
     """A result folder is unreadable or cannot be written."""
 

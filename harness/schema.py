@@ -14,6 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field
 Split = Literal["train", "eval", "select", "report"]
 SPLITS: tuple[Split, ...] = ("train", "eval", "select", "report")
 Precision = Literal["nf4", "fp4", "int8", "bf16", "fp16", "fp32"]
+VariantKind = Literal["base", "adapter", "merged", "full"]
+CellKind = Literal["generation", "perplexity", "lm_eval", "measure"]
 FinishReason = Literal["eos", "stop", "length"]
 CellStatus = Literal["done", "failed", "skipped"]
 Severity = Literal["info", "warning", "error"]
@@ -160,7 +162,6 @@ class TrainingRun(Record):
 
     method: Literal["qlora", "lora", "full"]
     base_model: str
-    base_digest: str
     log: tuple[LogEntry, ...]
     checkpoints: tuple[Checkpoint, ...]
     trainable_parameters: int
@@ -183,12 +184,12 @@ class TrainingRun(Record):
 class Variant(Record):
     """One column of the model matrix."""
 
-    id: str  # "base@nf4", "checkpoint-20@nf4", "merged-20@fp32"
-    kind: Literal["base", "adapter", "merged"]
+    id: str  # "base@nf4", "checkpoint-20", "merged-20"
+    kind: VariantKind
     base_model: str
     base_revision: str | None = None
-    precision: Precision
-    adapter: str | None = None  # path of the adapter folder
+    precision: Precision | Literal["auto"]  # auto only until the device policy has decided
+    adapter: str | None = None  # path of the adapter folder (kind full: of the model)
     step: int | None = None
     merged_into: Precision | None = None  # for merged: precision of the weights merged into
     digests: dict[str, str] = Field(default_factory=dict)  # "base" and "adapter" -> sha256
@@ -199,7 +200,7 @@ class CellResult(Record):
 
     variant: str
     task: str
-    kind: Literal["generation", "perplexity", "lm_eval", "measure"]
+    kind: CellKind
     status: CellStatus
     reason: str | None = None
     predictions_key: str | None = None

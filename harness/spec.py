@@ -184,6 +184,9 @@ class MatrixSpec(Spec):
     merged: Literal["best", "last", "all", "none"] | list[int] = Field(
         "best", description="Which checkpoints to merge: by the primary metric on select, or steps."
     )
+    merged_precision: Literal["auto", "bf16", "fp16", "fp32"] = Field(
+        "auto", description="Precision of the base merged into; auto: the compute dtype."
+    )
 
 
 class MetricSpec(Spec):
@@ -317,3 +320,12 @@ class Suite(Spec):
         if data is None or prompt is None:  # excluded by _consistent
             raise TypeError(f"{task_id} has no data or no prompt")
         return data, prompt
+
+
+def suite_schema() -> dict[str, Any]:
+    """JSON Schema of a suite file; ``docs/suite.schema.json`` holds it for editors."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **Suite.model_json_schema(),
+        "title": "qlora-harness suite",
+    }

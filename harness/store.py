@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from harness.errors import StoreError
+from harness.errors import StoreError, UsageError
 from harness.schema import Manifest, Record
 
 Kind = Literal["training", "examples", "predictions", "scores", "measurements", "merged"]
@@ -210,7 +210,7 @@ class Store:
         return self._validated(path, Manifest, self._text(path))
 
     def manifests(self) -> list[Manifest]:
-        """All runs, most recently updated first; unreadable ones are skipped by `runs` verbosely."""
+        """All runs, most recently updated first."""
         found = [self.read_manifest(path) for path in sorted(self.root.glob("*/*/manifest.json"))]
         return sorted(found, key=lambda manifest: manifest.updated, reverse=True)
 
@@ -245,3 +245,27 @@ class Store:
                 where=str(path),
                 mend=f"Delete {path.parent} and run the eval again to compute it anew.",
             ) from error
+
+
+def find_run(name: str, runs_dir: Path) -> tuple[Store, Manifest]:
+    """A run by its folder (or manifest file), its suite's name (the latest), or SUITE/RUN-ID.
+
+    Raises:
+        UsageError: There is no such run.
+    """
+    path = Path(name)
+    if (path / "manifest.json").is_file() or path.name == "manifest.json":
+        folder = path.parent if path.name == "manifest.json" else path
+        store = Store(folder.resolve().parent.parent)
+        return store, store.read_manifest(folder)
+    store = Store(runs_dir)
+    manifests = store.manifests()
+    for manifest in manifests:  # the latest first
+        if name in (manifest.suite, f"{manifest.suite}/{manifest.run_id}", manifest.run_id):
+            return store, manifest
+    known = ", ".join(f"{m.suite}/{m.run_id}" for m in manifests[:5]) or "none"
+    raise UsageError(
+        f"There is no such run; there are in {store.root}: {known}.",
+        where=name,
+        mend="Name a run folder, or make one with: harness eval SUITE",
+    )

@@ -1,0 +1,1 @@
+"""What the records say: intervals, paired comparisons and checkpoint selection (readers)."""

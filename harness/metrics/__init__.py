@@ -1,0 +1,1 @@
+"""Metrics: statistics per example, and values of their sums; without torch."""

@@ -1,0 +1,1 @@
+"""Training: arguments, sessions in the store, the QLoRA runner, merging."""

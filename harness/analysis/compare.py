@@ -1,0 +1,274 @@
+"""Paired comparisons: two variants on the same examples, resampled together.
+
+Pairing is what makes small gains visible: both variants meet the same hard and easy examples, so
+the difference varies far less than either value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.analysis.intervals import (
+    FEW_CLUSTERS,
+    N_RESAMPLES,
+    Aggregate,
+    Interval,
+    Resamples,
+    bootstrap_words,
+    influence,
+    interval,
+    is_mean,
+    percentile_bounds,
+    t_bounds,
+)
+from harness.errors import PairingError
+from harness.metrics.base import FloatArray
+from harness.schema import Comparison
+
+_NAMED_IDS = 3  # ids that an error names
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """What is looked at: one metric of one task on one split.
+
+    Attributes:
+        task: Task id, such as ``"summary"`` or ``"mmlu/anatomy"``.
+        metric: Metric name.
+        split: Split name, or ``"all"``.
+        aggregate: Metric of column sums, shape (..., k) -> (...).
+        higher_is_better: False for error rates and losses.
+        scale: The best possible value, or None.
+    """
+
+    task: str
+    metric: str
+    split: str
+    aggregate: Aggregate
+    higher_is_better: bool = True
+    scale: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """Per-example statistics of one variant.
+
+    Attributes:
+        variant: Variant id.
+        ids: Example ids, shape (n,).
+        clusters: Cluster of each example, shape (n,).
+        stats: Sufficient statistics, shape (n, k).
+    """
+
+    variant: str
+    ids: NDArray[np.str_]
+    clusters: NDArray[np.str_]
+    stats: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Paired difference ``candidate - baseline``, in the metric's own unit."""
+
+    delta: float | None
+    low: float | None = None
+    high: float | None = None
+    error: float | None = None  # standard error
+    identical: bool = False
+    method: str = ""
+    reason: str | None = None
+
+
+class Panel:
+    """One quantity of several variants on the same examples.
+
+    The order of examples is the first sample's; the others are aligned to it by id. Resampled
+    values are computed for all variants in one matrix product, when a method first needs them.
+
+    Args:
+        quantity: What is looked at.
+        samples: One per variant; the first gives order and clusters.
+        resamples: Weights to share between metrics of the same examples; made where None.
+        seed: Seed of the weights made here.
+        n_resamples: Number of resamples made here.
+
+    Raises:
+        PairingError: The samples do not hold exactly the same example ids, or one repeats an id.
+        ValueError: ``resamples`` belongs to another number of examples.
+    """
+
+    def __init__(
+        self,
+        quantity: Quantity,
+        samples: Sequence[Sample],
+        *,
+        resamples: Resamples | None = None,
+        seed: int = 0,
+        n_resamples: int = N_RESAMPLES,
+    ) -> None:
+        first = samples[0]
+        self.quantity = quantity
+        self.variants = tuple(sample.variant for sample in samples)
+        self.resamples = resamples or Resamples(first.clusters, seed=seed, n_resamples=n_resamples)
+        if self.resamples.n != len(first.ids):
+            raise ValueError(f"weights of {self.resamples.n} examples, found {len(first.ids)}")
+        self.ids = first.ids
+        self._stats = [aligned(first, sample) for sample in samples]
+
+    def stats(self, variant: str) -> FloatArray:
+        """Statistics of a variant in the panel's order, shape (n, k)."""
+        return self._stats[self.variants.index(variant)]
+
+    def value(self, variant: str) -> float | None:
+        """The quantity of a variant over all examples; None where undefined."""
+        value = float(self.quantity.aggregate(self.stats(variant).sum(axis=0)))
+        return value if np.isfinite(value) else None
+
+    def per_example(self, variant: str) -> FloatArray:
+        """The quantity of each example alone, shape (n,); NaN where undefined."""
+        return np.asarray(self.quantity.aggregate(self.stats(variant)), dtype=np.float64)
+
+    def interval(self, variant: str) -> Interval:
+        """The quantity of a variant with its interval."""
+        return interval(
+            self.stats(variant),
+            self.quantity.aggregate,
+            self.resamples,
+            scale=self.quantity.scale,
+            drawn=lambda: self._drawn[:, self.variants.index(variant)],
+        )
+
+    def difference(self, baseline: str, candidate: str) -> Difference:
+        """Paired difference of two variants with its 95 % interval."""
+        before, after = self.value(baseline), self.value(candidate)
+        if before is None or after is None:
+            side = baseline if before is None else candidate
+            return Difference(None, reason=f"the value of {side} is undefined")
+        if np.array_equal(self.stats(baseline), self.stats(candidate)):
+            return Difference(0.0, 0.0, 0.0, 0.0, identical=True, method="identical on every item")
+        delta, count = after - before, self.resamples.n_clusters
+        if count < 2:
+            what = "one example" if len(self.ids) == 1 else "one cluster of related examples"
+            return Difference(delta, reason=f"{what} gives no interval")
+        if count < FEW_CLUSTERS and is_mean(self.quantity.aggregate, self._stats[0].shape[1]):
+            sums = self.resamples.sums
+            pull = influence(sums(self.stats(candidate))) - influence(sums(self.stats(baseline)))
+            error, low, high = t_bounds(delta, pull)
+            return Difference(delta, low, high, error, method=f"paired Student-t, {count} clusters")
+        index = self.variants.index
+        drawn = self._drawn[:, index(candidate)] - self._drawn[:, index(baseline)]
+        bounds = percentile_bounds(drawn)
+        if bounds is None:
+            return Difference(delta, reason="undefined in more than 5 % of the resamples")
+        error = float(np.std(drawn[np.isfinite(drawn)], ddof=1))
+        return Difference(delta, *bounds, error, method=f"paired {bootstrap_words(self.resamples)}")
+
+    def compare(self, baseline: str, candidate: str) -> Comparison:
+        """Paired difference of two variants as a record."""
+        found, quantity = self.difference(baseline, candidate), self.quantity
+        return Comparison(
+            task=quantity.task,
+            metric=quantity.metric,
+            split=quantity.split,
+            baseline=baseline,
+            candidate=candidate,
+            n=len(self.ids),
+            delta=found.delta,
+            low=found.low,
+            high=found.high,
+            identical=found.identical,
+            better=verdict(found.low, found.high, quantity.higher_is_better),
+            method=found.method,
+            reason=found.reason,
+        )
+
+    @cached_property
+    def _drawn(self) -> FloatArray:
+        """Resampled values, shape (B, variants)."""
+        n, columns = self._stats[0].shape
+        stacked = np.stack(self._stats, axis=1).reshape(n, -1)
+        totals = self.resamples.totals(stacked).reshape(-1, len(self._stats), columns)
+        return np.asarray(self.quantity.aggregate(totals), dtype=np.float64)
+
+
+def compare(
+    quantity: Quantity,
+    baseline: Sample,
+    candidate: Sample,
+    *,
+    seed: int = 0,
+    n_resamples: int = N_RESAMPLES,
+) -> Comparison:
+    """Compare a candidate with the baseline on the same examples.
+
+    A paired bootstrap over clusters; for means with fewer than 100 clusters, Student-t on the
+    clusters' paired differences. Equal statistics give ``identical`` rather than a test.
+
+    Args:
+        quantity: What is compared.
+        baseline: Statistics of the baseline.
+        candidate: Statistics of the candidate; order is free, ids must be the same.
+        seed: Seed of the resampling.
+        n_resamples: Number of resamples.
+
+    Returns:
+        Candidate minus baseline, its 95 % interval, and whether that is better.
+
+    Raises:
+        PairingError: The two do not hold exactly the same examples.
+
+    Source:
+        Koehn (2004), Statistical Significance Tests for Machine Translation Evaluation.
+    """
+    panel = Panel(quantity, [baseline, candidate], seed=seed, n_resamples=n_resamples)
+    return panel.compare(baseline.variant, candidate.variant)
+
+
+def verdict(low: float | None, high: float | None, higher_is_better: bool) -> bool | None:
+    """Whether a difference is an improvement; None where its interval includes zero."""
+    if low is None or high is None or low <= 0 <= high:
+        return None
+    return (low > 0) == higher_is_better
+
+
+def aligned(reference: Sample, sample: Sample) -> FloatArray:
+    """Statistics of a sample in the order of the reference's ids, shape (n, k).
+
+    Raises:
+        PairingError: An id is repeated, or the two sets of ids differ.
+    """
+    for side in (reference, sample):
+        names, counts = np.unique(side.ids, return_counts=True)
+        if len(names) < len(side.ids):
+            raise PairingError(
+                f"{side.variant} holds the same example more than once: "
+                f"{_named(names[counts > 1])}.",
+                mend="Give every row an id of its own (data.id_field).",
+            )
+    if np.array_equal(reference.ids, sample.ids):
+        return sample.stats
+    missing = np.setdiff1d(reference.ids, sample.ids)
+    extra = np.setdiff1d(sample.ids, reference.ids)
+    if len(missing) or len(extra):
+        parts = [
+            f"{owner} alone has {len(ids)}: {_named(ids)}"
+            for owner, ids in ((reference.variant, missing), (sample.variant, extra))
+            if len(ids)
+        ]
+        raise PairingError(
+            f"{reference.variant} and {sample.variant} were not scored on the same examples; "
+            f"{'; '.join(parts)}.",
+            mend="Run both with the same data and limit, then compare again.",
+        )
+    order = np.argsort(sample.ids)[np.searchsorted(np.sort(sample.ids), reference.ids)]
+    return sample.stats[order]
+
+
+def _named(ids: NDArray[np.str_]) -> str:
+    shown = ", ".join(repr(str(name)) for name in ids[:_NAMED_IDS])
+    return shown + (", …" if len(ids) > _NAMED_IDS else "")

@@ -1,0 +1,329 @@
+"""The verbs of the command line: parse, call, print. No logic lives here."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from harness import __version__
+from harness.errors import HarnessError, UsageError
+
+if TYPE_CHECKING:
+    from harness.progress import Reporter
+    from harness.schema import Manifest
+    from harness.store import Store
+    from harness.suite import SuiteFile
+
+app = typer.Typer(
+    name="harness",
+    help="Evaluate QLoRA fine-tuning: which checkpoint to ship, how sure, and at what cost.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # rich would double the time of --help
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+SuiteArgument = Annotated[
+    str, typer.Argument(metavar="SUITE", help="A suite file, or the name of a built-in suite.")
+]
+RunArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN", help="A run folder, a suite's name (its latest run), or SUITE/RUN-ID."
+    ),
+]
+RunsDir = Annotated[
+    Path, typer.Option("--runs-dir", envvar="HARNESS_RUNS", help="Where runs and results lie.")
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the suite; repeatable."),
+]
+LimitOption = Annotated[
+    int | None,
+    typer.Option("--limit", min=1, help="At most this many examples per task and split."),
+]
+Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Say more.")]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but warnings and results.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+DEFAULT_RUNS = Path("runs")
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        typer.echo(f"qlora-harness {__version__}")
+        raise typer.Exit
+
+
+@app.command("eval")
+def eval_(
+    suite: SuiteArgument,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--only",
+            metavar="VARIANT/TASK",
+            help="Compute only these cells; wildcards work; repeatable.",
+        ),
+    ] = None,
+    limit: LimitOption = None,
+    overrides: SetOption = None,
+    runs_dir: RunsDir = DEFAULT_RUNS,
+    open_report: Annotated[
+        bool, typer.Option("--open", help="Open the report in the browser.")
+    ] = False,
+    verbose: Verbose = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train if needed, run what is missing, render the report, print the verdict."""
+    from harness.pipeline import Options, run_suite
+
+    file, store = _load(suite, overrides, limit), _store(runs_dir)
+    options = Options(only=tuple(only or ()), command=_command_line())
+    manifest = run_suite(file, store, options, _reporter(verbose, quiet))
+    _print_outcome(store, manifest)
+    if open_report:
+        typer.launch(str(_report_path(store, manifest)))
+    if any(cell.status == "failed" for cell in manifest.cells):
+        raise typer.Exit(1)
+
+
+@app.command()
+def train(
+    suite: SuiteArgument,
+    overrides: SetOption = None,
+    runs_dir: RunsDir = DEFAULT_RUNS,
+    verbose: Verbose = False,
+    quiet: Quiet = False,
+) -> None:
+    """Only train; a training that was interrupted goes on from its last checkpoint."""
+    from harness.pipeline import Options, run_suite
+    from harness.schema import TrainingRun
+
+    file, store = _load(suite, overrides, None), _store(runs_dir)
+    if file.suite.train is None:
+        raise UsageError(
+            "This suite has no train section.",
+            where=str(file.path),
+            mend="Add one, or evaluate with: harness eval",
+        )
+    options = Options(command=_command_line(), train_only=True)
+    manifest = run_suite(file, store, options, _reporter(verbose, quiet))
+    if manifest.training_key is None:
+        raise TypeError("training leaves a key")
+    folder = store.path("training", manifest.training_key)
+    run = store.read_record("training", manifest.training_key, "training", TrainingRun)
+    for checkpoint in run.checkpoints:
+        loss = "" if checkpoint.eval_loss is None else f"  eval loss {checkpoint.eval_loss:.4f}"
+        typer.echo(f"{folder / checkpoint.path}{loss}")
+
+
+@app.command()
+def report(
+    run: RunArgument,
+    format_: Annotated[
+        str, typer.Option("--format", help="html, markdown, json, csv, or all.")
+    ] = "html",
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Folder to write to; default: the run's own."),
+    ] = None,
+    open_report: Annotated[bool, typer.Option("--open", help="Open the HTML report.")] = False,
+    as_json: AsJson = False,
+    runs_dir: RunsDir = DEFAULT_RUNS,
+) -> None:
+    """Render the report of a finished or unfinished run again."""
+    from harness.report import build_view, render_json, write_report
+
+    store, manifest = _find(run, runs_dir)
+    if as_json:
+        typer.echo(render_json(build_view(store, manifest)))
+        return
+    folder = output or store.run_dir(manifest.suite, manifest.run_id)
+    paths = write_report(store, manifest, folder, format_)
+    for path in paths:
+        typer.echo(str(path))
+    if open_report:
+        typer.launch(str(paths[0]))
+
+
+@app.command()
+def suites(as_json: AsJson = False) -> None:
+    """List the built-in suites."""
+    from harness.suite import builtin_suites, load_suite
+
+    found = {name: load_suite(str(path)).suite for name, path in builtin_suites().items()}
+    if as_json:
+        _print_json([{"name": name, "description": s.description} for name, s in found.items()])
+        return
+    width = max(map(len, found), default=0)
+    for name, loaded in found.items():
+        typer.echo(f"{name:<{width}}  {loaded.description}")
+
+
+@app.command()
+def init(
+    name: Annotated[str, typer.Argument(help="Built-in suite to start from.")] = "tiny",
+    to: Annotated[
+        Path | None, typer.Option("--to", help="File to write; default: NAME.yaml.")
+    ] = None,
+) -> None:
+    """Copy a built-in suite as a start of your own."""
+    from harness.starter import copy_suite
+
+    typer.echo(str(copy_suite(name, to or Path(f"{name}.yaml"))))
+
+
+@app.command()
+def validate(
+    suite: SuiteArgument,
+    overrides: SetOption = None,
+    limit: LimitOption = None,
+    runs_dir: RunsDir = DEFAULT_RUNS,
+    as_json: AsJson = False,
+) -> None:
+    """Check a suite; show its matrix, its cells, what is done and why something is stale."""
+    from harness.validate import describe_plan, plan_as_json
+
+    file, store = _load(suite, overrides, limit), _store(runs_dir)
+    if as_json:
+        _print_json(plan_as_json(file, store))
+    else:
+        typer.echo(describe_plan(file, store))
+
+
+@app.command()
+def runs(runs_dir: RunsDir = DEFAULT_RUNS, as_json: AsJson = False) -> None:
+    """List runs, the latest first."""
+    store = _store(runs_dir)
+    manifests = store.manifests()
+    if as_json:
+        _print_json([m.model_dump(mode="json", exclude={"spec"}) for m in manifests])
+        return
+    if not manifests:
+        typer.echo(f"There are no runs in {store.root}.")
+    for manifest in manifests:
+        done = sum(cell.status == "done" for cell in manifest.cells)
+        state = "complete" if manifest.complete else "partial"
+        typer.echo(
+            f"{manifest.suite}/{manifest.run_id}  {manifest.updated}  {state}, "
+            f"{done} of {len(manifest.cells)} cells  {manifest.command}"
+        )
+
+
+@app.command()
+def prune(
+    yes: Annotated[bool, typer.Option("--yes", help="Remove; without it, only list.")] = False,
+    merged: Annotated[
+        bool, typer.Option("--merged", help="Also weights of merged models (they can be remade).")
+    ] = False,
+    runs_dir: RunsDir = DEFAULT_RUNS,
+    as_json: AsJson = False,
+) -> None:
+    """Remove results that no run names, and cut-off leftovers; lists them unless --yes."""
+    from harness.prune import find_garbage, remove_garbage
+
+    store = _store(runs_dir)
+    garbage = find_garbage(store, merged=merged)
+    if yes:
+        remove_garbage(garbage)
+    if as_json:
+        _print_json([{"path": str(g.path), "bytes": g.size_bytes, "why": g.why} for g in garbage])
+        return
+    for item in garbage:
+        typer.echo(f"{item.size_bytes / 1e6:10.1f} MB  {item.path}  ({item.why})")
+    total = sum(item.size_bytes for item in garbage) / 1e6
+    verb = "Removed" if yes else "Would remove"
+    hint = "" if yes or not garbage else "  Run again with --yes to remove."
+    typer.echo(f"{verb} {len(garbage)} items, {total:.1f} MB.{hint}")
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Print device, dtype decision, versions and missing extras."""
+    from harness.doctor import describe, diagnose
+
+    diagnosis = diagnose()
+    if as_json:
+        _print_json(diagnosis)
+    else:
+        typer.echo(describe(diagnosis))
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of a suite (editors complete from it)."""
+    from harness.spec import suite_schema
+
+    _print_json(suite_schema())
+
+
+def main() -> None:
+    """Entry point: a message instead of a traceback for what a user can mend."""
+    try:
+        app(standalone_mode=True)
+    except HarnessError as error:
+        typer.secho(f"error: {error}", err=True, fg="red")
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        typer.echo("interrupted; run the same command again to resume", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(0)
+
+
+def _load(suite: str, overrides: list[str] | None, limit: int | None) -> SuiteFile:
+    from harness.suite import load_suite
+
+    return load_suite(suite, overrides or (), limit)
+
+
+def _store(runs_dir: Path) -> Store:
+    from harness.store import Store
+
+    return Store(runs_dir)
+
+
+def _find(run: str, runs_dir: Path) -> tuple[Store, Manifest]:
+    from harness.store import find_run
+
+    return find_run(run, runs_dir)
+
+
+def _reporter(verbose: bool, quiet: bool) -> Reporter:
+    from harness.progress import Reporter
+
+    return Reporter(-1 if quiet else int(verbose))
+
+
+def _command_line() -> str:
+    return shlex.join(["harness", *sys.argv[1:]])
+
+
+def _report_path(store: Store, manifest: Manifest) -> Path:
+    return store.run_dir(manifest.suite, manifest.run_id) / "report.html"
+
+
+def _print_outcome(store: Store, manifest: Manifest) -> None:
+    """Render the report and print what it says first."""
+    from harness.report import build_view, verdict_text, write_report
+
+    path = write_report(store, manifest, store.run_dir(manifest.suite, manifest.run_id), "html")[0]
+    typer.echo(verdict_text(build_view(store, manifest)))
+    failed = [cell for cell in manifest.cells if cell.status == "failed"]
+    for cell in failed:
+        typer.secho(f"failed: {cell.variant}/{cell.task}: {cell.reason}", err=True, fg="red")
+    typer.echo(f"Report: {path}")
+
+
+def _print_json(value: Any) -> None:
+    typer.echo(json.dumps(value, indent=1, ensure_ascii=False, sort_keys=True))

@@ -1,0 +1,109 @@
+"""Groups near-identical inputs, so that none of a group is trained on while another is scored.
+
+Method: Broder (1997), On the resemblance and containment of documents: the Jaccard similarity of
+the sets of word shingles, with MinHash and banding (Leskovec, Rajaraman, Ullman, Mining of Massive
+Datasets, section 3.4) only to find candidate pairs; every pair is then verified by its true
+similarity. Clusters are the connected components, so they do not depend on the order of the rows.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+
+from harness.digests import text_digest
+
+SHINGLE_WORDS = 3
+JACCARD = 0.8
+# 25 bands of 5 find a pair of similarity 0.8 with probability 1 - (1 - 0.8^5)^25 = 0.99995. (The
+# parameters that datasketch would choose for 0.8 miss more than half of such pairs.)
+BANDS, BAND_ROWS = 25, 5
+# The share of equal MinHash values estimates the similarity with a standard deviation of at most
+# sqrt(0.8 * 0.2 / 125) = 0.036 at 0.8: below this a pair is four of them away.
+_WORTH_VERIFYING = 0.65
+_MINHASH_SEED = 1  # a constant: equal rows form equal clusters under every seed of a suite
+
+# Chinese, Japanese and Korean are written without spaces: each character counts as a word.
+_CJK = r"\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff"
+_WORD = re.compile(rf"[{_CJK}]|[^\W{_CJK}]+")
+
+
+def normalise(text: str) -> str:
+    """A text without what does not make it another text: case, whitespace, width of letters."""
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+def shingles(text: str) -> frozenset[str]:
+    """Sets of three consecutive words of a normalised text; shorter texts are one shingle."""
+    words = _WORD.findall(text)
+    if len(words) <= SHINGLE_WORDS:
+        return frozenset([" ".join(words) or text])
+    return frozenset(
+        " ".join(words[i : i + SHINGLE_WORDS]) for i in range(len(words) - SHINGLE_WORDS + 1)
+    )
+
+
+def jaccard(a: frozenset[str], b: frozenset[str]) -> float:
+    """Size of the intersection over size of the union of two non-empty sets, in [0, 1]."""
+    common = len(a & b)
+    return common / (len(a) + len(b) - common)
+
+
+def exact_clusters(texts: Sequence[str]) -> list[str]:
+    """Cluster id of each text; texts equal after `normalise` share one."""
+    return [text_digest(normalise(text))[:16] for text in texts]
+
+
+def near_clusters(texts: Sequence[str]) -> list[str]:
+    """Cluster id of each text; near-identical texts share one.
+
+    Two texts are near-identical where the Jaccard similarity of their shingles is at least 0.8; a
+    chain of such pairs is one cluster.
+
+    Args:
+        texts: One input text per row.
+
+    Returns:
+        One id per row, 16 hex digits, in the order of the rows: the smallest digest among the
+        cluster's texts, so the id depends on the cluster's content alone.
+    """
+    digests = exact_clusters(texts)
+    distinct = {digest: normalise(text) for digest, text in zip(digests, texts, strict=True)}
+    ids = sorted(distinct)
+    roots = _components([shingles(distinct[digest]) for digest in ids])
+    cluster_of = {digest: ids[root] for digest, root in zip(ids, roots, strict=True)}
+    return [cluster_of[digest] for digest in digests]
+
+
+def _components(sets: Sequence[frozenset[str]]) -> list[int]:
+    """For each set, the first index of its connected component of similar sets."""
+    import numpy as np  # these two cost a third of a second, and reading a suite needs neither
+    from datasketch import MinHash, MinHashLSH
+
+    n = BANDS * BAND_ROWS
+    index = MinHashLSH(num_perm=n, params=(BANDS, BAND_ROWS))
+    signatures = np.zeros((len(sets), n), dtype=np.uint64)
+    numbers = {shingle: k for k, shingle in enumerate(sorted(frozenset().union(*sets)))}
+    members = [np.array(sorted(numbers[s] for s in found), dtype=np.intp) for found in sets]
+    sizes = np.array([len(found) for found in sets])
+    component = np.arange(len(sets))
+    in_this = np.zeros(len(numbers), dtype=bool)
+    encoded = ([shingle.encode() for shingle in found] for found in sets)
+    for i, minhash in enumerate(MinHash.generator(encoded, num_perm=n, seed=_MINHASH_SEED)):
+        signatures[i] = minhash.hashvalues
+        near = np.array(sorted(index.query(minhash)), dtype=np.intp)
+        index.insert(i, minhash)
+        estimates = (signatures[near] == signatures[i]).mean(axis=1) if near.size else near
+        near = near[estimates >= _WORTH_VERIFYING]
+        if not near.size:
+            continue
+        in_this[members[i]] = True
+        starts = np.concatenate([[0], np.cumsum(sizes[near])[:-1]])
+        common = np.add.reduceat(in_this[np.concatenate([members[j] for j in near])], starts, dtype=int)
+        in_this[members[i]] = False
+        similar = near[common / (sizes[near] + sizes[i] - common) >= JACCARD]
+        if similar.size:
+            joined = np.append(component[similar], i)
+            component[np.isin(component, joined)] = joined.min()
+    return [int(root) for root in component]

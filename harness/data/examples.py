@@ -1,0 +1,237 @@
+"""From a suite's data and prompt to examples, with an account of every row on the way."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.data.candidates import (
+    Candidate,
+    Counts,
+    check_fields,
+    is_blank,
+    render_all,
+    row_ids,
+    without_duplicates,
+)
+from harness.data.clusters import exact_clusters, near_clusters
+from harness.data.docstrings import read_docstrings
+from harness.data.files import read_csv, read_json, read_jsonl
+from harness.data.hub import read_hub, read_parquet
+from harness.data.rows import Row, SourceRows, clean
+from harness.data.sources import Format, Source, format_of, resolve
+from harness.data.splits import SplitPlan, assign, hash_point, plan_splits
+from harness.digests import text_digest, value_digest
+from harness.errors import DataError
+from harness.prompts import RenderChat, Template
+from harness.schema import DataReport, Example, Split
+from harness.spec import DataSpec, PromptSpec
+
+_READERS: dict[Format, Callable[[Path, str], Iterable[Row]]] = {
+    "jsonl": read_jsonl,
+    "json": read_json,
+    "csv": read_csv,
+    "parquet": read_parquet,
+}
+_METADATA_CHARS = 200  # longer texts are content, not something to group results by
+
+
+def load_examples(
+    spec: DataSpec,
+    prompt: PromptSpec,
+    *,
+    seed: int,
+    base_dir: Path,
+    render_chat: RenderChat | None = None,
+) -> tuple[list[Example], DataReport]:
+    """Read a data source, render its rows, and divide them among the splits.
+
+    Args:
+        spec: The suite's data.
+        prompt: The suite's prompt.
+        seed: Seed of splits and order; equal seeds give equal examples.
+        base_dir: Folder of the suite file, which relative paths start from.
+        render_chat: The tokenizer's chat template, for prompts of chat messages.
+
+    Returns:
+        The examples, split by split (train, eval, select, report) and in hash order within each,
+        and what became of every row: ``rows_read`` is ``rows_kept`` plus all ``dropped``.
+
+    Raises:
+        DataError: The source is missing or unreadable, ids repeat, or a split would be empty.
+        PromptError: The template is invalid or names a field that a row lacks.
+        MissingExtraError: The source needs ``datasets``, which is not installed.
+    """
+    template = Template(prompt, render_chat)
+    source = resolve(spec, base_dir)
+    read = _read(source, spec)
+    plan = plan_splits(spec, read.splits)
+    counts = Counts(dropped=Counter(read.dropped))
+    rows = [
+        Row(clean(row.fields, counts.changed), row.split, row.where)
+        for row in read.rows
+        if row.split in plan.shares
+    ]
+    rows_read = len(rows) + counts.dropped.total()
+    check_fields(spec, rows)
+    ids = row_ids(spec, rows, plan)
+    candidates = render_all(spec, template, rows, ids, counts)
+    candidates = without_duplicates(candidates, plan, counts)
+    clusters = _clusters(spec, candidates)
+    examples = _divide(candidates, clusters, plan, seed, template.fields)
+    notes = [*read.notes, *plan.notes, *(f"{n} rows {what}." for what, n in counts.changed.items())]
+    notes += _leakage(candidates, clusters, plan, seed) + _early_stops(prompt, candidates)
+    kept = _limited(examples, spec, counts.dropped)
+    _check_splits(kept, spec, plan, counts.dropped, source)
+    n_clusters = len({example.cluster for example in kept})
+    report = DataReport(
+        source=source.name,
+        digest=value_digest(sorted(value_digest(row.fields) for row in rows)),
+        rows_read=rows_read,
+        rows_kept=len(kept),
+        dropped=dict(sorted(counts.dropped.items())),
+        near_duplicates=len(kept) - n_clusters,
+        clusters=n_clusters,
+        split_sizes={s: sum(example.split == s for example in kept) for s in plan.asked},
+        notes=tuple(notes),
+    )
+    return kept, report
+
+
+def _read(source: Source, spec: DataSpec) -> SourceRows:
+    if source.kind == "builtin":
+        return read_docstrings()
+    if source.kind == "hub":
+        return read_hub(spec)
+    rows = [
+        row
+        for split, paths in source.files.items()
+        if not spec.split_map or split in spec.split_map
+        for path in paths
+        for row in _READERS[format_of(path, spec)](path, split)
+    ]
+    return SourceRows(rows, splits=tuple(source.files))
+
+
+def _clusters(spec: DataSpec, candidates: Sequence[Candidate]) -> list[str]:
+    if spec.cluster == "near":
+        return near_clusters([candidate.input_text for candidate in candidates])
+    if spec.cluster == "exact":
+        return exact_clusters([candidate.input_text for candidate in candidates])
+    name = spec.cluster.removeprefix("field:")
+    values = [candidate.row.fields.get(name) for candidate in candidates]
+    return [
+        candidate.id if is_blank(value) else text_digest(f"{name}={value}")[:16]
+        for candidate, value in zip(candidates, values, strict=True)
+    ]
+
+
+def _divide(
+    candidates: Sequence[Candidate],
+    clusters: Sequence[str],
+    plan: SplitPlan,
+    seed: int,
+    used: frozenset[str],
+) -> list[Example]:
+    """Examples by split, in hash order."""
+    order: dict[Split, list[tuple[float, str, Example]]] = {split: [] for split in plan.asked}
+    for candidate, cluster in zip(candidates, clusters, strict=True):
+        split = assign(cluster, plan.shares[candidate.row.split], seed)
+        example = Example(
+            id=candidate.id,
+            prompt=candidate.rendered.prompt,
+            completion=candidate.rendered.completion,
+            references=candidate.rendered.references,
+            cluster=cluster,
+            split=split,
+            metadata=_metadata(candidate.row, plan, used),
+        )
+        order[split].append((hash_point(seed, "order", candidate.id), candidate.id, example))
+    return [example for split in plan.asked for *_, example in sorted(order[split], key=_first_two)]
+
+
+def _first_two(item: tuple[float, str, Example]) -> tuple[float, str]:
+    return item[:2]
+
+
+def _metadata(row: Row, plan: SplitPlan, used: frozenset[str]) -> dict[str, Any]:
+    """Short fields the template does not use: what results may later be grouped by."""
+    short = {
+        name: value
+        for name, value in row.fields.items()
+        if name not in used
+        and (
+            isinstance(value, bool | int | float)
+            or (isinstance(value, str) and 0 < len(value) <= _METADATA_CHARS)
+        )
+    }
+    return short if plan.pooled else short | {"source_split": row.split}
+
+
+def _limited(examples: Sequence[Example], spec: DataSpec, dropped: Counter[str]) -> list[Example]:
+    """The first examples of each split up to its limit."""
+    kept, sizes = [], Counter[Split]()
+    for example in examples:
+        limit = spec.limits.get(example.split)
+        if limit is not None and sizes[example.split] >= limit:
+            dropped[f"beyond the limit of {limit} for {example.split}"] += 1
+            continue
+        sizes[example.split] += 1
+        kept.append(example)
+    return kept
+
+
+def _check_splits(
+    kept: Sequence[Example],
+    spec: DataSpec,
+    plan: SplitPlan,
+    dropped: Counter[str],
+    source: Source,
+) -> None:
+    """Refuse a split that was asked for and has no examples."""
+    filled = {example.split for example in kept}
+    empty = [split for split in plan.asked if split not in filled and spec.limits.get(split) != 0]
+    if not empty:
+        return
+    losses = ", ".join(f"{reason}: {n}" for reason, n in dropped.most_common())
+    lost = f" Dropped: {losses}." if losses else ""
+    raise DataError(
+        f"The split {empty[0]!r} is empty: of {source.name}, {len(kept)} examples were kept and "
+        f"none fell into it.{lost}",
+        where="data.split_map" if spec.split_map else "data.splits",
+        mend="Use more rows, give the split a larger share, or name in data.splits only the "
+        "splits this suite needs.",
+    )
+
+
+def _leakage(
+    candidates: Sequence[Candidate], clusters: Sequence[str], plan: SplitPlan, seed: int
+) -> list[str]:
+    """Say how many clusters the source's own splits tear apart. Nothing is dropped for it."""
+    if plan.pooled:
+        return []
+    members: dict[str, dict[Split, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for candidate, cluster in zip(candidates, clusters, strict=True):
+        split = assign(cluster, plan.shares[candidate.row.split], seed)
+        members[cluster][split].append(candidate.id)
+    torn = {cluster: found for cluster, found in members.items() if len(found) > 1}
+    if not torn:
+        return []
+    n_rows = sum(len(ids) for found in torn.values() for ids in found.values())
+    example = " and ".join(f"{split}/{min(ids)}" for split, ids in torn[min(torn)].items())
+    return [
+        f"Leakage: {len(torn)} clusters of near-identical inputs ({n_rows} rows) lie in more than "
+        f"one split, because the source's own splits have them there; for example {example}. "
+        "None was dropped."
+    ]
+
+
+def _early_stops(prompt: PromptSpec, candidates: Sequence[Candidate]) -> list[str]:
+    """Say how many references no generation can reach, because a stop string is inside them."""
+    n = sum(
+        all(any(stop in reference for stop in prompt.stop) for reference in c.rendered.references)
+        for c in candidates
+    )
+    return [f"{n} rows have a stop string inside every reference; output ends there."] if n else []

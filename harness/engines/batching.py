@@ -1,0 +1,88 @@
+"""Batches of token rows: padding on the left, and halving when memory runs out."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+import torch
+
+from harness.errors import ModelError
+
+RowT = TypeVar("RowT")
+ResultT = TypeVar("ResultT")
+
+
+def left_padded(
+    rows: Sequence[Sequence[int]], pad: int, device: torch.device | str
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Pad token rows on the left.
+
+    Args:
+        rows: Token ids per row, none empty.
+        pad: Id to pad with.
+        device: Where the tensors go.
+
+    Returns:
+        Ids, attention mask (1 = real) and positions (0 at each row's first real token), each of
+        shape (rows, longest row).
+    """
+    width = max(len(row) for row in rows)
+    ids = torch.tensor([[pad] * (width - len(row)) + list(row) for row in rows])
+    mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows])
+    positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
+    return ids.to(device), mask.to(device), positions.to(device)
+
+
+def halving_batches(
+    rows: Sequence[RowT],
+    batch_size: int,
+    run: Callable[[Sequence[RowT]], list[ResultT]],
+) -> Iterator[tuple[Sequence[RowT], list[ResultT]]]:
+    """Run rows in batches, halving the batch size for what is left when memory runs out.
+
+    Args:
+        rows: In the order to run them.
+        batch_size: Rows per batch at first.
+        run: Gives one result per row of a batch.
+
+    Yields:
+        Each finished batch and its results; finished ones are never run again.
+
+    Raises:
+        ModelError: Memory does not suffice for a single row.
+    """
+    start = 0
+    while start < len(rows):
+        batch = rows[start : start + batch_size]
+        results = _try(run, batch)
+        if results is None:
+            if len(batch) == 1:
+                raise ModelError(
+                    "Memory does not suffice for a batch of one.",
+                    mend="Shorten prompts (max_prompt_tokens, max_length), use a smaller model or "
+                    "a quantized one, or close other programs on the device.",
+                )
+            batch_size = max(1, len(batch) // 2)
+            continue
+        yield batch, results
+        start += len(batch)
+
+
+def _try(
+    run: Callable[[Sequence[RowT]], list[ResultT]], batch: Sequence[RowT]
+) -> list[ResultT] | None:
+    """Results of a batch, or None when memory ran out; all other errors pass through."""
+    try:
+        return run(batch)
+    except (torch.OutOfMemoryError, MemoryError):
+        pass
+    except RuntimeError as error:
+        # torch's CPU allocator has no error class of its own
+        if "can't allocate memory" not in str(error) and "not enough memory" not in str(error):
+            raise
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    return None

@@ -1,0 +1,134 @@
+"""Loss of held-out completions: what the model would have paid, in nats, to write them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from harness.engines.batching import halving_batches, left_padded
+from harness.errors import ModelError
+from harness.models.tokens import context_tokens, encode_pair, truncate_left
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class CompletionLoss:
+    """Loss of one completion given its prompt.
+
+    Attributes:
+        nll_sum: Summed negative log-likelihood of the completion's tokens, in nats; may be NaN or
+            infinite where the model's logits are, which the caller has to report.
+        tokens: Completion tokens that were scored, EOS included.
+        truncated_tokens: Tokens that did not fit: cut from the prompt's left, and where the
+            completion alone is too long, from its end.
+    """
+
+    nll_sum: float
+    tokens: int
+    truncated_tokens: int
+
+
+@dataclass(frozen=True)
+class _Row:
+    index: int
+    ids: tuple[int, ...]  # prompt and completion
+    scored: int  # how many of the last ids are the completion's
+    truncated: int
+
+
+def completion_losses(
+    model: Any,
+    tokenizer: Any,
+    pairs: Sequence[tuple[str, str]],
+    *,
+    chat: bool,
+    max_length: int | None = None,
+    batch_size: int = 8,
+    progress: Progress | None = None,
+) -> list[CompletionLoss]:
+    """Score the completions of (prompt, completion) pairs; prompts only condition them.
+
+    Rows are padded on the left, so that completions end in one column and the output layer runs
+    on the last columns only. Log-probabilities are taken in fp32 whatever the model's dtype.
+
+    Args:
+        model: A causal language model, with or without an adapter, in evaluation mode.
+        tokenizer: Its tokenizer.
+        pairs: Rendered prompts and completions, encoded as in training.
+        chat: Whether the chat template rendered them.
+        max_length: Most tokens of prompt and completion; default: the model's context length.
+        batch_size: Pairs per batch; halved when memory runs out.
+        progress: Called with (pairs done, pairs in all).
+
+    Returns:
+        One loss per pair, in the order of the pairs.
+
+    Raises:
+        ModelError: ``max_length`` has no room, or memory does not suffice for a single pair.
+    """
+    limit = _length_limit(model, tokenizer, max_length)
+    rows = [
+        _row(tokenizer, index, pair, chat=chat, limit=limit) for index, pair in enumerate(pairs)
+    ]
+    rows.sort(key=lambda row: len(row.ids), reverse=True)
+    results: list[CompletionLoss | None] = [None] * len(rows)
+    done = 0
+    batches = halving_batches(rows, batch_size, lambda b: _losses(model, tokenizer.pad_token_id, b))
+    for batch, sums in batches:
+        for row, nll_sum in zip(batch, sums, strict=True):
+            results[row.index] = CompletionLoss(nll_sum, row.scored, row.truncated)
+        done += len(batch)
+        if progress is not None:
+            progress(done, len(rows))
+    return [result for result in results if result is not None]
+
+
+def _row(tokenizer: Any, index: int, pair: tuple[str, str], *, chat: bool, limit: int) -> _Row:
+    prompt, completion = encode_pair(tokenizer, *pair, chat=chat)
+    too_long = max(0, len(completion) + 1 - limit)  # one token of prompt has to stay
+    if too_long:
+        completion = completion[:-too_long]
+    prompt, cut = truncate_left(prompt, limit - len(completion), tokenizer.bos_token_id)
+    return _Row(index, (*prompt, *completion), len(completion), cut + too_long)
+
+
+def _losses(model: Any, pad: int, rows: Sequence[_Row]) -> list[float]:
+    """Summed loss per row, in nats."""
+    ids, mask, positions = left_padded([row.ids for row in rows], pad, model.device)
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    parameters = inspect.signature(base.forward).parameters
+    options: dict[str, Any] = {}
+    if "position_ids" in parameters:
+        options["position_ids"] = positions
+    if "logits_to_keep" in parameters:  # the last logit has nothing left to predict
+        options["logits_to_keep"] = max(row.scored for row in rows) + 1
+    with torch.inference_mode():
+        logits = model(input_ids=ids, attention_mask=mask, use_cache=False, **options).logits
+        sums = [_nll_sum(logits[i], ids[i], row.scored) for i, row in enumerate(rows)]
+        return [float(value) for value in torch.stack(sums).cpu()]
+
+
+def _nll_sum(logits: torch.Tensor, ids: torch.Tensor, scored: int) -> torch.Tensor:
+    """Summed loss of a row's last tokens; log-probabilities in fp32, their sum in fp64.
+
+    Row by row, since an fp32 copy of a whole batch's logits would be large.
+    """
+    predictions = logits[-scored - 1 : -1].float()
+    losses = torch.nn.functional.cross_entropy(predictions, ids[-scored:], reduction="none")
+    return losses.double().sum()
+
+
+def _length_limit(model: Any, tokenizer: Any, max_length: int | None) -> int:
+    context = context_tokens(model, tokenizer)
+    limit = min(length for length in (max_length, context, 10**9) if length is not None)
+    if limit < 2:
+        raise ModelError(
+            f"max_length is {limit}, but a prompt and a completion need a token each.",
+            mend="Raise max_length.",
+        )
+    return limit

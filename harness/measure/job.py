@@ -1,0 +1,131 @@
+"""What to measure, and what can change the outcome. Torch-free."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from harness.errors import ModelError
+from harness.models import hardware
+from harness.models.device import DTYPE_VARIABLE
+from harness.schema import Precision
+from harness.spec import BaseSpec, MeasureSpec, QuantizationSpec
+
+PROTOCOL = 1  # raised whenever the way of measuring changes, so that old figures become stale
+QUANTIZED: tuple[Precision, ...] = ("nf4", "fp4", "int8")
+_SHAPE_FIELDS = (
+    "r",
+    "target_modules",
+    "target_parameters",
+    "rank_pattern",
+    "layers_to_transform",
+    "layers_pattern",
+    "modules_to_save",
+    "trainable_token_indices",
+    "layer_replication",
+    "lora_bias",
+    "use_dora",
+    "bias",
+)
+
+
+class MeasureJob(BaseModel):
+    """One variant and the sizes to measure it at.
+
+    Attributes:
+        base: The base model.
+        base_dir: Folder that relative paths in ``base`` start from.
+        precision: Precision the base is loaded at.
+        adapter: Folder of a PEFT adapter to activate, or None.
+        merged_dir: Folder of a merged model that is loaded in place of the base, or None.
+        grid: Prompt lengths x new tokens x batch sizes, repeats and warm-up.
+        seed: Seed of the random prompt tokens.
+        quantization: bitsandbytes options, used at the 4- and 8-bit precisions.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    base: BaseSpec
+    base_dir: str
+    precision: Precision
+    adapter: str | None = None
+    merged_dir: str | None = None
+    grid: MeasureSpec
+    seed: int
+    quantization: QuantizationSpec = QuantizationSpec()
+
+
+def adapter_shape(path: str | Path) -> dict[str, Any]:
+    """What an adapter adds to the computation, without its weights.
+
+    Args:
+        path: Adapter folder as PEFT saves it.
+
+    Returns:
+        The fields of ``adapter_config.json`` that decide sizes and operations, with names in
+        sorted order; fields that are unset are left out. Adapters that differ in nothing else
+        are equally fast and equally large.
+
+    Raises:
+        ModelError: The folder has no readable ``adapter_config.json``.
+    """
+    file = Path(path) / "adapter_config.json"
+    try:
+        config = json.loads(file.read_text("utf-8"))
+        method = config["peft_type"]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise ModelError(
+            f"A PEFT adapter folder with adapter_config.json was needed, found: {error}.",
+            where=str(file),
+            mend="Name the folder that PEFT's save_pretrained wrote.",
+        ) from error
+    shape = {"peft_type": method}
+    for field in _SHAPE_FIELDS:
+        value = config.get(field)
+        if value is not None and value is not False and value not in ([], {}):
+            shape[field] = sorted(value) if isinstance(value, list) else value
+    return shape
+
+
+def measurement_identity(job: MeasureJob, architecture: dict[str, Any]) -> dict[str, Any]:
+    """Everything that can change what a measurement finds; the key of its result.
+
+    Weights are left out: checkpoints of equal shape share one measurement, and a merged model
+    shares the base's at the same precision. So is the seed: it only picks the prompt's tokens.
+
+    Args:
+        job: The job.
+        architecture: The model's own configuration (layer sizes, heads, vocabulary), as JSON
+            values.
+
+    Raises:
+        ModelError: The job's adapter has no readable configuration.
+    """
+    quantized = job.precision in QUANTIZED
+    packages = ["torch", "transformers"]
+    packages += ["bitsandbytes"] if quantized else []
+    packages += ["peft"] if job.adapter else []
+    return {
+        "protocol": PROTOCOL,
+        "architecture": architecture,
+        "precision": job.precision,
+        "quantization": job.quantization.model_dump() if quantized else None,
+        "adapter": adapter_shape(job.adapter) if job.adapter else None,
+        "dtype": os.environ.get(DTYPE_VARIABLE) or job.base.dtype,
+        "device": job.base.device,
+        "attn_implementation": job.base.attn_implementation,
+        "grid": job.grid.model_dump(mode="json"),
+        "threads": os.environ.get("OMP_NUM_THREADS"),
+        "versions": hardware.installed_versions(packages),
+        "python": ".".join(platform.python_version_tuple()[:2]),
+        "hardware": {
+            "cpu": hardware.cpu_model(),
+            "gpus": list(hardware.gpu_names()),
+            "fingerprint": hardware.fingerprint(),
+        },
+    }

@@ -1,0 +1,188 @@
+"""Many adapters over one base: loaded beside each other, switched, and never mistaken for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from harness.errors import ModelError
+from harness.models.identity import AdapterInfo, check_adapter
+from harness.models.load import quiet
+from harness.models.tokens import encode_prompt
+
+
+class AdapterSet:
+    """A base model and the adapters loaded over it.
+
+    The first adapter wraps the base's layers in place, and they stay wrapped: from then on the
+    plain base is what runs while adapters are disabled, which ``active(None)`` does.
+
+    Args:
+        model: The base, as ``load_base`` gives it.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self._base = model
+        self._peft: Any = None
+        self._names: list[str] = []
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the loaded adapters, in the order of loading."""
+        return tuple(self._names)
+
+    def add(self, name: str, path: Path) -> AdapterInfo:
+        """Load an adapter over the base, in the base's compute dtype.
+
+        Args:
+            name: What to call it; without dots, which PyTorch keeps for itself.
+            path: Its folder.
+
+        Raises:
+            ModelError: It is not a safetensors adapter, or does not fit the base: modules or
+                shapes differ, or it holds weights that have no place.
+        """
+        info = check_adapter(path)
+        if name in self._names or "." in name:
+            raise ModelError(f"An adapter cannot be named {name!r} here.", where=str(path))
+        config = self._config(path)
+        try:
+            self._inject(name, config)
+            self._fill(name, path, info)
+        except (ValueError, RuntimeError, KeyError, NotImplementedError) as error:
+            self._discard(name)
+            raise _misfit(info, str(error)) from error
+        except ModelError:
+            self._discard(name)
+            raise
+        self._names.append(name)
+        return info
+
+    def remove(self, name: str) -> None:
+        """Drop an adapter and free its memory."""
+        self._names.remove(name)
+        self._peft.delete_adapter(name)
+
+    @contextmanager
+    def active(self, name: str | None) -> Iterator[Any]:
+        """Yield the model with one adapter acting, or with none for the plain base."""
+        if name is None:
+            if self._peft is None:
+                yield self._base
+            else:
+                with self._peft.disable_adapter():
+                    yield self._peft
+            return
+        if name not in self._names:
+            raise ModelError(f"No adapter {name!r} is loaded; there are: {self._names}.")
+        self._peft.set_adapter(name, inference_mode=True)
+        yield self._peft
+
+    def _config(self, path: Path) -> Any:
+        from peft import PeftConfig
+
+        try:
+            config = PeftConfig.from_pretrained(str(path))
+        except (ValueError, TypeError, KeyError) as error:
+            raise ModelError(
+                f"PEFT cannot read the adapter's configuration: {error}",
+                where=str(path),
+                mend="It may come from a newer PEFT; upgrade peft.",
+            ) from error
+        if config.is_prompt_learning or config.is_adaption_prompt:
+            raise ModelError(
+                f"Adapters of type {config.peft_type.value} add virtual tokens, and the engines "
+                "score adapters that change weights only (LoRA and its kin).",
+                where=str(path),
+            )
+        config.inference_mode = True
+        return config
+
+    def _inject(self, name: str, config: Any) -> None:
+        from peft import get_peft_model
+
+        quiet()
+        if self._peft is None:
+            # PEFT wraps what it can before it finds that a later module does not fit, so the
+            # wrapped model is kept only when all of it went well
+            self._peft = get_peft_model(
+                self._base, config, adapter_name=name, autocast_adapter_dtype=False
+            )
+        else:
+            self._peft.add_adapter(name, config, autocast_adapter_dtype=False)
+        self._peft.eval()
+
+    def _fill(self, name: str, path: Path, info: AdapterInfo) -> None:
+        """Put the stored weights into the injected layers; every one of them must have a place."""
+        from peft import set_peft_model_state_dict
+        from safetensors.torch import load_file
+
+        weights = load_file(path / "adapter_model.safetensors", device=str(self._base.device))
+        outcome = set_peft_model_state_dict(self._peft, weights, adapter_name=name)
+        ours = [key for key, _ in self._peft.named_parameters() if f".{name}." in f"{key}."]
+        missing = set(ours) & set(outcome.missing_keys)
+        if missing or outcome.unexpected_keys:
+            raise _misfit(
+                info,
+                f"{len(missing)} of its layers have no stored weights and "
+                f"{len(outcome.unexpected_keys)} stored weights have no layer, such as "
+                f"{sorted([*missing, *outcome.unexpected_keys])[0]}",
+            )
+        parameters = dict(self._peft.named_parameters())
+        for key in ours:
+            parameters[key].data = parameters[key].data.to(self._base.dtype)
+            parameters[key].requires_grad_(False)
+
+    def _discard(self, name: str) -> None:
+        """Take a half-loaded adapter off again, so that the base stays usable."""
+        if self._peft is not None and name in self._peft.peft_config:
+            self._peft.delete_adapter(name)
+
+
+def adapter_effect(
+    adapters: AdapterSet,
+    name: str,
+    tokenizer: Any,
+    prompts: Sequence[str],
+    *,
+    chat: bool = False,
+) -> float:
+    """Largest change an adapter makes to any logit of a few prompts; 0 means it does nothing.
+
+    An adapter without effect is usually one whose weights were never loaded, which would
+    otherwise be scored as if it were the base.
+
+    Args:
+        adapters: The set that holds it.
+        name: The adapter.
+        tokenizer: The base's tokenizer.
+        prompts: At least one rendered prompt; each is run alone.
+        chat: Whether the chat template rendered them.
+
+    Returns:
+        max |logit with adapter - logit of the base|, over all tokens of all prompts.
+    """
+    largest = 0.0
+    for prompt in prompts:
+        ids = torch.tensor([encode_prompt(tokenizer, prompt, chat=chat)])
+        with torch.inference_mode():
+            with adapters.active(None) as model:
+                ids = ids.to(model.device)
+                without = model(input_ids=ids, use_cache=False).logits.float()
+            with adapters.active(name) as model:
+                acting = model(input_ids=ids, use_cache=False).logits.float()
+        largest = max(largest, float((acting - without).abs().max()))
+    return largest
+
+
+def _misfit(info: AdapterInfo, reason: str) -> ModelError:
+    trained_on = info.base_model_name or "an unnamed base"
+    return ModelError(
+        f"The adapter does not fit this base: {' '.join(reason.split())[:400]}.",
+        where=str(info.path),
+        mend=f"It was trained on {trained_on!r}; evaluate it on that base.",
+    )

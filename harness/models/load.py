@@ -1,0 +1,172 @@
+"""Loads a base at a precision: the model that quality is judged on, trained, or measured."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from harness.errors import ModelError
+from harness.models.builtin import resolve_model
+from harness.models.device import DTYPE_NAMES, DevicePolicy
+from harness.schema import Precision
+from harness.spec import BaseSpec, QuantizationSpec
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+Purpose = Literal["train", "quality", "measure"]
+FOUR_BIT: tuple[Precision, ...] = ("nf4", "fp4")
+
+
+def load_base(
+    base: BaseSpec,
+    precision: Precision,
+    policy: DevicePolicy,
+    *,
+    base_dir: Path,
+    purpose: Purpose,
+    quantization: QuantizationSpec | None = None,
+) -> PreTrainedModel:
+    """Load a base model for one purpose.
+
+    Args:
+        base: The suite's base.
+        precision: Of the weights. ``bf16``, ``fp16`` and ``fp32`` load plain weights in that
+            dtype; quantized ones keep what is not quantized in the policy's compute dtype.
+        policy: Device and compute dtype.
+        base_dir: Folder that relative model paths start from.
+        purpose: ``quality`` runs 4-bit weights dequantized once where the policy says so;
+            ``measure`` is the real quantized model; ``train`` is that too, without kernels that
+            give no gradients.
+        quantization: bitsandbytes options; the precision overrides ``bnb_4bit_quant_type``.
+
+    Returns:
+        The model on its device, in evaluation mode.
+
+    Raises:
+        ModelError: It cannot be found, fetched or loaded.
+    """
+    quantization = quantization or QuantizationSpec()
+    model = open_model(resolve_model(base, base_dir), base, precision, policy, quantization)
+    if precision in FOUR_BIT:
+        if purpose == "quality" and policy.dequantize_for_quality:
+            model = model.dequantize(dtype=policy.torch_dtype)
+        elif purpose == "train":
+            keep_gradients(model)
+    return model.eval()
+
+
+def open_model(
+    location: Path | str,
+    base: BaseSpec,
+    precision: Precision,
+    policy: DevicePolicy,
+    quantization: QuantizationSpec,
+) -> Any:
+    """Load the model at a resolved location, e.g. a merged one; see ``load_base``."""
+    quiet()
+    from transformers import AutoModelForCausalLM
+
+    options: dict[str, Any] = {}
+    if base.attn_implementation != "auto":
+        options["attn_implementation"] = base.attn_implementation
+    if precision in (*FOUR_BIT, "int8"):
+        options["quantization_config"] = quantization_config(precision, policy, quantization)
+    try:
+        return AutoModelForCausalLM.from_pretrained(
+            location,
+            revision=base.revision,
+            dtype=weight_dtype(precision, policy),
+            device_map={"": policy.device},
+            trust_remote_code=base.trust_remote_code,
+            **options,
+        )
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+        if _out_of_memory(error):
+            raise
+        raise ModelError(
+            f"The base cannot be loaded at {precision}: {_first_lines(error)}",
+            where=str(location),
+            mend=_mend(error),
+        ) from error
+
+
+def weight_dtype(precision: Precision, policy: DevicePolicy) -> torch.dtype:
+    """Dtype of the weights that are not quantized."""
+    import torch
+
+    if precision in DTYPE_NAMES:
+        return cast("torch.dtype", getattr(torch, DTYPE_NAMES[precision]))
+    return policy.torch_dtype
+
+
+def quantization_config(
+    precision: Precision, policy: DevicePolicy, quantization: QuantizationSpec
+) -> Any:
+    """Transformers' BitsAndBytesConfig for a quantized precision."""
+    import torch
+    from transformers import BitsAndBytesConfig
+
+    if precision == "int8":
+        return BitsAndBytesConfig(
+            load_in_8bit=True, llm_int8_threshold=quantization.llm_int8_threshold
+        )
+    chosen = quantization.bnb_4bit_compute_dtype
+    dtype = policy.torch_dtype if chosen == "auto" else getattr(torch, DTYPE_NAMES[chosen])
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type=precision,
+        bnb_4bit_use_double_quant=quantization.bnb_4bit_use_double_quant,
+        bnb_4bit_compute_dtype=dtype,
+    )
+
+
+def keep_gradients(model: Any) -> None:
+    """Keep bitsandbytes from switching 4-bit layers to its inference-only CPU kernel.
+
+    On CPUs with AVX512-BF16 the first forward in evaluation mode (such as an evaluation during
+    training) repacks a layer for a fused kernel without a backward pass. Training would go on
+    afterwards, without an error and without the gradients that pass through that layer.
+    """
+    import bitsandbytes
+
+    for module in model.modules():
+        if isinstance(module, bitsandbytes.nn.Linear4bit):
+            module.support_avx512bf16_for_cpu = False
+
+
+def quiet() -> None:
+    """Turn off the libraries' progress bars and notes; warnings of our own are findings."""
+    # bitsandbytes reports at import that an optional package with CPU kernels is missing
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()
+    warnings.filterwarnings(  # raised by transformers' own code, when PEFT reads the attribute
+        "ignore", message="`is_gradient_checkpointing` is deprecated", category=FutureWarning
+    )
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    import torch
+
+    return isinstance(error, torch.OutOfMemoryError)
+
+
+def _first_lines(error: BaseException) -> str:
+    return " ".join(str(error).strip().splitlines()[:3]) or type(error).__name__
+
+
+def _mend(error: BaseException) -> str:
+    if "trust_remote_code" in str(error):
+        return "Set base.trust_remote_code only if you have read and trust the repository's code."
+    if isinstance(error, ImportError):
+        return "Install what is missing, or choose another attn_implementation or precision."
+    return (
+        "Check base.model and base.revision; without a network, the model must already be in the "
+        "Hugging Face cache, or be a local folder or a built-in."
+    )

@@ -1,0 +1,160 @@
+"""Tokenizers: loading, chat templates, and the one way in which prompts become tokens.
+
+Training and evaluation both encode through ``encode_prompt`` and ``encode_pair``: prompt and
+completion are encoded apart and joined, so the tokens a model sees before it must write are the
+same in both, whatever merges a tokenizer would make across the border.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+from harness.errors import ModelError
+from harness.models.builtin import resolve_model
+from harness.spec import BaseSpec
+
+RenderChat = Callable[[list[dict[str, str]], bool], str]
+
+
+def load_tokenizer(base: BaseSpec, base_dir: Path) -> Any:
+    """Load a base's tokenizer, with a pad token.
+
+    Without one of its own, EOS pads: embeddings are never resized, since that would change the
+    model that is evaluated.
+
+    Raises:
+        ModelError: There is no tokenizer, or it has neither pad nor EOS token.
+    """
+    return open_tokenizer(resolve_model(base, base_dir), base)
+
+
+def open_tokenizer(location: Path | str, base: BaseSpec) -> Any:
+    """Load the tokenizer at a resolved location; see ``load_tokenizer``."""
+    from transformers import AutoTokenizer
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(
+            location, revision=base.revision, trust_remote_code=base.trust_remote_code
+        )
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise ModelError(
+            f"No tokenizer can be loaded: {error}",
+            where=str(location),
+            mend="Save the tokenizer beside the model (tokenizer.save_pretrained).",
+        ) from error
+    if tokenizer.pad_token_id is None:
+        if tokenizer.eos_token_id is None:
+            raise ModelError(
+                "The tokenizer has neither a pad nor an EOS token, so batches cannot be padded.",
+                where=str(location),
+                mend="Set pad_token in its tokenizer_config.json to a token it already has.",
+            )
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def render_chat(tokenizer: Any) -> RenderChat:
+    """The tokenizer's chat template as a function of (messages, add_generation_prompt).
+
+    Raises:
+        ModelError: The tokenizer has no chat template; later, when the template refuses messages.
+    """
+    if not tokenizer.chat_template:
+        raise ModelError(
+            "The prompt is a chat, but this model's tokenizer has no chat template.",
+            where=str(tokenizer.name_or_path),
+            mend="Use prompt and completion (or text) instead of messages, or an instruct model.",
+        )
+
+    def render(messages: list[dict[str, str]], add_generation_prompt: bool) -> str:
+        import jinja2
+
+        try:
+            text = tokenizer.apply_chat_template(
+                messages, add_generation_prompt=add_generation_prompt, tokenize=False
+            )
+        except (jinja2.TemplateError, ValueError) as error:
+            raise ModelError(
+                f"The tokenizer's chat template refuses the messages: {error}",
+                where=str(tokenizer.name_or_path),
+                mend="Some templates take no system message, or want user and assistant in turn.",
+            ) from error
+        return cast("str", text)
+
+    return render
+
+
+def encode_prompt(tokenizer: Any, text: str, *, chat: bool) -> list[int]:
+    """Tokens of a prompt.
+
+    Args:
+        tokenizer: As ``load_tokenizer`` gives it.
+        text: The rendered prompt.
+        chat: Whether the chat template rendered it; it then brings its own special tokens.
+
+    Returns:
+        Token ids: BOS in front where the tokenizer adds it and the text does not begin with it,
+        never EOS at the end unless the text ends so. Never empty: a model needs one token to
+        start from, so an empty prompt is BOS, or EOS for tokenizers without one.
+    """
+    bos, eos = tokenizer.bos_token_id, tokenizer.eos_token_id
+    ids: list[int] = tokenizer.encode(text, add_special_tokens=not chat)
+    if not chat:
+        if len(ids) > 1 and ids[0] == ids[1] == bos:
+            del ids[0]
+        if ids and ids[-1] == eos and not text.endswith(tokenizer.eos_token):
+            del ids[-1]
+    return ids or [bos if bos is not None else eos]
+
+
+def encode_pair(
+    tokenizer: Any, prompt: str, completion: str, *, chat: bool
+) -> tuple[list[int], list[int]]:
+    """Tokens of a prompt and of the completion that follows it, in training as in evaluation.
+
+    Args:
+        tokenizer: As ``load_tokenizer`` gives it.
+        prompt: The rendered prompt.
+        completion: The rendered completion.
+        chat: Whether the chat template rendered both; its own end-of-turn then ends them.
+
+    Returns:
+        Prompt ids as ``encode_prompt`` gives them, and completion ids with EOS at the end.
+    """
+    ids: list[int] = tokenizer.encode(completion, add_special_tokens=False)
+    eos = tokenizer.eos_token_id
+    if not chat and eos is not None and (not ids or ids[-1] != eos):
+        ids.append(eos)
+    return encode_prompt(tokenizer, prompt, chat=chat), ids
+
+
+def truncate_left(ids: list[int], limit: int, bos: int | None) -> tuple[list[int], int]:
+    """Cut tokens from the left to a limit, keeping BOS in front where there was one.
+
+    Args:
+        ids: Token ids.
+        limit: Most tokens to keep, at least 1.
+        bos: The tokenizer's BOS id.
+
+    Returns:
+        The tokens kept, and how many were cut.
+    """
+    excess = len(ids) - limit
+    if excess <= 0:
+        return ids, 0
+    if ids[0] == bos and limit > 1:
+        return [ids[0], *ids[excess + 1 :]], excess
+    return ids[excess:], excess
+
+
+def context_tokens(model: Any, tokenizer: Any) -> int | None:
+    """The model's context length in tokens, or None where neither it nor the tokenizer says."""
+    config = model.config.get_text_config()
+    length = getattr(config, "max_position_embeddings", None)
+    if length is None and tokenizer.model_max_length < 10**9:  # larger ones mean "unknown"
+        length = tokenizer.model_max_length
+    return int(length) if length else None

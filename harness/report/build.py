@@ -1,0 +1,67 @@
+"""From a run's records to what its report says."""
+
+from __future__ import annotations
+
+from harness.analysis.results import read_results
+from harness.analysis.select import primary_metric
+from harness.report.costs import build_measurements, build_trade_off
+from harness.report.examples import build_examples, output_health, read_predictions
+from harness.report.matrix import build_matrix
+from harness.report.verdict import build_verdict
+from harness.report.view import Provenance, View
+from harness.schema import Manifest, TrainingRun
+from harness.store import Store
+
+
+def build_view(store: Store, manifest: Manifest) -> View:
+    """Read everything a run names and work out what the report says.
+
+    Args:
+        store: Where the results lie.
+        manifest: The run.
+
+    Raises:
+        StoreError: A result that the manifest names as finished is missing or unreadable.
+    """
+    primary = primary_metric(manifest.spec)
+    if manifest.selection is not None and manifest.selection.task:
+        primary = (manifest.selection.task, manifest.selection.metric)
+    readings = read_results(store, manifest.cells, manifest.spec.get("tasks", {}))
+    rows, panels = build_matrix(manifest, readings, primary)
+    deciding = [row for row in rows if row.primary and row.split == "report"]
+    measurements = build_measurements(store, manifest)
+    trade_off = build_trade_off(manifest, measurements, deciding[0] if deciding else None)
+    predictions = read_predictions(store, manifest)
+    training = None
+    if manifest.training_key is not None:
+        training = store.read_record("training", manifest.training_key, "training", TrainingRun)
+    return View(
+        description=str(manifest.spec.get("description") or ""),
+        verdict=build_verdict(manifest, rows, primary, trade_off),
+        baseline=manifest.baseline,
+        variants=manifest.variants,
+        primary=primary,
+        selection=manifest.selection,
+        rows=rows,
+        measurements=measurements,
+        trade_off=trade_off,
+        training=training,
+        examples=build_examples(store, manifest, panels, predictions, primary),
+        outputs=output_health(manifest, predictions),
+        data=manifest.data,
+        findings=manifest.findings,
+        cells=manifest.cells,
+        provenance=Provenance(
+            run_id=manifest.run_id,
+            suite=manifest.suite,
+            suite_digest=manifest.suite_digest,
+            spec=manifest.spec,
+            command=manifest.command,
+            created=manifest.created,
+            updated=manifest.updated,
+            complete=manifest.complete,
+            seed=manifest.spec.get("seed"),
+            training_key=manifest.training_key,
+            environment=manifest.environment,
+        ),
+    )

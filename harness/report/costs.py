@@ -1,0 +1,178 @@
+"""Memory and speed, and what quality costs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from harness.report.view import (
+    Figure,
+    MeasurementRow,
+    Measurements,
+    Reading,
+    Row,
+    TradeOff,
+    TradeOffPoint,
+)
+from harness.schema import Manifest, Measurement
+from harness.store import Store
+
+_ORDER = (
+    "weights_bytes",
+    "peak_allocated_bytes",
+    "peak_reserved_bytes",
+    "peak_rss_bytes",
+    "peak_rss_inference_bytes",
+    "rss_before_load_bytes",
+    "kv_cache_bytes_per_token",
+    "prefill_tokens_per_s",
+    "decode_tokens_per_s",
+    "ttft_s",
+    "itl_s",
+    "tpot_s",
+    "e2e_s",
+    "load_s",
+    "first_call_s",
+    "load_average",
+)
+_MEMORY = ("peak_allocated_bytes", "peak_rss_bytes")  # on a GPU the first one exists
+_SPEED = "decode_tokens_per_s"
+_Point = tuple[str, str, int, int, int]
+
+
+def build_measurements(store: Store, manifest: Manifest) -> Measurements:
+    """Read all measurements; variants that share one share a column.
+
+    Raises:
+        StoreError: A finished measurement is missing or unreadable.
+    """
+    shared: dict[str, list[str]] = {}
+    missing: dict[str, str] = {}
+    for cell in manifest.cells:
+        if cell.kind != "measure":
+            continue
+        if cell.status == "done" and cell.measurements_key is not None:
+            shared.setdefault(cell.measurements_key, []).append(cell.variant)
+        else:
+            missing[cell.variant] = f"{cell.status}: {cell.reason or 'no reason was recorded'}"
+    columns: list[dict[_Point, Measurement]] = []
+    for key in shared:
+        read = store.read_records("measurements", key, "measurements", Measurement)
+        columns.append({_point(item): item for item in read})
+    points = sorted({point for column in columns for point in column}, key=_place)
+    return Measurements(
+        columns=tuple(tuple(names) for names in shared.values()),
+        devices=tuple(sorted({item.device for column in columns for item in column.values()})),
+        rows=tuple(_measurement_row(point, columns) for point in points),
+        missing=missing,
+    )
+
+
+def _point(item: Measurement) -> _Point:
+    return (item.name, item.unit, item.batch_size, item.prompt_tokens, item.new_tokens)
+
+
+def _place(point: _Point) -> tuple[int, _Point]:
+    return (_ORDER.index(point[0]) if point[0] in _ORDER else len(_ORDER), point)
+
+
+def _measurement_row(
+    point: _Point, columns: Sequence[Mapping[_Point, Measurement]]
+) -> MeasurementRow:
+    name, unit, batch_size, prompt_tokens, new_tokens = point
+    return MeasurementRow(
+        name=name,
+        unit=unit,
+        batch_size=batch_size,
+        prompt_tokens=prompt_tokens,
+        new_tokens=new_tokens,
+        readings=tuple(_reading(column.get(point)) for column in columns),
+    )
+
+
+def _reading(item: Measurement | None) -> Reading | None:
+    if item is None:
+        return None
+    if not item.values:
+        return Reading(median=None, reason=item.reason or "not recorded", note=item.note)
+    low, median, high = np.quantile(item.values, (0.25, 0.5, 0.75)).tolist()
+    several = len(item.values) > 1
+    return Reading(
+        median=median,
+        low=low if several else None,
+        high=high if several else None,
+        n=len(item.values),
+        note=item.note,
+    )
+
+
+def build_trade_off(manifest: Manifest, measurements: Measurements, row: Row | None) -> TradeOff:
+    """Quality on the report split against memory and decode speed.
+
+    Args:
+        manifest: The run.
+        measurements: Its memory and speed; the first (smallest) point of the grid counts.
+        row: The primary metric on the report split.
+    """
+    memory, memory_name = _first(measurements, _MEMORY)
+    speed, _ = _first(measurements, (_SPEED,))
+    points = []
+    for variant in manifest.variants:
+        cell = row.cell(variant.id) if row else None
+        figure = cell.figure if cell else None
+        points.append(
+            TradeOffPoint(
+                variant=variant.id,
+                quality=figure or Figure(value=None, reason="not scored on the report split"),
+                memory_bytes=memory.get(variant.id),
+                decode_tokens_per_s=speed.get(variant.id),
+            )
+        )
+    sign = 1.0 if row is None or row.higher_is_better else -1.0
+    efficient = _pareto(points, sign)
+    return TradeOff(
+        metric=row.metric if row else "",
+        memory_name=memory_name,
+        points=tuple(
+            point.model_copy(update={"efficient": point.variant in efficient}) for point in points
+        ),
+    )
+
+
+def _first(measurements: Measurements, names: Sequence[str]) -> tuple[dict[str, float], str]:
+    """Medians by variant of the first of these quantities that was measured."""
+    for name in names:
+        for row in measurements.rows:
+            if row.name != name:
+                continue
+            found = {
+                variant: reading.median
+                for variants, reading in zip(measurements.columns, row.readings, strict=True)
+                for variant in variants
+                if reading is not None and reading.median is not None
+            }
+            if found:
+                return found, name
+    return {}, ""
+
+
+def _pareto(points: Sequence[TradeOffPoint], sign: float) -> set[str]:
+    """Variants that no other one beats: better in one respect and no worse in the others."""
+    values = {
+        point.variant: (
+            sign * point.quality.value,
+            -point.memory_bytes,
+            point.decode_tokens_per_s if point.decode_tokens_per_s is not None else 0.0,
+        )
+        for point in points
+        if point.quality.value is not None and point.memory_bytes is not None
+    }
+    return {
+        name
+        for name, own in values.items()
+        if not any(
+            other != own and all(o >= s for o, s in zip(other, own, strict=True))
+            for other in values.values()
+        )
+    }

@@ -1,0 +1,215 @@
+"""The verdict: what to do, in one sentence, and what supports or limits it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from scipy import special
+
+from harness.analysis.intervals import CONFIDENCE
+from harness.report.format import count, estimate, in_points, metric_name, number, size
+from harness.report.view import Outcome, Row, TradeOff, Verdict
+from harness.schema import Comparison, Finding, Manifest
+
+_POWER = 0.8
+_SMALL_N = 30
+
+
+def build_verdict(
+    manifest: Manifest,
+    rows: Sequence[Row],
+    primary: tuple[str, str] | None,
+    trade_off: TradeOff,
+) -> Verdict:
+    """Say which checkpoint to ship: chosen on ``select``, with figures from ``report``."""
+    selection = manifest.selection
+    chosen = selection.chosen if selection else None
+    row = _find(rows, (*primary, "report")) if primary else None
+    trained = [variant for variant in manifest.variants if variant.kind != "base"]
+    outcome: Outcome
+    if not trained:
+        outcome, headline = "only_base", _only_base(manifest, row)
+    elif chosen is None:
+        why = selection.reason if selection else "The choice on the select split was not made."
+        outcome, headline = "none", f"No checkpoint was chosen. {why}"
+    else:
+        outcome, headline = _chosen(manifest, chosen, row, trade_off)
+    support = []
+    if chosen is not None:
+        support += _merged(manifest, chosen, row, trade_off)
+        support += _others(rows, chosen, row)
+        if selection is not None:
+            support.append(f"Why this checkpoint: {selection.reason}")
+    return Verdict(
+        outcome=outcome,
+        chosen=chosen,
+        headline=headline,
+        support=tuple(support),
+        cautions=tuple(_cautions(manifest, row, chosen)),
+    )
+
+
+def difference_words(comparison: Comparison, row: Row) -> str:
+    """A paired difference, such as ``ROUGE-L +12.3 [+10.1, +14.6]``."""
+    value, bounds = estimate(
+        comparison.delta, comparison.low, comparison.high, row.scale, signed=True
+    )
+    return " ".join(part for part in (metric_name(row.metric), value, bounds) if part)
+
+
+def detectable(comparison: Comparison) -> float | None:
+    """Smallest true difference that such a comparison finds in 80 of 100 cases.
+
+    From the width of its interval: (z of the two-sided 5 % test + z of 80 % power) standard
+    errors.
+
+    Source:
+        Cohen (1988), Statistical Power Analysis for the Behavioral Sciences, ch. 2.
+    """
+    if comparison.low is None or comparison.high is None or comparison.high <= comparison.low:
+        return None
+    z = float(special.ndtri((1 + CONFIDENCE) / 2))
+    error = (comparison.high - comparison.low) / (2 * z)
+    return error * (z + float(special.ndtri(_POWER)))
+
+
+def _chosen(
+    manifest: Manifest, chosen: str, row: Row | None, trade_off: TradeOff
+) -> tuple[Outcome, str]:
+    cell = row.cell(chosen) if row else None
+    if row is None or cell is None or cell.figure is None or cell.figure.value is None:
+        why = cell.missing if cell and cell.missing else "its score is missing"
+        return "none", f"{chosen} was chosen, but has no figure on the report split: {why}."
+    comparison, cost = cell.comparison, _cost(chosen, trade_off)
+    if comparison is not None and comparison.delta is not None:
+        return _compared(chosen, comparison, row, cost)
+    why = f" ({comparison.reason})" if comparison and comparison.reason else ""
+    return "undecided", (
+        f"{chosen} is chosen: {_value_words(row, chosen)} on the report split (n = {row.n:,}), "
+        f"not compared with {manifest.baseline}{why}{cost}."
+    )
+
+
+def _compared(chosen: str, comparison: Comparison, row: Row, cost: str) -> tuple[Outcome, str]:
+    baseline, n = comparison.baseline, f"(n = {row.n:,})"
+    change = f"{difference_words(comparison, row)} against {baseline} on the report split {n}"
+    if comparison.identical:
+        return "identical", (
+            f"{chosen} scores exactly as {baseline} does on every example of the report split {n}: "
+            f"it changes nothing that {metric_name(row.metric)} sees."
+        )
+    if comparison.better is None:
+        why = comparison.reason if comparison.low is None else "the interval includes zero"
+        return "undecided", (
+            f"No checkpoint is distinguishable from the baseline: the choice, {chosen}, has "
+            f"{change}; {why}{cost}."
+        )
+    if comparison.better:
+        return "ship", f"Ship {chosen}: {change}{cost}."
+    return "worse", f"Ship no checkpoint: the choice, {chosen}, is worse: {change}{cost}."
+
+
+def _only_base(manifest: Manifest, row: Row | None) -> str:
+    start = "There is no checkpoint to choose: only the base was evaluated"
+    if row is None or (cell := row.cell(manifest.baseline)) is None or cell.figure is None:
+        return f"{start}."
+    value = _value_words(row, manifest.baseline)
+    return f"{start}. {manifest.baseline} has {value} on the report split (n = {row.n:,})."
+
+
+def _value_words(row: Row, variant: str) -> str:
+    cell = row.cell(variant)
+    figure = cell.figure if cell else None
+    if figure is None:
+        return f"no {metric_name(row.metric)}"
+    value, bounds = estimate(figure.value, figure.low, figure.high, row.scale)
+    return " ".join(part for part in (metric_name(row.metric), value, bounds) if part)
+
+
+def _cost(variant: str, trade_off: TradeOff) -> str:
+    """Memory and speed to go at the end of a sentence; nothing where they were not measured."""
+    parts = []
+    for point in trade_off.points:
+        if point.variant != variant:
+            continue
+        if point.memory_bytes is not None:
+            parts.append(size(point.memory_bytes))
+        if point.decode_tokens_per_s is not None:
+            parts.append(f"{number(point.decode_tokens_per_s)} tok/s")
+    return "".join(f", {part}" for part in parts)
+
+
+def _merged(manifest: Manifest, chosen: str, row: Row | None, trade_off: TradeOff) -> list[str]:
+    """What the merged form of the choice gives, where it was evaluated."""
+    step = next((variant.step for variant in manifest.variants if variant.id == chosen), None)
+    lines = []
+    for variant in manifest.variants:
+        if variant.kind != "merged" or variant.step != step or row is None:
+            continue
+        cell = row.cell(variant.id)
+        if cell is None or cell.comparison is None or cell.comparison.delta is None:
+            continue
+        change = difference_words(cell.comparison, row)
+        cost = _cost(variant.id, trade_off)
+        lines.append(f"Merged ({variant.id}): {change} against {manifest.baseline}{cost}.")
+    return lines
+
+
+def _others(rows: Sequence[Row], chosen: str, primary: Row | None) -> list[str]:
+    """What the choice gains and loses in everything else, at the level of whole tasks."""
+    better: list[str] = []
+    worse: list[str] = []
+    open_ = 0
+    for row in rows:
+        if row is primary or row.split == "select" or row.task != row.suite_task:
+            continue
+        cell = row.cell(chosen)
+        comparison = cell.comparison if cell else None
+        if comparison is None or comparison.delta is None or comparison.low is None:
+            continue
+        words = f"{row.task} {difference_words(comparison, row)}"
+        if comparison.better is None:
+            open_ += 1
+        else:
+            (better if comparison.better else worse).append(words)
+    total = len(better) + len(worse) + open_
+    if not total:
+        return []
+    line = (
+        f"Of {count(total, 'further metric')}, {len(better)} better, {len(worse)} worse, "
+        f"{open_} not distinguishable"
+    )
+    return [f"{line}. Worse: {'; '.join(worse)}." if worse else f"{line}."]
+
+
+def _cautions(manifest: Manifest, row: Row | None, chosen: str | None) -> list[str]:
+    lines = []
+    cell = row.cell(chosen) if row and chosen else None
+    if row and cell and cell.comparison:
+        smallest = detectable(cell.comparison)
+        if smallest is not None:
+            shown = number(in_points(smallest, row.scale))
+            lines.append(
+                f"With n = {row.n:,}, a true difference of {shown} in {metric_name(row.metric)} "
+                "is found in 80 of 100 such runs; smaller ones are often missed."
+            )
+        if row.n < _SMALL_N:
+            lines.append(f"{count(row.n, 'example')} on the report split is very few.")
+    unfinished = [cell for cell in manifest.cells if cell.status != "done"]
+    if unfinished:
+        verb = "was" if len(unfinished) == 1 else "were"
+        lines.append(
+            f"{count(len(unfinished), 'cell')} failed or {verb} skipped; see “Failed and skipped”."
+        )
+    elif not manifest.complete:
+        lines.append("The run is not complete: some of its cells have not been computed.")
+    lines += [_finding_words(found) for found in manifest.findings if found.severity == "error"]
+    return lines
+
+
+def _finding_words(found: Finding) -> str:
+    return " ".join(part for part in (found.what, found.why, found.mend) if part)
+
+
+def _find(rows: Sequence[Row], key: tuple[str, str, str]) -> Row | None:
+    return next((row for row in rows if (row.task, row.metric, row.split) == key), None)

@@ -1,0 +1,249 @@
+"""What a report says, as plain records: everything decided and computed, nothing formatted.
+
+HTML, Markdown, JSON and CSV are four ways of writing the same ``View``.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from harness.schema import (
+    CellResult,
+    Comparison,
+    DataReport,
+    Environment,
+    Finding,
+    FinishReason,
+    Selection,
+    TrainingRun,
+    Variant,
+)
+
+Outcome = Literal["ship", "undecided", "worse", "identical", "only_base", "none"]
+Mark = Literal["best", "tied"]
+
+
+class Part(BaseModel):
+    """A frozen part of the view; NaN and infinity are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Figure(Part):
+    """A value in the metric's own unit with its 95 % interval, or the reason why not."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    n: int = 0
+    clusters: int | None = None
+    method: str = ""
+    reason: str | None = None
+    stderr: float | None = None  # as the scoring tool reports it
+
+
+class MatrixCell(Part):
+    """One variant in one row of the matrix."""
+
+    variant: str
+    figure: Figure | None = None
+    comparison: Comparison | None = None  # with the baseline; None for the baseline itself
+    mark: Mark | None = None
+    missing: str | None = None  # why there is no figure
+
+
+class Row(Part):
+    """One metric of one task on one split, over all variants.
+
+    ``mark`` in its cells says which variants are best: those whose paired difference from the
+    best value includes zero, where at least one variant's does not.
+    """
+
+    suite_task: str
+    task: str
+    kind: str
+    metric: str
+    split: str
+    unit: str = ""
+    scale: float | None = None
+    higher_is_better: bool = True
+    primary: bool = False
+    n: int = 0
+    num_fewshot: int | None = None
+    signature: str = ""
+    cells: tuple[MatrixCell, ...]
+
+    def cell(self, variant: str) -> MatrixCell | None:
+        """The cell of a variant."""
+        return next((cell for cell in self.cells if cell.variant == variant), None)
+
+
+class Reading(Part):
+    """Repeated readings of one quantity: median and quartiles in the row's unit."""
+
+    median: float | None
+    low: float | None = None
+    high: float | None = None
+    n: int = 0
+    reason: str | None = None
+    note: str = ""
+
+
+class MeasurementRow(Part):
+    """One quantity at one point of the grid; one reading per column."""
+
+    name: str
+    unit: str
+    batch_size: int
+    prompt_tokens: int
+    new_tokens: int
+    readings: tuple[Reading | None, ...]
+
+
+class Measurements(Part):
+    """Memory and speed. A column holds all variants that share one measurement."""
+
+    columns: tuple[tuple[str, ...], ...] = ()
+    devices: tuple[str, ...] = ()
+    rows: tuple[MeasurementRow, ...] = ()
+    missing: dict[str, str] = {}  # variant -> why it has no measurement
+
+
+class TradeOffPoint(Part):
+    """What a variant gives and costs."""
+
+    variant: str
+    quality: Figure
+    memory_bytes: float | None = None
+    decode_tokens_per_s: float | None = None
+    efficient: bool = False  # no other variant is better in one respect and no worse in the rest
+
+
+class TradeOff(Part):
+    """Quality against cost."""
+
+    metric: str = ""
+    memory_name: str = ""
+    points: tuple[TradeOffPoint, ...] = ()
+
+
+class Output(Part):
+    """What one variant wrote for one example."""
+
+    variant: str
+    text: str
+    value: float | None = None  # the primary metric of this example alone
+    finish_reason: FinishReason
+    new_tokens: int
+    truncated_prompt_tokens: int = 0
+
+
+class ExampleView(Part):
+    """One example with every variant's output side by side."""
+
+    id: str
+    picked: str  # why it is shown
+    delta: float | None = None  # of the compared variant against the baseline
+    prompt: str
+    references: tuple[str, ...]
+    outputs: tuple[Output, ...]
+
+
+class Examples(Part):
+    """The examples shown, and how they were picked."""
+
+    how: str = ""
+    task: str = ""
+    metric: str = ""
+    items: tuple[ExampleView, ...] = ()
+    reason: str | None = None  # why there are none
+
+
+class OutputHealth(Part):
+    """How the outputs of one variant on one task ended."""
+
+    task: str
+    variant: str
+    n: int
+    mean_new_tokens: float
+    finished: dict[FinishReason, int]
+    empty: int
+    truncated_prompts: int
+
+
+class Verdict(Part):
+    """What to do, in one sentence, with what supports it."""
+
+    outcome: Outcome
+    chosen: str | None
+    headline: str
+    support: tuple[str, ...] = ()
+    cautions: tuple[str, ...] = ()
+
+
+class Provenance(Part):
+    """Everything needed to repeat the run."""
+
+    run_id: str
+    suite: str
+    suite_digest: str
+    spec: dict[str, Any]
+    command: str
+    created: str
+    updated: str
+    complete: bool
+    seed: int | None = None
+    training_key: str | None = None
+    environment: Environment | None = None
+
+
+class View(Part):
+    """A whole report."""
+
+    schema_version: int = 1
+    description: str = ""
+    verdict: Verdict
+    baseline: str
+    variants: tuple[Variant, ...]
+    primary: tuple[str, str] | None
+    selection: Selection | None
+    rows: tuple[Row, ...]
+    measurements: Measurements
+    trade_off: TradeOff
+    training: TrainingRun | None
+    examples: Examples
+    outputs: tuple[OutputHealth, ...]
+    data: dict[str, DataReport]
+    findings: tuple[Finding, ...]
+    cells: tuple[CellResult, ...]
+    provenance: Provenance
+
+    def row(self, task: str, metric: str, split: str) -> Row | None:
+        """The matrix row of a task, metric and split."""
+        wanted = (task, metric, split)
+        return next((r for r in self.rows if (r.task, r.metric, r.split) == wanted), None)
+
+    @property
+    def primary_row(self) -> Row | None:
+        """The primary metric on the report split."""
+        return self.row(*self.primary, "report") if self.primary else None
+
+    @property
+    def unfinished(self) -> tuple[CellResult, ...]:
+        """Cells that failed or were skipped."""
+        return tuple(cell for cell in self.cells if cell.status != "done")
+
+    def variant(self, name: str) -> Variant | None:
+        """A variant by its id."""
+        return next((variant for variant in self.variants if variant.id == name), None)
+
+    def cost(self, name: str) -> TradeOffPoint | None:
+        """The trade-off point of a variant."""
+        return next((point for point in self.trade_off.points if point.variant == name), None)
+
+    def measured(self, name: str) -> tuple[float | None, float | None]:
+        """Memory in bytes and decode speed in tok/s of a variant; None where not measured."""
+        point = self.cost(name)
+        return (point.memory_bytes, point.decode_tokens_per_s) if point else (None, None)

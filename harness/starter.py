@@ -1,0 +1,45 @@
+"""Copies a built-in suite as the start of a user's own."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from harness.errors import UsageError
+from harness.resources import resource_dir
+from harness.suite import builtin_suites, find_suite
+
+_HEADER = "# yaml-language-server: $schema={schema}\n"
+
+
+def copy_suite(name: str, to: Path) -> Path:
+    """Write a built-in suite to a new file, with a schema line for editors beside it.
+
+    Data files that the suite names stay where they are: paths of shipped files are found from
+    anywhere. The schema is written beside the suite.
+
+    Raises:
+        UsageError: The target exists, or there is no such suite.
+    """
+    if name not in builtin_suites():
+        find_suite(name)  # raises, with near names
+    if to.exists():
+        raise UsageError("The file exists already.", where=str(to), mend="Choose another: --to")
+    source = (resource_dir("suites") / f"{name}.yaml").read_text("utf-8")
+    text = re.sub(r"^# yaml-language-server:.*\n", "", source)
+    own = re.sub(r"^name: .*$", f"name: {_suite_name(to)}", text, count=1, flags=re.MULTILINE)
+    to.parent.mkdir(parents=True, exist_ok=True)
+    schema = to.parent / "suite.schema.json"
+    if not schema.exists():
+        import json
+
+        from harness.spec import suite_schema
+
+        schema.write_text(json.dumps(suite_schema(), indent=1, sort_keys=True) + "\n", "utf-8")
+    to.write_text(_HEADER.format(schema=schema.name) + own, "utf-8")
+    return to
+
+
+def _suite_name(path: Path) -> str:
+    """A suite name made of a file name: lower case, with dashes for what a name may not hold."""
+    return re.sub(r"[^a-z0-9._-]+", "-", path.stem.lower()).strip("-._") or "suite"

