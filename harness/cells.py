@@ -19,7 +19,7 @@ from harness.models.adapters import AdapterSet, adapter_effect
 from harness.models.device import DevicePolicy
 from harness.models.load import load_base
 from harness.models.tokens import load_tokenizer
-from harness.plan import Cell
+from harness.plan import TRAIN, Cell
 from harness.progress import Reporter
 from harness.schema import (
     CellResult,
@@ -181,10 +181,17 @@ def _active(host: _Host, variant: Variant) -> Iterator[Any]:
 
 def _probe(work: Workplace, host: _Host, variant: Variant) -> None:
     """Prove that the adapter acts: one that changes no logits would score as the base."""
-    prompts = [e.prompt for examples in work.examples.values() for e in examples[:_PROBE_PROMPTS]]
-    if not prompts or host.adapters is None:
+    task = next(iter(work.examples), None)  # training's examples where there are some
+    if task is None or host.adapters is None:
         return
-    effect = adapter_effect(host.adapters, variant.id, host.tokenizer, prompts[:_PROBE_PROMPTS])
+    spec = work.file.suite.prompt if task == TRAIN else work.file.suite.task_data(task)[1]
+    effect = adapter_effect(
+        host.adapters,
+        variant.id,
+        host.tokenizer,
+        [example.prompt for example in work.examples[task][:_PROBE_PROMPTS]],
+        chat=spec is not None and spec.is_chat,
+    )
     work.reporter.detail(f"  {variant.id}: largest change of a logit {effect:.3g}")
     if effect == 0:
         work.findings.append(
@@ -267,7 +274,7 @@ def _generation(
             work.store.write_records(folder, "predictions", predictions)
             work.store.write_record(folder, "environment", work.environment)
     stored = work.store.read_records("predictions", keyed.key, "predictions", Prediction)
-    return score(cell.task, task, examples, stored)
+    return score(cell.task, task, examples, stored, base_dir=work.file.base_dir)
 
 
 def _lm_eval(
@@ -304,7 +311,8 @@ def _write_scores(store: Store, cell: Cell, outcome: TaskOutcome, environment: E
         store.write_records(folder, "scores", outcome.scores)
         store.write_records(folder, "findings", outcome.findings)
         store.write_record(folder, "environment", environment)
-        np.savez_compressed(folder / "stats.npz", **outcome.arrays)
+        with (folder / "stats.npz").open("wb") as stream:
+            np.savez_compressed(stream, allow_pickle=False, **outcome.arrays)
 
 
 def result_of(cell: Cell, *, seconds: float | None = None, computed: bool = False) -> CellResult:

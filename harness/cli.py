@@ -145,11 +145,12 @@ def report(
     from harness.report import build_view, render_json, write_report
 
     store, manifest = _find(run, runs_dir)
+    view = build_view(store, manifest)
     if as_json:
-        typer.echo(render_json(build_view(store, manifest)))
+        typer.echo(render_json(view))
         return
     folder = output or store.run_dir(manifest.suite, manifest.run_id)
-    paths = write_report(store, manifest, folder, format_)
+    paths = write_report(view, folder, format_)
     for path in paths:
         typer.echo(str(path))
     if open_report:
@@ -317,8 +318,9 @@ def _print_outcome(store: Store, manifest: Manifest) -> None:
     """Render the report and print what it says first."""
     from harness.report import build_view, verdict_text, write_report
 
-    path = write_report(store, manifest, store.run_dir(manifest.suite, manifest.run_id), "html")[0]
-    typer.echo(verdict_text(build_view(store, manifest)))
+    view = build_view(store, manifest)
+    path = write_report(view, store.run_dir(manifest.suite, manifest.run_id))[0]
+    typer.echo(verdict_text(view))
     failed = [cell for cell in manifest.cells if cell.status == "failed"]
     for cell in failed:
         typer.secho(f"failed: {cell.variant}/{cell.task}: {cell.reason}", err=True, fg="red")

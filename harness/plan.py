@@ -265,7 +265,7 @@ def _external_checkpoints(file: SuiteFile) -> list[Checkpoint]:
     infos = [check_adapter(path, file.suite.base) for path in paths]
     order = sorted(range(len(infos)), key=lambda i: (infos[i].step is None, infos[i].step or 0, i))
     names = [Path(infos[i].path).name for i in order]
-    result = []
+    result: list[Checkpoint] = []
     for i, name in zip(order, names, strict=True):
         info = infos[i]
         path = Path(info.path)

@@ -171,7 +171,7 @@ def _against(panel: Panel, chosen: str, baseline: str | None) -> str:
     there = _shown(panel, panel.value(baseline))
     if gain <= 0:
         return f" But that is no gain: {baseline} scores at least as well ({there})."
-    return f" It is better than {baseline} ({there}) by {_shown(panel, gain)}."
+    return f" That is {_shown(panel, gain)} better than {baseline} ({there})."
 
 
 def _shown(panel: Panel, value: float | None) -> str:

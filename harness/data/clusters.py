@@ -1,9 +1,9 @@
 """Groups near-identical inputs, so that none of a group is trained on while another is scored.
 
 Method: Broder (1997), On the resemblance and containment of documents: the Jaccard similarity of
-the sets of word shingles, with MinHash and banding (Leskovec, Rajaraman, Ullman, Mining of Massive
-Datasets, section 3.4) only to find candidate pairs; every pair is then verified by its true
-similarity. Clusters are the connected components, so they do not depend on the order of the rows.
+the sets of word shingles, with MinHash and bands (Leskovec, Rajaraman, Ullman, Mining of Massive
+Datasets, section 3.4) only to find candidate pairs; each is then verified by its true similarity.
+Clusters are the connected components, so they do not depend on the order of the rows.
 """
 
 from __future__ import annotations
@@ -11,8 +11,13 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from harness.digests import text_digest
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 SHINGLE_WORDS = 3
 JACCARD = 0.8
@@ -44,12 +49,6 @@ def shingles(text: str) -> frozenset[str]:
     )
 
 
-def jaccard(a: frozenset[str], b: frozenset[str]) -> float:
-    """Size of the intersection over size of the union of two non-empty sets, in [0, 1]."""
-    common = len(a & b)
-    return common / (len(a) + len(b) - common)
-
-
 def exact_clusters(texts: Sequence[str]) -> list[str]:
     """Cluster id of each text; texts equal after `normalise` share one."""
     return [text_digest(normalise(text))[:16] for text in texts]
@@ -71,39 +70,83 @@ def near_clusters(texts: Sequence[str]) -> list[str]:
     digests = exact_clusters(texts)
     distinct = {digest: normalise(text) for digest, text in zip(digests, texts, strict=True)}
     ids = sorted(distinct)
-    roots = _components([shingles(distinct[digest]) for digest in ids])
+    if len(ids) < 2:
+        return digests
+    roots = _Components([shingles(distinct[digest]) for digest in ids]).roots()
     cluster_of = {digest: ids[root] for digest, root in zip(ids, roots, strict=True)}
     return [cluster_of[digest] for digest in digests]
 
 
-def _components(sets: Sequence[frozenset[str]]) -> list[int]:
-    """For each set, the first index of its connected component of similar sets."""
-    import numpy as np  # these two cost a third of a second, and reading a suite needs neither
-    from datasketch import MinHash, MinHashLSH
+class _Components:
+    """Connected components of similar shingle sets.
 
-    n = BANDS * BAND_ROWS
-    index = MinHashLSH(num_perm=n, params=(BANDS, BAND_ROWS))
-    signatures = np.zeros((len(sets), n), dtype=np.uint64)
-    numbers = {shingle: k for k, shingle in enumerate(sorted(frozenset().union(*sets)))}
-    members = [np.array(sorted(numbers[s] for s in found), dtype=np.intp) for found in sets]
-    sizes = np.array([len(found) for found in sets])
-    component = np.arange(len(sets))
-    in_this = np.zeros(len(numbers), dtype=bool)
+    Args:
+        sets: One non-empty set per text, of n texts in all.
+    """
+
+    def __init__(self, sets: Sequence[frozenset[str]]) -> None:
+        import numpy as np  # with datasketch a third of a second, and reading a suite needs neither
+
+        numbers = {shingle: k for k, shingle in enumerate(sorted(frozenset().union(*sets)))}
+        self._members = [np.array(sorted(numbers[s] for s in found)) for found in sets]
+        self._sizes = np.array([len(found) for found in sets])
+        self._marked = np.zeros(len(numbers), dtype=bool)  # shingles of the set being compared
+        self._signatures = _signatures(sets)  # shape (n, BANDS * BAND_ROWS)
+        self._component = np.arange(len(sets))
+
+    def roots(self) -> list[int]:
+        """For each set, the smallest index in its component."""
+        import numpy as np
+
+        for i, buckets in enumerate(self._buckets()):
+            if buckets:
+                others = np.concatenate(buckets)
+                others = others[(others > i) & (self._component[others] != self._component[i])]
+                self._join(i, np.unique(others))
+        return [int(root) for root in self._component]
+
+    def _buckets(self) -> list[list[NDArray[np.intp]]]:
+        """For each set, the groups of two or more sets that agree with it in all of a band."""
+        import numpy as np
+
+        found: list[list[NDArray[np.intp]]] = [[] for _ in self._members]
+        for band in range(BANDS):
+            columns = self._signatures[:, band * BAND_ROWS : (band + 1) * BAND_ROWS]
+            buckets: dict[bytes, list[int]] = {}
+            for i, row in enumerate(np.ascontiguousarray(columns)):
+                buckets.setdefault(row.tobytes(), []).append(i)
+            for bucket in buckets.values():
+                if len(bucket) > 1:
+                    members = np.array(bucket)
+                    for i in bucket:
+                        found[i].append(members)
+        return found
+
+    def _join(self, i: int, others: NDArray[np.intp]) -> None:
+        """Join the component of set i with those of the others that are similar to it."""
+        import numpy as np
+
+        if not others.size:
+            return
+        agreement = (self._signatures[others] == self._signatures[i]).mean(axis=1)
+        others = others[agreement >= _WORTH_VERIFYING]
+        if not others.size:
+            return
+        self._marked[self._members[i]] = True
+        found = self._marked[np.concatenate([self._members[j] for j in others])]
+        self._marked[self._members[i]] = False
+        starts = np.concatenate([[0], np.cumsum(self._sizes[others])[:-1]])
+        common = np.add.reduceat(found, starts, dtype=int)
+        jaccard = common / (self._sizes[others] + self._sizes[i] - common)
+        joined = np.append(self._component[others[jaccard >= JACCARD]], self._component[i])
+        self._component[np.isin(self._component, joined)] = joined.min()
+
+
+def _signatures(sets: Sequence[frozenset[str]]) -> NDArray[np.uint64]:
+    """MinHash values of each set, shape (n, BANDS * BAND_ROWS)."""
+    import numpy as np
+    from datasketch import MinHash
+
     encoded = ([shingle.encode() for shingle in found] for found in sets)
-    for i, minhash in enumerate(MinHash.generator(encoded, num_perm=n, seed=_MINHASH_SEED)):
-        signatures[i] = minhash.hashvalues
-        near = np.array(sorted(index.query(minhash)), dtype=np.intp)
-        index.insert(i, minhash)
-        estimates = (signatures[near] == signatures[i]).mean(axis=1) if near.size else near
-        near = near[estimates >= _WORTH_VERIFYING]
-        if not near.size:
-            continue
-        in_this[members[i]] = True
-        starts = np.concatenate([[0], np.cumsum(sizes[near])[:-1]])
-        common = np.add.reduceat(in_this[np.concatenate([members[j] for j in near])], starts, dtype=int)
-        in_this[members[i]] = False
-        similar = near[common / (sizes[near] + sizes[i] - common) >= JACCARD]
-        if similar.size:
-            joined = np.append(component[similar], i)
-            component[np.isin(component, joined)] = joined.min()
-    return [int(root) for root in component]
+    hashes = MinHash.generator(encoded, num_perm=BANDS * BAND_ROWS, seed=_MINHASH_SEED)
+    return np.array([minhash.hashvalues for minhash in hashes], dtype=np.uint64)

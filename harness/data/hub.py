@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -105,8 +104,6 @@ def _reason(error: BaseException) -> str:
 @contextmanager
 def _quiet_datasets() -> Iterator[Any]:
     """Yield the datasets library without progress bars and logging; put both back afterwards."""
-    # the library counts its users' loads by a request to the Hub unless told not to
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     try:
         datasets = importlib.import_module("datasets")
     except ModuleNotFoundError as error:

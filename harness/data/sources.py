@@ -164,9 +164,12 @@ def _paths(pattern: str, base_dir: Path) -> tuple[Path, ...]:
 
 
 def _missing(path: Path, pattern: str) -> DataError:
-    if glob.has_magic(pattern):
-        return DataError("No file matches this pattern.", where=str(path), mend=_mend_missing(path))
-    return DataError("There is no such file.", where=str(path), mend=_mend_missing(path))
+    problem = (
+        "No file matches this pattern." if glob.has_magic(pattern) else "There is no such file."
+    )
+    builtin = difflib.get_close_matches(pattern, BUILTINS, n=1)
+    mend = f"Did you mean the built-in {builtin[0]}?" if builtin else _mend_missing(path)
+    return DataError(problem, where=str(path), mend=mend)
 
 
 def _mend_missing(path: Path) -> str:

@@ -118,6 +118,8 @@ def _nll_sum(logits: torch.Tensor, ids: torch.Tensor, scored: int) -> torch.Tens
 
     Row by row, since an fp32 copy of a whole batch's logits would be large.
     """
+    if scored == 0:  # an empty chat turn; [-0:] would be the whole row
+        return logits.new_zeros((), dtype=torch.float64)
     predictions = logits[-scored - 1 : -1].float()
     losses = torch.nn.functional.cross_entropy(predictions, ids[-scored:], reduction="none")
     return losses.double().sum()

@@ -32,6 +32,7 @@ _SHAPE_FIELDS = (
     "use_dora",
     "bias",
 )
+_NAMES = ("target_modules", "target_parameters", "modules_to_save")
 
 
 class MeasureJob(BaseModel):
@@ -88,7 +89,8 @@ def adapter_shape(path: str | Path) -> dict[str, Any]:
     for field in _SHAPE_FIELDS:
         value = config.get(field)
         if value is not None and value is not False and value not in ([], {}):
-            shape[field] = sorted(value) if isinstance(value, list) else value
+            # PEFT writes sets of names in an arbitrary order
+            shape[field] = sorted(value) if field in _NAMES and isinstance(value, list) else value
     return shape
 
 

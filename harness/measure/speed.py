@@ -26,7 +26,7 @@ class Timing:
         prefill_s: The forward pass over the prompt.
         ttft_s: Start of the call until the first new token is known.
         gaps_s: Times between consecutive new tokens, shape (new_tokens - 1,).
-        e2e_s: Start until the end of the call, read from the clock on its own.
+        e2e_s: Start of the call until the last new token is known.
         kv_cache_bytes: Size of the attention cache at the end of the call, which then holds
             prompt_tokens + new_tokens - 1 tokens per sequence.
     """
@@ -95,9 +95,10 @@ def _timed(model: torch.nn.Module, input_ids: torch.Tensor, new_tokens: int) -> 
         cache = output.past_key_values
         token = output.logits[:, -1:].argmax(dim=-1)
         known.append(clock())
-    end = clock()
     gaps = tuple(after - before for before, after in pairwise(known))
-    return Timing(prefilled - start, known[0] - start, gaps, end - start, kv_cache_bytes(cache))
+    return Timing(
+        prefilled - start, known[0] - start, gaps, known[-1] - start, kv_cache_bytes(cache)
+    )
 
 
 def _last_logits_only(model: torch.nn.Module) -> dict[str, int]:

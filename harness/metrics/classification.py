@@ -171,7 +171,10 @@ class LabelScore(Metric):
             )
         values = self._per_label(hits, predicted, actual)
         weights = actual if self.average == "weighted" else np.ones_like(actual)
-        weights = np.where(np.isnan(values), 0.0, weights)
+        defined = ~np.isnan(values)
+        weights = np.where(defined, weights, 0.0)
+        # As in scikit-learn: equal weights where no defined label has any.
+        weights = np.where(weights.sum(axis=-1, keepdims=True) > 0, weights, defined)
         with np.errstate(divide="ignore", invalid="ignore"):
             mean: FloatArray = (np.nan_to_num(values) * weights).sum(-1) / weights.sum(-1)
         return mean

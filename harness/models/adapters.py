@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,8 +19,8 @@ from harness.models.tokens import encode_prompt
 class AdapterSet:
     """A base model and the adapters loaded over it.
 
-    The first adapter wraps the base's layers in place, and they stay wrapped: from then on the
-    plain base is what runs while adapters are disabled, which ``active(None)`` does.
+    The first adapter wraps the base's layers in place, and they stay wrapped until the last one is
+    removed: the plain base is what runs while adapters are disabled, as ``active(None)`` does.
 
     Args:
         model: The base, as ``load_base`` gives it.
@@ -28,18 +29,19 @@ class AdapterSet:
     def __init__(self, model: Any) -> None:
         self._base = model
         self._peft: Any = None
-        self._names: list[str] = []
+        self._keys: dict[str, str] = {}  # ours -> PEFT's, which may hold no dots and not "lora"
+        self._added = 0
 
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the loaded adapters, in the order of loading."""
-        return tuple(self._names)
+        return tuple(self._keys)
 
     def add(self, name: str, path: Path) -> AdapterInfo:
         """Load an adapter over the base, in the base's compute dtype.
 
         Args:
-            name: What to call it; without dots, which PyTorch keeps for itself.
+            name: What to call it, such as the variant's id.
             path: Its folder.
 
         Raises:
@@ -47,25 +49,26 @@ class AdapterSet:
                 shapes differ, or it holds weights that have no place.
         """
         info = check_adapter(path)
-        if name in self._names or "." in name:
-            raise ModelError(f"An adapter cannot be named {name!r} here.", where=str(path))
+        if name in self._keys:
+            raise ModelError(f"An adapter {name!r} is already loaded.", where=str(path))
+        self._added += 1
+        key = f"adapter{self._added}"
         config = self._config(path)
         try:
-            self._inject(name, config)
-            self._fill(name, path, info)
+            self._inject(key, config)
+            self._fill(key, path, info)
         except (ValueError, RuntimeError, KeyError, NotImplementedError) as error:
-            self._discard(name)
+            self._discard(key)
             raise _misfit(info, str(error)) from error
         except ModelError:
-            self._discard(name)
+            self._discard(key)
             raise
-        self._names.append(name)
+        self._keys[name] = key
         return info
 
     def remove(self, name: str) -> None:
         """Drop an adapter and free its memory."""
-        self._names.remove(name)
-        self._peft.delete_adapter(name)
+        self._discard(self._keys.pop(name))
 
     @contextmanager
     def active(self, name: str | None) -> Iterator[Any]:
@@ -77,9 +80,9 @@ class AdapterSet:
                 with self._peft.disable_adapter():
                     yield self._peft
             return
-        if name not in self._names:
-            raise ModelError(f"No adapter {name!r} is loaded; there are: {self._names}.")
-        self._peft.set_adapter(name, inference_mode=True)
+        if name not in self._keys:
+            raise ModelError(f"No adapter {name!r} is loaded; there are: {list(self._keys)}.")
+        self._peft.set_adapter(self._keys[name], inference_mode=True)
         yield self._peft
 
     def _config(self, path: Path) -> Any:
@@ -100,30 +103,41 @@ class AdapterSet:
                 where=str(path),
             )
         config.inference_mode = True
+        config.base_model_name_or_path = None  # compared in check_adapter; PEFT would only warn
         return config
 
-    def _inject(self, name: str, config: Any) -> None:
+    def _inject(self, key: str, config: Any) -> None:
         from peft import get_peft_model
 
         quiet()
-        if self._peft is None:
-            # PEFT wraps what it can before it finds that a later module does not fit, so the
-            # wrapped model is kept only when all of it went well
-            self._peft = get_peft_model(
-                self._base, config, adapter_name=name, autocast_adapter_dtype=False
-            )
-        else:
-            self._peft.add_adapter(name, config, autocast_adapter_dtype=False)
+        with warnings.catch_warnings():
+            # GPT-2's transposed layers are plain ones after quantization; PEFT adapts and says so
+            warnings.filterwarnings("ignore", message="fan_in_fan_out is set to")
+            if self._peft is None:
+                self._peft = get_peft_model(
+                    self._base, config, adapter_name=key, autocast_adapter_dtype=False
+                )
+            else:
+                self._peft.add_adapter(key, config, autocast_adapter_dtype=False)
         self._peft.eval()
 
-    def _fill(self, name: str, path: Path, info: AdapterInfo) -> None:
+    def _fill(self, key: str, path: Path, info: AdapterInfo) -> None:
         """Put the stored weights into the injected layers; every one of them must have a place."""
         from peft import set_peft_model_state_dict
+        from safetensors import SafetensorError
         from safetensors.torch import load_file
 
-        weights = load_file(path / "adapter_model.safetensors", device=str(self._base.device))
-        outcome = set_peft_model_state_dict(self._peft, weights, adapter_name=name)
-        ours = [key for key, _ in self._peft.named_parameters() if f".{name}." in f"{key}."]
+        file = path / "adapter_model.safetensors"
+        try:
+            weights = load_file(file, device=str(self._base.device))
+        except SafetensorError as error:
+            raise ModelError(
+                f"The adapter's weights cannot be read: {error}.",
+                where=str(file),
+                mend="The file may be cut off; copy it again.",
+            ) from error
+        outcome = set_peft_model_state_dict(self._peft, weights, adapter_name=key)
+        ours = [name for name, _ in self._peft.named_parameters() if f".{key}." in f"{name}."]
         missing = set(ours) & set(outcome.missing_keys)
         if missing or outcome.unexpected_keys:
             raise _misfit(
@@ -133,14 +147,19 @@ class AdapterSet:
                 f"{sorted([*missing, *outcome.unexpected_keys])[0]}",
             )
         parameters = dict(self._peft.named_parameters())
-        for key in ours:
-            parameters[key].data = parameters[key].data.to(self._base.dtype)
-            parameters[key].requires_grad_(False)
+        for name in ours:
+            parameters[name].data = parameters[name].data.to(self._base.dtype)
+            parameters[name].requires_grad_(False)
 
-    def _discard(self, name: str) -> None:
-        """Take a half-loaded adapter off again, so that the base stays usable."""
-        if self._peft is not None and name in self._peft.peft_config:
-            self._peft.delete_adapter(name)
+    def _discard(self, key: str) -> None:
+        """Take an adapter off again; without any left, the base's own layers come back."""
+        if self._peft is None or key not in self._peft.peft_config:
+            return
+        if len(self._peft.peft_config) == 1:
+            self._base, self._peft = self._peft.unload(), None
+            return
+        self._peft.delete_adapter(key)
+        self._peft.set_adapter(next(iter(self._peft.peft_config)), inference_mode=True)
 
 
 def adapter_effect(

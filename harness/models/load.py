@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import warnings
 from pathlib import Path
@@ -68,6 +69,7 @@ def open_model(
 ) -> Any:
     """Load the model at a resolved location, e.g. a merged one; see ``load_base``."""
     quiet()
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
     options: dict[str, Any] = {}
@@ -84,7 +86,14 @@ def open_model(
             trust_remote_code=base.trust_remote_code,
             **options,
         )
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        ImportError,
+        RuntimeError,
+        SafetensorError,
+    ) as error:
         if _out_of_memory(error):
             raise
         raise ModelError(
@@ -92,6 +101,38 @@ def open_model(
             where=str(location),
             mend=_mend(error),
         ) from error
+
+
+_NOT_SHAPE = ("_name_or_path", "transformers_version", "dtype", "torch_dtype")
+
+
+def architecture_of(base: BaseSpec, base_dir: Path) -> dict[str, Any]:
+    """The base's configuration (layer sizes, heads, vocabulary, ...), as JSON values.
+
+    What does not change the computation is left out: the name, the version that wrote the file,
+    and the dtype of the stored weights.
+
+    Raises:
+        ModelError: There is no such model, or its configuration cannot be fetched.
+    """
+    location = resolve_model(base, base_dir)
+    file = Path(location) / "config.json"
+    if file.is_file():
+        config = json.loads(file.read_text("utf-8"))
+    else:
+        from transformers import AutoConfig
+
+        try:
+            config = AutoConfig.from_pretrained(
+                location, revision=base.revision, trust_remote_code=base.trust_remote_code
+            ).to_dict()
+        except (OSError, ValueError) as error:
+            raise ModelError(
+                f"The model's configuration cannot be read: {_first_lines(error)}",
+                where=str(location),
+                mend=_mend(error),
+            ) from error
+    return {name: value for name, value in config.items() if name not in _NOT_SHAPE}
 
 
 def weight_dtype(precision: Precision, policy: DevicePolicy) -> torch.dtype:

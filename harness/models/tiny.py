@@ -12,6 +12,7 @@ from __future__ import annotations
 import ast
 import sysconfig
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,7 @@ def build(architecture: str, folder: Path) -> None:
         torch.manual_seed(SEED)
         model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     model.save_pretrained(folder)
-    train_tokenizer(docstrings(Path(sysconfig.get_paths()["stdlib"]))).save_pretrained(folder)
+    tiny_tokenizer().save_pretrained(folder)
 
 
 def tiny_config(architecture: str) -> Any:
@@ -111,6 +112,12 @@ def docstrings(root: Path) -> Iterator[str]:
                 text = ast.get_docstring(node)
                 if text:
                     yield text
+
+
+@cache
+def tiny_tokenizer() -> PreTrainedTokenizerFast:
+    """The one tokenizer of all tiny models, trained on the running Python's own docstrings."""
+    return train_tokenizer(docstrings(Path(sysconfig.get_paths()["stdlib"])))
 
 
 def train_tokenizer(texts: Iterator[str]) -> PreTrainedTokenizerFast:

@@ -115,8 +115,8 @@ def build_trade_off(manifest: Manifest, measurements: Measurements, row: Row | N
         measurements: Its memory and speed; the first (smallest) point of the grid counts.
         row: The primary metric on the report split.
     """
-    memory, memory_name = _first(measurements, _MEMORY)
-    speed, _ = _first(measurements, (_SPEED,))
+    memory, memory_row = _first(measurements, _MEMORY)
+    speed, speed_row = _first(measurements, (_SPEED,))
     points = []
     for variant in manifest.variants:
         cell = row.cell(variant.id) if row else None
@@ -133,15 +133,26 @@ def build_trade_off(manifest: Manifest, measurements: Measurements, row: Row | N
     efficient = _pareto(points, sign)
     return TradeOff(
         metric=row.metric if row else "",
-        memory_name=memory_name,
+        memory_name=memory_row.name if memory_row else "",
+        speed_sizes=sizes(speed_row) if speed_row else "",
         points=tuple(
             point.model_copy(update={"efficient": point.variant in efficient}) for point in points
         ),
     )
 
 
-def _first(measurements: Measurements, names: Sequence[str]) -> tuple[dict[str, float], str]:
-    """Medians by variant of the first of these quantities that was measured."""
+def sizes(row: MeasurementRow) -> str:
+    """The point of the grid in words; empty for figures of the whole process."""
+    if not row.prompt_tokens:
+        return ""
+    batch = f" × {row.batch_size}" if row.batch_size > 1 else ""
+    return f"{row.prompt_tokens} + {row.new_tokens} tokens{batch}"
+
+
+def _first(
+    measurements: Measurements, names: Sequence[str]
+) -> tuple[dict[str, float], MeasurementRow | None]:
+    """Medians by variant of the first of these quantities that was measured, and its row."""
     for name in names:
         for row in measurements.rows:
             if row.name != name:
@@ -153,8 +164,8 @@ def _first(measurements: Measurements, names: Sequence[str]) -> tuple[dict[str, 
                 if reading is not None and reading.median is not None
             }
             if found:
-                return found, name
-    return {}, ""
+                return found, row
+    return {}, None
 
 
 def _pareto(points: Sequence[TradeOffPoint], sign: float) -> set[str]:

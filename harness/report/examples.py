@@ -115,15 +115,18 @@ def build_examples(
         if item.example_id in wanted
     }
     values = {name: panel.per_example(name) for name in panel.variants}
+    candidate, baseline = compared(panel, manifest)
+    first = [name for name in (baseline, candidate) if name is not None]
+    order = dict.fromkeys([*first, *(variant.id for variant in manifest.variants)])
     items = []
     for index, picked, delta in picks:
         example = examples.get(str(panel.ids[index]))
         if example is None:
             continue
         outputs = [
-            _output(item, variant.id, values.get(variant.id), index)
-            for variant in manifest.variants
-            if (item := texts.get((variant.id, example.id))) is not None
+            _output(item, name, values.get(name), index)
+            for name in order
+            if (item := texts.get((name, example.id))) is not None
         ]
         items.append(
             ExampleView(

@@ -27,7 +27,7 @@ _NAMES = {
 
 def metric_name(name: str) -> str:
     """A metric's usual name in print."""
-    return _NAMES.get(name, name.replace("_", " ") if name.isascii() else name)
+    return _NAMES.get(name, name)
 
 
 def in_points(value: float, scale: float | None) -> float:
@@ -99,7 +99,8 @@ def estimate(
     bounds = in_points(low, scale), in_points(high, scale)
     reach = (bounds[1] - bounds[0]) / 2
     places = decimals_for(reach) if reach > 0 else 1 if scale else plain_decimals(shown)
-    return number(shown, places, signed=signed), span(*bounds, places, signed=signed)
+    across = signed and bounds[0] < 0 < bounds[1]  # signs help where the bounds differ in it
+    return number(shown, places, signed=signed), span(*bounds, places, signed=across)
 
 
 def size(value: float | None) -> str:
@@ -144,6 +145,19 @@ def quantity(value: float | None, unit: str) -> str:
     if unit == "s":
         return duration(value)
     return f"{number(value)} {unit}".strip()
+
+
+def quantity_range(low: float, high: float, unit: str) -> str:
+    """Two measured values with their unit, which is named once where it is the same.
+
+    >>> quantity_range(0.0211, 0.0213, "s")
+    '21.1–21.3 ms'
+    """
+    ends = [quantity(end, unit) for end in (low, high)]
+    first, _, first_unit = ends[0].rpartition(" ")
+    if first and first_unit == ends[1].rpartition(" ")[2] and " " not in first:
+        return f"{first}{EN_DASH}{ends[1]}"
+    return f" {EN_DASH} ".join(ends)
 
 
 def count(value: int | None, noun: str, plural: str | None = None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from scipy import special
@@ -42,7 +43,8 @@ def build_matrix(
         primary: Task and metric that decide.
 
     Returns:
-        Rows in the suite's order of tasks, a group before its subjects, and the panel behind each row that has statistics.
+        Rows in the suite's order of tasks, a group before its subjects; and the panel behind each
+        row that has statistics.
     """
     weights = _Weights(int(manifest.spec.get("seed", 0)))
     order = {task: place for place, task in enumerate(manifest.spec.get("tasks", {}))}
@@ -121,7 +123,7 @@ def _row(
         higher_is_better=score.higher_is_better,
         primary=primary == key[:2],
         n=max(reading.score.n for reading in by_variant.values()),
-        num_fewshot=spec.get("num_fewshot"),
+        num_fewshot=_shots(spec.get("num_fewshot"), score.signature),
         signature=" / ".join(signatures),
         cells=tuple(cells),
     )
@@ -203,6 +205,12 @@ def _marks(panel: Panel) -> dict[str, Mark]:
     if len(tied) == len(values):
         return {}
     return dict.fromkeys(tied, "best" if len(tied) == 1 else "tied")
+
+
+def _shots(asked: int | None, signature: str) -> int | None:
+    """The number of shots: as the suite says, else as lm-eval's own task has it."""
+    found = re.search(r"\|nshot:(\d+)(?:\||$)", signature)
+    return int(found[1]) if asked is None and found else asked
 
 
 def _why_missing(cells: Sequence[CellResult], variant: str, task: str) -> str:

@@ -8,7 +8,8 @@ from scipy import special
 
 from harness.analysis.intervals import CONFIDENCE
 from harness.report.format import count, estimate, in_points, metric_name, number, size
-from harness.report.view import Outcome, Row, TradeOff, Verdict
+from harness.report.text import visible
+from harness.report.view import Outcome, Row, TradeOff, Verdict, View
 from harness.schema import Comparison, Finding, Manifest
 
 _POWER = 0.8
@@ -49,8 +50,15 @@ def build_verdict(
     )
 
 
+def verdict_text(view: View) -> str:
+    """The verdict for a terminal: the sentence, what supports it, what limits it; no markup."""
+    verdict = view.verdict
+    lines = [verdict.headline, *verdict.support, *(f"Note: {line}" for line in verdict.cautions)]
+    return "\n".join(visible(line) for line in lines)
+
+
 def difference_words(comparison: Comparison, row: Row) -> str:
-    """A paired difference, such as ``ROUGE-L +12.3 [+10.1, +14.6]``."""
+    """A paired difference, such as ``ROUGE-L +12.3 [10.1, 14.6]``."""
     value, bounds = estimate(
         comparison.delta, comparison.low, comparison.high, row.scale, signed=True
     )

@@ -126,6 +126,7 @@ class TradeOff(Part):
 
     metric: str = ""
     memory_name: str = ""
+    speed_sizes: str = ""  # the point of the grid that speed was taken from
     points: tuple[TradeOffPoint, ...] = ()
 
 

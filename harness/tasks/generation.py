@@ -6,16 +6,16 @@ The two halves are separate results in the store, so that a new metric regenerat
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from harness.engines.generation import Decoding, generate
-from harness.metrics.base import FloatArray, Metric, score_corpus
-from harness.metrics.registry import build_metric, is_evaluate_module
+from harness.metrics.base import Metric, score_corpus
+from harness.metrics.classification import label_set
+from harness.metrics.registry import build_metric, is_evaluate_module, needs_labels
 from harness.schema import Example, Prediction, Score, Split
 from harness.spec import GenerationTask, MetricSpec, PromptSpec
-from harness.tasks.hf_evaluate import evaluate_metric
+from harness.tasks.hf_evaluate import EvaluateModule
 from harness.tasks.outcome import TaskOutcome, example_arrays
 
 Progress = Callable[[int, int], None]
@@ -86,50 +86,63 @@ def score(
     task: GenerationTask,
     examples: Sequence[Example],
     predictions: Sequence[Prediction],
+    *,
+    base_dir: Path,
 ) -> TaskOutcome:
     """Score predictions with every metric of the task, split by split.
 
     Surrounding whitespace of a prediction is not scored: a completion that starts with a blank
     is a matter of tokenization, not of quality.
+
+    Args:
+        task_id: The task's name in the suite.
+        task: Its metrics and splits.
+        examples: What was predicted; those of other splits are left out.
+        predictions: One per example, in any order.
+        base_dir: Folder that paths of the user's own metric modules start from.
     """
     by_id = {prediction.example_id: prediction for prediction in predictions}
+    labels = label_set([list(example.references) for example in examples])
     outcome = TaskOutcome()
+    scorers = [_scorer(metric, labels, base_dir) for metric in task.metrics]
     for split in task.splits:
         chosen = [example for example in examples if example.split == split]
         outcome.arrays |= example_arrays(split, chosen)
         texts = [by_id[example.id].text.strip() for example in chosen]
         references = [list(example.references) for example in chosen]
-        for spec in task.metrics:
-            metric_spec = MetricSpec(name=spec) if isinstance(spec, str) else spec
-            result = _score_one(metric_spec, texts, references)
-            metric, value, reason, stats = result
-            name = f"{metric_spec.name}/{split}"
+        for scorer in scorers:
+            if isinstance(scorer, EvaluateModule):
+                value, reason, stats = scorer.score_corpus(texts, references)
+                signature = scorer.signature
+            else:
+                value, reason, stats = score_corpus(scorer, texts, references)
+                signature = scorer.signature_for(references)
+            name = f"{scorer.name}/{split}"
             if stats is not None:
                 outcome.arrays[name] = stats
             outcome.scores.append(
                 Score(
                     task=task_id,
-                    metric=metric_spec.name,
+                    metric=scorer.name,
                     split=split,
                     n=len(chosen),
                     value=value,
                     reason=reason,
-                    scale=metric.scale,
-                    unit=metric.unit,
-                    higher_is_better=metric.higher_is_better,
-                    signature=metric.signature,
+                    scale=scorer.scale,
+                    unit=scorer.unit,
+                    higher_is_better=scorer.higher_is_better,
+                    signature=signature,
                     stats=name if stats is not None else None,
                 )
             )
     return outcome
 
 
-def _score_one(
-    spec: MetricSpec, texts: list[str], references: list[list[str]]
-) -> tuple[Any, float | None, str | None, FloatArray | None]:
-    """The metric (or what describes it), its value or the reason for none, its statistics."""
-    if is_evaluate_module(spec.name):
-        return evaluate_metric(spec, texts, references)
-    metric: Metric = build_metric(spec)
-    value, reason, stats = score_corpus(metric, texts, references)
-    return metric, value, reason, np.asarray(stats, dtype=np.float64)
+def _scorer(
+    spec: str | MetricSpec, labels: Sequence[str], base_dir: Path
+) -> Metric | EvaluateModule:
+    """What scores by one metric: one of ours, or a module that the user names."""
+    metric_spec = MetricSpec(name=spec) if isinstance(spec, str) else spec
+    if is_evaluate_module(metric_spec.name):
+        return EvaluateModule(metric_spec, base_dir=base_dir)
+    return build_metric(metric_spec, labels=labels if needs_labels(metric_spec) else None)

@@ -1,8 +1,9 @@
 """Runs tasks of EleutherAI's lm-evaluation-harness on a model that is already loaded.
 
-The only module that imports lm_eval (besides ``engines/loglikelihood.py``). Prompts, shots, filters,
-metrics, standard errors and group averages are lm-eval's own; what is done here is to find the task,
-put local files in the place of Hub data, keep lm-eval quiet, and turn its results into records.
+The only module that imports lm_eval (besides ``engines/loglikelihood.py``). Prompts, shots,
+filters, metrics, standard errors and group averages are lm-eval's own; what is done here is to
+find the task, put local files in the place of Hub data, keep lm-eval quiet, and turn its results
+into records.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import dataclasses
 import difflib
 import random
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -28,18 +30,9 @@ from harness.errors import (
     UsageError,
 )
 from harness.spec import LmEvalTask
-from harness.tasks.lm_eval_data import (
-    find_task_file,
-    resolve_data_files,
-    shipped_tasks_dir,
-)
-from harness.tasks.lm_eval_local import (
-    DATA_KEYS,
-    PLACEHOLDER,
-    LocalData,
-    MissingLeafError,
-    effective_num_fewshot,
-)
+from harness.tasks.lm_eval_data import find_task_file, shipped_tasks_dir
+from harness.tasks.lm_eval_local import LocalData, effective_num_fewshot
+from harness.tasks.lm_eval_members import IndexRewriter
 from harness.tasks.lm_eval_outcome import GroupFacts, LmEvalOutcome, RunFacts, outcome_of
 from harness.tasks.lm_eval_quiet import quiet
 
@@ -57,7 +50,6 @@ try:
 except ModuleNotFoundError as error:
     raise MissingExtraError(error.name or "lm-eval", "lm-eval") from error
 
-_GROUP_FIELDS = {field.name for field in dataclasses.fields(GroupConfig)}
 Progress = Callable[[int, int], None]
 
 
@@ -94,18 +86,19 @@ def run_lm_eval(
         UsageError: The task is unknown, or cannot be run here.
         DataError: Its data cannot be had or read.
         ModelError: A chat template is asked for and the tokenizer has none.
+        MetricError: A metric of the task would have to be loaded from the Hub and cannot be.
         HarnessError: A request does not fit the model.
     """
     _check_chat(task, tokenizer)
     with quiet() as warnings, tempfile.TemporaryDirectory(prefix="harness-lm-eval-") as folder:
-        loader = _TaskLoader(task, suite_dir, Path(folder))
-        loaded = loader.load()
-        for leaf in loaded["tasks"].values():
+        name, missing, loaded = _load(task, suite_dir, Path(folder))
+        tasks, groups = loaded["tasks"], loaded["groups"]
+        for leaf in tasks.values():
             _configure(leaf, task, seed)
         random.seed(seed)
         np.random.seed(seed % 2**32)  # noqa: NPY002  # lm-eval's tasks use the global generator
         torch.manual_seed(seed)
-        lm = _ReportingLM(model, tokenizer, task.batch_size, device, progress)
+        lm = ReportingLM(model, tokenizer, task.batch_size, device, progress)
         results = evaluate(
             lm=lm,
             task_dict=loaded,
@@ -116,10 +109,10 @@ def run_lm_eval(
         )
         run = RunFacts(
             results=results,
-            root=loader.name if loader.name in {*loaded["tasks"], *loaded["groups"]} else None,
-            means={name: _means(leaf) for name, leaf in loaded["tasks"].items()},
-            groups={name: _group_facts(group) for name, group in loaded["groups"].items()},
-            missing=loader.missing,
+            root=name if name in {*tasks, *groups} else None,
+            means={leaf_name: _means(leaf) for leaf_name, leaf in tasks.items()},
+            groups={group.name: _group_facts(group) for group in groups.values()},
+            missing=missing,
             seed=seed,
             truncated=lm.truncated,
             warnings=warnings.texts(),
@@ -130,43 +123,241 @@ def run_lm_eval(
 
 @cache
 def default_index() -> Mapping[str, Any]:
-    """Every task, group and tag that lm-eval ships, by name (takes seconds: 13,000 files)."""
+    """Every task, group and tag that lm-eval ships, by name; takes seconds for 13,000 files."""
     index: Mapping[str, Any] = TaskManager().task_index
     return index
 
 
-class _TaskLoader:
-    """Loads a task with its data taken from where the suite says.
+class ReportingLM(HFLM):  # type: ignore[misc]  # lm_eval is untyped
+    """lm-eval's own model class around a loaded model; counts what is done and what is cut.
 
-    lm-eval's index of tasks is rewritten in the part that is needed: local files are put into the
-    configuration of each leaf, and leaves without a file are taken out of their groups and tags.
+    Args:
+        model: A transformers or PEFT model.
+        tokenizer: Its tokenizer; a copy is used, since lm-eval may give it a padding token.
+        batch_size: Requests per forward pass.
+        device: Where the model is.
+        progress: Called with (requests done, requests in all).
 
     Attributes:
-        name: lm-eval's name of what was asked for.
-        missing: Leaf task -> why it was left out.
+        truncated: Requests cut on the left because they are longer than the model's context.
     """
 
-    def __init__(self, task: LmEvalTask, suite_dir: Path, folder: Path) -> None:
-        self.task = task
-        self.missing: dict[str, str] = {}
-        self._cache = str(folder / "cache")
-        self._local = LocalData(task.data, suite_dir, folder) if task.data else None
-        self._own: dict[str, Any] = {}  # tasks beside the YAML that was asked for
-        self._entries: dict[str, Any] = {}  # the rewritten part of the index
-        self._sources: dict[str, tuple[str, Any]] = {}  # leaf -> its data set on the Hub
-        self.name = self._find(find_task_file(task.task, suite_dir))
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        batch_size: int,
+        device: str,
+        progress: Progress | None = None,
+    ) -> None:
+        super().__init__(
+            pretrained=model,
+            tokenizer=copy.deepcopy(tokenizer),
+            batch_size=batch_size,
+            device=device,
+            softmax_dtype="float32",  # in bf16, near-ties between choices become ties
+        )
+        self.truncated = 0
+        self._progress = progress
+        self._done = self._total = 0
+        self.set_cache_hook(self)
 
-    def load(self) -> dict[str, Any]:
-        """The tasks and groups, as lm-eval's ``evaluate`` takes them."""
-        if not self._keep(self.name, {}):
-            raise DataError(
-                f"None of the {len(self.missing)} tasks of {self.name!r} has a local file; for "
-                f"example, {next(iter(self.missing.values()))}.",
-                mend="Check data.files and data.format.",
+    def add_partial(self, _kind: str, _request: Any, _response: Any) -> None:
+        """What lm-eval calls for its request cache as soon as a request is answered."""
+        self._done += 1
+        if self._progress is not None:
+            self._progress(self._done, self._total)
+
+    def loglikelihood(
+        self, requests: list[Any], disable_tqdm: bool = True
+    ) -> list[tuple[float, bool]]:
+        """Answer requests of (context, continuation) with (log-probability, is greedy)."""
+        self._total += len(requests)
+        answers: list[tuple[float, bool]] = super().loglikelihood(requests, disable_tqdm=True)
+        return answers
+
+    def loglikelihood_rolling(self, requests: list[Any], disable_tqdm: bool = True) -> list[float]:
+        """Answer requests of whole texts with their log-probability."""
+        self._total += len(requests)
+        answers: list[float] = super().loglikelihood_rolling(requests, disable_tqdm=True)
+        return answers
+
+    def generate_until(self, requests: list[Any], disable_tqdm: bool = True) -> list[str]:
+        """Answer requests of (context, generation arguments) with a text."""
+        self._total += len(requests)
+        answers: list[str] = super().generate_until(requests, disable_tqdm=True)
+        return answers
+
+    def _loglikelihood_tokens(
+        self,
+        requests: Sequence[tuple[Any, list[int], list[int]]],
+        disable_tqdm: bool = True,
+        override_bs: int | None = None,
+    ) -> Any:
+        for _, context, continuation in requests:
+            if not 0 < len(continuation) <= self.max_length:
+                raise HarnessError(
+                    f"A continuation of {len(continuation)} tokens cannot be scored: the model's "
+                    f"context holds 1 to {self.max_length}.",
+                    mend="Leave this task out for this model.",
+                )
+            self.truncated += len(context) + len(continuation) > self.max_length + 1
+        return super()._loglikelihood_tokens(requests, disable_tqdm=True, override_bs=override_bs)
+
+    def tok_batch_encode(
+        self,
+        strings: list[str],
+        padding_side: str = "left",
+        left_truncate_len: int | None = None,
+        truncation: bool = False,
+    ) -> Any:
+        """Encode the contexts of a batch of generations, counting those that are cut."""
+        encoded = super().tok_batch_encode(strings, padding_side, left_truncate_len, truncation)
+        if left_truncate_len and encoded[0].shape[1] == left_truncate_len:
+            lengths = [len(self.tok_encode(text)) for text in strings]
+            self.truncated += sum(length > left_truncate_len for length in lengths)
+        return encoded
+
+
+def _check_chat(task: LmEvalTask, tokenizer: Any) -> None:
+    if task.apply_chat_template and not getattr(tokenizer, "chat_template", None):
+        raise ModelError(
+            "apply_chat_template is set, and the tokenizer has no chat template.",
+            mend="Leave it out for base models, or use the instruction-tuned model's tokenizer.",
+        )
+    if task.fewshot_as_multiturn and not task.apply_chat_template:
+        raise UsageError(
+            "fewshot_as_multiturn needs apply_chat_template: without it there are no turns.",
+            mend="Set both, or leave both out.",
+        )
+
+
+def _load(
+    task: LmEvalTask, suite_dir: Path, folder: Path
+) -> tuple[str, dict[str, str], dict[str, Any]]:
+    """lm-eval's name of the task, leaves that were left out and why, tasks and groups."""
+    name, own = _own_index(find_task_file(task.task, suite_dir), task.task)
+    rewriter = IndexRewriter(
+        task,
+        LocalData(task.data, suite_dir, folder) if task.data else None,
+        cache_dir=folder / "cache",
+        lookup=lambda member: own.get(member) or default_index().get(member),
+        load_yaml=load_yaml,
+        group_fields={field.name for field in dataclasses.fields(GroupConfig)},
+    )
+    if not rewriter.keep(name):
+        raise DataError(
+            f"None of the {len(rewriter.missing)} tasks of {name!r} has a local file; for example, "
+            f"{next(iter(rewriter.missing.values()))}.",
+            mend="Check data.files and data.format.",
+        )
+    rewriter.check_shared_files()
+    manager = TaskManager(include_defaults=False)
+    manager.task_index.update(rewriter.entries)
+    with _load_errors(task, name, rewriter):
+        loaded: dict[str, Any] = manager.load([name])
+    return name, rewriter.missing, loaded
+
+
+def _own_index(file: Path | None, name: str) -> tuple[str, Mapping[str, Any]]:
+    """lm-eval's name of what was asked for, and the tasks beside its YAML if it has one."""
+    if file is None:
+        if name not in default_index():
+            known = [*default_index(), *(path.stem for path in shipped_tasks_dir().glob("*.yaml"))]
+            near = difflib.get_close_matches(name, known, n=5)
+            raise UsageError(
+                f"lm-eval {lm_eval_version} has no task, group or tag named {name!r}."
+                + (f" Near it are: {', '.join(near)}." if near else ""),
+                mend="List them with: lm-eval ls tasks",
             )
-        self._check_shared_files()
-        manager = TaskManager(include_defaults=False)
-        manager.task_index.update(self._entries)
-        with self._readable():
-            loaded: dict[str, Any] = manager.load([self.name])
-        return loaded
+        return name, {}
+    try:
+        config = load_yaml(file, resolve_func=False)
+        entry = TaskIndex.entry_from_path(file)
+    except Exception as error:  # whatever a YAML or what it includes does wrong
+        raise UsageError(f"Not a task of lm-eval: {error}.", where=str(file)) from error
+    own_name = config.get("group", config.get("task"))
+    if entry is None or not isinstance(own_name, str):
+        raise UsageError("The YAML file names no task and no group.", where=str(file))
+    entry = dataclasses.replace(entry, name=own_name)  # of a group, lm-eval takes its members
+    siblings = TaskIndex.build([file.parent]) if entry.kind.name == "GROUP" else {}
+    return own_name, {**siblings, own_name: entry}
+
+
+@contextmanager
+def _load_errors(task: LmEvalTask, name: str, rewriter: IndexRewriter) -> Iterator[None]:
+    """Say what to do about what goes wrong while data sets are loaded."""
+    sources = sorted({path for path, _ in rewriter.hub_sources.values()})
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"The lm-eval task {name!r} needs the package {error.name!r}, which is not installed.",
+            mend=f"Install it with: pip install {error.name}",
+        ) from error
+    except (ConnectionError, datasets.exceptions.DatasetNotFoundError) as error:
+        raise DataError(
+            f"The lm-eval task {name!r} needs the data set {', '.join(sources)} from the Hugging "
+            f"Face Hub, which cannot be reached: {error}.",
+            mend="Give local files under data, or connect to the network (and unset "
+            "HF_HUB_OFFLINE) once; the Hub's cache is used afterwards.",
+        ) from error
+    except HarnessError:
+        raise
+    except Exception as error:  # process_docs and templates fail in their own ways on wrong rows
+        if task.data is None:
+            raise
+        raise DataError(
+            f"The local files do not fit the lm-eval task {name!r}: "
+            f"{type(error).__name__}: {error}.",
+            mend="The files need the fields of the data set on the Hub "
+            f"({', '.join(sources)}), or another data.format.",
+        ) from error
+
+
+def _configure(leaf: Any, task: LmEvalTask, seed: int) -> None:
+    """What lm-eval's ``simple_evaluate`` sets on each task before it is run, and our checks."""
+    name, config = leaf.task_name, leaf.config
+    if getattr(leaf, "UNSAFE_CODE", False) or getattr(leaf, "MULTIMODAL", False):
+        raise UsageError(
+            f"The lm-eval task {name!r} runs code that the model writes, or needs images or sound; "
+            "neither is supported.",
+            mend="Run it with lm-eval itself.",
+        )
+    if config.process_results is None:
+        for metric, function in getattr(leaf, "_metric_fn_list", {}).items():
+            if function is None:
+                raise MetricError(
+                    f"The metric {metric!r} of the lm-eval task {name!r} is not lm-eval's own; it "
+                    "comes from the Hugging Face Hub and could not be loaded.",
+                    mend="Connect to the network, or use a task with lm-eval's own metrics.",
+                )
+    if task.gen_kwargs and config.output_type == "generate_until":
+        leaf.set_config("generation_kwargs", copy.deepcopy(task.gen_kwargs), update=True)
+    shots = effective_num_fewshot({"num_fewshot": config.num_fewshot}, task.num_fewshot)
+    leaf.set_config("num_fewshot", shots)
+    leaf.set_fewshot_seed(seed)
+    pool = getattr(getattr(leaf, "sampler", None), "df", None)
+    if shots and pool is not None and len(pool) < shots:
+        raise DataError(
+            f"The lm-eval task {name!r} is to be given {shots} shots, and there are only "
+            f"{len(pool)} to draw from.",
+            mend="Lower num_fewshot.",
+        )
+
+
+def _means(leaf: Any) -> frozenset[str]:
+    """Metrics of a task that are a mean over documents."""
+    aggregation = leaf.aggregation()
+    return frozenset(name for name, function in aggregation.items() if function in (mean, nanmean))
+
+
+def _group_facts(group: Any) -> GroupFacts:
+    return GroupFacts(
+        leaves=tuple(leaf.task_name for leaf in group.get_all_tasks()),
+        size_weighted=frozenset(
+            entry.metric
+            for entry in group.aggregate_metric_list or ()
+            if entry.weight_by_size and entry.aggregation == "mean"
+        ),
+    )

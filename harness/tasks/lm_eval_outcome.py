@@ -194,7 +194,7 @@ class _Builder:
                 value=value,
                 reason=None if value is not None else "lm-eval gave no finite number",
                 stderr=_number(values.get(f"{metric}_stderr,{filter_name}")),
-                scale=_SCALES.get(metric),
+                scale=_scale(metric, value),
                 higher_is_better=higher is not False,
                 signature=self._signature(name, filter_name),
                 stats=array,
@@ -204,26 +204,27 @@ class _Builder:
     def _signature(self, name: str, filter_name: str) -> str:
         """Everything beside the model that determines the value, in sacrebleu's manner."""
         task, results = self.task, self.run.results
-        shots = results["n-shot"].get(name)
+        leaves = self.run.groups[name].leaves if name in self.run.groups else (name,)
+        shots = "/".join(sorted({str(results["n-shot"].get(leaf, 0)) for leaf in leaves}))
         parts = [
             f"lm-eval:{self.run.lm_eval}",
             f"task:{name}",
             f"version:{results['versions'].get(name)}",
-            f"nshot:{'mixed' if shots is None else shots}",
+            f"nshot:{shots}",
             f"limit:{task.limit or 'none'}",
             f"filter:{filter_name}",
             f"data:{task.data.format if task.data else 'own'}",
         ]
-        if shots != 0:
+        if shots != "0":
             parts.append(f"seed:{self.run.seed}")
         if task.apply_chat_template:
             parts.append("chat:multiturn" if task.fewshot_as_multiturn else "chat:yes")
         if task.system_instruction:
             parts.append(f"system:{_sha256(task.system_instruction)[:8]}")
         if name in self.run.groups:
-            scored = len(self.run.groups[name].leaves)
             absent = len(self.run.missing) if name == self.run.root else 0
-            parts.append(f"tasks:{scored}of{scored + absent}")
+            total = f"of{len(leaves) + absent}" if absent else ""
+            parts.append(f"tasks:{len(leaves)}{total}")
         return "|".join(parts)
 
     def _record(self, name: str, leaf: str, sample: Mapping[str, Any]) -> dict[str, Any]:
@@ -297,6 +298,12 @@ def _findings(task_id: str, run: RunFacts) -> list[Finding]:
 
 def _metric_key(metric: str, filter_name: str) -> str:
     return metric if filter_name == "none" else f"{metric},{filter_name}"
+
+
+def _scale(metric: str, value: float | None) -> float | None:
+    """The best possible value; unknown where a task counts in per cent what others do not."""
+    scale = _SCALES.get(metric)
+    return None if scale is None or (value or 0.0) > scale else scale
 
 
 def _statistics(value: Any) -> tuple[float, float]:

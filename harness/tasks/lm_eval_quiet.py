@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from functools import partialmethod
 from typing import Any
 
-import tqdm.std
+import tqdm.std  # type: ignore[import-untyped]
 
 # Said on every run, or told by the harness itself in a better place
 _EXPECTED = (

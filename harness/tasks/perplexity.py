@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from harness.engines.perplexity import completion_losses
+from harness.metrics.base import corpus_value
 from harness.metrics.registry import build_metric
 from harness.schema import Example, Finding, Score
 from harness.spec import PerplexityTask, PromptSpec
@@ -52,16 +53,15 @@ def run_perplexity(
         outcome.arrays[f"loss/{split}"] = stats
         for name in METRICS:
             metric = build_metric(name)
-            value = float(metric.aggregate(stats.sum(axis=0))) if len(chosen) else float("nan")
-            finite = bool(np.isfinite(value))
+            value, reason = corpus_value(metric, stats)
             outcome.scores.append(
                 Score(
                     task=task_id,
                     metric=name,
                     split=split,
                     n=len(chosen),
-                    value=value if finite else None,
-                    reason=None if finite else "no tokens to score, or a value that is not finite",
+                    value=value,
+                    reason=reason,
                     scale=metric.scale,
                     unit=metric.unit,
                     higher_is_better=metric.higher_is_better,

@@ -130,6 +130,7 @@ def train(job: TrainingJob) -> TrainingRun:
             peft_config=None if job.spec.method == "full" else _lora_config(job.spec),
             callbacks=[recorder, *_early_stopping(job.spec, bool(held_out.rows))],
         )
+        trainer.remove_callback(transformers.PrinterCallback)  # ours reports instead
         _fix_adapter_dtypes(trainer.model, policy)
         trainable, total = count_parameters(trainer.model)
         tokens = sequence_statistics(encoded.lengths)
@@ -198,7 +199,9 @@ def sft_config(job: TrainingJob, policy: DevicePolicy) -> SFTConfig:
         "restore_callback_states_from_checkpoint": True,
     }
     try:
-        return SFTConfig(**args)
+        with warnings.catch_warnings():  # TRL sets a field that transformers has renamed
+            warnings.filterwarnings("ignore", message="`gradient_checkpointing` is deprecated")
+            return SFTConfig(**args)
     except (TypeError, ValueError) as error:
         names = [name for name in [*SUCCESSORS, *DECIDED] if name in str(error)]
         hint = f"See {', '.join(names)} in the training guide." if names else None

@@ -20,24 +20,24 @@ def prompts(batch_size: int = 2, prompt_tokens: int = 5) -> torch.Tensor:
 
 
 def test_first_token_and_gaps_add_up_to_the_whole(tiny_model: LlamaForCausalLM) -> None:
-    """TTFT + sum of ITL = E2E within 0.1 %, though E2E is a clock reading of its own."""
+    """TTFT + sum of ITL = E2E: nothing of a call lies outside the two."""
     timing = speed.timed_generation(tiny_model, prompts(), new_tokens=16)
     assert len(timing.gaps_s) == 15
-    assert timing.ttft_s + sum(timing.gaps_s) == pytest.approx(timing.e2e_s, rel=1e-3)
+    assert timing.ttft_s + sum(timing.gaps_s) == pytest.approx(timing.e2e_s, rel=1e-9)
     assert 0 < timing.prefill_s <= timing.ttft_s
 
 
 def test_times_are_those_of_the_clock(
     tiny_model: LlamaForCausalLM, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The clock is read at the start, after prefill, at every token and at the end."""
+    """The clock is read at the start, after prefill, and at every token."""
     readings = (float(2**n) for n in count())  # every difference names its two readings
     monkeypatch.setattr(speed.time, "perf_counter", lambda: next(readings))
     timing = speed.timed_generation(tiny_model, prompts(), new_tokens=4)
     assert timing.prefill_s == 2 - 1
     assert timing.ttft_s == 4 - 1
     assert timing.gaps_s == (8 - 4, 16 - 8, 32 - 16)
-    assert timing.e2e_s == 64 - 1
+    assert timing.e2e_s == 32 - 1
 
 
 def test_loop_writes_what_generate_writes(tiny_model: LlamaForCausalLM) -> None:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, LlamaForCausalLM
 
@@ -27,6 +28,7 @@ def test_precisions_differ_in_weights(job: MeasureJob) -> None:
     assert "activations in float32" in full["load_s"].note
 
 
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated")
 def test_adapter_is_measured_unmerged(job: MeasureJob, tmp_path: Path) -> None:
     """An adapter adds its own matrices: r 4 x (64 + 64) float32 in each of two layers."""
     base = AutoModelForCausalLM.from_pretrained(tmp_path / "model")
@@ -69,3 +71,14 @@ def test_answer_carries_errors_in_parts(job: MeasureJob) -> None:
     result = worker.answer(job.model_copy(update={"base": base}), lambda line: None)
     assert set(result["error"]) == {"problem", "where", "mend"}
     assert json.dumps(result)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+def test_gpu_peaks(job: MeasureJob) -> None:
+    """On a GPU the allocator holds at least the tensors, and those at least the weights."""
+    base = job.base.model_copy(update={"device": "cuda"})
+    found = figures(job.model_copy(update={"base": base}))
+    weights = found["weights_bytes"].values[0]
+    assert found["peak_reserved_bytes"].values >= found["peak_allocated_bytes"].values
+    assert found["peak_allocated_bytes"].values[0] >= weights

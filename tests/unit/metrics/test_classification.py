@@ -89,7 +89,7 @@ def test_accuracy_equals_scikit_learn_and_needs_no_labels() -> None:
 
 
 def test_labels_are_compared_without_case_and_outer_space() -> None:
-    """Models write " Yes\\n" where the label is "yes"."""
+    """Models put spaces and line breaks around a label, and write it as a sentence begins."""
     assert Accuracy().statistics(" YES\n", ["yes"]) == (1.0, 1.0)
     assert Accuracy(normalize=False).statistics("YES", ["yes"]) == (0.0, 1.0)
     value, _, _ = score_corpus(make("f1", "macro"), [" POSITIVE\n"], [["Positive"]])

@@ -65,7 +65,7 @@ def test_with_wordnet_synonyms_match_and_the_signature_says_so(
 @pytest.mark.usefixtures("no_wordnet")
 def test_wordnet_that_is_asked_for_and_missing_is_an_error() -> None:
     """A suite that relies on synonyms must not be scored without them."""
-    with pytest.raises(MetricError, match="not installed.*nltk.downloader wordnet"):
+    with pytest.raises(MetricError, match=r"not installed.*nltk.downloader wordnet"):
         Meteor(wordnet=True).statistics("a", ["a"])
 
 

@@ -29,5 +29,5 @@ def test_lower_is_better_and_there_is_no_scale() -> None:
 
 
 def test_text_is_refused() -> None:
-    with pytest.raises(MetricError, match="from token losses.*type perplexity"):
+    with pytest.raises(MetricError, match=r"from token losses.*type perplexity"):
         TokenLoss("perplexity").statistics("text", ["text"])

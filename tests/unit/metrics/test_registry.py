@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from harness.errors import MetricError
 from harness.metrics.base import Metric, score_corpus
 from harness.metrics.registry import (
+    _METRICS,
     build_metric,
     check_metric,
     is_evaluate_module,
@@ -135,6 +137,7 @@ def test_the_registry_is_light_and_no_metric_needs_torch() -> None:
     """Importing it, and checking a suite's metrics, load neither nltk nor torch."""
     code = """
 import sys
+from pathlib import Path
 from harness.metrics.registry import build_metric, check_metric, metric_names
 from harness.metrics.base import score_corpus
 heavy = {"torch", "nltk", "rouge_score", "sacrebleu", "sklearn", "evaluate", "datasets"}
@@ -152,3 +155,10 @@ assert "torch" not in sys.modules
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_guide_names_every_metric_and_option() -> None:
+    guide = (Path(__file__).parents[3] / "docs" / "guides" / "metrics.md").read_text("utf-8")
+    options = {option for entry in _METRICS.values() for option in entry.options()}
+    missing = [word for word in {*metric_names(), *options} if f"`{word}`" not in guide]
+    assert not missing

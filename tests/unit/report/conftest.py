@@ -47,7 +47,7 @@ QUALITY = {
     "base@fp32": 0.47,
     "checkpoint-20": 0.62,
     "checkpoint-40": 0.72,
-    "checkpoint-60": 0.73,
+    "checkpoint-60": 0.69,
     "merged-40": 0.72,
 }
 ENVIRONMENT = Environment(
@@ -124,9 +124,7 @@ class RunFactory:
             training_key=self._training() if self.training else None,
             data=data,
             examples=examples,
-            selection=select_checkpoint(
-                self.store, variants, self.cells, suite, self.variants[0]
-            ),
+            selection=select_checkpoint(self.store, variants, self.cells, suite, self.variants[0]),
             findings=(
                 Finding(
                     check="chat template",

@@ -1,0 +1,223 @@
+"""Charts of what a choice costs: quality against memory and speed, and gains against losses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.report.charts import (
+    BOTTOM,
+    LEFT,
+    RIGHT,
+    TOP,
+    WIDE,
+    Chart,
+    bounds_of,
+    figure_words,
+    frame,
+    points_of,
+    shown_rows,
+    whisker,
+)
+from harness.report.format import estimate, metric_name, number, size
+from harness.report.svg import Axis, Canvas, make_axis
+from harness.report.view import Row, TradeOffPoint, View
+from harness.schema import Variant
+
+
+def trade_off_charts(view: View) -> list[Chart]:
+    """Quality against memory, and against decode speed."""
+    row = view.primary_row
+    if row is None:
+        return []
+    charts = []
+    found = view.trade_off.points
+    if any(point.memory_bytes is not None for point in found):
+        where = [(p, None if p.memory_bytes is None else p.memory_bytes / 1e9) for p in found]
+        title = f"{metric_name(row.metric)} against memory"
+        charts.append(_scatter(view, row, "cost-memory", title, "peak memory, GB", where))
+    if any(point.decode_tokens_per_s is not None for point in found):
+        speeds = [(point, point.decode_tokens_per_s) for point in found]
+        title = f"{metric_name(row.metric)} against speed"
+        charts.append(_scatter(view, row, "cost-speed", title, "decode speed, tok/s", speeds))
+    return charts
+
+
+def _scatter(
+    view: View,
+    row: Row,
+    ident: str,
+    title: str,
+    label: str,
+    where: Sequence[tuple[TradeOffPoint, float | None]],
+) -> Chart:
+    points = [(p, at) for p, at in where if at is not None and p.quality.value is not None]
+    width, height = WIDE, 290.0
+    bottom = height - BOTTOM
+    canvas = Canvas(ident, width, height, title, f"Each variant by {row.metric} and {label}.")
+    y = make_axis([b for p, _ in points for b in bounds_of(p.quality, row)], bottom, TOP)
+    x = make_axis([at for _, at in points], LEFT + 10, width - RIGHT - 10, zero=True)
+    frame(canvas, y)
+    for tick in x.ticks:
+        canvas.text(x(tick), bottom + 15, x.tick_text(tick), "tick", "middle")
+    canvas.text((LEFT + width - RIGHT) / 2, height - 5, label, "axis", "middle")
+    kinds = {variant.id: variant.kind for variant in view.variants}
+    spots = []
+    for point, at in points:
+        whisker(canvas, x(at), point.quality, row, y, kinds[point.variant])
+        spots.append((x(at), y(points_of(point.quality.value, row)), point.variant))
+    for px, py, name in spots:
+        canvas.marker(px, py, kinds[name], ring=name == view.verdict.chosen)
+    taken = [(px - 8, px + 8, py) for px, py, _ in spots]
+    for px, py, name in sorted(spots, key=lambda spot: (spot[1], spot[0])):
+        _tag(canvas, px, py, name, taken)
+    rows = tuple(
+        (
+            point.variant,
+            *figure_words(point.quality, row),
+            size(point.memory_bytes),
+            number(point.decode_tokens_per_s),
+            "yes" if point.efficient else "no",
+        )
+        for point, _ in points
+    )
+    header = ("variant", metric_name(row.metric), "95 % interval", "memory", "tok/s", "efficient")
+    return Chart(
+        ident, title, f"{row.split} split; bars are 95 % intervals", canvas.render(), header, rows
+    )
+
+
+def _tag(
+    canvas: Canvas, x: float, y: float, text: str, taken: list[tuple[float, float, float]]
+) -> None:
+    """Name a point beside it, where no other name or point stands (left, right, middle)."""
+    width = 6.3 * len(text)
+    right, left = x + 13, x - 13 - width
+    places = [
+        (begin, y + shift)
+        for shift in (0, 12, -12, 24, -24, 36, -36, 48, -48)
+        for begin in (right, left)
+        if begin > LEFT and begin + width < canvas.width
+    ]
+    begin, middle = next(
+        (place for place in places if _is_free(place[0], place[0] + width, place[1], taken)),
+        places[0] if places else (right, y),
+    )
+    taken.append((begin, begin + width, middle))
+    canvas.text(begin, middle + 4, text, "tag")
+
+
+def _is_free(
+    begin: float, end: float, middle: float, taken: Sequence[tuple[float, float, float]]
+) -> bool:
+    return all(
+        abs(middle - other) > 11 or begin > other_end or end < other_begin
+        for other_begin, other_end, other in taken
+    )
+
+
+def forest_charts(view: View) -> list[Chart]:
+    """Paired differences of the choice and its merged form from the baseline, all metrics."""
+    chosen = view.variant(view.verdict.chosen or "")
+    if chosen is None:
+        return []
+    twins = [v for v in view.variants if v.kind == "merged" and v.step == chosen.step]
+    rows = [row for row in shown_rows(view) if _has_difference(row, chosen)]
+    scaled = [row for row in rows if row.scale]
+    plain = [row for row in rows if not row.scale and _baseline_value(row, view.baseline)]
+    charts = []
+    if scaled:
+        title = f"What {chosen.id} gains and loses against {view.baseline}"
+        charts.append(_forest(view, scaled, [chosen, *twins], "forest", title, "points of 100"))
+    if plain:
+        title = "The same for metrics without a best value"
+        unit = f"% of the value of {view.baseline}"
+        charts.append(_forest(view, plain, [chosen, *twins], "forest-relative", title, unit))
+    return charts
+
+
+def _forest(
+    view: View, rows: Sequence[Row], variants: Sequence[Variant], ident: str, title: str, unit: str
+) -> Chart:
+    left, right, pitch = 200.0, 176.0, 20.0 + 13.0 * len(variants)
+    width, height = 790.0, 30.0 + pitch * len(rows) + BOTTOM
+    canvas = Canvas(
+        ident,
+        width,
+        height,
+        title,
+        "Paired differences with 95 % intervals; to the right of zero is better.",
+    )
+    entries = [(r, v, _gain(r, v, view.baseline)) for r in rows for v in variants]
+    ends = [end for _, _, gain in entries if gain for end in gain]
+    x = make_axis([0.0, *ends], left, width - right, count=6)
+    bottom = height - BOTTOM
+    for tick in x.ticks:
+        canvas.line(x(tick), 24, x(tick), bottom, "grid")
+        canvas.text(
+            x(tick), bottom + 15, number(tick, _tick_places(x), signed=True), "tick", "middle"
+        )
+    canvas.line(x(0), 18, x(0), bottom, "zero")
+    canvas.text(x(0) - 8, 14, "← worse", "axis", "end")
+    canvas.text(x(0) + 8, 14, "better →", "axis")
+    canvas.text((left + width - right) / 2, height - 5, unit, "axis", "middle")
+    table = []
+    for index, row in enumerate(rows):
+        top = 30 + index * pitch
+        flipped = "" if row.higher_is_better else " (lower is better)"
+        canvas.text(0, top + pitch / 2, f"{row.task}: {metric_name(row.metric)}", "row")
+        if flipped:
+            canvas.text(0, top + pitch / 2 + 13, flipped.strip(), "axis")
+        for place, variant in enumerate(variants):
+            gain = _gain(row, variant, view.baseline)
+            if gain is None:
+                continue
+            y = top + 10 + 13.0 * place + 3
+            low, middle, high = gain
+            canvas.line(x(low), y, x(high), y, f"whisker {variant.kind}")
+            canvas.marker(x(middle), y, variant.kind)
+            words = _difference(row, variant)
+            canvas.text(width - right + 10, y + 4, " ".join(words), "value")
+            table.append((f"{row.task}: {metric_name(row.metric)}", variant.id, *words))
+    legend = tuple((variant.kind, variant.id) for variant in variants)
+    note = "difference from the baseline on the same examples; right of zero is better"
+    header = ("metric", "variant", "difference", "95 % interval")
+    return Chart(ident, title, note, canvas.render(), header, tuple(table), legend)
+
+
+def _tick_places(axis: Axis) -> int:
+    step = axis.ticks[1] - axis.ticks[0] if len(axis.ticks) > 1 else 1.0
+    return 0 if step >= 1 else 1 if step >= 0.1 else 3
+
+
+def _gain(row: Row, variant: Variant, baseline: str) -> tuple[float, float, float] | None:
+    """Low, middle and high of an oriented difference, in points or percent of the baseline."""
+    cell = row.cell(variant.id)
+    comparison = cell.comparison if cell else None
+    if comparison is None or comparison.delta is None:
+        return None
+    low = comparison.delta if comparison.low is None else comparison.low
+    high = comparison.delta if comparison.high is None else comparison.high
+    whole = row.scale or abs(_baseline_value(row, baseline) or 0.0)
+    if not whole:
+        return None
+    sign = 1.0 if row.higher_is_better else -1.0
+    ends = sorted(100 * sign * end / whole for end in (low, high))
+    return ends[0], 100 * sign * comparison.delta / whole, ends[1]
+
+
+def _difference(row: Row, variant: Variant) -> tuple[str, str]:
+    cell = row.cell(variant.id)
+    comparison = cell.comparison if cell else None
+    if comparison is None:
+        return "", ""
+    return estimate(comparison.delta, comparison.low, comparison.high, row.scale, signed=True)
+
+
+def _has_difference(row: Row, variant: Variant) -> bool:
+    cell = row.cell(variant.id)
+    return bool(cell and cell.comparison and cell.comparison.delta is not None)
+
+
+def _baseline_value(row: Row, baseline: str) -> float | None:
+    cell = row.cell(baseline)
+    return cell.figure.value if cell and cell.figure else None

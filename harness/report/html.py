@@ -1,0 +1,184 @@
+"""The HTML report: one file that loads nothing, runs without JavaScript and trusts no text."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import jinja2
+import yaml
+from markupsafe import Markup
+
+from harness.measure.glossary import definitions
+from harness.report import format as fmt
+from harness.report.charts import checkpoint_charts, training_charts
+from harness.report.cost_charts import forest_charts, trade_off_charts
+from harness.report.costs import sizes
+from harness.report.labels import GLOSSARY, measured_name, picked_words, split_words
+from harness.report.text import marked, visible
+from harness.report.verdict import difference_words
+from harness.report.view import MatrixCell, MeasurementRow, Reading, Row, View
+from harness.resources import resource_dir
+
+_OUTPUT_CHARS = 2_000
+_PROMPT_CHARS = 3_000
+NBSP = "\u00a0"
+
+
+def render_html(view: View) -> str:
+    """Write a report as one self-contained page.
+
+    The page's content security policy allows its own style and script by their hashes and
+    nothing else, so nothing a model wrote can run or load anything, escaped or not.
+    """
+    folder = resource_dir("reports")
+    style = _asset(folder / "assets" / "report.css")
+    script = _asset(folder / "assets" / "report.js")
+    template = _environment(str(folder / "templates")).get_template("report.html.j2")
+    measured = [row for row in view.measurements.rows if any(row.readings)]
+    return template.render(
+        view=view,
+        style=Markup(style),  # noqa: S704  # our own file
+        script=Markup(script),  # noqa: S704  # our own file
+        policy=_policy(style, script),
+        matrix=[row for row in view.rows if row.split != "select" and row.task == row.suite_task],
+        leaves=[row for row in view.rows if row.split != "select" and row.task != row.suite_task],
+        select_rows=[row for row in view.rows if row.split == "select"],
+        lm_eval_rows=[row for row in view.rows if row.kind == "lm_eval"],
+        signatures=_signatures(view.rows),
+        measured=measured,
+        by_step=checkpoint_charts(view),
+        curves=training_charts(view),
+        forest=forest_charts(view),
+        trade_off=trade_off_charts(view),
+        suite_yaml=yaml.safe_dump(view.provenance.spec, sort_keys=False, allow_unicode=True),
+        glossary=_glossary(measured),
+    )
+
+
+def _asset(path: Any) -> str:
+    return str(path.read_text("utf-8")).strip()
+
+
+def _policy(style: str, script: str) -> str:
+    def digest(text: str) -> str:
+        return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+    return (
+        f"default-src 'none'; style-src 'sha256-{digest(style)}'; "
+        f"script-src 'sha256-{digest(script)}'; base-uri 'none'; form-action 'none'"
+    )
+
+
+def _environment(folder: str) -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(folder),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_neutral,
+    )
+    environment.filters |= {
+        "bytes": fmt.size,
+        "seconds": fmt.duration,
+        "number": fmt.number,
+        "metric": fmt.metric_name,
+        "percent": fmt.percent,
+        "output": lambda text: marked(text, _OUTPUT_CHARS),
+        "prompt": lambda text: marked(text, _PROMPT_CHARS),
+        "picked": picked_words,
+        "unbroken": _unbroken,
+        "measured_name": measured_name,
+    }
+    environment.globals |= {
+        "value_of": _value,
+        "difference_of": _difference,
+        "sort_value": _sort_value,
+        "reading_of": _reading,
+        "example_value": _example_value,
+        "sizes": sizes,
+        "split_words": split_words,
+        "count": fmt.count,
+    }
+    return environment
+
+
+def _neutral(value: Any) -> Any:
+    """Make unseen characters of any text visible; None must not print as a word."""
+    if value is None:
+        return fmt.NONE
+    if isinstance(value, str) and not isinstance(value, Markup):
+        return visible(value)
+    return value
+
+
+def _unbroken(text: str) -> str:
+    """Keep intervals and numbers with their units on one line."""
+    joined = re.sub(
+        r"(?<=\d) (?=[kMGT]?B\b|tok/s|ms\b|s\b)|(?<=[\[\d.,]) (?=[−+\d.,]+\])", NBSP, text
+    )
+    return joined.replace("n = ", f"n{NBSP}={NBSP}")
+
+
+def _value(cell: MatrixCell, row: Row) -> tuple[str, str]:
+    figure = cell.figure
+    if figure is None:
+        return fmt.NONE, ""
+    return fmt.estimate(figure.value, figure.low, figure.high, row.scale)
+
+
+def _difference(cell: MatrixCell, row: Row) -> tuple[str, str, str, str]:
+    """Value, interval, CSS class and words of a difference; empty where there is none."""
+    comparison = cell.comparison
+    if comparison is None:
+        return "", "", "", ""
+    if comparison.delta is None:
+        return "", "", "none", f"not compared: {comparison.reason}"
+    if comparison.identical:
+        return "=", "", "same", "identical on every example"
+    shown = fmt.estimate(comparison.delta, comparison.low, comparison.high, row.scale, signed=True)
+    words = f"{difference_words(comparison, row)} against {comparison.baseline}, "
+    if comparison.better is None:
+        return *shown, "open", words + "not distinguishable"
+    side = "better" if comparison.better else "worse"
+    return *shown, side, words + side
+
+
+def _sort_value(cell: MatrixCell) -> str:
+    value = cell.figure.value if cell.figure else None
+    return "" if value is None else f"{value:.10g}"
+
+
+def _reading(reading: Reading | None, row: MeasurementRow) -> tuple[str, str]:
+    """Median and quartiles of a measurement, in words."""
+    if reading is None:
+        return fmt.NONE, ""
+    if reading.median is None:
+        return fmt.NONE, reading.reason or ""
+    spread = ""
+    if reading.low is not None and reading.high is not None and reading.n > 1:
+        ends = fmt.quantity_range(reading.low, reading.high, row.unit)
+        spread = f"{ends} · {reading.n}×"
+    return fmt.quantity(reading.median, row.unit), spread
+
+
+def _example_value(value: float | None, row: Row | None, *, signed: bool = False) -> str:
+    if value is None or row is None:
+        return fmt.NONE
+    return fmt.number(fmt.in_points(value, row.scale), 1 if row.scale else None, signed=signed)
+
+
+def _signatures(rows: Sequence[Row]) -> list[tuple[str, str, str]]:
+    """Task, metric and signature, once each."""
+    found = {(row.task, row.metric): row.signature for row in rows if row.signature}
+    return [(task, metric, signature) for (task, metric), signature in found.items()]
+
+
+def _glossary(measured: Sequence[MeasurementRow]) -> list[tuple[str, str]]:
+    known = definitions()
+    names = dict.fromkeys(row.name for row in measured if row.name in known)
+    return [*GLOSSARY, *((measured_name(name), known[name]) for name in names)]

@@ -1,0 +1,101 @@
+"""Words of the report: names of quantities, and its glossary."""
+
+from __future__ import annotations
+
+_MEASURED = {
+    "load_s": "Load",
+    "first_call_s": "First call",
+    "prefill_tokens_per_s": "Prefill",
+    "decode_tokens_per_s": "Decode",
+    "ttft_s": "Time to first token",
+    "itl_s": "Inter-token latency",
+    "tpot_s": "Time per output token",
+    "e2e_s": "End to end",
+    "weights_bytes": "Weights",
+    "kv_cache_bytes_per_token": "KV cache per token",
+    "rss_before_load_bytes": "Process before loading",
+    "peak_rss_bytes": "Peak resident memory",
+    "peak_rss_inference_bytes": "Peak resident memory, generating",
+    "peak_allocated_bytes": "Peak allocated GPU memory",
+    "peak_reserved_bytes": "Peak reserved GPU memory",
+    "load_average": "Load average",
+}
+_PICKED = {
+    "gain": "large gain",
+    "loss": "large loss",
+    "middling": "middling",
+    "best": "among the best",
+    "worst": "among the worst",
+}
+
+GLOSSARY: tuple[tuple[str, str], ...] = (
+    (
+        "Variant",
+        "One column of the matrix: the base model at some precision, a checkpoint (the base with "
+        "an adapter), or a merged model (the adapter's weights added to the base's).",
+    ),
+    (
+        "Baseline",
+        "The variant that the others are compared with; by default the base at the precision the "
+        "adapters run on.",
+    ),
+    (
+        "select and report",
+        "Two parts of the held-out data. The checkpoint is chosen on select; the figures claimed "
+        "for it come from report, which the choice never saw. Otherwise the best of several "
+        "looks better than it is.",
+    ),
+    (
+        "95 % interval",
+        "Values that the data do not contradict: over many such runs, 95 of 100 intervals hold the "
+        "true value. Wilson for shares of right answers, Student-t for means of fewer than 100 "
+        "clusters, a percentile bootstrap over clusters otherwise. It covers the choice of "
+        "examples, not another training run.",
+    ),
+    (
+        "Cluster",
+        "Near-identical examples, which count as one: they stay in one split, and are drawn "
+        "together when an interval is computed.",
+    ),
+    (
+        "Paired difference",
+        "Variant minus baseline on the same examples. Both meet the same hard and easy ones, so "
+        "its interval is narrower than a look at the two values suggests. Each comparison stands "
+        "alone: of twenty that are truly equal, one shows a difference by chance.",
+    ),
+    (
+        "Best",
+        "Marked only where at least one variant is distinguishably worse; several are marked "
+        "where they are not distinguishable from the best.",
+    ),
+    (
+        "One-standard-error rule",
+        "An earlier checkpoint is chosen where the paired difference to the best one is within one "
+        "standard error: as good for all the data can tell, with less training.",
+    ),
+    (
+        "Efficient",
+        "No other variant is at least as good in quality, memory and decode speed and better in "
+        "one of them (Pareto front).",
+    ),
+    (
+        "Points",
+        "Scores with a best possible value are shown on a scale of 0 to 100. JSON and CSV keep "
+        "each metric's own unit.",
+    ),
+)
+
+
+def split_words(split: str) -> str:
+    """A split in words; tasks that are not split score all their documents."""
+    return "all documents" if split == "all" else f"{split} split"
+
+
+def measured_name(name: str) -> str:
+    """A measured quantity's name in print."""
+    return _MEASURED.get(name, name)
+
+
+def picked_words(name: str) -> str:
+    """Why an example is shown."""
+    return _PICKED.get(name, name)

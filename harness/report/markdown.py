@@ -1,0 +1,136 @@
+"""The report's summary as Markdown, for a pull request or a terminal."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from harness.report.costs import sizes
+from harness.report.format import NONE, estimate, metric_name, quantity, size
+from harness.report.labels import measured_name
+from harness.report.text import visible
+from harness.report.view import MatrixCell, Row, View
+
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~$@!])")
+
+
+def render_markdown(view: View) -> str:
+    """Write verdict, matrix, memory and speed, failures and provenance as Markdown."""
+    parts = [
+        f"# {plain(view.provenance.suite)}: evaluation report",
+        f"**{plain(view.verdict.headline)}**",
+        *(plain(line) for line in view.verdict.support),
+        "\n".join(f"> {plain(line)}  " for line in view.verdict.cautions),
+        *_matrix(view),
+        *_measurements(view),
+        *_data(view),
+        *_unfinished(view),
+        *_provenance(view),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def plain(text: str) -> str:
+    """Text of unknown origin on one line of Markdown: nothing in it is markup."""
+    return _SPECIAL.sub(r"\\\1", visible(" ".join(text.split())).replace("&", "&amp;"))
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def _matrix(view: View) -> Iterator[str]:
+    rows = [row for row in view.rows if row.split != "select" and row.task == row.suite_task]
+    if not rows:
+        return
+    yield "## Results"
+    yield (
+        "Value and 95 % interval; below, the paired difference from "
+        f"{plain(view.baseline)} and its interval. Bold: best, or not distinguishable from it, "
+        "where at least one variant is distinguishably worse. Scores with a best value are of 100."
+    )
+    header = ["metric", "split", "n", *(plain(variant.id) for variant in view.variants)]
+    body = [
+        [
+            plain(f"{row.task}: {metric_name(row.metric)}")
+            + ("" if row.higher_is_better else " (lower is better)"),
+            row.split,
+            f"{row.n:,}",
+            *(_cell(cell, row) for cell in row.cells),
+        ]
+        for row in rows
+    ]
+    yield _table(header, body)
+
+
+def _cell(cell: MatrixCell, row: Row) -> str:
+    figure = cell.figure
+    if figure is None:
+        return NONE
+    value, bounds = estimate(figure.value, figure.low, figure.high, row.scale)
+    text = " ".join(part for part in (f"**{value}**" if cell.mark else value, bounds) if part)
+    found = cell.comparison
+    if found is None or found.delta is None:
+        return text
+    if found.identical:
+        return f"{text}<br>identical"
+    shown = estimate(found.delta, found.low, found.high, row.scale, signed=True)
+    return f"{text}<br>{' '.join(part for part in shown if part)}"
+
+
+def _measurements(view: View) -> Iterator[str]:
+    found = view.measurements
+    rows = [row for row in found.rows if any(r and r.median is not None for r in row.readings)]
+    if not rows:
+        return
+    yield "## Memory and speed"
+    header = ["quantity", "sizes", *(plain(", ".join(names)) for names in found.columns)]
+    body = []
+    for row in rows:
+        medians = [quantity(r.median if r else None, row.unit) for r in row.readings]
+        body.append([measured_name(row.name), sizes(row), *medians])
+    yield _table(header, body)
+
+
+def _data(view: View) -> Iterator[str]:
+    if not view.data:
+        return
+    yield "## Data"
+    body = []
+    for task, report in view.data.items():
+        dropped = "; ".join(f"{reason}: {n:,}" for reason, n in sorted(report.dropped.items()))
+        body.append(
+            [
+                plain(task),
+                f"{report.rows_read:,}",
+                f"{report.rows_kept:,}",
+                plain(dropped) or "none",
+                f"{report.near_duplicates:,}",
+            ]
+        )
+    yield _table(["data of", "rows read", "kept", "dropped", "near duplicates"], body)
+
+
+def _unfinished(view: View) -> Iterator[str]:
+    if not view.unfinished:
+        return
+    yield "## Failed and skipped"
+    yield "\n".join(
+        f"- {plain(f'{cell.variant} / {cell.task}')}: {cell.status}, "
+        f"{plain(cell.reason or 'no reason was recorded')}"
+        for cell in view.unfinished
+    )
+
+
+def _provenance(view: View) -> Iterator[str]:
+    found = view.provenance
+    yield "## Provenance"
+    lines = [f"run {plain(found.run_id)}, suite digest {plain(found.suite_digest)}"]
+    if found.command:
+        lines.append(f"command: {plain(found.command)}")
+    if found.environment is not None:
+        place = found.environment
+        versions = ", ".join(f"{name} {v}" for name, v in sorted(place.versions.items()))
+        lines.append(f"{plain(place.device_name)}, {size(place.memory_bytes)}, {plain(versions)}")
+    yield "\n".join(f"- {line}" for line in lines)

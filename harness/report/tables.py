@@ -1,0 +1,101 @@
+"""The report as data: JSON of everything, CSV of each table; values in the records' own units."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from typing import Literal
+
+from harness.report.view import View
+
+Table = Literal["scores", "measurements", "outputs"]
+_Cell = str | float | int | bool | None
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def render_json(view: View) -> str:
+    """The whole view as JSON: the same view gives the same bytes."""
+    return view.model_dump_json(indent=1) + "\n"
+
+
+def render_csv(view: View, table: Table = "scores") -> str:
+    """One table as CSV with a header line.
+
+    Args:
+        view: The report.
+        table: ``scores``: one line per variant, metric and split, with interval and paired
+            difference; ``measurements``: one per quantity, grid point and measured shape;
+            ``outputs``: how the outputs ended.
+    """
+    lines = {"scores": _scores, "measurements": _measurements, "outputs": _outputs}[table]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerows([_plain(value) for value in line] for line in lines(view))
+    return text.getvalue()
+
+
+def _plain(value: _Cell) -> str | float | int:
+    """A cell that no spreadsheet takes for a formula."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str) and value.startswith(_FORMULA):
+        return f"'{value}"
+    return value
+
+
+def _scores(view: View) -> Iterator[tuple[_Cell, ...]]:
+    yield (
+        *("task", "metric", "split", "variant", "n", "value", "low", "high", "stderr", "method"),
+        *("baseline", "delta", "delta_low", "delta_high", "better", "identical", "delta_method"),
+        *("mark", "unit", "scale", "higher_is_better", "num_fewshot", "signature", "reason"),
+    )
+    for row in view.rows:
+        for cell in row.cells:
+            figure, found = cell.figure, cell.comparison
+            values: tuple[_Cell, ...] = (None,) * 6
+            if figure is not None:
+                bounds = (figure.value, figure.low, figure.high)
+                values = (figure.n, *bounds, figure.stderr, figure.method)
+            paired: tuple[_Cell, ...] = (None,) * 7
+            if found is not None:
+                bounds = (found.delta, found.low, found.high)
+                paired = (found.baseline, *bounds, found.better, found.identical, found.method)
+            reason = cell.missing or (figure.reason if figure else None)
+            yield (
+                *(row.task, row.metric, row.split, cell.variant, *values, *paired),
+                *(cell.mark, row.unit, row.scale, row.higher_is_better, row.num_fewshot),
+                *(row.signature, reason or (found.reason if found else None)),
+            )
+
+
+def _measurements(view: View) -> Iterator[tuple[_Cell, ...]]:
+    yield (
+        *("name", "unit", "batch_size", "prompt_tokens", "new_tokens", "variants"),
+        *("n", "median", "quartile_1", "quartile_3", "reason", "note"),
+    )
+    found = view.measurements
+    for row in found.rows:
+        for variants, reading in zip(found.columns, row.readings, strict=True):
+            if reading is None:
+                continue
+            yield (
+                *(row.name, row.unit, row.batch_size, row.prompt_tokens, row.new_tokens),
+                *(" ".join(variants), reading.n, reading.median, reading.low, reading.high),
+                *(reading.reason, reading.note),
+            )
+
+
+def _outputs(view: View) -> Iterator[tuple[_Cell, ...]]:
+    yield (
+        *("task", "variant", "n", "mean_new_tokens", "eos", "stop", "length"),
+        *("empty", "truncated_prompts"),
+    )
+    for line in view.outputs:
+        ended = (line.finished["eos"], line.finished["stop"], line.finished["length"])
+        yield (
+            *(line.task, line.variant, line.n, line.mean_new_tokens, *ended),
+            *(line.empty, line.truncated_prompts),
+        )

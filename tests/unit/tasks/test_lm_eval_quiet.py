@@ -1,0 +1,44 @@
+"""lm-eval's log and bars are held back while it runs, and only then."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+tqdm = pytest.importorskip("tqdm").tqdm
+
+from harness.tasks.lm_eval_quiet import quiet  # noqa: E402
+
+LOGGER = logging.getLogger("lm_eval.tasks")
+
+
+def test_warnings_are_collected_once_each(capfd: pytest.CaptureFixture[str]) -> None:
+    """A warning that is repeated for every document is one message with a count."""
+    with quiet() as warnings:
+        for _ in range(3):
+            LOGGER.warning("Label index\nout of range")
+        LOGGER.info("not a warning")
+        LOGGER.warning("Passed an already-initialized model through `pretrained`")
+        assert list(tqdm(range(2))) == [0, 1]
+    assert warnings.texts() == ["Label index out of range (3 times)"]
+    assert capfd.readouterr() == ("", "")
+
+
+def test_many_warnings_are_cut() -> None:
+    """Messages that differ for every document must not fill the report."""
+    with quiet() as warnings:
+        for number in range(25):
+            LOGGER.warning("document %d", number)
+    assert len(warnings.texts()) == 21
+    assert warnings.texts()[-1] == "... and 5 more warnings"
+
+
+def test_everything_is_put_back(capfd: pytest.CaptureFixture[str]) -> None:
+    """Also after an error inside."""
+    before = (logging.getLogger("lm_eval").handlers, logging.getLogger("lm_eval").level)
+    with pytest.raises(ValueError, match="inside"), quiet():
+        raise ValueError("inside")
+    assert (logging.getLogger("lm_eval").handlers, logging.getLogger("lm_eval").level) == before
+    list(tqdm(range(2)))
+    assert "2/2" in capfd.readouterr().err
