@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -181,8 +180,6 @@ def keep_gradients(model: Any) -> None:
 
 def quiet() -> None:
     """Turn off the libraries' progress bars and notes; warnings of our own are findings."""
-    # bitsandbytes reports at import that an optional package with CPU kernels is missing
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.disable_progress_bar()

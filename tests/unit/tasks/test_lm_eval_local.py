@@ -16,6 +16,7 @@ from harness.tasks.lm_eval_local import (
     needed_splits,
     template_fields,
 )
+from harness.tasks.lm_eval_rows import write_parquet
 
 pytest.importorskip("pyarrow")
 
@@ -144,3 +145,16 @@ def test_task_without_evaluated_split_is_an_error() -> None:
     """lm-eval would fail later, and without saying what to do."""
     with pytest.raises(DataError, match="neither a test_split nor a validation_split"):
         needed_splits("t", {"training_split": "train"}, 0)
+
+
+def test_parquet_passes_through_and_shots_split_of_fewshot_config_is_dropped(
+    tmp_path: Path,
+) -> None:
+    """A Parquet file has types already; lm-eval must not look for shots that are not wanted."""
+    rows = [{"question": "q", "choices": ["a", "b"], "answer": 1}]
+    write_parquet(rows, tmp_path / "x", tmp_path / "test.parquet")
+    local = _local(tmp_path, {"test": "test.parquet"}, "hub_fields")
+    config = {**MMLU, "fewshot_config": {"sampler": "first_n", "split": "dev"}}
+    override = local.override("m", config, 0)
+    assert override["dataset_kwargs"]["data_files"] == {"test": str(tmp_path / "test.parquet")}
+    assert override["fewshot_config"] == {"sampler": "first_n", "split": None}

@@ -1,0 +1,242 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import sacrebleu.metrics
+from scipy import stats as scipy_stats
+
+from harness.analysis import intervals
+from harness.analysis.intervals import (
+    Resamples,
+    bootstrap_interval,
+    interval,
+    is_mean,
+    wilson_interval,
+)
+from harness.metrics.base import FloatArray, mean_of
+from harness.metrics.registry import build_metric
+
+
+def singles(n: int) -> list[str]:
+    return [f"c{index:04d}" for index in range(n)]
+
+
+def with_counts(values: FloatArray) -> FloatArray:
+    return np.stack([values, np.ones(len(values))], axis=1)
+
+
+@pytest.mark.parametrize(
+    ("successes", "n", "low", "high"),
+    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611)]
+    + [(1, 29, 0.0061, 0.1718)],
+)
+def test_wilson_agrees_with_published_values(
+    successes: int, n: int, low: float, high: float
+) -> None:
+    """Newcombe (1998), Statistics in Medicine 17:857-872, table I, method 3."""
+    assert wilson_interval(successes, n) == pytest.approx((low, high), abs=5e-5)
+
+
+def test_shares_of_unrelated_examples_get_wilson() -> None:
+    """0/1 values of unrelated examples get scipy's own Wilson interval, in the metric's unit."""
+    values = np.array([100.0] * 7 + [0.0] * 13)
+    found = interval(with_counts(values), mean_of, Resamples(singles(20)), scale=100.0)
+    expected = scipy_stats.binomtest(7, 20).proportion_ci(method="wilson")
+    assert found.method == "Wilson score"
+    assert (found.low, found.high) == pytest.approx((100 * expected.low, 100 * expected.high))
+
+
+def test_a_share_of_none_has_an_upper_bound_also_in_clusters() -> None:
+    """No success among related examples gives [0, something], not [0, 0]."""
+    found = interval(with_counts(np.zeros(20)), mean_of, Resamples(["a", "b"] * 10))
+    assert found.low == 0
+    assert found.high is not None
+    assert 0 < found.high < 1
+
+
+def test_few_unrelated_values_get_scipys_t_interval() -> None:
+    """Below 100 clusters a mean gets the one-sample Student-t interval."""
+    values = np.random.default_rng(3).gamma(2.0, size=30)
+    found = interval(with_counts(values), mean_of, Resamples(singles(30)))
+    expected = scipy_stats.ttest_1samp(values, 0).confidence_interval()
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
+
+
+def test_clusters_of_equal_size_get_the_t_interval_of_their_means() -> None:
+    """With equal clusters the cluster-robust interval is the one of the cluster means."""
+    values = np.random.default_rng(4).normal(size=(12, 3))
+    clusters = np.repeat(singles(12), 3)
+    found = interval(with_counts(values.ravel()), mean_of, Resamples(clusters))
+    expected = scipy_stats.ttest_1samp(values.mean(axis=1), 0).confidence_interval()
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
+
+
+def test_bootstrap_agrees_with_scipy() -> None:
+    """Percentile bounds of a mean equal scipy.stats.bootstrap's up to Monte-Carlo error."""
+    values = np.random.default_rng(5).exponential(size=150)
+    found = bootstrap_interval(with_counts(values), mean_of, singles(150), seed=1)
+    expected = scipy_stats.bootstrap(
+        (values,), np.mean, n_resamples=10_000, method="percentile", rng=np.random.default_rng(2)
+    ).confidence_interval
+    assert found.low == pytest.approx(expected.low, abs=0.01)
+    assert found.high == pytest.approx(expected.high, abs=0.01)
+
+
+def test_corpus_bleu_agrees_with_sacrebleus_bootstrap() -> None:
+    """BLEU is resampled as a corpus metric: the width is sacrebleu's own, not of sentence BLEU."""
+    rng = np.random.default_rng(6)
+    words = np.array(
+        [
+            "the",
+            "a",
+            "cat",
+            "dog",
+            "sat",
+            "on",
+            "mat",
+            "under",
+            "big",
+            "red",
+            "house",
+            "tree",
+            "runs",
+            "away",
+        ]
+    )
+    references = [" ".join(rng.choice(words, size=12)) for _ in range(120)]
+    outputs = [
+        " ".join(w if rng.random() < 0.8 else rng.choice(words) for w in text.split())
+        for text in references
+    ]
+    metric = build_metric("bleu")
+    stats = np.array([metric.statistics(o, [r]) for o, r in zip(outputs, references, strict=True)])
+    found = bootstrap_interval(stats, metric.aggregate, singles(120))
+    theirs = sacrebleu.metrics.BLEU(references=[references]).corpus_score(
+        outputs, None, n_bootstrap=2_000
+    )
+    assert found.value == pytest.approx(theirs.score)
+    assert found.low is not None
+    assert found.high is not None
+    assert (found.high - found.low) / 2 == pytest.approx(theirs._ci, rel=0.1)
+
+
+def test_related_examples_are_drawn_together() -> None:
+    """Duplicating every example within its cluster changes no bound."""
+    values = np.random.default_rng(7).normal(size=120)
+    once = bootstrap_interval(with_counts(values), mean_of, singles(120))
+    twice = bootstrap_interval(
+        with_counts(np.repeat(values, 2)), mean_of, np.repeat(singles(120), 2).tolist()
+    )
+    assert (once.low, once.high) == pytest.approx((twice.low, twice.high))
+    assert (twice.n, twice.clusters) == (240, 120)
+
+
+def test_order_and_memory_do_not_change_the_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shuffled examples and weights that are drawn anew give the same interval."""
+    values, names = np.random.default_rng(8).normal(size=110), np.array(singles(110))
+    first = bootstrap_interval(with_counts(values), mean_of, names.tolist(), seed=9)
+    order = np.random.default_rng(0).permutation(110)
+    monkeypatch.setattr(intervals, "_KEPT_CELLS", 0)
+    again = bootstrap_interval(with_counts(values[order]), mean_of, names[order].tolist(), seed=9)
+    assert (first.low, first.high) == pytest.approx((again.low, again.high), abs=1e-12)
+
+
+def test_the_seed_decides() -> None:
+    """Equal seeds give equal bounds, other seeds other ones."""
+    stats = with_counts(np.random.default_rng(8).normal(size=110))
+    one, same, other = (
+        bootstrap_interval(stats, mean_of, singles(110), seed=seed) for seed in (1, 1, 2)
+    )
+    assert (one.low, one.high) == (same.low, same.high)
+    assert (one.low, one.high) != (other.low, other.high)
+
+
+@pytest.mark.parametrize(
+    ("values", "clusters", "reason"),
+    [
+        ([], [], "there are no examples"),
+        ([0.4], ["a"], "one example gives no interval"),
+        ([0.4, 0.6], ["a", "a"], "one cluster of related examples gives no interval"),
+    ],
+)
+def test_too_little_data_gives_a_reason(
+    values: list[float], clusters: list[str], reason: str
+) -> None:
+    """Below two clusters there are no bounds, and it is said why."""
+    stats = np.array([[value, 1.0] for value in values]).reshape(-1, 2)
+    found = bootstrap_interval(stats, mean_of, clusters)
+    assert (found.low, found.high, found.reason) == (None, None, reason)
+
+
+def test_a_constant_has_a_width_of_zero() -> None:
+    """Where every example has the same value, so has every resample."""
+    found = interval(with_counts(np.full(40, 0.3)), mean_of, Resamples(singles(40)))
+    assert (found.low, found.high) == pytest.approx((0.3, 0.3))
+
+
+def test_an_undefined_value_is_none_with_a_reason() -> None:
+    """NaN never leaves the function."""
+    found = bootstrap_interval(np.zeros((5, 2)), mean_of, singles(5))
+    assert (found.value, found.low, found.reason) == (None, None, "undefined for these outputs")
+
+
+def test_bounds_are_withheld_where_resamples_are_undefined() -> None:
+    """A ratio whose denominator is often zero has a value but no trustworthy bounds."""
+    stats = np.array([[1.0, 1.0]] + [[0.0, 0.0]] * 4)
+    found = bootstrap_interval(stats, mean_of, singles(5))
+    assert found.value == 1.0
+    assert found.reason == "undefined in more than 5 % of the resamples"
+
+
+def test_few_clusters_are_named_as_a_caution() -> None:
+    """A bootstrap of fewer than 100 clusters says that it may be too narrow."""
+    metric = build_metric("perplexity")
+    stats = np.stack([np.linspace(10, 30, 20), np.full(20, 8.0)], axis=1)
+    found = interval(stats, metric.aggregate, Resamples(singles(20)))
+    assert "below 100" in found.method
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("rougeL", True), ("eval_loss", True), ("perplexity", False), ("bleu", False)],
+)
+def test_means_are_told_from_other_metrics(name: str, expected: bool) -> None:
+    """A loss per token is a ratio of sums like a mean; its exponential is not."""
+    metric = build_metric(name)
+    assert is_mean(metric.aggregate, 2 if name != "bleu" else 10) is expected
+
+
+def _covers(draw: object, truth: float, clusters: list[str], simulations: int) -> float:
+    hits = 0
+    for seed in range(simulations):
+        values = draw(np.random.default_rng(seed))  # type: ignore[operator]
+        resamples = Resamples(clusters, seed=seed, n_resamples=500)
+        found = interval(with_counts(values), mean_of, resamples)
+        hits += found.low <= truth <= found.high
+    return hits / simulations
+
+
+def test_few_clusters_cover() -> None:
+    """Ten clusters of three: Student-t covers 95 %, within three Monte-Carlo standard errors."""
+
+    def draw(rng: np.random.Generator) -> FloatArray:
+        return np.repeat(rng.normal(size=10), 3) + rng.normal(size=30)
+
+    covered = _covers(draw, 0.0, np.repeat(singles(10), 3).tolist(), 1_000)
+    assert covered == pytest.approx(0.95, abs=3 * 0.0069)
+
+
+def test_many_clusters_cover() -> None:
+    """120 skewed values: the percentile bootstrap covers about 95 %."""
+    covered = _covers(lambda rng: rng.exponential(size=120), 1.0, singles(120), 400)
+    assert 0.91 <= covered <= 0.98
+
+
+def test_clustered_shares_cover() -> None:
+    """40 pairs of equal 0/1 values: the score interval of effective size covers 95 %."""
+
+    def draw(rng: np.random.Generator) -> FloatArray:
+        return np.repeat((rng.random(40) < 0.3).astype(float), 2)
+
+    covered = _covers(draw, 0.3, np.repeat(singles(40), 2).tolist(), 1_000)
+    assert covered == pytest.approx(0.95, abs=0.025)
