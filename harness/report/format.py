@@ -50,7 +50,8 @@ def plain_decimals(value: float) -> int:
     """Decimals that leave three significant digits of a value without an uncertainty."""
     if value == 0 or not math.isfinite(value):
         return 1
-    return min(6, max(0, 2 - math.floor(math.log10(abs(value)))))
+    exponent = int(f"{value:.2e}".partition("e")[2])  # of the rounded value: 999.7 is 1.00e3
+    return min(6, max(0, 2 - exponent))
 
 
 def number(value: float | None, decimals: int | None = None, *, signed: bool = False) -> str:

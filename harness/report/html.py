@@ -119,8 +119,6 @@ def _neutral(value: Any) -> Any:
 def _unbroken(text: str) -> str:
     """Keep intervals and numbers with their units on one line."""
     joined = re.sub(r"(?<=\d) (?=[kMGT]?B\b|tok/s)|(?<=\d,) (?=[−+]?\d[\d.,]*\])", NBSP, text)
-        r"(?<=\d) (?=[kMGT]?B\b|tok/s|ms\b|s\b)|(?<=[\[\d.,]) (?=[−+\d.,]+\])", NBSP, text
-    )
     return joined.replace("n = ", f"n{NBSP}={NBSP}")
 
 

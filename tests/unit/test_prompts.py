@@ -1,5 +1,6 @@
 """Prompts: the three forms, references, and what is refused."""
 
+import jinja2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -313,3 +314,13 @@ def test_template_identity_holds_what_was_set():
     }
     assert template_identity(CHAT)["messages"][0] == {"role": "system", "content": "Be brief."}
     assert template_identity(COMBINED)["stop"] == ["### End"]
+
+
+def test_a_chat_template_that_refuses_is_a_prompt_error():
+    """What a chat template raises about its messages (no system role, say) reaches the user."""
+
+    def refusing(messages, add_generation_prompt):
+        raise jinja2.TemplateError("System role not supported")
+
+    with pytest.raises(PromptError, match="System role not supported"):
+        Template(CHAT, refusing).render({"question": "Why?", "answer": "So."})

@@ -108,7 +108,7 @@ def test_corpus_metrics_are_paired_too() -> None:
 def test_other_examples_are_refused(ids: list[str], needle: str) -> None:
     """Different or repeated ids raise an error that names a few of them, exit code 2."""
     new = sample("new", np.arange(len(ids)) / 10, ids)
-    with pytest.raises(PairingError, match="scored|same example") as caught:
+    with pytest.raises(PairingError, match=r"scored|same example") as caught:
         compare(ROUGE, sample("base", np.arange(4) / 10), new)
     assert needle in str(caught.value)
     assert caught.value.exit_code == 2

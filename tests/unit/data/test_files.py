@@ -107,3 +107,9 @@ def test_csv_errors(write, content, message):
     """Rows that do not fit the header are refused instead of shifted."""
     with pytest.raises(DataError, match=message):
         list(read_csv(write("a.csv", content), "x"))
+
+
+def test_an_unreadable_file(tmp_path):
+    """A file that vanished after it was found is named."""
+    with pytest.raises(DataError, match=r"gone\.jsonl: Cannot read this file"):
+        list(read_jsonl(tmp_path / "gone.jsonl", "x"))

@@ -19,6 +19,7 @@ import pytest
 from harness.analysis.select import select_checkpoint
 from harness.metrics.base import score_corpus
 from harness.metrics.registry import build_metric
+from harness.report import View, build_view, render_html, verdict_text
 from harness.schema import (
     CellResult,
     Checkpoint,
@@ -37,11 +38,12 @@ from harness.schema import (
 from harness.spec import Suite
 from harness.store import Store
 
-WORDS = (
-    "return the given list of items as sorted copy iterator over each line in file object open "
-    "close parse string value number with default encoding path name create remove check whether "
-    "module class function call argument key mapping pair byte buffer stream error raise when"
-).split()
+_TEXT = """
+return the given list of items as sorted copy iterator over each line in file object open close
+parse string value number with default encoding path name create remove check whether module class
+function call argument key mapping pair byte buffer stream error raise when
+"""
+WORDS = _TEXT.split()
 QUALITY = {
     "base@nf4": 0.45,
     "base@fp32": 0.47,
@@ -405,26 +407,37 @@ def _readings(shape: str) -> list[Measurement]:
     ]
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "runs")
+@dataclass(frozen=True)
+class Sample:
+    """A run in its store, with its view."""
+
+    store: Store
+    manifest: Manifest
+    view: View
 
 
 @pytest.fixture
-def make_run(store: Store) -> Callable[..., RunFactory]:
+def make_run(tmp_path: Path) -> Callable[..., RunFactory]:
     """A factory of runs; its arguments are ``RunFactory``'s."""
 
     def make(**options: Any) -> RunFactory:
-        return RunFactory(store, **options)
+        return RunFactory(Store(tmp_path / "runs"), **options)
 
     return make
 
 
-if __name__ == "__main__":
-    from harness.report import build_view, render_html, verdict_text
+@pytest.fixture(scope="session")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> Sample:
+    """A run with everything in it and one failed cell; not to be changed."""
+    store = Store(tmp_path_factory.mktemp("sample"))
+    failed = {("base@fp32", "mmlu"): "RuntimeError: <b>bad</b>"}
+    manifest = RunFactory(store, n=40, failed=failed).build()
+    return Sample(store, manifest, build_view(store, manifest))
 
+
+if __name__ == "__main__":
     folder = Path(sys.argv[1])
-    sample = RunFactory(Store(folder / "runs"), n=96, failed={("base@fp32", "mmlu"): "OOM"})
-    view = build_view(sample.store, sample.build())
-    (folder / "report.html").write_text(render_html(view), "utf-8")
-    print(verdict_text(view))
+    run = RunFactory(Store(folder / "runs"), n=96, failed={("base@fp32", "mmlu"): "OOM"})
+    shown = build_view(run.store, run.build())
+    (folder / "report.html").write_text(render_html(shown), "utf-8")
+    sys.stdout.write(verdict_text(shown) + "\n")
