@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from harness import __version__
-from harness.errors import HarnessError, UsageError
+from harness.errors import HarnessError, MissingExtraError, UsageError
 
 if TYPE_CHECKING:
     from harness.progress import Reporter
@@ -275,11 +275,25 @@ def main() -> None:
     except HarnessError as error:
         typer.secho(f"error: {error}", err=True, fg="red")
         sys.exit(error.exit_code)
+    except ModuleNotFoundError as error:
+        missing = _missing_extra(error)
+        if missing is None:
+            raise
+        typer.secho(f"error: {missing}", err=True, fg="red")
+        sys.exit(missing.exit_code)
     except KeyboardInterrupt:
         typer.echo("interrupted; run the same command again to resume", err=True)
         sys.exit(130)
     except BrokenPipeError:
         sys.exit(0)
+
+
+def _missing_extra(error: ModuleNotFoundError) -> MissingExtraError | None:
+    """The error that names the extra to install, if a package of one is what is missing."""
+    from harness.doctor import OPTIONAL
+
+    package = (error.name or "").partition(".")[0]
+    return MissingExtraError(package, OPTIONAL[package][0]) if package in OPTIONAL else None
 
 
 def _load(suite: str, overrides: list[str] | None, limit: int | None) -> SuiteFile:

@@ -9,7 +9,7 @@ from harness.errors import HarnessError
 from harness.resources import cache_dir
 
 # package -> (extra that brings it, what needs it)
-_OPTIONAL = {
+OPTIONAL = {
     "torch": ("hf", "training and evaluation"),
     "transformers": ("hf", "training and evaluation"),
     "peft": ("hf", "adapters"),
@@ -27,7 +27,7 @@ def diagnose() -> dict[str, Any]:
     """Device, decisions, versions and missing packages, as JSON values."""
     missing = {
         package: {"extra": extra, "needed_for": purpose}
-        for package, (extra, purpose) in _OPTIONAL.items()
+        for package, (extra, purpose) in OPTIONAL.items()
         if find_spec(package) is None
     }
     result: dict[str, Any] = {"missing": missing, "cache": str(cache_dir()), "environment": None}

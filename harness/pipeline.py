@@ -27,7 +27,7 @@ from harness.schema import (
     Selection,
     Variant,
 )
-from harness.spec import DataSpec, PromptSpec, QuantizationSpec
+from harness.spec import DataSpec, LmEvalTask, PromptSpec, QuantizationSpec
 from harness.store import Store
 from harness.suite import SuiteFile
 
@@ -241,11 +241,23 @@ def _train(run: Run, examples: dict[str, list[Example]]) -> None:
     plan = run.plan
     if plan.training is None or plan.training_run is not None:
         return
+    if not run.options.train_only:
+        _check_lm_eval_tasks(run)
     from harness.train.session import train_once
 
     item = plan.training
     train_once(run.file, run.store, item.key, item.identity, examples[TRAIN], run.reporter)
     run.plan = make_plan(run.file, run.store)
+
+
+def _check_lm_eval_tasks(run: Run) -> None:
+    """Load the lm-eval tasks once before training: a mistake in one must not show hours later."""
+    tasks = [task for task in run.file.suite.tasks.values() if isinstance(task, LmEvalTask)]
+    if tasks:
+        from harness.tasks.lm_eval import check_lm_eval
+
+        for task in tasks:
+            check_lm_eval(task, run.file.base_dir)
 
 
 # -- cells ----------------------------------------------------------------------------------------

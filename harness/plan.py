@@ -407,7 +407,8 @@ def _eval_cell(
     if isinstance(task, LmEvalTask):
         identity = {"weights": weights, "lm_eval": lm_eval_identity(task, file.base_dir)}
         predictions = keyed({**identity, "seed": suite.seed})
-        return Cell(variant, task_id, "lm_eval", predictions, _scores(predictions, "lm_eval"))
+        scores = _scores(task_id, predictions, "lm_eval")
+        return Cell(variant, task_id, "lm_eval", predictions, scores)
     if examples is None:
         raise TypeError(f"{task_id} has no examples")  # excluded by Suite
     common = {
@@ -417,17 +418,22 @@ def _eval_cell(
         "limit": task.limit,
     }
     if isinstance(task, PerplexityTask):
-        scores = keyed({**common, "max_length": task.max_length})
+        scores = keyed({**common, "task": task_id, "max_length": task.max_length})
         return Cell(variant, task_id, "perplexity", None, scores)  # losses, but no texts
     predictions = keyed({**common, "decoding": _decoding_identity(suite, task)})
     metrics = [_metric_identity(metric) for metric in task.metrics]
-    return Cell(variant, task_id, "generation", predictions, _scores(predictions, metrics))
+    scores = _scores(task_id, predictions, metrics)
+    return Cell(variant, task_id, "generation", predictions, scores)
 
 
-def _scores(predictions: Keyed, metrics: Any) -> Keyed:
-    """Scores depend on the predictions and on the metrics, so a new metric regenerates no text."""
+def _scores(task_id: str, predictions: Keyed, metrics: Any) -> Keyed:
+    """Scores depend on the predictions and on the metrics, so a new metric regenerates no text.
+
+    They hold the task's name too, so a renamed task is scored again (from the same texts).
+    """
     return keyed(
         {
+            "task": task_id,
             "predictions": predictions.key,
             "metrics": metrics,
             "versions": versions_of(_METRIC_PACKAGES),

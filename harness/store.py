@@ -42,6 +42,8 @@ KINDS: tuple[Kind, ...] = (
 )
 IDENTITY = "identity.json"
 
+_NOT_WRITABLE = (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST)
+
 RecordT = TypeVar("RecordT", bound=Record)
 
 
@@ -87,9 +89,9 @@ def room_on_disk(folder: Path) -> Iterator[None]:
                 where=str(folder),
                 mend="Free some space (harness prune lists what can go) and run again to resume.",
             ) from error
-        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+        if error.errno in _NOT_WRITABLE and error.filename is not None:
             raise StoreError(
-                f"The folder cannot be written: {error.strerror}.",
+                f"The folder cannot be written: {error.strerror}: {error.filename}.",
                 where=str(folder),
                 mend="Choose another with --runs-dir.",
             ) from error

@@ -15,16 +15,21 @@ _MARKS = {"done": "✓", "missing": "·", "waiting": "…"}
 def plan_with_reasons(file: SuiteFile, store: Store) -> tuple[Plan, list[Cell]]:
     """The plan, and its cells with the reason why each missing one is missing."""
     earlier = latest_manifest(store, file.suite.name)
-    steps = _steps_merged_before(earlier)
-    plan = make_plan(file, store, merged_steps=steps if make_plan(file, store).variants else None)
+    plan = make_plan(file, store)
+    merged = _merged_before(plan, earlier)
+    if merged:
+        plan = make_plan(file, store, merged_steps=merged)
     return plan, explain_missing(plan.cells, store, earlier)
 
 
-def _steps_merged_before(earlier: Manifest | None) -> list[int] | None:
-    if earlier is None:
-        return None
-    steps = [v.step for v in earlier.variants if v.kind == "merged" and v.step is not None]
-    return steps or None
+def _merged_before(plan: Plan, earlier: Manifest | None) -> list[int]:
+    """Steps that the last run merged, as far as the plan still has their adapters."""
+    adapters = {v.step: v.digests.get("adapter") for v in plan.variants if v.kind == "adapter"}
+    return [
+        v.step
+        for v in (earlier.variants if earlier else ())
+        if v.kind == "merged" and v.step and adapters.get(v.step) == v.digests.get("adapter")
+    ]
 
 
 def latest_manifest(store: Store, suite: str) -> Manifest | None:

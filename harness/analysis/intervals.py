@@ -280,6 +280,8 @@ def interval(
         return Interval(value, low * top, high * top, n, clusters, method)
     if clusters < FEW_CLUSTERS:
         _, low, high = t_bounds(value, influence(resamples.sums(array)))
+        if scale is not None and np.all((array[:, 0] >= 0) & (array[:, 0] <= scale * array[:, 1])):
+            low, high = max(0.0, low), min(scale, high)  # where each value is, their mean is too
         return Interval(value, low, high, n, clusters, f"Student-t, {clusters} clusters")
     return _bootstrapped(array, aggregate, resamples, drawn)
 

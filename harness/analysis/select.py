@@ -164,7 +164,7 @@ def _against(panel: Panel, chosen: str, baseline: str | None) -> str:
         return ""
     found = panel.difference(baseline, chosen)
     if found.identical:
-        return f" It scores the same as {baseline} on every example: was the adapter applied?"
+        return f" But it scores exactly as {baseline} does on every example there."
     if found.delta is None:
         return ""
     gain = found.delta if panel.quantity.higher_is_better else -found.delta

@@ -162,22 +162,21 @@ def _picks(panel: Panel, manifest: Manifest) -> tuple[list[tuple[int, str, float
         values = values - panel.per_example(baseline)
     gains = np.where(np.isfinite(values), sign * values, 0.0)
     order = sorted(range(len(gains)), key=lambda row: (-gains[row], str(panel.ids[row])))
-    shown = min(N_SHOWN, len(order))
-    best, worst = order[: min(_GAINS, shown)], []
+    paired = baseline is not None
+    best = [row for row in order[:_GAINS] if gains[row] > 0 or not paired]
     rest = [row for row in order if row not in best]
-    if shown > len(best):
-        worst = rest[-min(_LOSSES, shown - len(best)) :]
+    worst = [row for row in rest[-_LOSSES:] if gains[row] < 0 or not paired]
     rest = [row for row in rest if row not in worst]
     median = float(np.median(gains))
     rest.sort(key=lambda row: (abs(gains[row] - median), str(panel.ids[row])))
-    middle = rest[: shown - len(best) - len(worst)]
-    words = ("gain", "middling", "loss") if baseline is not None else ("best", "middling", "worst")
+    middle = rest[: N_SHOWN - len(best) - len(worst)]
+    words = ("gain", "middling", "loss") if paired else ("best", "middling", "worst")
     picks = [
-        (row, word, _finite(values[row]) if baseline is not None else None)
+        (row, word, _finite(values[row]) if paired else None)
         for rows, word in zip((best, middle, worst), words, strict=True)
         for row in rows
     ]
-    how = (_HOW if baseline is not None else _HOW_ALONE).format(
+    how = (_HOW if paired else _HOW_ALONE).format(
         gains=len(best),
         losses=len(worst),
         middle=len(middle),

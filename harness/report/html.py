@@ -20,11 +20,13 @@ from harness.report.costs import sizes
 from harness.report.labels import GLOSSARY, measured_name, picked_words, split_words
 from harness.report.text import marked, visible
 from harness.report.verdict import difference_words
-from harness.report.view import MatrixCell, MeasurementRow, Reading, Row, View
+from harness.report.view import ExampleView, MatrixCell, MeasurementRow, Reading, Row, View
 from harness.resources import resource_dir
+from harness.schema import DataReport
 
 _OUTPUT_CHARS = 2_000
 _PROMPT_CHARS = 3_000
+_SHORT_CHARS = 200  # outputs up to here stand in narrow columns
 NBSP = "\u00a0"
 
 
@@ -50,6 +52,8 @@ def render_html(view: View) -> str:
         lm_eval_rows=[row for row in view.rows if row.kind == "lm_eval"],
         signatures=_signatures(view.rows),
         measured=measured,
+        notes=_notes(view),
+        data=_data(view),
         by_step=checkpoint_charts(view),
         curves=training_charts(view),
         forest=forest_charts(view),
@@ -100,6 +104,7 @@ def _environment(folder: str) -> jinja2.Environment:
         "sort_value": _sort_value,
         "reading_of": _reading,
         "example_value": _example_value,
+        "is_long": _is_long,
         "sizes": sizes,
         "split_words": split_words,
         "count": fmt.count,
@@ -168,6 +173,35 @@ def _example_value(value: float | None, row: Row | None, *, signed: bool = False
     if value is None or row is None:
         return fmt.NONE
     return fmt.number(fmt.in_points(value, row.scale), 1 if row.scale else None, signed=signed)
+
+
+def _notes(view: View) -> list[tuple[str, str]]:
+    """Notes on measurements, once per column however many quantities carry them."""
+    found = dict.fromkeys(
+        (", ".join(names), reading.note)
+        for column, names in enumerate(view.measurements.columns)
+        for row in view.measurements.rows
+        if (reading := row.readings[column]) is not None and reading.note
+    )
+    return list(found)
+
+
+def _data(view: View) -> list[tuple[str, DataReport]]:
+    """Reports of data sources, those of several tasks once."""
+    groups: list[tuple[list[str], DataReport]] = []
+    for task, report in view.data.items():
+        same = next((names for names, other in groups if other == report), None)
+        if same is None:
+            groups.append(([task], report))
+        else:
+            same.append(task)
+    return [(", ".join(names), report) for names, report in groups]
+
+
+def _is_long(item: ExampleView) -> bool:
+    """Whether texts need wide columns."""
+    texts = [*item.references, *(output.text for output in item.outputs)]
+    return max(map(len, texts), default=0) > _SHORT_CHARS
 
 
 def _signatures(rows: Sequence[Row]) -> list[tuple[str, str, str]]:

@@ -110,11 +110,11 @@ def _compared(chosen: str, comparison: Comparison, row: Row, cost: str) -> tuple
         why = comparison.reason if comparison.low is None else "the interval includes zero"
         return "undecided", (
             f"No checkpoint is distinguishable from the baseline: the choice, {chosen}, has "
-            f"{change}; {why}{cost}."
+            f"{change}; {why}."
         )
     if comparison.better:
         return "ship", f"Ship {chosen}: {change}{cost}."
-    return "worse", f"Ship no checkpoint: the choice, {chosen}, is worse: {change}{cost}."
+    return "worse", f"Ship no checkpoint: the choice, {chosen}, is worse: {change}."
 
 
 def _only_base(manifest: Manifest, row: Row | None) -> str:

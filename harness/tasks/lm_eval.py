@@ -121,6 +121,16 @@ def run_lm_eval(
         return outcome_of(task, task_id, run)
 
 
+def check_lm_eval(task: LmEvalTask, suite_dir: Path) -> None:
+    """Load a task and its data without running it, so that a mistake shows before a training.
+
+    Raises:
+        UsageError: What ``run_lm_eval`` would raise for the task itself or its data.
+    """
+    with quiet(), tempfile.TemporaryDirectory(prefix="harness-lm-eval-") as folder:
+        _load(task, suite_dir, Path(folder))
+
+
 @cache
 def default_index() -> Mapping[str, Any]:
     """Every task, group and tag that lm-eval ships, by name; takes seconds for 13,000 files."""

@@ -78,18 +78,16 @@ def test_a_mistake_ends_in_one_message(tmp_path: Path, case: str) -> None:
 
 
 def adapter(folder: Path, width: int) -> Path:
-    """A LoRA adapter for a Llama of some hidden size."""
+    """A LoRA adapter of zeros for a Llama of some hidden size and four layers."""
     folder.mkdir()
     config = {"peft_type": "LORA", "task_type": "CAUSAL_LM", "r": 2, "target_modules": ["q_proj"]}
     (folder / "adapter_config.json").write_text(json.dumps(config), "utf-8")
-    prefix = "base_model.model.model.layers.0.self_attn.q_proj"
-    save_file(
-        {
-            f"{prefix}.lora_A.weight": torch.zeros(2, width),
-            f"{prefix}.lora_B.weight": torch.zeros(width, 2),
-        },
-        folder / "adapter_model.safetensors",
-    )
+    weights = {}
+    for layer in range(4):
+        prefix = f"base_model.model.model.layers.{layer}.self_attn.q_proj"
+        weights[f"{prefix}.lora_A.weight"] = torch.zeros(2, width)
+        weights[f"{prefix}.lora_B.weight"] = torch.zeros(width, 2)
+    save_file(weights, folder / "adapter_model.safetensors")
     return folder
 
 

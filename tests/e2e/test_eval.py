@@ -45,7 +45,7 @@ def test_training_lowers_the_held_out_loss(finished: Finished) -> None:
 
 
 def test_the_merged_model_opens_like_any_other(finished: Finished) -> None:
-    """transformers loads it, tokenizer included, without peft."""
+    """Transformers loads it, tokenizer included, without peft."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     folder = next((finished.runs / ".store" / "merged").glob("*/config.json")).parent
@@ -137,44 +137,35 @@ def test_only_computes_the_cells_asked_for(finished: Finished, tmp_path: Path) -
     ]
 
 
+BROKEN_TASK = """\
+task: broken
+dataset_path: json
+dataset_kwargs: {data_files: {validation: rows.jsonl}}
+output_type: multiple_choice
+validation_split: validation
+doc_to_text: "{{ 1 // number }}"
+doc_to_target: 0
+doc_to_choice: ["a", "b"]
+metric_list: [{metric: acc}]
+"""
+
+
 def test_a_failing_cell_is_shown_and_the_others_go_on(finished: Finished, tmp_path: Path) -> None:
     """An unexpected failure is that cell's result: exit code 1, the rest done, the report tells."""
     shutil.copytree(finished.runs, tmp_path / "runs")
-    (finished.folder / "broken_metric.py").write_text(BROKEN_METRIC, "utf-8")
-    done = harness(
-        "eval",
-        str(finished.suite),
-        "--set",
-        "tasks.summaries.metrics=[rougeL, evaluate:broken_metric.py]",
-        cwd=tmp_path,
-        runs=tmp_path / "runs",
-    )
+    (tmp_path / "broken.yaml").write_text(BROKEN_TASK, "utf-8")
+    (tmp_path / "rows.jsonl").write_text('{"number": 1}\n{"number": 0}\n', "utf-8")
+    broken = {"type": "lm_eval", "task": "broken.yaml"}
+    suite = write_suite(tmp_path, tasks={"broken": broken, **SUITE["tasks"]})
+    done = harness("eval", str(suite), cwd=tmp_path, runs=tmp_path / "runs")
     assert done.code == 1
     assert "Traceback" not in done.err
     listed = json.loads(harness("runs", "--json", cwd=tmp_path, runs=tmp_path / "runs").out)[0]
     states = {(c["variant"], c["task"]): c["status"] for c in listed["cells"]}
-    assert states["base@nf4", "summaries"] == "failed"
+    assert states["base@nf4", "broken"] == "failed"
     assert states["base@nf4", "held_out"] == "done"
     report = Path(done.out.strip().splitlines()[-1].removeprefix("Report: "))
-    assert "a planted failure" in report.read_text("utf-8")
-
-
-BROKEN_METRIC = '''
-import datasets
-import evaluate
-
-class Broken(evaluate.Metric):
-    def _info(self):
-        return evaluate.MetricInfo(
-            description="", citation="", inputs_description="",
-            features=datasets.Features(
-                {"predictions": datasets.Value("string"), "references": datasets.Value("string")}
-            ),
-        )
-
-    def _compute(self, predictions, references):
-        raise RuntimeError("a planted failure")
-'''
+    assert "ZeroDivisionError" in report.read_text("utf-8")
 
 
 def test_predictions_are_kept_for_every_example(finished: Finished) -> None:
@@ -190,9 +181,16 @@ def test_predictions_are_kept_for_every_example(finished: Finished) -> None:
 
 @pytest.mark.parametrize("format_", ["html", "markdown", "json", "csv"])
 def test_every_report_format_is_written(finished: Finished, tmp_path: Path, format_: str) -> None:
-    """harness report renders a run again, in each format."""
+    """Harness report renders a run again, in each format."""
     done = harness(
-        "report", "small", "--format", format_, "-o", str(tmp_path), cwd=tmp_path, runs=finished.runs
+        "report",
+        "small",
+        "--format",
+        format_,
+        "-o",
+        str(tmp_path),
+        cwd=tmp_path,
+        runs=finished.runs,
     )
     assert done.code == 0, done.err
     assert Path(done.out.strip()).stat().st_size > 0

@@ -20,9 +20,7 @@ def store(tmp_path: Path) -> Store:
 
 
 def prediction(text: str) -> Prediction:
-    return Prediction(
-        example_id="a", text=text, prompt_tokens=1, new_tokens=1, finish_reason="eos"
-    )
+    return Prediction(example_id="a", text=text, prompt_tokens=1, new_tokens=1, finish_reason="eos")
 
 
 def test_equal_values_have_equal_digests_whatever_their_order() -> None:
@@ -48,9 +46,8 @@ def test_a_result_appears_only_when_its_writing_ended(store: Store) -> None:
 
 def test_a_failed_write_leaves_nothing(store: Store) -> None:
     """An error inside the block removes the temporary folder."""
-    with pytest.raises(RuntimeError), store.writing("scores", "k", {}) as folder:
-        (folder / "part").write_text("x")
-        raise RuntimeError
+    with pytest.raises(FileNotFoundError), store.writing("scores", "k", {}) as folder:
+        (folder / "no such folder" / "part").write_text("x")
     assert not store.has("scores", "k")
     assert list((store.root / ".store" / "scores").iterdir()) == []
 

@@ -66,6 +66,15 @@ def test_few_unrelated_values_get_scipys_t_interval() -> None:
     assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
 
 
+def test_bounds_stay_within_the_scale() -> None:
+    """Where all values lie within [0, scale], so do the bounds of their mean."""
+    values = np.array([0.0, 0.0, 0.0, 0.0, 0.3])
+    found = interval(with_counts(values), mean_of, Resamples(singles(5)), scale=1.0)
+    expected = scipy_stats.ttest_1samp(values, 0).confidence_interval()
+    assert expected.low < 0
+    assert (found.low, found.high) == (0.0, pytest.approx(expected.high))
+
+
 def test_clusters_of_equal_size_get_the_t_interval_of_their_means() -> None:
     """With equal clusters the cluster-robust interval is the one of the cluster means."""
     values = np.random.default_rng(4).normal(size=(12, 3))

@@ -221,6 +221,13 @@ def test_examples_are_picked_by_gain(sample: Any) -> None:
     assert len(items[0].outputs) == len(view.variants)
 
 
+def test_only_true_gains_and_losses_are_called_so(make_run: Callable[..., Any]) -> None:
+    """Where nothing differs there are neither gains nor losses to show."""
+    view, _, _ = viewed(make_run, n=6, spec=SMALL, variants=TWO, text=lambda _, r: r[:12])
+    assert {item.picked for item in view.examples.items} == {"middling"}
+    assert "gains (0)" in view.examples.how
+
+
 def test_fewer_than_ten_examples_are_all_shown_once(make_run: Callable[..., Any]) -> None:
     """With five examples each of them is shown once."""
     view, _, _ = viewed(make_run, n=5, spec=SMALL, variants=TWO)

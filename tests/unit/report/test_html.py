@@ -200,6 +200,12 @@ def test_huge_outputs_are_cut_with_a_note(hostile_page: str) -> None:
     assert "x" * 3_001 not in hostile_page
 
 
+def test_notes_and_data_are_not_repeated(page: str) -> None:
+    """A note of a measurement stands once per column; tasks of the same data share a line."""
+    assert page.count("2 threads, sdpa, float32") == 4
+    assert '<th scope="row">summary, qa</th>' in page
+
+
 def test_failures_are_shown_and_escaped(page: str) -> None:
     """A failed cell is listed with its reason, as text."""
     assert "RuntimeError: &lt;b&gt;bad&lt;/b&gt;" in page
@@ -222,7 +228,7 @@ def test_empty_states(make_run: Callable[..., Any]) -> None:
         "Nothing was measured",
         "The suite has no task that decides",
         "The tasks of this run bring their own data",
-        "None: all 1 cell of this run finished",
+        "None: every cell of this run finished",
     ):
         assert sentence in words
     assert "None," not in words

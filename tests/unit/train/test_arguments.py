@@ -27,7 +27,7 @@ def test_the_fields_read_from_source_are_those_of_the_class() -> None:
 
 
 def test_reading_the_fields_loads_no_torch() -> None:
-    """validate must answer in a second."""
+    """Validate must answer in a second."""
     code = (
         "import sys; from harness.train.arguments import sft_fields; sft_fields();"
         "sys.exit('torch' in sys.modules or 'trl' in sys.modules)"
