@@ -56,6 +56,10 @@ class StoreError(HarnessError):
     """A result folder is unreadable or cannot be written."""
 
 
+class DiskError(UsageError):
+    """Results cannot be written: no room, or no permission. What was finished is kept."""
+
+
 class MissingExtraError(UsageError):
     """A verb needs an optional dependency that is not installed."""
 

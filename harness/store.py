@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from harness.errors import StoreError, UsageError
+from harness.errors import DiskError, StoreError, UsageError
 from harness.schema import Manifest, Record
 
 Kind = Literal["training", "examples", "predictions", "scores", "measurements", "merged"]
@@ -83,14 +83,14 @@ def room_on_disk(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StoreError(
+            raise DiskError(
                 "There is no room left on the disk; the unfinished result was discarded, "
                 "finished ones are kept.",
                 where=str(folder),
                 mend="Free some space (harness prune lists what can go) and run again to resume.",
             ) from error
         if error.errno in _NOT_WRITABLE and error.filename is not None:
-            raise StoreError(
+            raise DiskError(
                 f"The folder cannot be written: {error.strerror}: {error.filename}.",
                 where=str(folder),
                 mend="Choose another with --runs-dir.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -126,3 +127,22 @@ def test_a_runs_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     assert done.code in (1, 2)
     assert "Traceback" not in done.err
     assert str(tmp_path / "runs") in done.err
+
+
+@pytest.mark.slow
+def test_a_full_disk_ends_in_one_message_and_loses_nothing(tmp_path: Path) -> None:
+    """No room: exit code 2 and the mend; with room again, the same command finishes the run."""
+    runs = tmp_path / "runs"
+    runs.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(runs)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("mounting a small file system needs root")
+    try:
+        suite = suite_on_rows(tmp_path)
+        text = refused(tmp_path, suite)
+        assert "no room left on the disk" in text
+        subprocess.run(["mount", "-o", "remount,size=64m", str(runs)], check=True)
+        done = harness("eval", str(tmp_path / "suite.yaml"), cwd=tmp_path, runs=runs)
+        assert done.code == 0, done.err
+    finally:
+        subprocess.run(["umount", str(runs)], check=True)

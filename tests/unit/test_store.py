@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.errors import StoreError, UsageError
+from harness.errors import DiskError, StoreError, UsageError
 from harness.schema import Finding, Prediction
 from harness.store import Store, digest_of, find_run, room_on_disk, write_atomic
 
@@ -93,9 +93,9 @@ def test_damaged_statistics_name_their_file(store: Store) -> None:
 
 def test_a_full_disk_is_told_as_such(tmp_path: Path) -> None:
     """No space left on the device becomes a message with a mend, and nothing half-written."""
-    with pytest.raises(StoreError, match="no room left") as caught, room_on_disk(tmp_path):
+    with pytest.raises(DiskError, match="no room left") as caught, room_on_disk(tmp_path):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    assert caught.value.exit_code == 1
+    assert caught.value.exit_code == 2
     assert "prune" in str(caught.value)
 
 
