@@ -437,7 +437,10 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Sample:
 
 if __name__ == "__main__":
     folder = Path(sys.argv[1])
+    folder.mkdir(parents=True, exist_ok=True)
     run = RunFactory(Store(folder / "runs"), n=96, failed={("base@fp32", "mmlu"): "OOM"})
-    shown = build_view(run.store, run.build())
+    made = run.build()
+    run.store.write_manifest(made)
+    shown = build_view(run.store, made)
     (folder / "report.html").write_text(render_html(shown), "utf-8")
     sys.stdout.write(verdict_text(shown) + "\n")
