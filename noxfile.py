@@ -32,7 +32,7 @@ def _pinned(package: str) -> str:
 
 
 @nox.session
-def eval(session: nox.Session) -> None:  # noqa: A001  # the session is called as the verb is
+def eval(session: nox.Session) -> None:  # the session is called as the verb is
     """Train if needed, evaluate the whole matrix, write the report. Default: suites/demo.yaml."""
     _install(session, "all", model=True)
     session.run("harness", "eval", *(session.posargs or ["suites/demo.yaml"]))

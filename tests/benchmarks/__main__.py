@@ -55,7 +55,7 @@ def run(args: tuple[str, ...], runs: Path) -> tuple[float, int]:
     command = [sys.executable, "-m", "harness", *args]
     command += ["--runs-dir", str(runs)] if takes_runs else []
     started = time.perf_counter()
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)  # noqa: S603
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     seconds = time.perf_counter() - started
     if os.waitstatus_to_exitcode(status) != 0:
