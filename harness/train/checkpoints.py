@@ -1,0 +1,87 @@
+"""Checkpoints of a training: which are complete, where to go on, and what is kept of them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.models.identity import checkpoint_digest
+from harness.schema import Checkpoint, LogEntry
+from harness.store import write_atomic
+
+COMPLETE = "complete.json"  # written last into a checkpoint; one without it was cut off
+_RESUME_ONLY = (  # needed to go on training, not to use the adapter
+    "optimizer.pt",
+    "optimizer.bin",
+    "scheduler.pt",
+    "scaler.pt",
+    "training_args.bin",
+    COMPLETE,
+)
+
+
+def step_of(folder: Path) -> int:
+    """The step in a checkpoint's name."""
+    return int(folder.name.rpartition("-")[2])
+
+
+def mark_complete(folder: Path, progress: dict[str, Any]) -> None:
+    """Mark a checkpoint as written to its end, with what a resumed training must know."""
+    files = {
+        str(file.relative_to(folder)): file.stat().st_size
+        for file in folder.rglob("*")
+        if file.is_file() and file.name != COMPLETE
+    }
+    write_atomic(folder / COMPLETE, json.dumps({**progress, "files": files}))
+
+
+def last_complete_checkpoint(work_dir: Path) -> Path | None:
+    """The furthest checkpoint that is whole; those cut off while written or removed are deleted."""
+    whole = []
+    for folder in work_dir.glob("checkpoint-*"):
+        if _is_whole(folder):
+            whole.append(folder)
+        else:
+            shutil.rmtree(folder)
+    return max(whole, key=step_of, default=None)
+
+
+def _is_whole(folder: Path) -> bool:
+    files = progress_of(folder).get("files", {COMPLETE: -1})
+    return all(
+        (folder / name).is_file() and (folder / name).stat().st_size == size
+        for name, size in files.items()
+    )
+
+
+def progress_of(checkpoint: Path | None) -> dict[str, Any]:
+    """What was written down when the checkpoint was complete; empty where it is not."""
+    file = checkpoint / COMPLETE if checkpoint else None
+    if file is None or not file.is_file():
+        return {}
+    content: dict[str, Any] = json.loads(file.read_text("utf-8"))
+    return content
+
+
+def checkpoint_records(work_dir: Path, log: Sequence[LogEntry]) -> Iterator[Checkpoint]:
+    """Records of the checkpoints in order of steps, with paths relative to the work folder."""
+    eval_losses = {entry.step: entry.eval_loss for entry in log if entry.eval_loss is not None}
+    for folder in sorted(work_dir.glob("checkpoint-*"), key=step_of):
+        step = step_of(folder)
+        yield Checkpoint(
+            name=folder.name,
+            step=step,
+            path=folder.name,
+            digest=checkpoint_digest(folder),
+            eval_loss=eval_losses.get(step),
+        )
+
+
+def drop_resume_state(work_dir: Path) -> None:
+    """Remove what only an unfinished training needs: optimizer, scheduler and random states."""
+    for folder in work_dir.glob("checkpoint-*"):
+        for name in (*_RESUME_ONLY, *(p.name for p in folder.glob("rng_state*.pth"))):
+            (folder / name).unlink(missing_ok=True)

@@ -1,0 +1,160 @@
+"""TRL's and PEFT's configurations: the suite's arguments over what the harness decides."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import transformers
+from peft import LoraConfig
+from trl import SFTConfig
+
+from harness.errors import SuiteError
+from harness.models.device import DevicePolicy
+from harness.spec import TrainSpec
+from harness.train.arguments import DECIDED, SUCCESSORS, as_sft_takes_them
+
+# Ways of starting an adapter that leave the base's weights alone. The others (PiSSA, OLoRA, CorDA,
+# LoftQ, ...) subtract from them, and adapters share one base in evaluation.
+_BASE_KEEPING_INITS = (True, False, "gaussian", "orthogonal")
+
+
+def sft_config(
+    spec: TrainSpec, *, seed: int, work_dir: Path, policy: DevicePolicy, has_eval_rows: bool
+) -> SFTConfig:
+    """TRL's configuration: the suite's arguments over the harness' defaults.
+
+    bf16 and fp16 are always set: TRL would otherwise switch bf16 on, also where it is emulated.
+
+    Raises:
+        SuiteError: TRL refuses an argument, or an evaluation is asked for without rows.
+    """
+    on_cpu = policy.device == "cpu"
+    if on_cpu and policy.compute_dtype == "fp16":
+        raise SuiteError(
+            "Training in fp16 needs a GPU.",
+            where="base.dtype",
+            mend="Use auto, fp32 or bf16 on a CPU.",
+        )
+    args: dict[str, Any] = {
+        "report_to": "none",
+        "logging_steps": 1,
+        "save_strategy": "steps",
+        # recomputing activations saves memory that a CPU has, for time that it has not
+        "gradient_checkpointing": not on_cpu,
+        "dataloader_pin_memory": not on_cpu,
+        **as_sft_takes_them(spec.args),
+    }
+    _default_evaluation(args, spec, has_eval_rows)
+    args |= {
+        "output_dir": str(work_dir),
+        "seed": seed,
+        "bf16": policy.compute_dtype == "bf16",
+        "fp16": policy.compute_dtype == "fp16",
+        "use_cpu": on_cpu,
+        "disable_tqdm": True,
+        "restore_callback_states_from_checkpoint": True,
+        # a loss that is not finite must show; the filter would log 0 in its place
+        "logging_nan_inf_filter": False,
+        # kept in the trainer's state, so that it counts on when training is resumed; without
+        # padding there is no attention mask to count by
+        "include_num_input_tokens_seen": "all" if _without_padding(args) else "non_padding",
+    }
+    try:
+        with warnings.catch_warnings():  # TRL sets a field that transformers has renamed
+            warnings.filterwarnings("ignore", message="`gradient_checkpointing` is deprecated")
+            config = SFTConfig(**args)
+    except (TypeError, ValueError) as error:
+        names = [name for name in [*SUCCESSORS, *DECIDED] if name in str(error)]
+        hint = f"See {', '.join(names)} in the training guide." if names else None
+        raise SuiteError(str(error).strip(), where="train.args", mend=hint) from error
+    if config.n_gpu > 1:  # the policy chose one device; TRL refuses DataParallel over several
+        config._n_gpu = 1
+    return config
+
+
+def _default_evaluation(args: dict[str, Any], spec: TrainSpec, has_eval_rows: bool) -> None:
+    """Evaluate where there are rows for it, at every save unless the suite says otherwise."""
+    saves = args["save_strategy"]
+    default = ("steps" if saves == "best" else saves) if has_eval_rows else "no"
+    strategy = args.setdefault("eval_strategy", default)
+    if strategy == "steps":
+        args.setdefault("eval_steps", args.get("save_steps", SFTConfig.save_steps))
+    needing = {
+        "train.early_stopping": spec.early_stopping is not None,
+        "train.args.save_strategy: best": saves == "best",
+    }
+    for where, needs in needing.items():
+        if needs and strategy == "no" and has_eval_rows:
+            raise SuiteError(
+                "It goes by evaluations during training, and eval_strategy is no.",
+                where=where,
+                mend="Leave train.args.eval_strategy out.",
+            )
+    needing |= {f"train.args.eval_strategy: {strategy}": strategy != "no"}
+    for where, needs in needing.items():
+        if needs and not has_eval_rows:
+            raise SuiteError(
+                "It needs rows in the eval split, found none.",
+                where=where,
+                mend="Give data.splits a share for eval.",
+            )
+    if spec.early_stopping is not None or saves == "best":
+        args.setdefault("metric_for_best_model", "eval_loss")
+
+
+def _without_padding(args: dict[str, Any]) -> bool:
+    packs = args.get("packing") and args.get("packing_strategy", "bfd") != "wrapped"
+    return bool(packs or args.get("padding_free"))
+
+
+def lora_config(spec: TrainSpec) -> LoraConfig:
+    """PEFT's configuration.
+
+    Raises:
+        SuiteError: PEFT refuses an option, or it would change the base's own weights.
+    """
+    options = {"task_type": "CAUSAL_LM", **spec.lora.model_dump()}
+    shared = "Adapters are evaluated over one base that they share, so none may change it."
+    if options.get("init_lora_weights", True) not in _BASE_KEEPING_INITS:
+        raise SuiteError(
+            f"{options['init_lora_weights']!r} changes the base's own weights. {shared}",
+            where="train.lora.init_lora_weights",
+            mend="Use true, gaussian or orthogonal.",
+        )
+    if options.get("bias", "none") != "none":
+        raise SuiteError(
+            f"{options['bias']!r} trains the base's own biases. {shared}",
+            where="train.lora.bias",
+            mend="Use none.",
+        )
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return LoraConfig(**options)
+    except (TypeError, ValueError) as error:
+        raise SuiteError(f"PEFT refuses it: {error}.", where="train.lora") from error
+
+
+def early_stopping(spec: TrainSpec) -> list[transformers.TrainerCallback]:
+    """The callback that stops training when the eval loss no longer falls, if asked for."""
+    if spec.early_stopping is None:
+        return []
+    return [
+        transformers.EarlyStoppingCallback(
+            early_stopping_patience=spec.early_stopping.patience,
+            early_stopping_threshold=spec.early_stopping.threshold,
+        )
+    ]
+
+
+def stop_reason(state: Any, spec: TrainSpec, metric: str | None) -> str | None:
+    """Why training ended before its last step, in words; None if it did not."""
+    if spec.early_stopping is None or state.global_step >= state.max_steps:
+        return None
+    name = (metric or "eval_loss").removeprefix("eval_").replace("_", " ")
+    return (
+        f"eval {name} had not improved by more than {spec.early_stopping.threshold:g} for "
+        f"{spec.early_stopping.patience} evaluations at step {state.global_step}"
+    )

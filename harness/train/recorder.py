@@ -1,0 +1,173 @@
+"""Watches a training: times, tokens and memory, complete checkpoints, losses that diverge."""
+
+from __future__ import annotations
+
+import math
+import resource
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import TrainerCallback
+from transformers.trainer_utils import IntervalStrategy
+
+from harness.errors import HarnessError
+from harness.schema import LogEntry
+from harness.train.checkpoints import COMPLETE, mark_complete
+from harness.train.weights import all_finite
+
+TrainProgress = Callable[[int, int, str], None]  # step, steps in all, a note
+_DIVERGED = "Lower train.args.learning_rate, add warmup_steps, or set base.dtype: fp32."
+
+
+class Recorder(TrainerCallback):  # type: ignore[misc]  # transformers is untyped here
+    """Keeps times, memory and progress, across interruptions, and marks complete checkpoints.
+
+    It comes after all other callbacks, so that it sees what they decided.
+
+    Args:
+        progress: Called with (step, steps in all, note) at each log.
+        device: Where the training runs, such as ``cpu`` or ``cuda:0``.
+        earlier: What the checkpoint gone on from had written down; empty at a new start.
+    """
+
+    def __init__(self, progress: TrainProgress, device: str, earlier: dict[str, Any]) -> None:
+        self.progress = progress
+        self.device = device
+        self.earlier_seconds = float(earlier.get("seconds", 0.0))
+        self.step_seconds = float(earlier.get("step_seconds", 0.0))
+        self.tokens = int(earlier.get("tokens", 0))
+        self.peak_memory_bytes = int(earlier.get("peak_memory_bytes", 0))
+        self.resumed_from: list[int] = list(earlier.get("resumed_from", []))
+        if "step" in earlier:
+            self.resumed_from.append(int(earlier["step"]))
+        self.times: dict[int, float] = {int(k): v for k, v in earlier.get("times", {}).items()}
+        self._save_at_epoch_end = False
+        self._began = self._step_began = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of the training so far, all its parts together."""
+        return self.earlier_seconds + time.perf_counter() - self._began
+
+    def tokens_per_second(self) -> float | None:
+        """Real tokens per second of training steps, evaluation and saving left out."""
+        return self.tokens / self.step_seconds if self.tokens and self.step_seconds else None
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._began = time.perf_counter()
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._step_began = time.perf_counter()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.step_seconds += time.perf_counter() - self._step_began
+        self.tokens = int(state.num_input_tokens_seen)
+        self.peak_memory_bytes = max(self.peak_memory_bytes, peak_memory_bytes(self.device))
+        if control.should_save and _epoch_ends(state):
+            # What the end of the epoch brings (an evaluation, a log) belongs before the save: a
+            # training resumed from a checkpoint does not go through that end again.
+            control.should_save = False
+            self._save_at_epoch_end = True
+        self._log_before_saving(args, control)
+
+    def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        control.should_save = control.should_save or self._save_at_epoch_end
+        self._log_before_saving(args, control)
+
+    def _log_before_saving(self, args: Any, control: Any) -> None:
+        """A loss is the mean since the last log, which a resumed training does not remember."""
+        if args.logging_strategy != IntervalStrategy.NO:
+            control.should_log |= control.should_save or control.should_evaluate
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Early stopping leaves its last weights too, wherever the next save would have been."""
+        folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+        if control.should_training_stop and not (folder / COMPLETE).is_file():
+            control.should_save = True
+
+    def on_log(
+        self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any
+    ) -> None:
+        logs = logs or {}
+        for name in ("loss", "eval_loss"):
+            if name in logs and not math.isfinite(logs[name]):
+                raise HarnessError(
+                    f"The {'training' if name == 'loss' else 'eval'} loss became "
+                    f"{float(logs[name])} at step {state.global_step}.",
+                    mend=_DIVERGED,
+                )
+        if "loss" in logs or "eval_loss" in logs:
+            self.times.setdefault(state.global_step, round(self.seconds, 3))
+        parts = [f"loss {logs['loss']:.3f}"] if "loss" in logs else []
+        parts += [f"eval loss {logs['eval_loss']:.3f}"] if "eval_loss" in logs else []
+        speed = self.tokens_per_second()
+        parts += [f"{speed:.0f} tok/s"] if speed else []
+        self.progress(state.global_step, state.max_steps, ", ".join(parts))
+
+    def on_save(
+        self, args: Any, state: Any, control: Any, model: Any = None, **_: Any
+    ) -> None:
+        if not all_finite(model):
+            raise HarnessError(
+                f"The trained weights became NaN or infinite at step {state.global_step}.",
+                mend=_DIVERGED,
+            )
+        self._save_at_epoch_end = False
+        mark_complete(
+            Path(args.output_dir) / f"checkpoint-{state.global_step}",
+            {
+                "step": state.global_step,
+                "finished": control.should_training_stop or state.global_step >= state.max_steps,
+                "seconds": self.seconds,
+                "step_seconds": self.step_seconds,
+                "tokens": self.tokens,
+                "peak_memory_bytes": self.peak_memory_bytes,
+                "resumed_from": self.resumed_from,
+                "times": self.times,
+            },
+        )
+
+
+def _epoch_ends(state: Any) -> bool:
+    """Whether the trainer comes to ``on_epoch_end`` right after this step."""
+    return state.global_step >= state.max_steps or float(state.epoch).is_integer()
+
+
+def peak_memory_bytes(device: str) -> int:
+    """Peak memory so far: allocated on the GPU, or resident in this process on CPU."""
+    if device.startswith("cuda"):
+        return int(torch.cuda.max_memory_allocated(device))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts in KiB
+
+
+def log_entries(
+    history: Sequence[dict[str, Any]], times: dict[int, float]
+) -> Iterator[LogEntry]:
+    """The trainer's log as records; its closing summary has neither loss nor eval loss."""
+    for entry in history:
+        if "loss" not in entry and "eval_loss" not in entry:
+            continue
+        is_eval = "eval_loss" in entry
+        tokens = _finite(entry.get("num_input_tokens_seen"))
+        accuracy = "eval_mean_token_accuracy" if is_eval else "mean_token_accuracy"
+        yield LogEntry(
+            step=entry["step"],
+            epoch=_finite(entry.get("epoch")),
+            loss=None if is_eval else _finite(entry["loss"]),
+            eval_loss=_finite(entry.get("eval_loss")),
+            learning_rate=_finite(entry.get("learning_rate")),
+            grad_norm=_finite(entry.get("grad_norm")),
+            mean_token_accuracy=_finite(entry.get(accuracy)),
+            tokens=None if tokens is None else int(tokens),
+            seconds=times.get(entry["step"]),
+        )
+
+
+def _finite(value: Any) -> float | None:
+    if value is None:
+        return None
+    number = float(value)
+    return number if math.isfinite(number) else None

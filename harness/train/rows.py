@@ -1,0 +1,121 @@
+"""Rows to train on: tokens, labels, and an account of every row that is cut or left out.
+
+Rows are tokenized here, by the same functions that evaluation uses, so that what is trained is
+what is measured, and so that every truncated or dropped row is counted before TRL could drop it.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.models.tokens import encode_pair
+from harness.schema import Example
+
+IGNORED = -100  # label of tokens that do not count towards the loss (PyTorch's convention)
+
+
+@dataclass
+class EncodedRows:
+    """Tokenized rows, and what became of those that were too long."""
+
+    rows: list[dict[str, list[int]]] = field(default_factory=list)
+    truncated: int = 0
+    dropped: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def lengths(self) -> list[int]:
+        """Tokens per kept row."""
+        return [len(row["input_ids"]) for row in self.rows]
+
+    def drop(self, reason: str, count: int = 1) -> None:
+        """Count rows that are left out."""
+        self.dropped[reason] = self.dropped.get(reason, 0) + count
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How rows become tokens and labels.
+
+    Attributes:
+        chat: Whether the tokenizer's chat template rendered the prompts.
+        completion_only_loss: Whether prompt tokens are left out of the loss.
+        max_length: Most tokens per row; None for no limit.
+        keep_end: Whether a row that is too long loses its beginning instead of its end (TRL's
+            ``truncation_mode: keep_end``).
+    """
+
+    chat: bool
+    completion_only_loss: bool
+    max_length: int | None
+    keep_end: bool = False
+
+
+def encode_rows(examples: Iterable[Example], tokenizer: Any, how: Encoding) -> EncodedRows:
+    """Tokenize examples and build their labels; what is cut or left out is counted.
+
+    A row of whose completion no token is left to learn from is dropped.
+    """
+    encoded = EncodedRows()
+    for example in examples:
+        prompt, completion = encode_pair(
+            tokenizer, example.prompt, example.completion, chat=how.chat
+        )
+        ids = [*prompt, *completion]
+        masked = len(prompt) if how.completion_only_loss else 0
+        labels = [IGNORED] * masked + ids[masked:]
+        too_long = how.max_length is not None and len(ids) > how.max_length
+        if too_long:
+            kept = slice(-how.max_length, None) if how.keep_end else slice(how.max_length)
+            ids, labels = ids[kept], labels[kept]
+        if all(label == IGNORED for label in labels):
+            encoded.drop(
+                f"prompt alone reaches max_length ({how.max_length} tokens)"
+                if too_long
+                else "completion has no tokens"
+            )
+            continue
+        encoded.truncated += too_long
+        encoded.rows.append({"input_ids": ids, "labels": labels})
+    return encoded
+
+
+def count_lost(encoded: EncodedRows, prepared: Any, *, packed: bool) -> int:
+    """Compare with the data set TRL made of the rows, and count what it left out by itself.
+
+    Args:
+        encoded: The rows given to TRL; rows that it dropped are added to their account.
+        prepared: The trainer's data set.
+        packed: Whether each of its sequences holds several rows, so that only tokens can be
+            compared.
+
+    Returns:
+        Tokens that are in the rows, but not in the data set.
+    """
+    if not packed and len(prepared) < len(encoded.rows):
+        encoded.drop("left out by TRL", len(encoded.rows) - len(prepared))
+    return max(0, sum(encoded.lengths) - sum(sequence_lengths(prepared)))
+
+
+def sequence_lengths(prepared: Any) -> list[int]:
+    """Tokens of every sequence of a prepared data set, without loading the tokens."""
+    import pyarrow.compute as pc
+
+    table = prepared.with_format("arrow")[:]
+    lengths: list[int] = pc.list_value_length(table["input_ids"]).to_pylist()
+    return lengths
+
+
+def sequence_statistics(lengths: Sequence[int]) -> dict[str, float]:
+    """Smallest, median, mean, 95th percentile (nearest rank) and largest number of tokens."""
+    ordered = sorted(lengths)
+    rank = -(-95 * len(ordered) // 100)  # ceil(0.95 n) without rounding errors
+    return {
+        "min": float(ordered[0]),
+        "median": float(statistics.median(ordered)),
+        "mean": round(statistics.fmean(ordered), 2),
+        "p95": float(ordered[rank - 1]),
+        "max": float(ordered[-1]),
+    }
