@@ -15,12 +15,14 @@ from typing import Any
 import numpy as np
 
 from harness.errors import UsageError
+from harness.identities import TRAIN
 from harness.models.adapters import AdapterSet, adapter_effect
 from harness.models.device import DevicePolicy
 from harness.models.load import load_base
 from harness.models.tokens import load_tokenizer
-from harness.plan import TRAIN, Cell
+from harness.plan import Cell
 from harness.progress import Reporter
+from harness.run import named
 from harness.schema import (
     CellResult,
     Environment,
@@ -39,6 +41,7 @@ from harness.tasks.outcome import TaskOutcome
 from harness.tasks.perplexity import run_perplexity
 
 _PROBE_PROMPTS = 2  # prompts on which an adapter must change the logits
+_PROBE_TEXT = "The capital of France is"  # where no task brings prompts of its own
 
 
 @dataclass
@@ -75,12 +78,21 @@ def compute_cells(work: Workplace, variants: Sequence[Variant], cells: Sequence[
     A failure in one cell marks that cell and leaves the others alone; an error of the user's
     (``UsageError``) ends the run, with what was finished kept.
     """
+    texts_there = [cell for cell in cells if _only_to_score(work.store, cell)]
+    for cell in texts_there:  # a new metric needs no model
+        _compute_cell(work, cell, None, None)
+    cells = [cell for cell in cells if cell not in texts_there]
     wanted = {cell.variant for cell in cells}
     for group in _by_weights([variant for variant in variants if variant.id in wanted]):
         with _loaded(work, group) as host:
             for variant in group:
                 own = [cell for cell in cells if cell.variant == variant.id]
                 _compute_variant(work, host, variant, own)
+
+
+def _only_to_score(store: Store, cell: Cell) -> bool:
+    there = cell.predictions is not None and store.has("predictions", cell.predictions.key)
+    return there and cell.kind == "generation"
 
 
 def _by_weights(variants: Sequence[Variant]) -> list[list[Variant]]:
@@ -158,15 +170,22 @@ def _empty_device_cache() -> None:
 
 
 def _compute_variant(work: Workplace, host: _Host, variant: Variant, cells: Sequence[Cell]) -> None:
-    if host.failure is not None:
+    probed: list[Finding] = []
+    failure = host.failure
+    if failure is None and variant.kind == "adapter":
+        try:
+            probed = _probe(work, host, variant)
+        except UsageError:
+            raise
+        except Exception as error:  # likewise
+            failure = _reason(work, error)
+    if failure is not None:
         for cell in cells:
-            _failed(work, cell, host.failure, 0.0)
+            _failed(work, cell, failure)
         return
     with _active(host, variant) as model:
-        if variant.kind == "adapter" and host.adapters is not None:
-            _probe(work, host, variant)
         for cell in cells:
-            _compute_cell(work, cell, model, host.tokenizer)
+            _compute_cell(work, cell, model, host.tokenizer, probed)
 
 
 @contextmanager
@@ -179,48 +198,56 @@ def _active(host: _Host, variant: Variant) -> Iterator[Any]:
         yield model
 
 
-def _probe(work: Workplace, host: _Host, variant: Variant) -> None:
+def _probe(work: Workplace, host: _Host, variant: Variant) -> list[Finding]:
     """Prove that the adapter acts: one that changes no logits would score as the base."""
-    task = next(iter(work.examples), None)  # training's examples where there are some
-    if task is None or host.adapters is None:
-        return
-    spec = work.file.suite.prompt if task == TRAIN else work.file.suite.task_data(task)[1]
-    effect = adapter_effect(
-        host.adapters,
-        variant.id,
-        host.tokenizer,
-        [example.prompt for example in work.examples[task][:_PROBE_PROMPTS]],
-        chat=spec is not None and spec.is_chat,
-    )
+    if host.adapters is None:
+        return []
+    prompts, chat = [_PROBE_TEXT], False
+    for task, examples in work.examples.items():  # training's examples where there are some
+        spec = work.file.suite.prompt if task == TRAIN else work.file.suite.task_data(task)[1]
+        prompts = [example.prompt for example in examples[:_PROBE_PROMPTS]]
+        chat = spec is not None and spec.is_chat
+        break
+    effect = adapter_effect(host.adapters, variant.id, host.tokenizer, prompts, chat=chat)
     work.reporter.detail(f"  {variant.id}: largest change of a logit {effect:.3g}")
-    if effect == 0:
-        work.findings.append(
-            Finding(
-                check="adapter effect",
-                severity="error",
-                what=f"{variant.id} changes no logit: it scores as the base.",
-                why="Its weights are zero, or it adapts no module of this base.",
-                mend="Check that the adapter was trained and that its target modules match.",
-            )
+    if effect != 0:
+        return []
+    return [
+        Finding(
+            check="adapter effect",
+            severity="error",
+            what="it changes no logit, so it scores as the base.",
+            why="Its weights are zero, or it adapts no module of this base.",
+            mend="Check that the adapter was trained and that its target modules match.",
         )
+    ]
 
 
-def _compute_cell(work: Workplace, cell: Cell, model: Any, tokenizer: Any) -> None:
+def _compute_cell(
+    work: Workplace, cell: Cell, model: Any, tokenizer: Any, probed: Sequence[Finding] = ()
+) -> None:
+    """Compute and keep one cell; a failure is its result.
+
+    There is no model where the texts are there and only scores are missing. What was noticed
+    about the variant itself (``probed``) is kept with each of its cells.
+    """
     done, total = work.position
     work.position = (done + 1, total)
     work.reporter.say(f"[{done + 1}/{total}] {cell.id}")
     started = time.perf_counter()
     try:
-        _store_cell(work, cell, model, tokenizer)
+        _store_cell(work, cell, model, tokenizer, probed)
     except UsageError:
         raise
     except Exception as error:  # one failed cell must not end a long run
         _failed(work, cell, _reason(work, error), time.perf_counter() - started)
         return
-    work.on_result(result_of(cell, seconds=time.perf_counter() - started, computed=True))
+    work.on_result(cell.done(seconds=time.perf_counter() - started, computed=True))
 
 
-def _store_cell(work: Workplace, cell: Cell, model: Any, tokenizer: Any) -> None:
+def _store_cell(
+    work: Workplace, cell: Cell, model: Any, tokenizer: Any, probed: Sequence[Finding]
+) -> None:
     suite, store = work.file.suite, work.store
     task = suite.tasks[cell.task]
     with work.reporter.task(cell.id) as advance:
@@ -239,10 +266,8 @@ def _store_cell(work: Workplace, cell: Cell, model: Any, tokenizer: Any) -> None
             )
         else:
             outcome = _lm_eval(work, cell, task, model, tokenizer, advance)
-    work.findings += [
-        finding.model_copy(update={"what": f"{cell.variant}: {finding.what}"})
-        for finding in outcome.findings
-    ]
+    outcome.findings += probed
+    work.findings += named(cell.variant, outcome.findings)
     _write_scores(store, cell, outcome, work.environment)
 
 
@@ -315,33 +340,9 @@ def _write_scores(store: Store, cell: Cell, outcome: TaskOutcome, environment: E
             np.savez_compressed(stream, allow_pickle=False, **outcome.arrays)
 
 
-def result_of(cell: Cell, *, seconds: float | None = None, computed: bool = False) -> CellResult:
-    """The record of a finished cell."""
-    return CellResult(
-        variant=cell.variant,
-        task=cell.task,
-        kind=cell.kind,
-        status="done",
-        predictions_key=cell.predictions.key if cell.predictions else None,
-        scores_key=cell.scores.key if cell.scores else None,
-        seconds=None if seconds is None else round(seconds, 3),
-        computed=computed,
-    )
-
-
-def _failed(work: Workplace, cell: Cell, reason: str, seconds: float) -> None:
+def _failed(work: Workplace, cell: Cell, reason: str, seconds: float = 0.0) -> None:
     work.reporter.warn(f"{cell.id} failed: {reason}")
-    work.on_result(
-        CellResult(
-            variant=cell.variant,
-            task=cell.task,
-            kind=cell.kind,
-            status="failed",
-            reason=reason,
-            seconds=round(seconds, 3),
-            computed=True,
-        )
-    )
+    work.on_result(cell.failed(reason, seconds))
 
 
 def _reason(work: Workplace, error: Exception) -> str:

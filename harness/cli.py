@@ -53,6 +53,7 @@ Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Say more.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but warnings and results.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 DEFAULT_RUNS = Path("runs")
+_INTERRUPTED = 130  # exit code after Ctrl-C
 
 
 @app.callback(invoke_without_command=True)
@@ -181,7 +182,7 @@ def init(
     """Copy a built-in suite as a start of your own."""
     from harness.starter import copy_suite
 
-    typer.echo(str(copy_suite(name, to or Path(f"{name}.yaml"))))
+    typer.echo(str(copy_suite(name, to)))
 
 
 @app.command()
@@ -227,6 +228,9 @@ def prune(
     merged: Annotated[
         bool, typer.Option("--merged", help="Also weights of merged models (they can be remade).")
     ] = False,
+    unfinished: Annotated[
+        bool, typer.Option("--unfinished", help="Also trainings that were cut off.")
+    ] = False,
     runs_dir: RunsDir = DEFAULT_RUNS,
     as_json: AsJson = False,
 ) -> None:
@@ -234,9 +238,7 @@ def prune(
     from harness.prune import find_garbage, remove_garbage
 
     store = _store(runs_dir)
-    garbage = find_garbage(store, merged=merged)
-    if yes:
-        remove_garbage(garbage)
+    garbage = (remove_garbage if yes else find_garbage)(store, merged=merged, unfinished=unfinished)
     if as_json:
         _print_json([{"path": str(g.path), "bytes": g.size_bytes, "why": g.why} for g in garbage])
         return
@@ -281,11 +283,10 @@ def main() -> None:
             raise
         typer.secho(f"error: {missing}", err=True, fg="red")
         sys.exit(missing.exit_code)
-    except KeyboardInterrupt:
-        typer.echo("interrupted; run the same command again to resume", err=True)
-        sys.exit(130)
-    except BrokenPipeError:
-        sys.exit(0)
+    except SystemExit as end:
+        if end.code == _INTERRUPTED:  # typer has turned the KeyboardInterrupt into this
+            typer.echo("interrupted; run the same command again to resume", err=True)
+        raise
 
 
 def _missing_extra(error: ModuleNotFoundError) -> MissingExtraError | None:

@@ -1,48 +1,47 @@
 """Suite to cells: what is to be computed, under which key, and what is already done.
 
-Nothing here loads torch or a model, so that ``harness validate`` answers at once. A key is the
-digest of an *identity*: everything that can change the result, and nothing else.
+Nothing here loads torch or a model, so that ``harness validate`` answers at once.
 """
 
 from __future__ import annotations
 
-import glob
-import os
+import difflib
+import fnmatch
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cache
-from importlib import metadata
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, Literal
 
-from harness.data import source_identity
 from harness.errors import SuiteError
-from harness.metrics.registry import check_metric
-from harness.models.identity import base_identity, check_adapter
-from harness.prompts import template_identity
+from harness.identities import (
+    TRAIN,
+    Keyed,
+    examples_of,
+    inputs_of,
+    results_of,
+    training_of,
+    weights_of,
+)
+from harness.metrics.registry import check_metric, is_evaluate_module
+from harness.models.identity import base_identity
 from harness.schema import CellKind, CellResult, Checkpoint, Manifest, TrainingRun, Variant
 from harness.spec import GenerationTask, LmEvalTask, MetricSpec, PerplexityTask, Suite
-from harness.store import Kind, Store, digest_of
+from harness.store import Store, digest_of
 from harness.suite import SuiteFile
-from harness.tasks.lm_eval_data import lm_eval_identity
 from harness.train.arguments import check_arguments
+from harness.variants import (
+    check_merged_steps,
+    default_baseline,
+    expected_checkpoints,
+    external_checkpoints,
+    make_variants,
+    trained_checkpoints,
+    waiting_to_merge,
+)
 
 MEASURE = "measure"  # task id of the memory and speed cells
-TRAIN = "train"  # id of the suite's own data among the examples
-_ENGINE_VERSION = 1  # raised when the way of computing results changes
-_TRAIN_PACKAGES = ("torch", "transformers", "peft", "trl", "bitsandbytes", "accelerate")
-_EVAL_PACKAGES = ("torch", "transformers", "peft", "bitsandbytes")
-_METRIC_PACKAGES = ("rouge_score", "sacrebleu", "nltk")
+_LOSSES = ("eval_loss", "perplexity")  # metrics of a perplexity task
 
 CellState = Literal["done", "missing", "waiting"]
-
-
-@dataclass(frozen=True)
-class Keyed:
-    """A store key with its readable form."""
-
-    key: str
-    identity: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -51,6 +50,7 @@ class Cell:
 
     Both keys are None while the variant's weights do not exist yet: the cell is waiting for
     training or for the choice of what to merge. A perplexity cell has scores but no predictions.
+    A measurement's key needs the architecture, so it is looked up when the run comes to it.
     """
 
     variant: str
@@ -66,6 +66,31 @@ class Cell:
         """``variant/task``, as ``--only`` takes it."""
         return f"{self.variant}/{self.task}"
 
+    def done(self, *, seconds: float | None = None, computed: bool = False) -> CellResult:
+        """The record of this cell, finished."""
+        return CellResult(
+            variant=self.variant,
+            task=self.task,
+            kind=self.kind,
+            status="done",
+            predictions_key=self.predictions.key if self.predictions else None,
+            scores_key=self.scores.key if self.scores else None,
+            seconds=None if seconds is None else round(seconds, 3),
+            computed=computed,
+        )
+
+    def failed(self, reason: str, seconds: float | None = None) -> CellResult:
+        """The record of this cell, failed in this invocation."""
+        return CellResult(
+            variant=self.variant,
+            task=self.task,
+            kind=self.kind,
+            status="failed",
+            reason=reason,
+            seconds=None if seconds is None else round(seconds, 3),
+            computed=True,
+        )
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -80,85 +105,78 @@ class Plan:
     variants: tuple[Variant, ...]
     cells: tuple[Cell, ...]
     baseline: str
-    notes: tuple[str, ...] = field(default=())
 
 
-def keyed(identity: dict[str, Any]) -> Keyed:
-    """The key of an identity."""
-    return Keyed(digest_of(identity), identity)
-
-
-@cache
-def version_of(package: str) -> str | None:
-    """Installed version of a distribution, or None; nothing is imported."""
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
-
-
-def versions_of(packages: Sequence[str]) -> dict[str, str | None]:
-    """Installed versions of several distributions."""
-    return {package: version_of(package) for package in packages}
-
-
-def make_plan(file: SuiteFile, store: Store, merged_steps: Sequence[int] | None = None) -> Plan:
+def make_plan(file: SuiteFile, store: Store, merged: Sequence[str] | None = None) -> Plan:
     """Work out variants, cells and keys.
 
     Args:
         file: The suite and its place.
         store: Where results are looked up.
-        merged_steps: Steps to merge once the choice has been made; None before it.
+        merged: Names of the checkpoints to merge once that is decided; None before it.
 
     Raises:
-        SuiteError: The suite contradicts itself or names what does not exist.
+        UsageError: The suite contradicts itself or names what does not exist.
     """
     suite = file.suite
     check_suite(file)
     base = base_identity(suite.base, file.base_dir)
-    examples = plan_examples(file, base)
-    training = _plan_training(file, base, examples)
-    training_run = (
-        store.read_record("training", training.key, "training", TrainingRun)
-        if training and store.has("training", training.key)
-        else None
-    )
-    checkpoints, waiting = _checkpoints(file, store, training, training_run)
-    variants = tuple(_variants(suite, base, checkpoints, merged_steps))
+    examples = examples_of(file, base)
+    training = training_of(suite, base, examples)
+    training_run = None
+    checkpoints: list[Checkpoint] = []
+    to_come: list[str] = []
+    if training is None:
+        checkpoints = external_checkpoints(file)
+    elif store.has("training", training.key):
+        training_run = store.read_record("training", training.key, "training", TrainingRun)
+        checkpoints = trained_checkpoints(training_run, store.path("training", training.key))
+    else:
+        to_come = expected_checkpoints(suite)
+    names = [checkpoint.name for checkpoint in checkpoints] + to_come
+    check_merged_steps(file, [*checkpoints, *to_come])
+    variants = tuple(make_variants(suite, base, checkpoints, merged or ()))
+    waiting = [(name, "for training") for name in to_come]
+    if merged is None:
+        waiting += waiting_to_merge(suite, may_train=bool(names))
     cells = [
         *_eval_cells(file, store, variants, base, examples),
-        *_measure_cells(suite, variants, base),
+        *_measure_cells(suite, variants),
+        *_waiting_cells(suite, waiting),
     ]
-    cells += [
-        Cell(variant, task, kind, state="waiting", why=why)
-        for variant, why in [*waiting, *_merge_waiting(suite, merged_steps, bool(checkpoints))]
-        for task, kind in _task_kinds(suite)
-    ]
-    baseline = suite.baseline or _default_baseline(suite)
-    known = [variant.id for variant in variants] + [variant for variant, _ in waiting]
-    if baseline not in known:
-        raise SuiteError(
-            f"The baseline {baseline!r} is not a variant of this suite; there are: "
-            f"{', '.join(known)}.",
-            where=str(file.path),
-            mend="Set baseline to one of them, or add its precision to matrix.base.",
-        )
-    suite_digest = digest_of(suite.model_dump(mode="json"))
+    digest = digest_of(suite.model_dump(mode="json"))
     return Plan(
         file=file,
-        run_id=suite_digest[:10],
-        suite_digest=suite_digest,
+        run_id=digest[:10],
+        suite_digest=digest,
         training=training,
         training_run=training_run,
         examples=examples,
         variants=variants,
         cells=tuple(cells),
-        baseline=baseline,
+        baseline=_baseline(file, [variant.id for variant in variants] + to_come),
     )
 
 
+def merged_before(plan: Plan, earlier: Manifest | None) -> list[str]:
+    """Names of the checkpoints that an earlier run merged, as far as they are still the same."""
+    if earlier is None:
+        return []
+    before = {v.digests.get("adapter") for v in earlier.variants if v.kind == "merged"}
+    return [
+        v.id for v in plan.variants if v.kind == "adapter" and v.digests.get("adapter") in before
+    ]
+
+
+# -- checks ---------------------------------------------------------------------------------------
+
+
 def check_suite(file: SuiteFile) -> None:
-    """Checks that need more than the file itself: arguments of TRL, metrics, paths."""
+    """Checks that need more than the file itself: arguments of TRL, metrics, what decides.
+
+    Raises:
+        UsageError: Something is wrong.
+    """
     suite = file.suite
     if suite.train is not None:
         check_arguments(suite.train, str(file.path))
@@ -173,195 +191,59 @@ def check_suite(file: SuiteFile) -> None:
         if isinstance(task, GenerationTask):
             for metric in task.metrics:
                 check_metric(metric)
+    _check_select(file)
 
 
-def plan_examples(file: SuiteFile, base: Mapping[str, Any]) -> dict[str, Keyed]:
-    """Identities of the rendered examples of training and of each task."""
-    suite = file.suite
-    result: dict[str, Keyed] = {}
-    pairs = [(TRAIN, (suite.data, suite.prompt))] if suite.train is not None else []
-    pairs += [
-        (task_id, suite.task_data(task_id))
-        for task_id, task in suite.tasks.items()
-        if not isinstance(task, LmEvalTask)
-    ]
-    for task_id, (data, prompt) in pairs:
-        if data is None or prompt is None:
-            continue
-        identity = {
-            "data": source_identity(data, file.base_dir),
-            "prompt": template_identity(prompt),
-            "seed": suite.seed,
-        }
-        if prompt.is_chat:  # the tokenizer's chat template renders the prompt
-            identity["chat_template_of"] = dict(base)
-        result[task_id] = keyed(identity)
-    return result
-
-
-def _plan_training(
-    file: SuiteFile, base: Mapping[str, Any], examples: Mapping[str, Keyed]
-) -> Keyed | None:
-    suite = file.suite
-    if suite.train is None:
-        return None
-    return keyed(
-        {
-            "base": dict(base),
-            "compute_dtype": _dtype_choice(suite),
-            "train": suite.train.model_dump(mode="json"),
-            "examples": examples[TRAIN].identity,
-            "seed": suite.seed,
-            "versions": versions_of(_TRAIN_PACKAGES),
-        }
-    )
-
-
-def _dtype_choice(suite: Suite) -> str:
-    """What was asked of the device policy; what it decided is recorded with each result."""
-    return os.environ.get("HARNESS_COMPUTE_DTYPE") or suite.base.dtype
-
-
-def _checkpoints(
-    file: SuiteFile, store: Store, training: Keyed | None, run: TrainingRun | None
-) -> tuple[list[Checkpoint], list[tuple[str, str]]]:
-    """Checkpoints that exist (with absolute paths), and (variant id, why) of those to come."""
-    if training is not None and run is not None:
-        folder = store.path("training", training.key)
-        found = [c.model_copy(update={"path": str(folder / c.path)}) for c in run.checkpoints]
-        return found, []
-    if training is not None:
-        return [], [(name, "waiting for training") for name in _expected_checkpoints(file.suite)]
-    if file.suite.checkpoints is not None:
-        return _external_checkpoints(file), []
-    return [], []
-
-
-def _expected_checkpoints(suite: Suite) -> list[str]:
-    """Names of the checkpoints a training will leave, as far as its arguments tell."""
-    args = suite.train.args if suite.train else {}
-    steps, every = args.get("max_steps"), args.get("save_steps")
-    if not isinstance(steps, int) or not isinstance(every, int) or min(steps, every) <= 0:
-        return ["checkpoint-*"]
-    saved = sorted({*range(every, steps + 1, every), steps})
-    return [f"checkpoint-{step}" for step in saved[-(args.get("save_total_limit") or 10**9) :]]
-
-
-def _external_checkpoints(file: SuiteFile) -> list[Checkpoint]:
-    """Adapters trained elsewhere, in order of their steps (or of their names)."""
-    patterns = file.suite.checkpoints or []
-    paths: dict[Path, None] = {}
-    for pattern in [patterns] if isinstance(patterns, str) else patterns:
-        full = str(file.base_dir / Path(pattern).expanduser())
-        found = sorted(glob.glob(full))  # noqa: PTH207  # pathlib's glob takes no absolute pattern
-        folders = [Path(name) for name in found if Path(name).is_dir()]
-        if not folders:
-            raise SuiteError(
-                f"checkpoints: {pattern!r} matches no folder.",
-                where=str(file.path),
-                mend=f"Paths are relative to the suite's folder, {file.base_dir}.",
-            )
-        paths.update(dict.fromkeys(folders))
-    infos = [check_adapter(path, file.suite.base) for path in paths]
-    order = sorted(range(len(infos)), key=lambda i: (infos[i].step is None, infos[i].step or 0, i))
-    names = [Path(infos[i].path).name for i in order]
-    result: list[Checkpoint] = []
-    for i, name in zip(order, names, strict=True):
-        info = infos[i]
-        path = Path(info.path)
-        unique = name if names.count(name) == 1 else f"{path.parent.name}-{name}"
-        result.append(
-            Checkpoint(
-                name=unique,
-                step=info.step if info.step is not None else len(result) + 1,
-                path=str(path),
-                digest=info.digest,
-            )
+def _check_select(file: SuiteFile) -> None:
+    """Refuse a choice by a task or metric that is never scored on the select split."""
+    chosen, tasks, where = file.suite.select, file.suite.tasks, str(file.path)
+    if chosen.task is None:
+        return
+    task = tasks.get(chosen.task)
+    if task is None:
+        near = difflib.get_close_matches(chosen.task, tasks, n=1)
+        hint = f"Did you mean {near[0]}? " if near else ""
+        raise SuiteError(
+            f"select.task names {chosen.task!r}, which is not a task of this suite.",
+            where=where,
+            mend=f"{hint}There are: {', '.join(tasks)}.",
         )
-    return result
-
-
-def _variants(
-    suite: Suite,
-    base: Mapping[str, Any],
-    checkpoints: Sequence[Checkpoint],
-    merged_steps: Sequence[int] | None,
-) -> Iterator[Variant]:
-    """The columns of the matrix whose weights exist (or, for merged ones, can be made)."""
-    base_digest = {"base": digest_of(dict(base))}
-    common = {"base_model": suite.base.model, "base_revision": suite.base.revision}
-    full = suite.train is not None and suite.train.method == "full"
-    for precision in dict.fromkeys(suite.matrix.base):
-        yield Variant(
-            id=f"base@{precision}",
-            kind="base",
-            precision=precision,
-            digests=base_digest,
-            **common,
+    if isinstance(task, LmEvalTask) or "select" not in task.splits:
+        raise SuiteError(
+            f"select.task names {chosen.task!r}, which is not scored on the select split.",
+            where=where,
+            mend="Choose by a generation or perplexity task whose splits hold select.",
         )
-    for checkpoint in checkpoints:
-        yield Variant(
-            id=checkpoint.name,
-            kind="full" if full else "adapter",
-            precision=suite.matrix.adapters,
-            adapter=checkpoint.path,
-            step=checkpoint.step,
-            digests={**base_digest, "adapter": checkpoint.digest},
-            **common,
-        )
-    by_step = {checkpoint.step: checkpoint for checkpoint in checkpoints}
-    for step in merged_steps or ():
-        if step not in by_step:
-            raise SuiteError(
-                f"matrix.merged names step {step}, but there are: "
-                f"{', '.join(map(str, by_step)) or 'none'}."
-            )
-        yield Variant(
-            id=f"merged-{step}",
-            kind="merged",
-            precision=suite.matrix.merged_precision,
-            adapter=by_step[step].path,
-            step=step,
-            digests={**base_digest, "adapter": by_step[step].digest},
-            **common,
+    metrics = list(_metric_names(task))
+    if chosen.metric and chosen.metric not in metrics and not any(map(is_evaluate_module, metrics)):
+        raise SuiteError(
+            f"select.metric names {chosen.metric!r}, which {chosen.task} does not have.",
+            where=where,
+            mend=f"It has: {', '.join(metrics)}.",
         )
 
 
-def merged_steps(suite: Suite, steps: Sequence[int], best: int | None) -> list[int]:
-    """Which of the adapters' steps to merge; ``best`` is the one chosen on select."""
-    wanted = suite.matrix.merged
-    if suite.train is not None and suite.train.method == "full":
-        return []  # there is no adapter to merge
-    if isinstance(wanted, list):
-        return wanted
-    if wanted == "best":
-        return [] if best is None else [best]
-    return {"all": list(steps), "last": list(steps[-1:]), "none": []}[wanted]
+def _metric_names(task: GenerationTask | PerplexityTask) -> Iterator[str]:
+    if isinstance(task, PerplexityTask):
+        yield from _LOSSES
+    else:
+        yield from (m.name if isinstance(m, MetricSpec) else m for m in task.metrics)
 
 
-def _merge_waiting(
-    suite: Suite, steps: Sequence[int] | None, has_checkpoints: bool
-) -> list[tuple[str, str]]:
-    if steps is not None or suite.matrix.merged == "none":
-        return []
-    if not has_checkpoints and suite.train is None:
-        return []
-    if isinstance(suite.matrix.merged, list):
-        return [(f"merged-{step}", "waiting for training") for step in suite.matrix.merged]
-    what = "the choice on select" if suite.matrix.merged == "best" else "training"
-    return [(f"merged-{suite.matrix.merged}", f"waiting for {what}")]
+def _baseline(file: SuiteFile, known: Sequence[str]) -> str:
+    """The variant to compare with, which must be one of the suite's (or one yet to be trained)."""
+    baseline = file.suite.baseline or default_baseline(file.suite)
+    if not any(fnmatch.fnmatchcase(baseline, name) for name in known):
+        raise SuiteError(
+            f"The baseline {baseline!r} is not a variant of this suite; there are: "
+            f"{', '.join(known)}.",
+            where=str(file.path),
+            mend="Set baseline to one of them, or add its precision to matrix.base.",
+        )
+    return baseline
 
 
-def _default_baseline(suite: Suite) -> str:
-    """The base at the adapters' precision where it is evaluated, else the first base."""
-    if suite.matrix.adapters in suite.matrix.base or not suite.matrix.base:
-        return f"base@{suite.matrix.adapters}"
-    return f"base@{suite.matrix.base[0]}"
-
-
-def _task_kinds(suite: Suite) -> list[tuple[str, CellKind]]:
-    kinds: list[tuple[str, CellKind]] = [(name, task.type) for name, task in suite.tasks.items()]
-    return [*kinds, (MEASURE, "measure")] if suite.measure is not None else kinds
+# -- cells ----------------------------------------------------------------------------------------
 
 
 def _eval_cells(
@@ -371,172 +253,24 @@ def _eval_cells(
     base: Mapping[str, Any],
     examples: Mapping[str, Keyed],
 ) -> Iterator[Cell]:
+    inputs = inputs_of(file, examples)
     for variant in variants:
-        weights = weights_identity(file.suite, variant, base)
-        for task_id in file.suite.tasks:
-            cell = _eval_cell(file, variant.id, task_id, weights, examples.get(task_id))
-            done = cell.scores is not None and store.has("scores", cell.scores.key)
-            yield replace(cell, state="done" if done else "missing")
+        weights = weights_of(file.suite, variant, base)
+        for task_id, task in file.suite.tasks.items():
+            predictions, scores = results_of(file, task_id, weights, inputs[task_id])
+            state: CellState = "done" if store.has("scores", scores.key) else "missing"
+            yield Cell(variant.id, task_id, task.type, predictions, scores, state)
 
 
-def weights_identity(suite: Suite, variant: Variant, base: Mapping[str, Any]) -> dict[str, Any]:
-    """What determines a variant's outputs for given inputs."""
-    identity: dict[str, Any] = {
-        "base": dict(base),
-        "kind": variant.kind,
-        "precision": variant.precision,
-        "compute_dtype": _dtype_choice(suite),
-        "versions": versions_of(_EVAL_PACKAGES),
-        "engine": _ENGINE_VERSION,
-    }
-    if variant.precision in ("nf4", "fp4", "int8") and suite.train is not None:
-        identity["quantization"] = suite.train.quantization.model_dump(mode="json")
-    if variant.adapter is not None:
-        identity["adapter"] = variant.digests["adapter"]
-    return identity
+def _measure_cells(suite: Suite, variants: Sequence[Variant]) -> Iterator[Cell]:
+    if suite.measure is not None:
+        for variant in variants:
+            yield Cell(variant.id, MEASURE, "measure", why="looked up when the run comes to it")
 
 
-def _eval_cell(
-    file: SuiteFile,
-    variant: str,
-    task_id: str,
-    weights: dict[str, Any],
-    examples: Keyed | None,
-) -> Cell:
-    suite, task = file.suite, file.suite.tasks[task_id]
-    if isinstance(task, LmEvalTask):
-        identity = {"weights": weights, "lm_eval": lm_eval_identity(task, file.base_dir)}
-        predictions = keyed({**identity, "seed": suite.seed})
-        scores = _scores(task_id, predictions, "lm_eval")
-        return Cell(variant, task_id, "lm_eval", predictions, scores)
-    if examples is None:
-        raise TypeError(f"{task_id} has no examples")  # excluded by Suite
-    common = {
-        "weights": weights,
-        "examples": examples.identity,
-        "splits": sorted(task.splits),
-        "limit": task.limit,
-    }
-    if isinstance(task, PerplexityTask):
-        scores = keyed({**common, "task": task_id, "max_length": task.max_length})
-        return Cell(variant, task_id, "perplexity", None, scores)  # losses, but no texts
-    predictions = keyed({**common, "decoding": _decoding_identity(suite, task)})
-    metrics = [_metric_identity(metric) for metric in task.metrics]
-    scores = _scores(task_id, predictions, metrics)
-    return Cell(variant, task_id, "generation", predictions, scores)
-
-
-def _scores(task_id: str, predictions: Keyed, metrics: Any) -> Keyed:
-    """Scores depend on the predictions and on the metrics, so a new metric regenerates no text.
-
-    They hold the task's name too, so a renamed task is scored again (from the same texts).
-    """
-    return keyed(
-        {
-            "task": task_id,
-            "predictions": predictions.key,
-            "metrics": metrics,
-            "versions": versions_of(_METRIC_PACKAGES),
-        }
-    )
-
-
-def _decoding_identity(suite: Suite, task: GenerationTask) -> dict[str, Any]:
-    identity: dict[str, Any] = {
-        "max_new_tokens": task.max_new_tokens,
-        "max_prompt_tokens": task.max_prompt_tokens,
-        "do_sample": task.do_sample,
-        # it does not matter in exact arithmetic; in floating point it can flip a near-tie
-        "batch_size": task.batch_size,
-    }
-    if task.do_sample:  # greedy decoding depends on none of these
-        identity |= {
-            "temperature": task.temperature,
-            "top_p": task.top_p,
-            "top_k": task.top_k,
-            "seed": suite.seed,
-        }
-    return identity
-
-
-def _metric_identity(metric: str | MetricSpec) -> dict[str, Any]:
-    spec = MetricSpec(name=metric) if isinstance(metric, str) else metric
-    identity = spec.model_dump(mode="json")
-    if spec.name.startswith("evaluate:"):
-        identity["evaluate"] = version_of("evaluate")
-    return identity
-
-
-def _measure_cells(
-    suite: Suite, variants: Sequence[Variant], base: Mapping[str, Any]
-) -> Iterator[Cell]:
-    """Measurements are keyed by the hardware too, which needs torch: see ``pipeline``."""
-    if suite.measure is None:
-        return
-    for variant in variants:
-        yield Cell(variant.id, MEASURE, "measure", why="looked up when the run starts")
-
-
-def explain_missing(cells: Sequence[Cell], store: Store, earlier: Manifest | None) -> list[Cell]:
-    """Say why each missing cell is missing: new, or which field made an earlier result stale."""
-    before = {(c.variant, c.task): c for c in earlier.cells} if earlier else {}
-    explained = []
-    for cell in cells:
-        old = before.get((cell.variant, cell.task))
-        if cell.kind == "measure" and old and old.measurements_key and cell.state == "missing":
-            done = store.has("measurements", old.measurements_key)
-            explained.append(replace(cell, state="done" if done else "missing", why=""))
-        elif cell.state != "missing":
-            explained.append(cell)
-        else:
-            explained.append(replace(cell, why=_why_missing(cell, store, old)))
-    return explained
-
-
-def _why_missing(cell: Cell, store: Store, old: CellResult | None) -> str:
-    kind: Kind = "scores" if cell.predictions is None else "predictions"
-    now = cell.predictions or cell.scores
-    if now is None:
-        return ""
-    if kind == "predictions" and store.has(kind, now.key):
-        return "predictions are there; scores are new"
-    before = None if old is None else old.predictions_key if cell.predictions else old.scores_key
-    if old is not None and old.status == "failed":
-        return f"failed before: {old.reason}"
-    if before is None:
-        return "not computed yet"
-    if not store.has(kind, before):
-        return "its result was removed from the store"
-    changed = changed_fields(store.identity(kind, before), now.identity)
-    return f"stale: {', '.join(changed)} changed"
-
-
-def changed_fields(old: Any, new: Any, prefix: str = "") -> list[str]:
-    """Dotted names of the fields in which two identities differ."""
-    if isinstance(old, Mapping) and isinstance(new, Mapping):
-        names = [*old, *(name for name in new if name not in old)]
-        return [
-            changed
-            for name in names
-            for changed in changed_fields(
-                old.get(name), new.get(name), f"{prefix}.{name}" if prefix else str(name)
-            )
-        ]
-    return [] if old == new else [prefix]
-
-
-def referenced(manifests: Sequence[Manifest]) -> set[tuple[Kind, str]]:
-    """Results that some run names, as (kind, key)."""
-    found: set[tuple[Kind, str]] = set()
-    for manifest in manifests:
-        if manifest.training_key:
-            found.add(("training", manifest.training_key))
-        found.update(("examples", key) for key in manifest.examples.values())
-        for cell in manifest.cells:
-            named: list[tuple[Kind, str | None]] = [
-                ("predictions", cell.predictions_key),
-                ("scores", cell.scores_key),
-                ("measurements", cell.measurements_key),
-            ]
-            found.update((kind, key) for kind, key in named if key)
-    return found
+def _waiting_cells(suite: Suite, waiting: Sequence[tuple[str, str]]) -> Iterator[Cell]:
+    kinds: list[tuple[str, CellKind]] = [(name, task.type) for name, task in suite.tasks.items()]
+    kinds += [(MEASURE, "measure")] if suite.measure is not None else []
+    for variant, why in waiting:
+        for task, kind in kinds:
+            yield Cell(variant, task, kind, state="waiting", why=why)

@@ -1,14 +1,15 @@
-"""Finds and removes what no run needs."""
+"""Finds and removes what no run needs, while no run is going on."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.plan import referenced
-from harness.store import KINDS, Store
+from harness.schema import Manifest
+from harness.store import KINDS, Kind, Store, room_on_disk
 
 
 @dataclass(frozen=True)
@@ -20,25 +21,55 @@ class Garbage:
     why: str
 
 
-def find_garbage(store: Store, *, merged: bool = False) -> list[Garbage]:
+def find_garbage(store: Store, *, merged: bool = False, unfinished: bool = False) -> list[Garbage]:
     """Results that no run names, leftovers of writes that were cut off, and merged weights.
 
-    Merged weights are removed when no run names their measurement or scores, or always with
-    ``merged``: they can be made again from base and adapter.
+    Args:
+        store: Where to look.
+        merged: Also merged weights that a run still names (they can be made again); without it,
+            only those of adapters that no run merged.
+        unfinished: Also trainings that were cut off (they could be resumed).
     """
-    return [Garbage(path, _size(path), why) for path, why in _candidates(store, merged)]
+    return [Garbage(path, _size(path), why) for path, why in _candidates(store, merged, unfinished)]
 
 
-def remove_garbage(garbage: list[Garbage]) -> None:
-    """Remove what was found."""
-    for item in garbage:
-        if item.path.is_dir():
-            shutil.rmtree(item.path)
-        else:
-            item.path.unlink(missing_ok=True)
+def remove_garbage(
+    store: Store, *, merged: bool = False, unfinished: bool = False
+) -> list[Garbage]:
+    """Remove what ``find_garbage`` finds, and return it.
+
+    Raises:
+        UsageError: An eval or training is going on in this folder.
+        DiskError: Something may not be removed.
+    """
+    with store.locked(exclusive=True), room_on_disk(store.root):
+        garbage = find_garbage(store, merged=merged, unfinished=unfinished)
+        for item in garbage:
+            if item.path.is_dir():
+                shutil.rmtree(item.path)
+            else:
+                item.path.unlink(missing_ok=True)
+    return garbage
 
 
-def _candidates(store: Store, merged: bool) -> Iterator[tuple[Path, str]]:
+def referenced(manifests: Sequence[Manifest]) -> set[tuple[Kind, str]]:
+    """Results that some run names, as (kind, key)."""
+    found: set[tuple[Kind, str]] = set()
+    for manifest in manifests:
+        if manifest.training_key:
+            found.add(("training", manifest.training_key))
+        found.update(("examples", key) for key in manifest.examples.values())
+        for cell in manifest.cells:
+            named: list[tuple[Kind, str | None]] = [
+                ("predictions", cell.predictions_key),
+                ("scores", cell.scores_key),
+                ("measurements", cell.measurements_key),
+            ]
+            found.update((kind, key) for kind, key in named if key)
+    return found
+
+
+def _candidates(store: Store, merged: bool, unfinished: bool) -> Iterator[tuple[Path, str]]:
     manifests = store.manifests()
     named = referenced(manifests)
     adapters = {
@@ -58,10 +89,21 @@ def _candidates(store: Store, merged: bool) -> Iterator[tuple[Path, str]]:
                 yield path, "no run names it"
         folder = store.root / ".store" / kind
         if folder.is_dir():
-            yield from ((path, "cut off") for path in sorted(folder.glob(".*")))
+            yield from _leftovers(folder, unfinished)
+    yield from ((path, "cut off") for path in sorted(store.root.glob("*/*/.*.json.*")))
+
+
+def _leftovers(folder: Path, unfinished: bool) -> Iterator[tuple[Path, str]]:
+    for path in sorted(folder.glob(".*")):
+        if path.suffix not in (".work", ".lock"):
+            yield path, "cut off"
+        elif unfinished:
+            yield path, "a training that was cut off; eval would resume it"
 
 
 def _size(path: Path) -> int:
-    if path.is_file():
-        return path.stat().st_size
-    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    size = 0
+    for file in [path] if path.is_file() else path.rglob("*"):
+        with suppress(FileNotFoundError):  # a run that is going on may have renamed it
+            size += file.stat().st_size if file.is_file() else 0
+    return size

@@ -169,6 +169,10 @@ class TrainingRun(Record):
     rows_used: int
     rows_dropped: dict[str, int] = Field(default_factory=dict)
     rows_truncated: int = 0
+    packed_sequences: int | None = None  # sequences that the rows were packed into, with packing
+    eval_rows_used: int = 0
+    eval_rows_dropped: dict[str, int] = Field(default_factory=dict)
+    eval_rows_truncated: int = 0
     sequence_tokens: dict[str, float] = Field(default_factory=dict)  # min, median, p95, max, mean
     estimated_flops: float | None = None
     tokens_per_second: float | None = None
@@ -178,6 +182,7 @@ class TrainingRun(Record):
     stopped_early: str | None = None  # the reason in words
     resumed_from: tuple[int, ...] = ()
     arguments: dict[str, Any] = Field(default_factory=dict)
+    notes: tuple[str, ...] = ()  # what the libraries warned of
     environment: Environment
 
 

@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from harness.schema import Precision, Split
 
+DTYPE_VARIABLE = "HARNESS_COMPUTE_DTYPE"  # the environment variable that overrides base.dtype
+
 
 class Spec(BaseModel):
     """A part of a suite: unknown keys are refused, and nothing changes after reading."""

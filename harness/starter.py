@@ -6,14 +6,20 @@ import re
 from pathlib import Path
 
 from harness.errors import UsageError
-from harness.resources import resource_dir
 from harness.suite import builtin_suites, find_suite
 
 _HEADER = "# yaml-language-server: $schema={schema}\n"
 
 
-def copy_suite(name: str, to: Path) -> Path:
+def copy_suite(name: str, to: Path | None = None) -> Path:
     """Write a built-in suite to a new file, with a schema line for editors beside it.
+
+    Args:
+        name: A built-in suite.
+        to: File to write; default: the suite's own name, in this folder.
+
+    Returns:
+        The file written.
 
     Data files that the suite names stay where they are: paths of shipped files are found from
     anywhere. The schema is written beside the suite.
@@ -21,12 +27,18 @@ def copy_suite(name: str, to: Path) -> Path:
     Raises:
         UsageError: The target exists, or there is no such suite.
     """
-    if name not in builtin_suites():
-        find_suite(name)  # raises, with near names
+    builtin = builtin_suites()
+    path = builtin.get(name) or find_suite(name)  # which raises, with near names
+    if path.stem not in builtin:
+        raise UsageError(
+            "Only built-in suites are copied: paths inside others would lead nowhere.",
+            where=name,
+            mend=f"There are: {', '.join(builtin)}.",
+        )
+    to = to or Path(f"{path.stem}.yaml")
     if to.exists():
         raise UsageError("The file exists already.", where=str(to), mend="Choose another: --to")
-    source = (resource_dir("suites") / f"{name}.yaml").read_text("utf-8")
-    text = re.sub(r"^# yaml-language-server:.*\n", "", source)
+    text = re.sub(r"^# yaml-language-server:.*\n", "", builtin[path.stem].read_text("utf-8"))
     own = re.sub(r"^name: .*$", f"name: {_suite_name(to)}", text, count=1, flags=re.MULTILINE)
     to.parent.mkdir(parents=True, exist_ok=True)
     schema = to.parent / "suite.schema.json"

@@ -14,6 +14,7 @@ nothing is overwritten in place.
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -42,6 +43,7 @@ KINDS: tuple[Kind, ...] = (
 )
 IDENTITY = "identity.json"
 
+_LOCK_MODES = {False: fcntl.LOCK_SH, True: fcntl.LOCK_EX}
 _NOT_WRITABLE = (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST)
 
 RecordT = TypeVar("RecordT", bound=Record)
@@ -120,10 +122,33 @@ class Store:
 
     def keys(self, kind: Kind) -> list[str]:
         """Keys of all finished results of a kind, sorted."""
-        folder = self.root / ".store" / kind
-        return (
-            sorted(p.parent.name for p in folder.glob(f"*/{IDENTITY}")) if folder.is_dir() else []
-        )
+        names = (p.parent.name for p in (self.root / ".store" / kind).glob(f"*/{IDENTITY}"))
+        return sorted(name for name in names if not name.startswith("."))  # those are unfinished
+
+    @contextmanager
+    def locked(self, *, exclusive: bool = False) -> Iterator[None]:
+        """Hold the store while computing into it (shared), or while removing from it (exclusive).
+
+        The lock goes with the process, however that ends. Reading needs no lock.
+
+        Raises:
+            UsageError: Others hold it, and one of the two sides wants it for itself.
+        """
+        folder = self.root / ".store"
+        with room_on_disk(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            stream = (folder / "lock").open("a")
+        with stream:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_NB | _LOCK_MODES[exclusive])
+            except BlockingIOError as error:
+                what = "An eval or training is" if exclusive else "A prune is"
+                raise UsageError(
+                    f"{what} going on in this folder.",
+                    where=str(self.root),
+                    mend="Run this again when it has ended.",
+                ) from error
+            yield
 
     @contextmanager
     def writing(self, kind: Kind, key: str, identity: Mapping[str, Any]) -> Iterator[Path]:
@@ -211,9 +236,10 @@ class Store:
         path = path / "manifest.json" if path.is_dir() else path
         return self._validated(path, Manifest, self._text(path))
 
-    def manifests(self) -> list[Manifest]:
-        """All runs, most recently updated first."""
-        found = [self.read_manifest(path) for path in sorted(self.root.glob("*/*/manifest.json"))]
+    def manifests(self, suite: str | None = None) -> list[Manifest]:
+        """All runs (of one suite), most recently updated first."""
+        paths = sorted(self.root.glob(f"{suite or '*'}/*/manifest.json"))
+        found = [self.read_manifest(path) for path in paths]
         return sorted(found, key=lambda manifest: manifest.updated, reverse=True)
 
     # -- reading ------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,17 @@ _WORDING = {  # pydantic's phrases, made to follow a dotted key
     "Dictionary should have at least 1 item after validation, not 0": "needs at least one entry",
     "Input tag": "has a `type` that is not known:",
 }
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML with the numbers of YAML 1.2: PyYAML takes ``2e-4`` for a text."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"),
+    list("-+.0123456789"),
+)
 
 
 @dataclass(frozen=True)
@@ -92,8 +104,10 @@ def load_suite(name: str, overrides: Sequence[str] = (), limit: int | None = Non
     for override in overrides:
         _apply_override(content, override)
     if limit is not None:
-        for task in (content.get("tasks") or {}).values():
-            task["limit"] = limit
+        tasks = content.get("tasks")
+        for task in tasks.values() if isinstance(tasks, dict) else ():
+            if isinstance(task, dict):  # else the model says what is wrong
+                task["limit"] = limit
     try:
         suite = Suite.model_validate(content)
     except ValidationError as error:
@@ -104,7 +118,7 @@ def load_suite(name: str, overrides: Sequence[str] = (), limit: int | None = Non
 
 def _compose(text: str, path: Path) -> yaml.MappingNode:
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        root = yaml.compose(text, Loader=_Loader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
@@ -118,7 +132,7 @@ def _compose(text: str, path: Path) -> yaml.MappingNode:
 
 
 def _construct(root: yaml.MappingNode, path: Path) -> dict[str, Any]:
-    loader = yaml.SafeLoader("")
+    loader = _Loader("")
     try:
         content: dict[str, Any] = loader.construct_document(root)
     except yaml.YAMLError as error:
@@ -135,9 +149,10 @@ def _duplicate_keys(node: yaml.Node) -> Iterator[tuple[str, int, int]]:
     if isinstance(node, yaml.MappingNode):
         seen: dict[str, int] = {}
         for key, value in node.value:
-            seen[key.value] = seen.get(key.value, 0) + 1
-            if seen[key.value] > 1:
-                yield key.value, seen[key.value], key.start_mark.line + 1
+            name = str(key.value)  # a key may be a list, too
+            seen[name] = seen.get(name, 0) + 1
+            if seen[name] > 1:
+                yield name, seen[name], key.start_mark.line + 1
             yield from _duplicate_keys(value)
     elif isinstance(node, yaml.SequenceNode):
         for item in node.value:
@@ -150,7 +165,7 @@ def _apply_override(content: dict[str, Any], override: str) -> None:
     if not equals or not key.strip():
         raise SuiteError("--set needs the form dotted.key=value.", where=f"--set {override}")
     try:
-        value = yaml.safe_load(text)
+        value = yaml.load(text, Loader=_Loader)  # noqa: S506  # a SafeLoader
     except yaml.YAMLError as error:
         raise SuiteError(f"The value is not valid YAML: {text!r}.", where=f"--set {key}") from error
     *parents, last = key.strip().split(".")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from harness.plan import Cell, Plan, explain_missing, make_plan
-from harness.schema import Manifest
-from harness.store import Store
+from harness.plan import Cell, Plan, make_plan, merged_before
+from harness.schema import CellResult, Manifest
+from harness.store import Kind, Store
 from harness.suite import SuiteFile
 
 _MARKS = {"done": "✓", "missing": "·", "waiting": "…"}
@@ -14,27 +16,12 @@ _MARKS = {"done": "✓", "missing": "·", "waiting": "…"}
 
 def plan_with_reasons(file: SuiteFile, store: Store) -> tuple[Plan, list[Cell]]:
     """The plan, and its cells with the reason why each missing one is missing."""
-    earlier = latest_manifest(store, file.suite.name)
+    earlier = next(iter(store.manifests(file.suite.name)), None)
     plan = make_plan(file, store)
-    merged = _merged_before(plan, earlier)
+    merged = merged_before(plan, earlier)
     if merged:
-        plan = make_plan(file, store, merged_steps=merged)
+        plan = make_plan(file, store, merged)
     return plan, explain_missing(plan.cells, store, earlier)
-
-
-def _merged_before(plan: Plan, earlier: Manifest | None) -> list[int]:
-    """Steps that the last run merged, as far as the plan still has their adapters."""
-    adapters = {v.step: v.digests.get("adapter") for v in plan.variants if v.kind == "adapter"}
-    return [
-        v.step
-        for v in (earlier.variants if earlier else ())
-        if v.kind == "merged" and v.step and adapters.get(v.step) == v.digests.get("adapter")
-    ]
-
-
-def latest_manifest(store: Store, suite: str) -> Manifest | None:
-    """The most recently updated run of a suite."""
-    return next((m for m in store.manifests() if m.suite == suite), None)
 
 
 def plan_as_json(file: SuiteFile, store: Store) -> dict[str, Any]:
@@ -61,16 +48,22 @@ def describe_plan(file: SuiteFile, store: Store) -> str:
     lines = [f"{file.path}: valid", f"run       {suite.name}/{plan.run_id}"]
     lines.append(f"base      {suite.base.model}")
     lines.append(f"training  {_training_state(plan)}")
+    lines.append(f"matrix    {', '.join(dict.fromkeys(cell.variant for cell in cells))}")
     lines.append(f"baseline  {plan.baseline}")
     done = sum(cell.state == "done" for cell in cells)
     lines.append(f"cells     {len(cells)}, of which {done} done")
     width = max((len(cell.id) for cell in cells), default=0)
     lines += [
-        f"  {_MARKS[cell.state]} {cell.id:<{width}}  {cell.kind:<10}  {cell.state}"
-        f"{f': {cell.why}' if cell.why and cell.state != 'done' else ''}"
+        f"  {_MARKS[cell.state]} {cell.id:<{width}}  {cell.kind:<10}  {_state(cell)}"
         for cell in cells
     ]
     return "\n".join(lines)
+
+
+def _state(cell: Cell) -> str:
+    if cell.state == "done" or not cell.why:
+        return cell.state
+    return f"{cell.state}{' ' if cell.state == 'waiting' else ': '}{cell.why}"
 
 
 def _training_state(plan: Plan) -> str:
@@ -82,3 +75,51 @@ def _training_state(plan: Plan) -> str:
     return (
         f"done: {plan.training_run.steps} steps, {len(plan.training_run.checkpoints)} checkpoints"
     )
+
+
+def explain_missing(cells: Sequence[Cell], store: Store, earlier: Manifest | None) -> list[Cell]:
+    """Say why each missing cell is missing: new, or which field made an earlier result stale."""
+    before = {(c.variant, c.task): c for c in earlier.cells} if earlier else {}
+    explained = []
+    for cell in cells:
+        old = before.get((cell.variant, cell.task))
+        if cell.kind == "measure" and old and old.measurements_key and cell.state == "missing":
+            done = store.has("measurements", old.measurements_key)
+            explained.append(replace(cell, state="done" if done else "missing", why=""))
+        elif cell.state != "missing":
+            explained.append(cell)
+        else:
+            explained.append(replace(cell, why=_why_missing(cell, store, old)))
+    return explained
+
+
+def _why_missing(cell: Cell, store: Store, old: CellResult | None) -> str:
+    kind: Kind = "scores" if cell.predictions is None else "predictions"
+    now = cell.predictions or cell.scores
+    if now is None:
+        return ""
+    if kind == "predictions" and store.has(kind, now.key):
+        return "predictions are there; scores are new"
+    before = None if old is None else old.predictions_key if cell.predictions else old.scores_key
+    if old is not None and old.status == "failed":
+        return f"failed before: {old.reason}"
+    if before is None:
+        return "not computed yet"
+    if not store.has(kind, before):
+        return "its result was removed from the store"
+    changed = changed_fields(store.identity(kind, before), now.identity)
+    return f"stale: {', '.join(changed)} changed"
+
+
+def changed_fields(old: Any, new: Any, prefix: str = "") -> list[str]:
+    """Dotted names of the fields in which two identities differ."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        names = [*old, *(name for name in new if name not in old)]
+        return [
+            changed
+            for name in names
+            for changed in changed_fields(
+                old.get(name), new.get(name), f"{prefix}.{name}" if prefix else str(name)
+            )
+        ]
+    return [] if old == new else [prefix]

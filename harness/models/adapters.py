@@ -15,6 +15,10 @@ from harness.models.identity import AdapterInfo, check_adapter
 from harness.models.load import quiet
 from harness.models.tokens import encode_prompt
 
+# Ways of starting an adapter that leave the base's weights alone, by PEFT's source. The others
+# (PiSSA, OLoRA, CorDA, LoftQ, LoRA-GA) subtract from them.
+BASE_KEEPING_INITS = (True, False, None, "gaussian", "orthogonal", "mica", "eva")
+
 
 class AdapterSet:
     """A base model and the adapters loaded over it.
@@ -102,6 +106,7 @@ class AdapterSet:
                 "score adapters that change weights only (LoRA and its kin).",
                 where=str(path),
             )
+        _check_leaves_base(config, path)
         config.inference_mode = True
         config.base_model_name_or_path = None  # compared in check_adapter; PEFT would only warn
         return config
@@ -196,6 +201,27 @@ def adapter_effect(
                 acting = model(input_ids=ids, use_cache=False).logits.float()
         largest = max(largest, float((acting - without).abs().max()))
     return largest
+
+
+def _check_leaves_base(config: Any, path: Path) -> None:
+    """Refuse adapters that come with changes to the base's own weights, which all share here."""
+    init = getattr(config, "init_lora_weights", True)
+    bias = getattr(config, "bias", "none")
+    if init not in BASE_KEEPING_INITS:
+        raise ModelError(
+            f"It was started with init_lora_weights: {init!r}, which changes the base's own "
+            "weights, and all adapters are evaluated over one base.",
+            where=str(path),
+            mend="Save it with PEFT's path_initial_model_for_weight_conversion, or merge it and "
+            "evaluate the merged model as a base.",
+        )
+    if bias != "none":
+        raise ModelError(
+            f"It holds biases of the base (bias: {bias!r}), which would change the base for the "
+            "other adapters as well.",
+            where=str(path),
+            mend="Merge it and evaluate the merged model as a base.",
+        )
 
 
 def _misfit(info: AdapterInfo, reason: str) -> ModelError:

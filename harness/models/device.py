@@ -12,14 +12,13 @@ import psutil
 from harness.errors import ModelError
 from harness.models import hardware
 from harness.schema import Environment
-from harness.spec import BaseSpec
+from harness.spec import DTYPE_VARIABLE, BaseSpec
 
 if TYPE_CHECKING:
     import torch
 
 ComputeDtype = Literal["bf16", "fp16", "fp32"]
 DTYPE_NAMES: dict[ComputeDtype, str] = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
-DTYPE_VARIABLE = "HARNESS_COMPUTE_DTYPE"
 
 # The libraries that can change a number in a result.
 LIBRARIES = (

@@ -89,13 +89,15 @@ def fingerprint() -> str:
 
 def installed_versions(names: Sequence[str]) -> dict[str, str]:
     """Versions of those of the named distributions that are installed."""
-    found = {}
-    for name in names:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
+    return {name: found for name in names if (found := _installed_version(name))}
+
+
+@cache
+def _installed_version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
 
 
 @cache

@@ -37,6 +37,9 @@ MODEL_PATTERNS = (
     "*.py",
 )
 
+# Left beside the weights by trainers; they hold paths and times, and change no output.
+_TRAINER_FILES = frozenset({"training_args.bin", "optimizer.bin", "scheduler.bin", "scaler.bin"})
+
 # What an adapter's configuration says about where it came from, not about what it computes.
 _PROVENANCE = frozenset(
     {"auto_mapping", "base_model_name_or_path", "inference_mode", "lora_dropout"}
@@ -139,6 +142,13 @@ def adapter_identity(path: Path) -> dict[str, Any]:
 def adapter_digest(path: Path) -> str:
     """Digest of ``adapter_identity``: equal for adapters that compute the same."""
     return digest_of(adapter_identity(path))
+
+
+def checkpoint_digest(path: Path) -> str:
+    """Digest of what a training saved: of an adapter, or of a whole model and its tokenizer."""
+    if (path / "adapter_config.json").is_file():
+        return adapter_digest(path)
+    return _folder_digest(path)
 
 
 def check_adapter(path: Path, base: BaseSpec | None = None) -> AdapterInfo:
@@ -270,7 +280,9 @@ def _folder_digest(folder: Path) -> str:
 
 def _model_files(folder: Path) -> Iterator[Path]:
     for pattern in MODEL_PATTERNS:
-        yield from (file for file in folder.glob(pattern) if file.is_file())
+        for file in folder.glob(pattern):
+            if file.is_file() and file.name not in _TRAINER_FILES:
+                yield file
 
 
 def _sorted(value: Any) -> Any:

@@ -35,6 +35,14 @@ def plain(text: str) -> str:
     return _SPECIAL.sub(r"\\\1", visible(" ".join(text.split())).replace("&", "&amp;"))
 
 
+def code(text: str) -> str:
+    """Text of unknown origin as a code span on one line, to be copied as it is."""
+    line = visible(" ".join(text.split()))
+    longest = max((len(run) for run in re.findall("`+", line)), default=0)
+    fence = "`" * (longest + 1)  # CommonMark: no run inside may be as long as the fence
+    return f"{fence} {line} {fence}" if longest else f"{fence}{line}{fence}"
+
+
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
@@ -128,9 +136,9 @@ def _provenance(view: View) -> Iterator[str]:
     yield "## Provenance"
     lines = [f"run {plain(found.run_id)}, suite digest {plain(found.suite_digest)}"]
     if found.command:
-        lines.append(f"command: {plain(found.command)}")
+        lines.append(f"command: {code(found.command)}")
     if found.environment is not None:
         place = found.environment
         versions = ", ".join(f"{name} {v}" for name, v in sorted(place.versions.items()))
-        lines.append(f"{plain(place.device_name)}, {size(place.memory_bytes)}, {plain(versions)}")
+        lines.append(f"{plain(place.device_name)}, {size(place.memory_bytes)}, {code(versions)}")
     yield "\n".join(f"- {line}" for line in lines)

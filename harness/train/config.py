@@ -11,13 +11,10 @@ from peft import LoraConfig
 from trl import SFTConfig
 
 from harness.errors import SuiteError
+from harness.models.adapters import BASE_KEEPING_INITS
 from harness.models.device import DevicePolicy
 from harness.spec import TrainSpec
 from harness.train.arguments import DECIDED, SUCCESSORS, as_sft_takes_them
-
-# Ways of starting an adapter that leave the base's weights alone. The others (PiSSA, OLoRA, CorDA,
-# LoftQ, ...) subtract from them, and adapters share one base in evaluation.
-_BASE_KEEPING_INITS = (True, False, "gaussian", "orthogonal")
 
 
 def sft_config(
@@ -36,6 +33,12 @@ def sft_config(
             "Training in fp16 needs a GPU.",
             where="base.dtype",
             mend="Use auto, fp32 or bf16 on a CPU.",
+        )
+    if on_cpu and spec.args.get("activation_offloading"):
+        raise SuiteError(
+            "It moves activations from a GPU to the CPU, where they are already.",
+            where="train.args.activation_offloading",
+            mend="Leave it out on a CPU.",
         )
     args: dict[str, Any] = {
         "report_to": "none",
@@ -65,7 +68,7 @@ def sft_config(
         with warnings.catch_warnings():  # TRL sets a field that transformers has renamed
             warnings.filterwarnings("ignore", message="`gradient_checkpointing` is deprecated")
             config = SFTConfig(**args)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, ImportError) as error:
         names = [name for name in [*SUCCESSORS, *DECIDED] if name in str(error)]
         hint = f"See {', '.join(names)} in the training guide." if names else None
         raise SuiteError(str(error).strip(), where="train.args", mend=hint) from error
@@ -117,11 +120,17 @@ def lora_config(spec: TrainSpec) -> LoraConfig:
     """
     options = {"task_type": "CAUSAL_LM", **spec.lora.model_dump()}
     shared = "Adapters are evaluated over one base that they share, so none may change it."
-    if options.get("init_lora_weights", True) not in _BASE_KEEPING_INITS:
+    if options.get("init_lora_weights") == "eva":
+        raise SuiteError(
+            "EVA looks at data before training, which is not done here.",
+            where="train.lora.init_lora_weights",
+            mend="Use true, or train elsewhere and evaluate with checkpoints.",
+        )
+    if options.get("init_lora_weights") not in BASE_KEEPING_INITS:
         raise SuiteError(
             f"{options['init_lora_weights']!r} changes the base's own weights. {shared}",
             where="train.lora.init_lora_weights",
-            mend="Use true, gaussian or orthogonal.",
+            mend="Use true, gaussian, orthogonal or mica.",
         )
     if options.get("bias", "none") != "none":
         raise SuiteError(

@@ -57,12 +57,15 @@ class Recorder(TrainerCallback):  # type: ignore[misc]  # transformers is untype
         return self.tokens / self.step_seconds if self.tokens and self.step_seconds else None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Start the clock."""
         self._began = time.perf_counter()
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Note when the step began."""
         self._step_began = time.perf_counter()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Count the step's time and tokens, and see to what a save needs."""
         self.step_seconds += time.perf_counter() - self._step_began
         self.tokens = int(state.num_input_tokens_seen)
         self.peak_memory_bytes = max(self.peak_memory_bytes, peak_memory_bytes(self.device))
@@ -74,6 +77,7 @@ class Recorder(TrainerCallback):  # type: ignore[misc]  # transformers is untype
         self._log_before_saving(args, control)
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Save what waited for the end of the epoch."""
         control.should_save = control.should_save or self._save_at_epoch_end
         self._log_before_saving(args, control)
 
@@ -91,6 +95,7 @@ class Recorder(TrainerCallback):  # type: ignore[misc]  # transformers is untype
     def on_log(
         self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any
     ) -> None:
+        """Show progress, and end a training that diverged."""
         logs = logs or {}
         for name in ("loss", "eval_loss"):
             if name in logs and not math.isfinite(logs[name]):
@@ -107,9 +112,8 @@ class Recorder(TrainerCallback):  # type: ignore[misc]  # transformers is untype
         parts += [f"{speed:.0f} tok/s"] if speed else []
         self.progress(state.global_step, state.max_steps, ", ".join(parts))
 
-    def on_save(
-        self, args: Any, state: Any, control: Any, model: Any = None, **_: Any
-    ) -> None:
+    def on_save(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
+        """Mark the checkpoint as complete."""
         if not all_finite(model):
             raise HarnessError(
                 f"The trained weights became NaN or infinite at step {state.global_step}.",
@@ -143,9 +147,7 @@ def peak_memory_bytes(device: str) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts in KiB
 
 
-def log_entries(
-    history: Sequence[dict[str, Any]], times: dict[int, float]
-) -> Iterator[LogEntry]:
+def log_entries(history: Sequence[dict[str, Any]], times: dict[int, float]) -> Iterator[LogEntry]:
     """The trainer's log as records; its closing summary has neither loss nor eval loss."""
     for entry in history:
         if "loss" not in entry and "eval_loss" not in entry:

@@ -66,9 +66,10 @@ def encode_rows(examples: Iterable[Example], tokenizer: Any, how: Encoding) -> E
         ids = [*prompt, *completion]
         masked = len(prompt) if how.completion_only_loss else 0
         labels = [IGNORED] * masked + ids[masked:]
-        too_long = how.max_length is not None and len(ids) > how.max_length
+        limit = len(ids) if how.max_length is None else how.max_length
+        too_long = len(ids) > limit
         if too_long:
-            kept = slice(-how.max_length, None) if how.keep_end else slice(how.max_length)
+            kept = slice(-limit, None) if how.keep_end else slice(limit)
             ids, labels = ids[kept], labels[kept]
         if all(label == IGNORED for label in labels):
             encoded.drop(

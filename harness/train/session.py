@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from harness.errors import UsageError
 from harness.progress import Reporter
-from harness.schema import Example
-from harness.store import Store, room_on_disk
+from harness.schema import Example, TrainingRun
+from harness.store import Store, room_on_disk, write_atomic
 from harness.suite import SuiteFile
+from harness.train.checkpoints import drop_resume_state
+
+_DISK_FULL = ("No space left on device", "inline_container")  # the latter is torch.save's writer
 
 
 def train_once(
@@ -31,33 +36,58 @@ def train_once(
     Raises:
         UsageError: Another process is training the same thing, or an argument is refused.
     """
-    from harness.train.qlora import TrainingJob, drop_resume_state, train
+    suite = file.suite
+    if suite.train is None:
+        raise TypeError("the suite has no training")  # excluded by the plan
+    work_dir = work_folder(store, key)
+    with room_on_disk(work_dir), _full_disk_as_os_error(work_dir), _locked(work_dir):
+        if store.has("training", key):  # another process finished it since this one planned
+            return
+        work_dir.mkdir(exist_ok=True)
+        record = work_dir / "training.json"
+        if not record.is_file():  # else only the last steps below are missing
+            reporter.say(f"Training {suite.base.model} ({suite.train.method})")
+            run = _train(file, examples, work_dir, reporter)
+            write_atomic(record, run.model_dump_json(indent=1) + "\n")
+            reporter.say(f"  {run.steps} steps in {run.seconds:.0f} s")
+        drop_resume_state(work_dir)
+        store.finish("training", key, identity, work_dir)
+
+
+def _train(
+    file: SuiteFile, examples: Sequence[Example], work_dir: Path, reporter: Reporter
+) -> TrainingRun:
+    from harness.train.qlora import TrainingJob, train
 
     suite = file.suite
     if suite.train is None or suite.prompt is None:
-        raise TypeError("the suite has no training")  # excluded by the plan
-    work_dir = work_folder(store, key)
-    with room_on_disk(work_dir), _locked(work_dir):
-        reporter.say(f"Training {suite.base.model} ({suite.train.method})")
-        with reporter.task("training") as advance:
-            run = train(
-                TrainingJob(
-                    base=suite.base,
-                    base_dir=file.base_dir,
-                    spec=suite.train,
-                    seed=suite.seed,
-                    chat=suite.prompt.is_chat,
-                    train_examples=[e for e in examples if e.split == "train"],
-                    eval_examples=[e for e in examples if e.split == "eval"],
-                    work_dir=work_dir,
-                    progress=advance,
-                    say=reporter.say,
-                )
+        raise TypeError("a training has data and prompt")  # excluded by Suite
+    with reporter.task("training") as advance:
+        return train(
+            TrainingJob(
+                base=suite.base,
+                base_dir=file.base_dir,
+                spec=suite.train,
+                seed=suite.seed,
+                chat=suite.prompt.is_chat,
+                train_examples=[e for e in examples if e.split == "train"],
+                eval_examples=[e for e in examples if e.split == "eval"],
+                work_dir=work_dir,
+                progress=advance,
+                say=reporter.say,
             )
-        drop_resume_state(work_dir)
-        store.write_record(work_dir, "training", run)
-        store.finish("training", key, identity, work_dir)
-    reporter.say(f"  {run.steps} steps in {run.seconds:.0f} s")
+        )
+
+
+@contextmanager
+def _full_disk_as_os_error(work_dir: Path) -> Iterator[None]:
+    """Safetensors, tokenizers and torch each have an error of their own for a full disk."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, OSError) or not any(sign in str(error) for sign in _DISK_FULL):
+            raise
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(work_dir)) from error
 
 
 def work_folder(store: Store, key: str) -> Path:
@@ -69,18 +99,30 @@ def work_folder(store: Store, key: str) -> Path:
 @contextmanager
 def _locked(work_dir: Path) -> Iterator[None]:
     """Keep a second process from training the same thing in the same folder."""
-    work_dir.mkdir(parents=True, exist_ok=True)
+    work_dir.parent.mkdir(parents=True, exist_ok=True)
     lock = work_dir.with_suffix(".lock")
-    with lock.open("w") as stream:
+    with _open_lock(lock, work_dir):
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
+
+
+def _open_lock(lock: Path, work_dir: Path) -> TextIO:
+    """The lock file, locked; a file its last holder has just removed is not taken for it."""
+    while True:
+        stream = lock.open("w")
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+            if os.path.samestat(os.fstat(stream.fileno()), lock.stat()):
+                return stream
+        except FileNotFoundError:
+            pass
+        except BlockingIOError as error:
+            stream.close()
             raise UsageError(
                 "Another process is running this training.",
                 where=str(work_dir),
                 mend="Wait for it, or stop it; then run again to resume.",
             ) from error
-        try:
-            yield
-        finally:
-            lock.unlink(missing_ok=True)
+        stream.close()

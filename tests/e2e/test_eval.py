@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.schema import Prediction, Score, TrainingRun
+from harness.store import Store
 from tests.e2e.conftest import SUITE, Finished, harness, write_suite
 
 
@@ -97,6 +98,7 @@ def test_a_new_metric_regenerates_no_text(finished: Finished) -> None:
     )
     assert again.code == 0, again.err
     assert set(finished.store.keys("predictions")) == predictions
+    assert "Loading" not in again.err  # scoring texts takes no model
     metrics = {
         score.metric
         for cell in finished.manifest.cells
@@ -104,6 +106,34 @@ def test_a_new_metric_regenerates_no_text(finished: Finished) -> None:
         for score in finished.store.read_records("scores", cell.scores_key, "scores", Score)
     }
     assert metrics == {"rougeL", "chrf", "rouge1"}
+
+
+def test_training_again_forgets_no_result(finished: Finished) -> None:
+    """The verb train leaves a finished run's cells in its manifest."""
+    path = Path(finished.result.out.strip().splitlines()[-1].removeprefix("Report: ")).parent
+    before = finished.store.read_manifest(path)
+    again = harness("train", str(finished.suite), cwd=finished.folder, runs=finished.runs)
+    assert again.code == 0, again.err
+    assert [Path(line.split()[0]).name for line in again.out.splitlines()] == [
+        "checkpoint-2",
+        "checkpoint-4",
+        "checkpoint-6",
+    ]
+    after = finished.store.read_manifest(path)
+    assert {c.scores_key for c in after.cells} == {c.scores_key for c in before.cells}
+    assert after.complete
+
+
+def test_only_evaluates_what_it_names(finished: Finished, tmp_path: Path) -> None:
+    """A cell of the base needs no training, and the run stays marked as partial."""
+    runs = tmp_path / "runs"
+    only = ("--only", "base@nf4/held_out")
+    done = harness("eval", str(finished.suite), *only, cwd=tmp_path, runs=runs)
+    assert done.code == 0, done.err
+    assert "Training" not in done.err
+    (manifest,) = Store(runs).manifests()
+    assert [(c.variant, c.task) for c in manifest.cells] == [("base@nf4", "held_out")]
+    assert not manifest.complete
 
 
 def test_a_new_checkpoint_costs_only_its_own_cells(finished: Finished, tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -122,3 +124,25 @@ def test_an_unknown_run_is_answered_with_what_there_is(tmp_path: Path) -> None:
     """A wrong run name says where was looked and how to make one."""
     with pytest.raises(UsageError, match="harness eval"):
         find_run("nosuch", tmp_path)
+
+
+def test_an_unfinished_folder_is_no_result(store: Store) -> None:
+    """Not even one that was cut off between its identity and its renaming."""
+    folder = store.path("training", ".k.work")
+    folder.mkdir(parents=True)
+    (folder / "identity.json").write_text("{}", "utf-8")
+    with store.writing("training", "k", {}):
+        assert store.keys("training") == []
+    assert store.keys("training") == ["k"]
+
+
+def test_the_lock_ends_with_its_holder(store: Store) -> None:
+    """Whoever was killed holds nothing."""
+    code = (
+        "import os, sys, pathlib; from harness.store import Store\n"
+        "with Store(pathlib.Path(sys.argv[1])).locked(exclusive=True): os.kill(os.getpid(), 9)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(store.root)], check=False)
+    assert done.returncode == -9
+    with store.locked(exclusive=True):
+        pass

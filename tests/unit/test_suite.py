@@ -157,3 +157,33 @@ def test_shipped_suites_satisfy_the_json_schema() -> None:
 
     for path in builtin_suites().values():
         jsonschema.validate(yaml.safe_load(path.read_text("utf-8")), suite_schema())
+
+
+@pytest.mark.parametrize("text", ["2e-4", "2E-4", "2.0e-4", "0.0002", "+2e-4", ".2e-3"])
+def test_numbers_are_those_of_yaml_1_2(tmp_path: Path, text: str) -> None:
+    """PyYAML alone takes 2e-4 for a text, and a learning rate would silently be one."""
+    path = write(
+        tmp_path, MINIMAL.replace("    metrics:", f"    temperature: {text}\n    metrics:")
+    )
+    assert load_suite(path).suite.tasks["summaries"].temperature == pytest.approx(2e-4)  # type: ignore[union-attr]
+    override = load_suite(
+        write(tmp_path, MINIMAL + "data: {source: r.jsonl}\nprompt: {prompt: a, completion: b}\n"),
+        [f"train.args.learning_rate={text}"],
+    )
+    assert override.suite.train is not None
+    assert override.suite.train.args["learning_rate"] == pytest.approx(2e-4)
+
+
+@pytest.mark.parametrize("text", ["e5", "1e", "v1e5", "1e5x", "checkpoint-2e"])
+def test_what_only_looks_like_a_number_stays_a_text(tmp_path: Path, text: str) -> None:
+    """Names may hold digits and the letter e."""
+    path = write(tmp_path, MINIMAL + f"description: {text}\n")
+    assert load_suite(path).suite.description == text
+
+
+@pytest.mark.parametrize("tasks", ["tasks: [a]", "tasks: {a: hellaswag}"])
+def test_a_limit_over_wrong_tasks_ends_in_a_message(tmp_path: Path, tasks: str) -> None:
+    """`--limit` reaches into the tasks before they are validated."""
+    path = write(tmp_path, f"name: mine\nbase: {{model: tiny:llama}}\n{tasks}\n")
+    with pytest.raises(SuiteError, match="tasks"):
+        load_suite(path, limit=2)

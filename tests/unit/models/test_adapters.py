@@ -1,6 +1,7 @@
 """Adapters are switched over one base, and the base stays the base."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -209,3 +210,23 @@ def edited(source, tmp_path, change):
         weights |= {k: v.clone() for k, v in change(key, value).items()}
     save_file(weights, folder / "adapter_model.safetensors", metadata={"format": "pt"})
     return folder
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"init_lora_weights": "pissa"}, "init_lora_weights: 'pissa', which changes the base"),
+        ({"init_lora_weights": "olora"}, "init_lora_weights: 'olora', which changes the base"),
+        ({"bias": "all"}, "biases of the base"),
+    ],
+)
+def test_adapters_that_change_the_base_are_refused(tiny_model, first, tmp_path, change, message):
+    """PEFT would write into the base's own weights, and every other variant would see it."""
+    path = tmp_path / "moving"
+    shutil.copytree(first, path)
+    file = path / "adapter_config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **change}))
+    before = logits(tiny_model)
+    with pytest.raises(ModelError, match=message):
+        AdapterSet(tiny_model).add("moving", path)
+    assert torch.equal(logits(tiny_model), before)

@@ -7,10 +7,11 @@ import subprocess
 import sys
 
 import pytest
+import yaml
 
 from harness.errors import SuiteError
 from harness.spec import TrainSpec
-from harness.train.arguments import DECIDED, check_arguments, sft_fields
+from harness.train.arguments import DECIDED, as_sft_takes_them, check_arguments, sft_fields
 
 
 def problems(**args: object) -> str:
@@ -63,3 +64,60 @@ def test_a_misspelt_argument_suggests_the_near_one() -> None:
 def test_known_arguments_pass() -> None:
     """Every other field of SFTConfig passes through."""
     check_arguments(TrainSpec(args={"packing": True, "optim": "paged_adamw_8bit"}), "suite.yaml")
+
+
+def test_yamls_readings_are_put_right() -> None:
+    """YAML reads `no` as false and 1e-4 as a text; both mean what they say."""
+    read = yaml.safe_load(
+        "{eval_strategy: no, save_strategy: off, report_to: no, learning_rate: 1e-4, "
+        "packing: no, max_steps: 5, optim: adamw_torch}"
+    )
+    assert read["learning_rate"] == "1e-4"
+    assert as_sft_takes_them(read) == {
+        "eval_strategy": "no",
+        "save_strategy": "no",
+        "report_to": "none",
+        "learning_rate": 1e-4,
+        "packing": False,
+        "max_steps": 5,
+        "optim": "adamw_torch",
+    }
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ({"max_steps": "ten"}, "max_steps must be int, found 'ten'"),
+        ({"max_steps": 2.5}, "max_steps must be int, found 2.5"),
+        ({"max_steps": True}, "max_steps must be int, found True"),
+        ({"learning_rate": "fast"}, "learning_rate must be float, found 'fast'"),
+        ({"packing": 1}, "packing must be bool, found 1"),
+        ({"max_length": "long"}, "max_length must be int or None, found 'long'"),
+        ({"logging_steps": None}, "logging_steps must be float, found None"),
+    ],
+)
+def test_a_value_of_the_wrong_type_is_refused(args: dict[str, object], message: str) -> None:
+    """Before training, where TRL would fail in the middle of something else."""
+    assert f"train.args.{message}" in problems(**args)
+
+
+def test_values_of_the_right_type_pass() -> None:
+    """Whole numbers are numbers, and None is allowed where the field says so."""
+    args = {"learning_rate": 1, "save_steps": 0.5, "max_length": None, "report_to": ["none"]}
+    check_arguments(TrainSpec(args=args | {"logging_steps": "1e1"}), "suite.yaml")
+
+
+@pytest.mark.parametrize("no", ["no", False])
+def test_a_training_without_checkpoints_is_refused(no: object) -> None:
+    """There would be nothing to choose from."""
+    assert "save_strategy must not be no" in problems(save_strategy=no)
+
+
+def test_every_problem_is_told_at_once() -> None:
+    """One run of validate shows them all."""
+    text = problems(warmup_ratio=0.1, max_steps="x", nonsense=1)
+    assert [line.split("train.args.")[1].split()[0] for line in text.splitlines()] == [
+        "warmup_ratio",
+        "nonsense",
+        "max_steps",
+    ]

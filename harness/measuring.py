@@ -1,0 +1,83 @@
+"""Measuring stage: each distinct shape of model once, in a process of its own."""
+
+from __future__ import annotations
+
+from harness.errors import UsageError
+from harness.identities import Keyed, keyed, merged_of
+from harness.measure import MeasureJob, measure, measurement_identity
+from harness.merging import merged_weights
+from harness.models.load import architecture_of
+from harness.plan import Cell
+from harness.run import Run
+from harness.schema import CellResult, Variant
+from harness.spec import QuantizationSpec
+
+
+def measure_cells(run: Run) -> None:
+    """Take note of measurements that are there, and make those that are missing and wanted."""
+    cells = [c for c in run.plan.cells if c.kind == "measure" and c.state != "waiting"]
+    if not cells:
+        return
+    architecture = architecture_of(run.file.suite.base, run.file.base_dir)
+    variants = {variant.id: variant for variant in run.plan.variants}
+    failures: dict[str, str] = {}  # key -> reason: equal shapes fail alike, so each is tried once
+    for cell in cells:
+        job = _job(run, variants[cell.variant])
+        item = keyed(measurement_identity(job, architecture))
+        there = run.store.has("measurements", item.key)
+        if not there:
+            if not run.wants(cell):
+                continue
+            reason = failures.get(item.key) or _measure(run, variants[cell.variant], job, item)
+            if reason is not None:
+                failures[item.key] = reason
+                run.reporter.warn(f"{cell.id} failed: {reason}")
+                run.record(cell.failed(reason))
+                continue
+        result = cell.done(computed=not there)
+        _keep(run, cell, result.model_copy(update={"measurements_key": item.key}))
+
+
+def _keep(run: Run, cell: Cell, result: CellResult) -> None:
+    if result.computed:
+        run.record(result)
+    else:  # nothing new: the manifest is written when the run ends
+        run.results[(cell.variant, cell.task)] = result
+
+
+def _measure(run: Run, variant: Variant, job: MeasureJob, item: Keyed) -> str | None:
+    """Measure and keep it; returns the reason if that failed."""
+    run.reporter.say(f"Measuring memory and speed of {variant.id}")
+    try:
+        if variant.kind == "merged":
+            merged_weights(run, variant)
+        measured = measure(job, progress=run.reporter.detail)
+    except UsageError:
+        raise
+    except Exception as error:  # one failed measurement must not end a long run
+        return str(error).strip() or type(error).__name__
+    with run.store.writing("measurements", item.key, item.identity) as folder:
+        run.store.write_records(folder, "measurements", measured)
+        run.store.write_record(folder, "environment", run.machine)
+    return None
+
+
+def _job(run: Run, variant: Variant) -> MeasureJob:
+    suite = run.file.suite
+    if suite.measure is None:
+        raise TypeError("there is nothing to measure")  # excluded by the plan
+    folder = None
+    if variant.kind == "merged":
+        folder = str(run.store.path("merged", merged_of(suite, variant).key))
+    elif variant.kind == "full":
+        folder = variant.adapter
+    return MeasureJob(
+        base=suite.base,
+        base_dir=str(run.file.base_dir),
+        precision=run.precision_of(variant),
+        adapter=variant.adapter if variant.kind == "adapter" else None,
+        merged_dir=folder,
+        grid=suite.measure,
+        seed=suite.seed,
+        quantization=suite.train.quantization if suite.train else QuantizationSpec(),
+    )

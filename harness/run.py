@@ -1,0 +1,256 @@
+"""One invocation on one suite: what is known so far, and the manifest made of it."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, cast
+
+from harness.errors import UsageError
+from harness.identities import asked_device
+from harness.models import hardware
+from harness.plan import Cell, Plan, make_plan, merged_before
+from harness.progress import Reporter
+from harness.schema import (
+    CellResult,
+    DataReport,
+    Environment,
+    Finding,
+    Manifest,
+    Precision,
+    Selection,
+    Variant,
+)
+from harness.store import Store
+from harness.suite import SuiteFile
+
+if TYPE_CHECKING:
+    from harness.models.device import DevicePolicy
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to run a suite.
+
+    Attributes:
+        only: ``variant/task`` patterns (shell wildcards); empty means everything.
+        command: The command line, for the record.
+        train_only: Stop after training.
+    """
+
+    only: tuple[str, ...] = ()
+    command: str = ""
+    train_only: bool = False
+
+
+@dataclass
+class Run:
+    """What an invocation knows so far.
+
+    Attributes:
+        results: (variant, task) -> its cell. At the start, what an earlier invocation left and
+            what is still valid, so that a manifest never forgets a result.
+        environment: Where results were made: this machine once the device policy was asked.
+    """
+
+    file: SuiteFile
+    store: Store
+    reporter: Reporter
+    options: Options
+    plan: Plan
+    created: str
+    results: dict[tuple[str, str], CellResult] = field(default_factory=dict)
+    data: dict[str, DataReport] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+    selection: Selection | None = None
+    environment: Environment | None = None
+    _policy: DevicePolicy | None = None
+
+    @property
+    def policy(self) -> DevicePolicy:
+        """The device policy; deciding it loads torch, so it is asked for only when needed."""
+        from harness.models.device import decide, environment
+
+        if self._policy is None:
+            self._policy = decide(self.file.suite.base)
+            self.environment = environment(self._policy)
+            for decision in self._policy.decisions:
+                self.reporter.detail(f"  {decision}")
+        return self._policy
+
+    @property
+    def machine(self) -> Environment:
+        """This machine and what was decided on it, as it is kept with each result."""
+        if self._policy is None or self.environment is None:
+            self.policy  # noqa: B018  # deciding brings the environment
+        if self.environment is None:
+            raise TypeError("the policy brings an environment")
+        return self.environment
+
+    def precision_of(self, variant: Variant) -> Precision:
+        """A variant's precision; what ``auto`` means is looked up before torch is loaded for it.
+
+        The policy decides by what was asked for, the hardware and torch. Where an earlier
+        invocation recorded its decision on the same three, there is nothing to decide.
+        """
+        if variant.precision != "auto":
+            return variant.precision
+        earlier, asked = self.environment, asked_device(self.file.suite)["compute_dtype"]
+        torch = hardware.installed_versions(["torch"])
+        if (
+            earlier is not None
+            and earlier.fingerprint == hardware.fingerprint()
+            and torch.items() <= earlier.versions.items()
+            and asked in ("auto", earlier.compute_dtype)
+        ):
+            return cast("Precision", earlier.compute_dtype)
+        return self.policy.compute_dtype
+
+    def wants(self, cell: Cell) -> bool:
+        """Whether ``--only`` lets this cell through."""
+        patterns = self.options.only
+        return not patterns or any(fnmatch.fnmatchcase(cell.id, p) for p in patterns)
+
+    def record(self, result: CellResult) -> None:
+        """Keep a cell's result, and write the manifest at once: a run may end at any moment."""
+        self.results[(result.variant, result.task)] = result
+        self.save()
+
+    def found(self, cell: Cell) -> None:
+        """Take note of a cell whose result the store already has, with the findings beside it."""
+        known = self.results.get((cell.variant, cell.task))
+        seconds = known.seconds if known is not None and known.status == "done" else None
+        self.results[(cell.variant, cell.task)] = cell.done(seconds=seconds)
+        if cell.scores is not None:
+            kept = self.store.read_records("scores", cell.scores.key, "findings", Finding)
+            self.findings += named(cell.variant, kept)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every cell of the plan is done."""
+        done = {place for place, result in self.results.items() if result.status == "done"}
+        return all((cell.variant, cell.task) in done for cell in self.plan.cells)
+
+    def save(self) -> Manifest:
+        """Write the manifest of what is known so far."""
+        plan, suite = self.plan, self.file.suite
+        manifest = Manifest(
+            run_id=plan.run_id,
+            suite=suite.name,
+            suite_digest=plan.suite_digest,
+            spec=suite.model_dump(mode="json"),
+            command=self.options.command,
+            created=self.created,
+            updated=now(),
+            complete=self.complete,
+            variants=tuple(self._decided(variant) for variant in plan.variants),
+            baseline=plan.baseline,
+            cells=tuple(self.results.values()),
+            training_key=plan.training.key if plan.training and plan.training_run else None,
+            data=self.data,
+            examples={task: item.key for task, item in plan.examples.items()},
+            selection=self.selection,
+            findings=tuple(dict.fromkeys(self.findings)),
+            environment=self.environment,
+        )
+        self.store.write_manifest(manifest)
+        return manifest
+
+    def _decided(self, variant: Variant) -> Variant:
+        if variant.precision != "auto" or self.environment is None:
+            return variant
+        dtype: Any = self.environment.compute_dtype
+        return variant.model_copy(update={"precision": dtype})
+
+
+def start(file: SuiteFile, store: Store, options: Options, reporter: Reporter) -> Run:
+    """Begin a run, or go on with it: what an earlier invocation left is carried over if valid."""
+    run = Run(file, store, reporter, options, make_plan(file, store), created=now())
+    path = store.run_dir(file.suite.name, run.plan.run_id) / "manifest.json"
+    earlier = store.read_manifest(path) if path.is_file() else None
+    if earlier is not None:
+        run.created = earlier.created
+        run.environment = earlier.environment
+        merged = merged_before(run.plan, earlier)
+        if merged:
+            run.plan = make_plan(file, store, merged)
+        valid = [cell for cell in earlier.cells if _is_valid(cell, run.plan, store)]
+        run.results = {(cell.variant, cell.task): cell for cell in valid}
+        if len(valid) == len(earlier.cells):
+            run.selection = earlier.selection
+    for cell in run.plan.cells:
+        if cell.state == "done":
+            run.found(cell)
+    return run
+
+
+def _is_valid(result: CellResult, plan: Plan, store: Store) -> bool:
+    """Whether an earlier result is what the plan would find now."""
+    cell = next(
+        (c for c in plan.cells if (c.variant, c.task) == (result.variant, result.task)), None
+    )
+    if cell is None or result.status != "done":
+        return cell is not None
+    if cell.kind == "measure":
+        key = result.measurements_key
+        return key is not None and store.has("measurements", key)
+    return cell.state == "done" and cell.scores is not None and cell.scores.key == result.scores_key
+
+
+def named(variant: str, findings: Sequence[Finding]) -> list[Finding]:
+    """Findings with the variant they are about."""
+    return [f.model_copy(update={"what": f"{variant}: {f.what}"}) for f in findings]
+
+
+def check_patterns(run: Run) -> None:
+    """Refuse an ``--only`` pattern whose task the suite does not have, before anything long.
+
+    Raises:
+        UsageError: Names the pattern and the tasks.
+    """
+    tasks = dict.fromkeys(cell.task for cell in run.plan.cells)
+    for pattern in run.options.only:
+        variant, slash, task = pattern.rpartition("/")
+        if not (slash and variant) or not fnmatch.filter(tasks, task):
+            raise UsageError(
+                "--only takes VARIANT/TASK, where both may hold wildcards.",
+                where=f"--only {pattern}",
+                mend=f"The tasks are: {', '.join(tasks)}.",
+            )
+
+
+def check_matches(run: Run) -> None:
+    """Refuse an ``--only`` pattern that let no cell through: nothing was computed for it.
+
+    Raises:
+        UsageError: Names the pattern and the variants.
+    """
+    ids = [cell.id for cell in run.plan.cells if cell.state != "waiting"]
+    waiting = dict.fromkeys(
+        f"{cell.variant} (waiting {cell.why})" for cell in run.plan.cells if cell.state == "waiting"
+    )
+    for pattern in run.options.only:
+        if not fnmatch.filter(ids, pattern):
+            there = [variant.id for variant in run.plan.variants]
+            raise UsageError(
+                "This matches no cell.",
+                where=f"--only {pattern}",
+                mend=f"The variants are: {', '.join([*there, *waiting])}.",
+            )
+
+
+def needs_training(run: Run) -> bool:
+    """Whether a wanted cell waits for training; only those of the base do not."""
+    if run.plan.training is None or run.plan.training_run is not None:
+        return False
+    there = [cell.id for cell in run.plan.cells if cell.state != "waiting"]
+    to_come = [cell for cell in run.plan.cells if cell.state == "waiting"]
+    matched = all(fnmatch.filter(there, pattern) for pattern in run.options.only)
+    return not matched or any(run.wants(cell) for cell in to_come)
+
+
+def now() -> str:
+    """The time as records keep it: ISO 8601, UTC, whole seconds."""
+    return datetime.now(UTC).isoformat(timespec="seconds")

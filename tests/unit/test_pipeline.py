@@ -1,0 +1,173 @@
+"""The steps of the spine that need no model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from harness import merging, pipeline
+from harness.errors import DiskError, ModelError
+from harness.models import builtin
+from harness.plan import make_plan
+from harness.progress import Reporter
+from harness.run import Options, Run, start
+from harness.schema import Environment, Selection
+from harness.store import Store
+from tests.unit.suites import adapter, put, suite_file
+
+COMMIT = "0123456789012345678901234567890123456789"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "runs")
+
+
+def begin(folder: Path, store: Store, *only: str, **changes: Any) -> Run:
+    return start(suite_file(folder, **changes), store, Options(only=only), Reporter(-1))
+
+
+def test_a_hub_model_is_pinned_before_any_key_is_made(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the first run, which downloads it, would leave results that the second cannot find."""
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+
+    def fetch(base: Any, base_dir: Path) -> str:
+        refs = tmp_path / "hub/models--org--name/refs"
+        refs.mkdir(parents=True)
+        (refs / "main").write_text(COMMIT, "utf-8")
+        return str(base.model)
+
+    monkeypatch.setattr(builtin, "resolve_model", fetch)
+    file = suite_file(tmp_path, base={"model": "org/name"})
+    pipeline._pin_base(file)
+    scores = make_plan(file, store).cells[0].predictions
+    assert scores is not None
+    assert scores.identity["weights"]["base"]["commit"] == COMMIT
+
+
+def test_a_local_base_is_not_resolved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A finished run builds nothing again, not even in an empty cache."""
+    monkeypatch.setattr(builtin, "resolve_model", lambda *_: pytest.fail("resolved"))
+    pipeline._pin_base(suite_file(tmp_path))
+
+
+def with_checkpoints(folder: Path, store: Store, *only: str, **changes: Any) -> Run:
+    for step in (2, 4):
+        adapter(folder / f"checkpoint-{step}", str(step).encode())
+    return begin(folder, store, *only, checkpoints="checkpoint-*", **changes)
+
+
+def chosen(name: str | None) -> Selection:
+    return Selection(task="answers", metric="rougeL", split="select", chosen=name, reason="why")
+
+
+def test_the_chosen_checkpoint_is_merged(tmp_path: Path, store: Store) -> None:
+    """Whichever it is, not the last."""
+    run = with_checkpoints(tmp_path, store)
+    run.selection = chosen("checkpoint-2")
+    assert [variant.id for variant in merging.plan_merged(run)] == ["merged-2"]
+    assert run.findings == []
+
+
+def test_where_none_was_chosen_the_last_is_merged_and_that_is_said(
+    tmp_path: Path, store: Store
+) -> None:
+    """No fallback is silent."""
+    run = with_checkpoints(tmp_path, store)
+    run.selection = chosen(None)
+    assert [variant.id for variant in merging.plan_merged(run)] == ["merged-4"]
+    (finding,) = run.findings
+    assert "checkpoint-4" in finding.what
+    assert finding.why == "why"
+
+
+def test_a_part_of_the_scores_does_not_decide_what_is_merged(tmp_path: Path, store: Store) -> None:
+    """With --only, the one checkpoint that was scored is not the best by that."""
+    run = with_checkpoints(tmp_path, store, "checkpoint-2/*")
+    run.selection = chosen("checkpoint-2")
+    assert merging.plan_merged(run) == []
+    assert any(cell.variant == "merged-best" for cell in run.plan.cells)
+    for cell in run.plan.cells:
+        if cell.variant.startswith("checkpoint"):
+            run.record(cell.done())
+    assert [variant.id for variant in merging.plan_merged(run)] == ["merged-2"]
+
+
+def test_a_merge_that_fails_marks_its_cells_and_no_others(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A checkpoint whose training diverged must not end a long run."""
+
+    def fail(run: Run, variant: Any) -> Path:
+        raise ModelError("NaN found.")
+
+    monkeypatch.setattr(pipeline, "merged_weights", fail)
+    run = with_checkpoints(tmp_path, store, matrix={"merged": "all"})
+    pipeline._merge_and_compute(run, lambda: SimpleNamespace(merged_dirs={}))  # type: ignore[arg-type, return-value]
+    assert {result.variant for result in run.results.values()} == {"merged-2", "merged-4"}
+    assert all("NaN found" in str(result.reason) for result in run.results.values())
+
+
+def test_no_room_while_merging_ends_the_run(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every other cell would fail by it as well."""
+
+    def fail(run: Run, variant: Any) -> Path:
+        raise DiskError("no room")
+
+    monkeypatch.setattr(pipeline, "merged_weights", fail)
+    run = with_checkpoints(tmp_path, store, matrix={"merged": "last"})
+    with pytest.raises(DiskError):
+        pipeline._merge_and_compute(run, lambda: SimpleNamespace(merged_dirs={}))  # type: ignore[arg-type, return-value]
+
+
+def test_merged_weights_that_are_there_are_used(tmp_path: Path, store: Store) -> None:
+    """Neither torch nor the policy is asked."""
+    run = with_checkpoints(tmp_path, store, matrix={"merged": "last"})
+    (variant,) = merging.plan_merged(run)
+    from harness.identities import merged_of
+
+    item = merged_of(run.file.suite, variant)
+    path = put(store, "merged", item.key, item.identity)
+    assert merging.merged_weights(run, variant) == path
+
+
+def environment(**changes: Any) -> Environment:
+    from harness.models.device import environment
+
+    return environment().model_copy(update={"compute_dtype": "bf16", **changes})
+
+
+@pytest.mark.parametrize(
+    ("changes", "asked", "expected"),
+    [
+        ({}, None, "bf16"),
+        ({"fingerprint": "another machine"}, None, "decided anew"),
+        ({"versions": {"torch": "0"}}, None, "decided anew"),
+        ({}, "fp32", "decided anew"),
+        ({}, "bf16", "bf16"),
+    ],
+)
+def test_the_dtype_that_an_earlier_run_decided_is_used_where_it_would_be_decided_again(
+    tmp_path: Path,
+    store: Store,
+    monkeypatch: pytest.MonkeyPatch,
+    changes: dict[str, Any],
+    asked: str | None,
+    expected: str,
+) -> None:
+    """So that a finished run loads no torch only to find its measurements."""
+    if asked:
+        monkeypatch.setenv("HARNESS_COMPUTE_DTYPE", asked)
+    run = with_checkpoints(tmp_path, store, matrix={"merged": "last"})
+    (variant,) = merging.plan_merged(run)
+    run.environment = environment(**changes)
+    policy = SimpleNamespace(compute_dtype="decided anew")
+    monkeypatch.setattr(Run, "policy", property(lambda self: policy))
+    assert run.precision_of(variant) == expected
