@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
 
 from harness.errors import SuiteError
 from harness.spec import TrainSpec
-from harness.train.arguments import DECIDED, as_sft_takes_them, check_arguments, sft_fields
+from harness.train.arguments import (
+    DECIDED,
+    SUCCESSORS,
+    as_sft_takes_them,
+    check_arguments,
+    sft_fields,
+)
 
 
 def problems(**args: object) -> str:
@@ -43,6 +51,7 @@ def test_reading_the_fields_loads_no_torch() -> None:
         ("warmup_ratio", "warmup_steps"),
         ("evaluation_strategy", "eval_strategy"),
         ("max_seq_length", "max_length"),
+        ("logging_dir", "the environment variable TENSORBOARD_LOGGING_DIR"),
     ],
 )
 def test_a_removed_name_is_refused_with_its_successor(name: str, successor: str) -> None:
@@ -54,6 +63,20 @@ def test_a_removed_name_is_refused_with_its_successor(name: str, successor: str)
 def test_what_the_suite_says_elsewhere_is_refused(name: str) -> None:
     """One thing is said in one place."""
     assert f"train.args.{name} is not set here" in problems(**{name: 1})
+
+
+def test_no_field_that_exists_is_called_removed() -> None:
+    """The list of successors must not outlive a field's return."""
+    assert not set(SUCCESSORS) & sft_fields()
+    assert set(DECIDED) <= sft_fields()
+
+
+def test_the_guide_lists_every_refused_name() -> None:
+    """An error that points to the training guide finds its name there."""
+    guide = Path(__file__).parents[3] / "docs" / "guides" / "training.md"
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.+?) \|$", guide.read_text("utf-8"), re.MULTILINE))
+    for name, instead in {**SUCCESSORS, **DECIDED}.items():
+        assert rows[name].replace("`", "") == instead
 
 
 def test_a_misspelt_argument_suggests_the_near_one() -> None:

@@ -68,7 +68,12 @@ def assert_equal(resumed: Path, whole: Path) -> None:
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
-@pytest.mark.parametrize("case", CASES)
+EVERYDAY = ("adapter", "all weights", "in the epoch's evaluation", "stopped early")
+
+
+@pytest.mark.parametrize(
+    "case", [c if c in EVERYDAY else pytest.param(c, marks=pytest.mark.slow) for c in CASES]
+)
 def test_a_resumed_training_equals_an_uninterrupted_one(training, case):
     """Weights, losses, learning rates and tokens are bit for bit the same, with dropout."""
     args, spec, cut = CASES[case]
