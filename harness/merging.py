@@ -35,7 +35,10 @@ def merged_weights(run: Run, variant: Variant) -> Path:
         run.reporter.say(f"Merging {adapter.name} into the base")
         base, base_dir = run.file.suite.base, run.file.base_dir
         with run.store.writing("merged", item.key, item.identity) as folder:
-            merge_adapter(base, adapter, folder, run.policy, base_dir=base_dir)
+            merged = merge_adapter(
+                base, adapter, folder, run.policy, base_dir=base_dir, save_as=variant.precision
+            )
+            run.store.write_record(folder, "merged", merged)
     return run.store.path("merged", item.key)
 
 

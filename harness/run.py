@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
 from harness.errors import UsageError
-from harness.identities import asked_device
+from harness.identities import asked_device, merged_of
 from harness.models import hardware
 from harness.plan import Cell, Plan, make_plan, merged_before
 from harness.progress import Reporter
@@ -19,6 +19,7 @@ from harness.schema import (
     Environment,
     Finding,
     Manifest,
+    MergedModel,
     Precision,
     Selection,
     Variant,
@@ -159,10 +160,20 @@ class Run:
         return manifest
 
     def _decided(self, variant: Variant) -> Variant:
-        if variant.precision != "auto" or self.environment is None:
-            return variant
-        dtype: Any = self.environment.compute_dtype
-        return variant.model_copy(update={"precision": dtype})
+        """The variant with what was decided and made since it was planned."""
+        update: dict[str, Any] = {}
+        if variant.precision == "auto" and self.environment is not None:
+            update["precision"] = self.environment.compute_dtype
+        if variant.kind == "merged":
+            item = merged_of(self.file.suite, variant)
+            if self.store.has("merged", item.key):
+                made = self.store.read_record("merged", item.key, "merged", MergedModel)
+                files = {f"merged/{name}": sha256 for name, sha256 in made.files.items()}
+                update |= {
+                    "merged_into": made.merged_into,
+                    "digests": {**variant.digests, **files},
+                }
+        return variant.model_copy(update=update)
 
 
 def start(file: SuiteFile, store: Store, options: Options, reporter: Reporter) -> Run:

@@ -197,7 +197,16 @@ class Variant(Record):
     adapter: str | None = None  # path of the adapter folder (kind full: of the model)
     step: int | None = None
     merged_into: Precision | None = None  # for merged: precision of the weights merged into
-    digests: dict[str, str] = Field(default_factory=dict)  # "base" and "adapter" -> sha256
+    # "base" and "adapter", and for merged models "merged/<file>", each with its sha256
+    digests: dict[str, str] = Field(default_factory=dict)
+
+
+class MergedModel(Record):
+    """Weights of a merged model: what they were merged into, and what was written."""
+
+    merged_into: Precision
+    saved_as: Precision
+    files: dict[str, str]  # file name -> sha256
 
 
 class CellResult(Record):

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
+
+import torch
 
 from harness.digests import file_digest
 from harness.errors import ModelError
 from harness.models.adapters import AdapterSet
-from harness.models.device import DevicePolicy
+from harness.models.device import DTYPE_NAMES, DevicePolicy
 from harness.models.load import load_base
 from harness.models.tokens import load_tokenizer
-from harness.schema import Precision
+from harness.schema import MergedModel, Precision
 from harness.spec import BaseSpec
 
 
@@ -26,7 +29,8 @@ def merge_adapter(
     policy: DevicePolicy,
     *,
     base_dir: Path,
-) -> dict[str, str]:
+    save_as: Precision | Literal["auto"] = "auto",
+) -> MergedModel:
     """Write base plus adapter as one plain model that transformers opens like any other.
 
     The base is reloaded without quantization. An adapter trained on 4-bit weights compensates for
@@ -39,14 +43,17 @@ def merge_adapter(
         out_dir: Where to write model, tokenizer and generation configuration.
         policy: Device and compute dtype.
         base_dir: Folder that relative model paths start from.
+        save_as: Precision of the weights written; ``auto`` is the one merged at. The sum itself
+            is always taken at ``merge_precision``.
 
     Returns:
-        sha256 of every file written, by name.
+        What was merged into what, and the sha256 of every file written.
 
     Raises:
         ModelError: The adapter does not fit, or the merged weights are not finite.
     """
-    model = load_base(base, merge_precision(policy), policy, base_dir=base_dir, purpose="quality")
+    merged_into = merge_precision(policy)
+    model = load_base(base, merged_into, policy, base_dir=base_dir, purpose="quality")
     adapters = AdapterSet(model)
     adapters.add("merged", adapter_path)
     with adapters.active("merged") as peft_model:
@@ -58,7 +65,13 @@ def merge_adapter(
                 where=str(adapter_path),
                 mend="Its training diverged; choose an earlier checkpoint.",
             ) from error
+    if save_as in DTYPE_NAMES:
+        merged = merged.to(getattr(torch, DTYPE_NAMES[save_as]))
     out_dir.mkdir(parents=True, exist_ok=True)
     merged.save_pretrained(out_dir)
     load_tokenizer(base, base_dir).save_pretrained(out_dir)
-    return {file.name: file_digest(file) for file in sorted(out_dir.iterdir()) if file.is_file()}
+    return MergedModel(
+        merged_into=merged_into,
+        saved_as=merged_into if save_as == "auto" else save_as,
+        files={p.name: file_digest(p) for p in sorted(out_dir.iterdir()) if p.is_file()},
+    )

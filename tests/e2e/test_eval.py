@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -54,6 +55,10 @@ def test_the_merged_model_opens_like_any_other(finished: Finished) -> None:
     tokenizer = AutoTokenizer.from_pretrained(folder)
     ids = tokenizer("Return the", return_tensors="pt").input_ids
     assert model(ids).logits.shape[:2] == ids.shape
+    merged = next(v for v in finished.manifest.variants if v.kind == "merged")
+    weights = (folder / "model.safetensors").read_bytes()
+    assert merged.digests["merged/model.safetensors"] == hashlib.sha256(weights).hexdigest()
+    assert merged.merged_into == "fp32"
 
 
 def test_the_training_record_holds_what_was_trained(finished: Finished) -> None:

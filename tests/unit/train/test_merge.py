@@ -30,7 +30,7 @@ def test_merged_equals_adapter_on_the_plain_base(
     """Transformers alone opens the folder and gives the logits of adapter and base."""
     adapter = make_adapter(tmp_path / "checkpoint-1", use_rslora=use_rslora)
     out = tmp_path / "merged"
-    digests = merge_adapter(tiny_base, adapter, out, fp32_policy, base_dir=Path())
+    made = merge_adapter(tiny_base, adapter, out, fp32_policy, base_dir=Path())
     merged = AutoModelForCausalLM.from_pretrained(out).eval()
     assert merged.dtype == torch.float32
     base = AutoModelForCausalLM.from_pretrained(tiny_dir, dtype=torch.float32)
@@ -39,9 +39,21 @@ def test_merged_equals_adapter_on_the_plain_base(
     torch.testing.assert_close(logits(merged), expected, rtol=0, atol=1e-4)
     assert (logits(merged) - plain).abs().max() > 0.01
     assert {"model.safetensors", "config.json", "tokenizer.json", "generation_config.json"} <= set(
-        digests
+        made.files
     )
-    assert digests == {name: file_digest(out / name) for name in digests}
+    assert made.files == {name: file_digest(out / name) for name in made.files}
+    assert (made.merged_into, made.saved_as) == ("fp32", "fp32")
+
+
+def test_merged_is_saved_at_the_precision_asked_for(tiny_base, fp32_policy, make_adapter, tmp_path):
+    """The sum is taken in fp32 on a CPU, and rounded once."""
+    adapter, wide, narrow = make_adapter(tmp_path / "a"), tmp_path / "wide", tmp_path / "narrow"
+    merge_adapter(tiny_base, adapter, wide, fp32_policy, base_dir=Path())
+    made = merge_adapter(tiny_base, adapter, narrow, fp32_policy, base_dir=Path(), save_as="bf16")
+    assert (made.merged_into, made.saved_as) == ("fp32", "bf16")
+    exact, rounded = (load_file(out / "model.safetensors") for out in (wide, narrow))
+    assert {weight.dtype for weight in rounded.values()} == {torch.bfloat16}
+    assert all(torch.equal(exact[name].bfloat16(), rounded[name]) for name in exact)
 
 
 def test_merged_brings_its_tokenizer(
