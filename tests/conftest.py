@@ -16,7 +16,12 @@ _ISOLATED = pytest.StashKey[str]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Isolate the session before any library reads its environment."""
+    """Isolate the session before any library reads its environment.
+
+    Workers of pytest-xdist inherit the environment, and so share what the session builds.
+    """
+    if hasattr(config, "workerinput"):
+        return
     folder = tempfile.mkdtemp(prefix="harness-tests-")
     config.stash[_ISOLATED] = folder
     os.environ |= {
@@ -27,13 +32,16 @@ def pytest_configure(config: pytest.Config) -> None:
         "TOKENIZERS_PARALLELISM": "false",
         "WANDB_MODE": "disabled",
     }
+    # tiny matrices: handing them out to threads takes three times as long as computing them
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     for variable in ("HARNESS_COMPUTE_DTYPE", "HF_HUB_CACHE", "HF_DATASETS_CACHE"):
         os.environ.pop(variable, None)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Remove what the session built."""
-    shutil.rmtree(config.stash[_ISOLATED], ignore_errors=True)
+    if _ISOLATED in config.stash:
+        shutil.rmtree(config.stash[_ISOLATED], ignore_errors=True)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
