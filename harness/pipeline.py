@@ -17,7 +17,7 @@ from harness.models.source import locate
 from harness.plan import Cell, make_plan
 from harness.progress import Reporter
 from harness.run import Options, Run, check_matches, check_patterns, needs_training, start
-from harness.schema import DataReport, Example, Manifest
+from harness.schema import DataReport, Example, Finding, Manifest
 from harness.spec import DataSpec, LmEvalTask, PromptSpec
 from harness.store import Store
 from harness.suite import SuiteFile
@@ -38,6 +38,7 @@ def run_suite(file: SuiteFile, store: Store, options: Options, reporter: Reporte
         _pin_base(file)
         run = start(file, store, options, reporter)
         check_patterns(run)
+        run.findings += _precision_findings(file)
         examples = _examples(run)
         _train(run, examples)
         manifest = run.save()  # it names the training, which prune might take for garbage else
@@ -60,6 +61,30 @@ def _pin_base(file: SuiteFile) -> None:
         from harness.models.builtin import resolve_model
 
         resolve_model(base, file.base_dir)
+
+
+def _precision_findings(file: SuiteFile) -> list[Finding]:
+    """A note where checkpoints are judged on a base of other precision than they were trained on.
+
+    The matrix is nf4 unless the suite says otherwise; `lora` and `full` train unquantized weights.
+    """
+    train, adapters = file.suite.train, file.suite.matrix.adapters
+    if train is None:
+        return []
+    trained = train.quantization.bnb_4bit_quant_type if train.method == "qlora" else "unquantized"
+    judged = adapters if adapters in ("nf4", "fp4", "int8") else "unquantized"
+    if trained == judged:
+        return []
+    base = "an unquantized base" if train.method != "qlora" else f"a base at {trained}"
+    return [
+        Finding(
+            check="precision",
+            severity="warning",
+            what=f"The checkpoints were trained on {base} and are judged at {adapters}.",
+            why="Their weights make up for the rounding of the base they were trained on.",
+            mend="Set matrix.adapters to the precision they are to be shipped at.",
+        )
+    ]
 
 
 def _finish(run: Run) -> Manifest:

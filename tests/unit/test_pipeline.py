@@ -171,3 +171,21 @@ def test_the_dtype_that_an_earlier_run_decided_is_used_where_it_would_be_decided
     policy = SimpleNamespace(compute_dtype="decided anew")
     monkeypatch.setattr(Run, "policy", property(lambda self: policy))
     assert run.precision_of(variant) == expected
+
+
+@pytest.mark.parametrize(
+    ("method", "adapters", "words"),
+    [
+        ("qlora", "nf4", None),
+        ("qlora", "bf16", "trained on a base at nf4 and are judged at bf16"),
+        ("lora", "nf4", "trained on an unquantized base and are judged at nf4"),
+        ("full", "bf16", None),
+    ],
+)
+def test_checkpoints_judged_at_another_precision_are_noted(
+    tmp_path: Path, method: str, adapters: str, words: str | None
+) -> None:
+    """The matrix is nf4 by default, also where the training was not."""
+    file = suite_file(tmp_path, train={"method": method}, matrix={"adapters": adapters})
+    found = pipeline._precision_findings(file)
+    assert [words in finding.what for finding in found] == ([True] if words else [])

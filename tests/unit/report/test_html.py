@@ -232,3 +232,11 @@ def test_empty_states(make_run: Callable[..., Any]) -> None:
     ):
         assert sentence in words
     assert "None," not in words
+
+
+def test_training_rows_are_all_accounted_for(sample: Any) -> None:
+    """Rows used, truncated and dropped, packed sequences, eval rows, and the libraries' notes."""
+    page = render_html(sample.view)
+    assert "480 used, 7 truncated, 3 dropped (3 longer than max_length), packed into 120" in page
+    assert "24 used, 0 truncated, 1 dropped (1 longer than max_length)" in page
+    assert "paged_adamw_8bit is not paged on a CPU" in page
