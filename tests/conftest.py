@@ -18,9 +18,10 @@ _ISOLATED = pytest.StashKey[str]()
 def pytest_configure(config: pytest.Config) -> None:
     """Isolate the session before any library reads its environment.
 
-    Workers of pytest-xdist inherit the environment, and so share what the session builds.
+    Workers of pytest-xdist inherit the environment, and so share the models the session builds.
     """
-    if hasattr(config, "workerinput"):
+    if hasattr(config, "workerinput"):  # Hugging Face's folders of code are not made to be shared
+        os.environ["HF_HOME"] += f"-{config.workerinput['workerid']}"
         return
     folder = tempfile.mkdtemp(prefix="harness-tests-")
     config.stash[_ISOLATED] = folder

@@ -80,7 +80,7 @@ def test_merged_weights_stay_while_a_run_has_merged_that_adapter(
     """With ``merged`` they go in any case: base and adapter can make them again."""
     run = start(suite_file(tmp_path), store, Options(), Reporter(-1))
     variant = run.plan.variants[0].model_copy(
-        update={"kind": "merged", "digests": {"adapter": "a"}}
+        update={"kind": "merged", "digests": {"base": "b", "adapter": "a"}}
     )
     run.plan = replace(run.plan, variants=(variant,))
     run.save()

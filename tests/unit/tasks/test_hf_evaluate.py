@@ -45,12 +45,17 @@ def _own_caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
         monkeypatch.setattr(config, "HF_MODULES_CACHE", str(tmp_path / "modules"))
     monkeypatch.setattr(evaluate.config, "HF_METRICS_CACHE", str(tmp_path / "metrics"))
     monkeypatch.setattr("evaluate.loading.HubEvaluationModuleFactory", _no_network)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    known = set(sys.modules)
+    # an earlier test may have loaded modules from another folder, which would be searched first
+    elsewhere = [path for path in sys.path if not Path(path, "evaluate_modules").is_dir()]
+    monkeypatch.setattr(sys, "path", elsewhere)
+    _forget_modules()
     yield
-    for name in set(sys.modules) - known:
-        if name.startswith("evaluate_modules"):
-            del sys.modules[name]
+    _forget_modules()
+
+
+def _forget_modules() -> None:
+    for name in [name for name in sys.modules if name.startswith("evaluate_modules")]:
+        del sys.modules[name]
 
 
 def _no_network(*_: object, **__: object) -> None:
