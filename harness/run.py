@@ -216,12 +216,13 @@ def named(variant: str, findings: Sequence[Finding]) -> list[Finding]:
 
 
 def check_patterns(run: Run) -> None:
-    """Refuse an ``--only`` pattern whose task the suite does not have, before anything long.
+    """Refuse an ``--only`` pattern that can match nothing, before anything long.
 
     Raises:
-        UsageError: Names the pattern and the tasks.
+        UsageError: Names the pattern, and the tasks or variants.
     """
     tasks = dict.fromkeys(cell.task for cell in run.plan.cells)
+    variants = dict.fromkeys(cell.variant for cell in run.plan.cells)
     for pattern in run.options.only:
         variant, slash, task = pattern.rpartition("/")
         if not (slash and variant) or not fnmatch.filter(tasks, task):
@@ -230,6 +231,23 @@ def check_patterns(run: Run) -> None:
                 where=f"--only {pattern}",
                 mend=f"The tasks are: {', '.join(tasks)}.",
             )
+        if not any(_may_be(variant, planned) for planned in variants):
+            raise UsageError(
+                "There is no such variant, nor will there be.",
+                where=f"--only {pattern}",
+                mend=f"The variants are: {', '.join(variants)}.",
+            )
+
+
+def _may_be(pattern: str, planned: str) -> bool:
+    """Whether a pattern matches a planned variant, or one that a stand-in will turn into.
+
+    Until training and the choice are done, ``checkpoint-*`` and ``merged-best`` stand in for names
+    that end in a step.
+    """
+    name, _, end = planned.partition("-")
+    stands_in = end in ("*", "best", "last", "all")
+    return fnmatch.fnmatchcase(planned, pattern) or (stands_in and pattern.startswith(f"{name}-"))
 
 
 def check_matches(run: Run) -> None:

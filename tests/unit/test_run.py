@@ -123,3 +123,25 @@ def test_an_only_pattern_that_matches_no_cell_is_refused(tmp_path: Path, store: 
     check_matches(begin(tmp_path, store, "base@*/answers"))
     with pytest.raises(UsageError, match=r"base@nf5.*\n?.*base@nf4"):
         check_matches(begin(tmp_path, store, "base@nf5/answers"))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "fine"),
+    [
+        ("base*/*", True),
+        ("checkpoint-*/*", True),
+        ("merged-6/*", True),  # which step that will be, only the choice tells
+        ("chekpoint-2/*", False),
+        ("merge-6/*", False),
+    ],
+)
+def test_an_only_pattern_that_no_variant_can_match_is_refused_before_training(
+    tmp_path: Path, store: Store, pattern: str, fine: bool
+) -> None:
+    """A typo must not show after hours; a name that the choice will make is let through."""
+    run = begin(tmp_path, store, pattern, train=TRAIN)
+    if fine:
+        check_patterns(run)
+        return
+    with pytest.raises(UsageError, match="no such variant"):
+        check_patterns(run)
