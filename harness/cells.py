@@ -32,7 +32,7 @@ from harness.schema import (
     Prediction,
     Variant,
 )
-from harness.spec import GenerationTask, LmEvalTask, PerplexityTask, QuantizationSpec
+from harness.spec import GenerationTask, LmEvalTask, PerplexityTask
 from harness.store import Store
 from harness.suite import SuiteFile
 from harness.tasks.generation import predict, score, select_examples
@@ -64,12 +64,6 @@ class Workplace:
     merged_dirs: dict[str, Path] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
     position: tuple[int, int] = (0, 0)  # cells begun, cells in all
-
-    @property
-    def quantization(self) -> QuantizationSpec:
-        """Bitsandbytes options of the 4- and 8-bit bases."""
-        train = self.file.suite.train
-        return train.quantization if train is not None else QuantizationSpec()
 
 
 def compute_cells(work: Workplace, variants: Sequence[Variant], cells: Sequence[Cell]) -> None:
@@ -151,7 +145,7 @@ def _load(work: Workplace, group: Sequence[Variant]) -> _Host:
         work.policy,
         base_dir=base_dir,
         purpose="quality",
-        quantization=work.quantization,
+        quantization=work.file.suite.quantization,
     )
     host = _Host(model, load_tokenizer(suite.base, base_dir))
     adapters = [variant for variant in group if variant.kind == "adapter"]

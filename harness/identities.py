@@ -16,14 +16,13 @@ from harness.digests import file_digest
 from harness.metrics.registry import is_evaluate_module
 from harness.models.hardware import installed_versions
 from harness.prompts import template_identity
-from harness.schema import Variant
+from harness.schema import QUANTIZED, Variant
 from harness.spec import (
     DTYPE_VARIABLE,
     GenerationTask,
     LmEvalTask,
     MetricSpec,
     PerplexityTask,
-    QuantizationSpec,
     Suite,
 )
 from harness.store import digest_of
@@ -39,7 +38,6 @@ _SCORING_VERSION = 1
 
 _TRAIN_PACKAGES = ("torch", "transformers", "peft", "trl", "bitsandbytes", "accelerate")
 _METRIC_PACKAGES = ("rouge_score", "sacrebleu", "nltk")
-_QUANTIZED = ("nf4", "fp4", "int8")
 
 
 @dataclass(frozen=True)
@@ -109,7 +107,7 @@ def training_of(
 
 def weights_of(suite: Suite, variant: Variant, base: Mapping[str, Any]) -> dict[str, Any]:
     """What determines a variant's outputs for given inputs."""
-    quantized = variant.precision in _QUANTIZED
+    quantized = variant.precision in QUANTIZED
     packages = ["torch", "transformers"]
     packages += ["bitsandbytes"] if quantized else []
     packages += ["peft"] if variant.kind in ("adapter", "merged") else []
@@ -122,7 +120,7 @@ def weights_of(suite: Suite, variant: Variant, base: Mapping[str, Any]) -> dict[
         "engine": _ENGINE_VERSION,
     }
     if quantized:
-        options = suite.train.quantization if suite.train is not None else QuantizationSpec()
+        options = suite.quantization
         identity["quantization"] = options.model_dump(mode="json")
     if variant.adapter is not None:
         identity["adapter"] = variant.digests["adapter"]

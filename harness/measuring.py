@@ -10,7 +10,6 @@ from harness.models.load import architecture_of
 from harness.plan import Cell
 from harness.run import Run
 from harness.schema import CellResult, Variant
-from harness.spec import QuantizationSpec
 
 
 def measure_cells(run: Run) -> None:
@@ -79,5 +78,5 @@ def _job(run: Run, variant: Variant) -> MeasureJob:
         merged_dir=folder,
         grid=suite.measure,
         seed=suite.seed,
-        quantization=suite.train.quantization if suite.train else QuantizationSpec(),
+        quantization=suite.quantization,
     )

@@ -17,7 +17,7 @@ from harness.models.source import locate
 from harness.plan import Cell, make_plan
 from harness.progress import Reporter
 from harness.run import Options, Run, check_matches, check_patterns, needs_training, start
-from harness.schema import DataReport, Example, Finding, Manifest
+from harness.schema import QUANTIZED, DataReport, Example, Finding, Manifest
 from harness.spec import DataSpec, LmEvalTask, PromptSpec
 from harness.store import Store
 from harness.suite import SuiteFile
@@ -72,7 +72,7 @@ def _precision_findings(file: SuiteFile) -> list[Finding]:
     if train is None:
         return []
     trained = train.quantization.bnb_4bit_quant_type if train.method == "qlora" else "unquantized"
-    judged = adapters if adapters in ("nf4", "fp4", "int8") else "unquantized"
+    judged = adapters if adapters in QUANTIZED else "unquantized"
     if trained == judged:
         return []
     base = "an unquantized base" if train.method != "qlora" else f"a base at {trained}"

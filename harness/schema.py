@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 Split = Literal["train", "eval", "select", "report"]
 SPLITS: tuple[Split, ...] = ("train", "eval", "select", "report")
 Precision = Literal["nf4", "fp4", "int8", "bf16", "fp16", "fp32"]
+QUANTIZED: tuple[Precision, ...] = ("nf4", "fp4", "int8")  # by bitsandbytes
 VariantKind = Literal["base", "adapter", "merged", "full"]
 CellKind = Literal["generation", "perplexity", "lm_eval", "measure"]
 FinishReason = Literal["eos", "stop", "length"]

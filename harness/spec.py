@@ -313,6 +313,11 @@ class Suite(Spec):
                 raise ValueError(f"task {task_id!r} has no prompt, and the suite has none either")
         return self
 
+    @property
+    def quantization(self) -> QuantizationSpec:
+        """Bitsandbytes options of 4- and 8-bit bases: the training's, so that both are the same."""
+        return self.train.quantization if self.train is not None else QuantizationSpec()
+
     def task_data(self, task_id: str) -> tuple[DataSpec, PromptSpec]:
         """Data and prompt of a generation or perplexity task, falling back to the suite's own."""
         task = self.tasks[task_id]

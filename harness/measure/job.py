@@ -12,11 +12,10 @@ from pydantic import BaseModel, ConfigDict
 
 from harness.errors import ModelError
 from harness.models import hardware
-from harness.schema import Precision
+from harness.schema import QUANTIZED, Precision
 from harness.spec import DTYPE_VARIABLE, BaseSpec, MeasureSpec, QuantizationSpec
 
 PROTOCOL = 1  # raised whenever the way of measuring changes, so that old figures become stale
-QUANTIZED: tuple[Precision, ...] = ("nf4", "fp4", "int8")
 _SHAPE_FIELDS = (
     "r",
     "target_modules",

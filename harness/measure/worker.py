@@ -26,13 +26,13 @@ import transformers
 from harness.errors import HarnessError
 from harness.measure import memory
 from harness.measure.grid import Point, PointError, Subject, grid_points, measure_point
-from harness.measure.job import QUANTIZED, MeasureJob
+from harness.measure.job import MeasureJob
 from harness.measure.speed import synchronize
 from harness.models.adapters import AdapterSet
 from harness.models.builtin import resolve_model
 from harness.models.device import DevicePolicy, decide
 from harness.models.load import load_base, quiet, weight_dtype
-from harness.schema import Measurement
+from harness.schema import QUANTIZED, Measurement
 from harness.spec import BaseSpec
 from harness.store import write_atomic
 

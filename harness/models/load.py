@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from harness.errors import ModelError
 from harness.models.builtin import resolve_model
 from harness.models.device import DTYPE_NAMES, DevicePolicy
-from harness.schema import Precision
+from harness.schema import QUANTIZED, Precision
 from harness.spec import BaseSpec, QuantizationSpec
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def open_model(
     options: dict[str, Any] = {}
     if base.attn_implementation != "auto":
         options["attn_implementation"] = base.attn_implementation
-    if precision in (*FOUR_BIT, "int8"):
+    if precision in QUANTIZED:
         options["quantization_config"] = quantization_config(precision, policy, quantization)
     try:
         return AutoModelForCausalLM.from_pretrained(
