@@ -253,7 +253,17 @@ class LmEvalTask(_TaskSpec):
     fewshot_as_multiturn: bool = False
     system_instruction: str | None = None
     data: LmEvalData | None = None
-    batch_size: int = Field(8, gt=0)
+    engine: Literal["auto", "tree", "prefix", "stock"] = Field(
+        "auto",
+        description="How log-likelihoods are computed: tree shares every common prefix of a batch, "
+        "prefix only the stems of long contexts, stock is lm-eval's own; auto probes the model.",
+    )
+    batch_tokens: int | None = Field(
+        None, gt=0, description="Most tokens per forward pass; default: by device and free memory."
+    )
+    batch_size: int = Field(
+        8, gt=0, description="Requests per forward pass of engine stock, and of generation."
+    )
     gen_kwargs: dict[str, Any] = Field(default_factory=dict)
 
 

@@ -13,7 +13,7 @@ import dataclasses
 import difflib
 import random
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from harness.engines.loglikelihood import PrefixSharingLM
 from harness.errors import (
     DataError,
     HarnessError,
@@ -43,7 +44,6 @@ try:
     from lm_eval.api.metrics import mean, nanmean
     from lm_eval.config.group import GroupConfig
     from lm_eval.evaluator import evaluate
-    from lm_eval.models.huggingface import HFLM
     from lm_eval.tasks import TaskManager
     from lm_eval.tasks._index import TaskIndex
     from lm_eval.tasks._yaml_loader import load_yaml
@@ -98,7 +98,15 @@ def run_lm_eval(
         random.seed(seed)
         np.random.seed(seed % 2**32)  # noqa: NPY002  # lm-eval's tasks use the global generator
         torch.manual_seed(seed)
-        lm = ReportingLM(model, tokenizer, task.batch_size, device, progress)
+        lm = PrefixSharingLM(
+            model,
+            tokenizer,
+            batch_size=task.batch_size,
+            device=device,
+            engine=task.engine,
+            batch_tokens=task.batch_tokens,
+            progress=progress,
+        )
         results = evaluate(
             lm=lm,
             task_dict=loaded,
@@ -136,97 +144,6 @@ def default_index() -> Mapping[str, Any]:
     """Every task, group and tag that lm-eval ships, by name; takes seconds for 13,000 files."""
     index: Mapping[str, Any] = TaskManager().task_index
     return index
-
-
-class ReportingLM(HFLM):  # type: ignore[misc]  # lm_eval is untyped
-    """lm-eval's own model class around a loaded model; counts what is done and what is cut.
-
-    Args:
-        model: A transformers or PEFT model.
-        tokenizer: Its tokenizer; a copy is used, since lm-eval may give it a padding token.
-        batch_size: Requests per forward pass.
-        device: Where the model is.
-        progress: Called with (requests done, requests in all).
-
-    Attributes:
-        truncated: Requests cut on the left because they are longer than the model's context.
-    """
-
-    def __init__(
-        self,
-        model: Any,
-        tokenizer: Any,
-        batch_size: int,
-        device: str,
-        progress: Progress | None = None,
-    ) -> None:
-        super().__init__(
-            pretrained=model,
-            tokenizer=copy.deepcopy(tokenizer),
-            batch_size=batch_size,
-            device=device,
-            softmax_dtype="float32",  # in bf16, near-ties between choices become ties
-        )
-        self.truncated = 0
-        self._progress = progress
-        self._done = self._total = 0
-        self.set_cache_hook(self)
-
-    def add_partial(self, _kind: str, _request: Any, _response: Any) -> None:
-        """What lm-eval calls for its request cache as soon as a request is answered."""
-        self._done += 1
-        if self._progress is not None:
-            self._progress(self._done, self._total)
-
-    def loglikelihood(
-        self, requests: list[Any], disable_tqdm: bool = True
-    ) -> list[tuple[float, bool]]:
-        """Answer requests of (context, continuation) with (log-probability, is greedy)."""
-        self._total += len(requests)
-        answers: list[tuple[float, bool]] = super().loglikelihood(requests, disable_tqdm=True)
-        return answers
-
-    def loglikelihood_rolling(self, requests: list[Any], disable_tqdm: bool = True) -> list[float]:
-        """Answer requests of whole texts with their log-probability."""
-        self._total += len(requests)
-        answers: list[float] = super().loglikelihood_rolling(requests, disable_tqdm=True)
-        return answers
-
-    def generate_until(self, requests: list[Any], disable_tqdm: bool = True) -> list[str]:
-        """Answer requests of (context, generation arguments) with a text."""
-        self._total += len(requests)
-        answers: list[str] = super().generate_until(requests, disable_tqdm=True)
-        return answers
-
-    def _loglikelihood_tokens(
-        self,
-        requests: Sequence[tuple[Any, list[int], list[int]]],
-        disable_tqdm: bool = True,
-        override_bs: int | None = None,
-    ) -> Any:
-        for _, context, continuation in requests:
-            if not 0 < len(continuation) <= self.max_length:
-                raise HarnessError(
-                    f"A continuation of {len(continuation)} tokens cannot be scored: the model's "
-                    f"context holds 1 to {self.max_length}.",
-                    mend="Leave this task out for this model.",
-                )
-            self.truncated += len(context) + len(continuation) > self.max_length + 1
-        return super()._loglikelihood_tokens(requests, disable_tqdm=True, override_bs=override_bs)
-
-    def tok_batch_encode(
-        self,
-        strings: list[str],
-        padding_side: str = "left",
-        left_truncate_len: int | None = None,
-        truncation: bool = False,
-    ) -> Any:
-        """Encode the contexts of a batch of generations, counting those that are cut."""
-        encoded = super().tok_batch_encode(strings, padding_side, left_truncate_len, truncation)
-        if left_truncate_len and encoded[0].shape[1] == left_truncate_len:
-            lengths = [len(self.tok_encode(text)) for text in strings]
-            self.truncated += sum(length > left_truncate_len for length in lengths)
-        return encoded
 
 
 def _check_chat(task: LmEvalTask, tokenizer: Any) -> None:

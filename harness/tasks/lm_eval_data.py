@@ -82,7 +82,10 @@ def lm_eval_identity(task: LmEvalTask, suite_dir: Path) -> dict[str, Any]:
         "fewshot_as_multiturn": task.fewshot_as_multiturn,
         "system_instruction": task.system_instruction,
         "gen_kwargs": task.gen_kwargs,
-        "batch_size": task.batch_size,  # in floating point it can flip a near-tie
+        # in floating point these can flip a near-tie
+        "engine": task.engine,
+        "batch_tokens": task.batch_tokens,
+        "batch_size": task.batch_size,
         "lm_eval": _version("lm_eval"),
         "conversion": _CONVERSION,
     }
