@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import TypeVar
 
 import torch
@@ -56,26 +57,20 @@ def halving_batches(
     start = 0
     while start < len(rows):
         batch = rows[start : start + batch_size]
-        results = _try(run, batch)
+        results = in_memory(partial(run, batch))
         if results is None:
             if len(batch) == 1:
-                raise ModelError(
-                    "Memory does not suffice for a batch of one.",
-                    mend="Shorten prompts (max_prompt_tokens, max_length), use a smaller model or "
-                    "a quantized one, or close other programs on the device.",
-                )
+                raise does_not_fit()
             batch_size = max(1, len(batch) // 2)
             continue
         yield batch, results
         start += len(batch)
 
 
-def _try(
-    run: Callable[[Sequence[RowT]], list[ResultT]], batch: Sequence[RowT]
-) -> list[ResultT] | None:
-    """Results of a batch, or None when memory ran out; all other errors pass through."""
+def in_memory(run: Callable[[], ResultT]) -> ResultT | None:
+    """What ``run`` gives, or None when memory ran out; all other errors pass through."""
     try:
-        return run(batch)
+        return run()
     except (torch.OutOfMemoryError, MemoryError):
         pass
     except RuntimeError as error:
@@ -86,3 +81,57 @@ def _try(
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     return None
+
+
+def token_batches(
+    rows: Sequence[RowT],
+    tokens: int,
+    run: Callable[[Sequence[RowT]], ResultT],
+    *,
+    size: Callable[[RowT], int],
+    weight: Callable[[RowT], int],
+    most: int,
+) -> Iterator[tuple[Sequence[RowT], ResultT]]:
+    """Run rows in batches of so many tokens, halved for what is left when memory runs out.
+
+    Args:
+        rows: The largest first, so that where memory does not suffice, it shows at once.
+        tokens: Most tokens of a batch, padding to its longest row included; a single row may have
+            more.
+        run: Gives the result of a batch.
+        size: Tokens of a row.
+        weight: What else a row takes, such as its logits.
+        most: Most of that in a batch; a single row may have more.
+
+    Yields:
+        Each finished batch and its result; finished ones are never run again.
+
+    Raises:
+        ModelError: Memory does not suffice for a single row.
+    """
+    start = 0
+    while start < len(rows):
+        width, heavy, stop = size(rows[start]), weight(rows[start]), start + 1
+        while stop < len(rows) and width * (stop + 1 - start) <= tokens:
+            heavy += weight(rows[stop])
+            if heavy > most:
+                break
+            stop += 1
+        batch = rows[start:stop]
+        result = in_memory(partial(run, batch))
+        if result is None:
+            if len(batch) == 1:
+                raise does_not_fit()
+            tokens = width * len(batch) // 2
+            continue
+        yield batch, result
+        start = stop
+
+
+def does_not_fit() -> ModelError:
+    """The error for one row that memory does not suffice for."""
+    return ModelError(
+        "Memory does not suffice for a batch of one.",
+        mend="Shorten prompts (max_prompt_tokens, max_length, num_fewshot), use a smaller model or "
+        "a quantized one, or close other programs on the device.",
+    )

@@ -1,12 +1,27 @@
-"""Log-likelihood requests of lm-eval, answered with every shared prefix computed once."""
+"""Log-likelihood requests of lm-eval, answered with every shared prefix computed once.
+
+lm-eval's own class scores each request with a forward pass of its own sequence, and runs the output
+layer on all of its tokens. Here all requests of a task become one tree (``prefix_tree``), every
+branch is computed once (``tree_forward``), and the output layer runs where something is scored.
+Inputs are lm-eval's own to the token: encoding, truncation on the left and the order of answers
+are taken over from it, so scores are equal up to rounding.
+"""
 
 from __future__ import annotations
 
 import copy
+import hashlib
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from functools import cached_property
+from typing import Any
 
+import numpy as np
+
+from harness.engines.prefix_tree import Limits, Plan, TokenRequest, make_plan
+from harness.engines.probe import Engine, EngineChoice, choose_engine
+from harness.engines.tree_forward import TreeScorer
 from harness.errors import HarnessError, MissingExtraError
 
 try:
@@ -15,7 +30,6 @@ except ModuleNotFoundError as error:
     raise MissingExtraError(error.name or "lm-eval", "lm-eval") from error
 
 Progress = Callable[[int, int], None]
-Engine = Literal["auto", "tree", "prefix", "stock"]
 
 
 @dataclass
@@ -23,18 +37,12 @@ class SharedRequests:
     """What does not depend on weights, kept from one variant to the next.
 
     Attributes:
-        encodings: Text -> token ids, as the tokenizer of all variants gives them.
+        encodings: Text and how it is encoded -> token ids, by the tokenizer of all variants.
+        plans: Digest of token requests and of how they are cut -> the plan for them.
     """
 
     encodings: dict[tuple[Any, ...], list[int]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class EngineChoice:
-    """Which engine answers log-likelihood requests, and why, in words for the log."""
-
-    engine: Literal["tree", "prefix", "stock"]
-    why: str
+    plans: dict[bytes, Plan] = field(default_factory=dict)
 
 
 class PrefixSharingLM(HFLM):  # type: ignore[misc]  # lm_eval is untyped
@@ -51,9 +59,10 @@ class PrefixSharingLM(HFLM):  # type: ignore[misc]  # lm_eval is untyped
         progress: Called with (requests done, requests in all).
 
     Attributes:
-        choice: Which engine answers log-likelihood requests, and why.
         truncated: Requests cut on the left because they are longer than the model's context.
     """
+
+    batch_size_per_gpu: int
 
     def __init__(
         self,
@@ -75,11 +84,17 @@ class PrefixSharingLM(HFLM):  # type: ignore[misc]  # lm_eval is untyped
             softmax_dtype="float32",  # in bf16, near-ties between choices become ties
         )
         self.truncated = 0
-        self.choice = EngineChoice("stock", "not written yet")
+        self._engine = engine
+        self._batch_tokens = batch_tokens
         self._shared = shared or SharedRequests()
         self._progress = progress
         self._done = self._total = 0
         self.set_cache_hook(self)
+
+    @cached_property
+    def choice(self) -> EngineChoice:
+        """Which engine answers log-likelihood requests; the model is probed when first asked."""
+        return choose_engine(self.model, self._engine)
 
     def add_partial(self, _kind: str, _request: Any, _response: Any) -> None:
         """What lm-eval calls for its request cache as soon as a request is answered."""
@@ -98,7 +113,13 @@ class PrefixSharingLM(HFLM):  # type: ignore[misc]  # lm_eval is untyped
     def loglikelihood_rolling(self, requests: list[Any], disable_tqdm: bool = True) -> list[float]:
         """Answer requests of whole texts with their log-probability."""
         self._total += len(requests)
-        answers: list[float] = super().loglikelihood_rolling(requests, disable_tqdm=True)
+        before = self.batch_size_per_gpu
+        if self.choice.engine != "stock":  # one plan for the windows of all texts
+            self.batch_size_per_gpu = sys.maxsize
+        try:
+            answers: list[float] = super().loglikelihood_rolling(requests, disable_tqdm=True)
+        finally:
+            self.batch_size_per_gpu = before
         return answers
 
     def generate_until(self, requests: list[Any], disable_tqdm: bool = True) -> list[str]:
@@ -106,6 +127,21 @@ class PrefixSharingLM(HFLM):  # type: ignore[misc]  # lm_eval is untyped
         self._total += len(requests)
         answers: list[str] = super().generate_until(requests, disable_tqdm=True)
         return answers
+
+    def tok_encode(
+        self,
+        string: str,
+        add_special_tokens: bool | None = None,
+        left_truncate_len: int | None = None,
+        **kwargs: Any,
+    ) -> list[int]:
+        """Encode a text as lm-eval does, each text once for all variants."""
+        key = (string, add_special_tokens, left_truncate_len, *sorted(kwargs.items()))
+        if key not in self._shared.encodings:
+            self._shared.encodings[key] = super().tok_encode(
+                string, add_special_tokens, left_truncate_len, **kwargs
+            )
+        return self._shared.encodings[key]
 
     def _loglikelihood_tokens(
         self,
@@ -121,7 +157,49 @@ class PrefixSharingLM(HFLM):  # type: ignore[misc]  # lm_eval is untyped
                     mend="Leave this task out for this model.",
                 )
             self.truncated += len(context) + len(continuation) > self.max_length + 1
-        return super()._loglikelihood_tokens(requests, disable_tqdm=True, override_bs=override_bs)
+        if self.choice.engine == "stock":
+            return super()._loglikelihood_tokens(
+                requests, disable_tqdm=True, override_bs=override_bs
+            )
+        return self._by_tree(requests)
+
+    def _by_tree(
+        self, requests: Sequence[tuple[Any, list[int], list[int]]]
+    ) -> list[tuple[float, bool]]:
+        """Answers in the order of the requests; the cache hook hears of each when it is known."""
+        branching = self.choice.engine == "tree"
+        plan = self._plan(requests, Limits(branching=branching))
+        scorer = TreeScorer(
+            self.model, masks="tree" if branching else "native", batch_tokens=self._batch_tokens
+        )
+        sums = np.zeros(len(requests))
+        greedy = np.ones(len(requests), dtype=np.bool_)
+        open_terms = np.bincount(plan.terms.request, minlength=len(requests))
+        for answer in scorer.run(plan):
+            owners = plan.terms.request[answer.terms]
+            np.add.at(sums, owners, answer.log_probabilities)
+            np.logical_and.at(greedy, owners, answer.greedy)
+            touched, counts = np.unique(owners, return_counts=True)
+            open_terms[touched] -= counts
+            for index in touched[open_terms[touched] == 0]:
+                if requests[index][0] is not None:  # windows of a long text belong to no request
+                    done = (float(sums[index]), bool(greedy[index]))
+                    self.cache_hook.add_partial("loglikelihood", requests[index][0], done)
+        return list(zip(sums.tolist(), greedy.tolist(), strict=True))
+
+    def _plan(self, requests: Sequence[tuple[Any, list[int], list[int]]], limits: Limits) -> Plan:
+        """The plan for requests, made once for all variants."""
+        cut = [
+            TokenRequest((context + continuation)[-(self.max_length + 1) :][:-1], continuation)
+            for _, context, continuation in requests
+        ]
+        digest = hashlib.sha256(repr(limits).encode())
+        for request in cut:
+            digest.update(np.array([len(request.inputs), *request.inputs, *request.targets]).data)
+        key = digest.digest()
+        if key not in self._shared.plans:
+            self._shared.plans[key] = make_plan(cut, limits)
+        return self._shared.plans[key]
 
     def tok_batch_encode(
         self,

@@ -1,0 +1,138 @@
+"""Chooses how a model's log-likelihoods are computed, by trying it on a small tree."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+
+from harness.engines.prefix_tree import Limits, TokenRequest, make_plan
+from harness.engines.tree_forward import TreeScorer, attention_windows
+
+Engine = Literal["auto", "tree", "prefix", "stock"]
+Chosen = Literal["tree", "prefix", "stock"]
+
+# Every branch is scored from rows that branch, and again from a stem with rows below it.
+_STEM, _BRANCH = 12, 5
+_CUTS = {
+    "tree": (Limits(shared_tokens=1), Limits(shared_tokens=1, stem_saves=1, row_tokens=12)),
+    "prefix": (Limits(shared_tokens=1, stem_saves=1, branching=False),),
+}
+_TOLERANCE = 1e-3  # nats per token in fp32, where rounding gives about 1e-6
+
+
+@dataclass(frozen=True)
+class EngineChoice:
+    """Which engine answers log-likelihood requests, and why, in words for the log."""
+
+    engine: Chosen
+    why: str
+
+
+def choose_engine(model: Any, asked: Engine) -> EngineChoice:
+    """Try the engines from the fastest on, until one gives what separate forward passes give.
+
+    Three branches of random tokens on one prefix are scored, each for all its tokens.
+
+    Args:
+        model: A transformers or PEFT model in evaluation mode.
+        asked: ``auto`` tries ``tree``, then ``prefix``; either of them is tried alone; ``stock``
+            is taken as it is.
+    """
+    if asked == "stock":
+        return EngineChoice("stock", "the suite asks for it")
+    candidates: tuple[Chosen, ...] = ("tree", "prefix") if asked == "auto" else (asked,)
+    reasons: list[str] = []
+    for candidate in candidates:
+        problem = _problem(model, candidate)
+        if problem is None:
+            why = "scores of a small tree equal those of separate forward passes"
+            return EngineChoice(candidate, "; ".join([*reasons, why]))
+        reasons.append(f"{candidate} cannot be used: {problem}")
+    return EngineChoice("stock", "; ".join(reasons))
+
+
+def _problem(model: Any, engine: Chosen) -> str | None:
+    """Why an engine cannot be used with a model; None if it can."""
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    config = base.config.get_text_config()
+    if base.config.is_encoder_decoder:
+        return "the model has an encoder"
+    attention = getattr(config, "_attn_implementation", "eager")
+    if engine == "tree" and attention not in ("sdpa", "eager"):
+        return f"attention by {attention} takes no mask for trees"
+    try:
+        requests = _requests(config.vocab_size, _length(config))
+        plain = torch.cat([_plain(model, request) for request in requests])
+        noise = _noise(base, model, requests)
+        for limits in _CUTS[engine]:
+            scored = _together(model, engine, requests, limits)
+            worst = float((scored - plain).abs().max())
+            if not worst <= _TOLERANCE + noise:  # NaN is a difference too
+                return f"scores of a small tree differ by {worst:.2g} nats from separate ones"
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # a model may refuse masks, positions or caches in any way
+        text = " ".join(str(error).split())[:200] or type(error).__name__
+        return f"{type(base).__name__} refuses it ({text})"
+    return None
+
+
+def _length(config: Any) -> int:
+    """Tokens of the common prefix: past a sliding window, where that is short enough to try."""
+    windows = [window for window in attention_windows(config).values() if window is not None]
+    past = min(windows, default=0) + 4
+    return max(_STEM, past) if past <= 1024 else _STEM
+
+
+def _requests(vocabulary: int, stem_length: int) -> list[TokenRequest]:
+    """Three branches on one prefix, one of them with a branch of its own; all tokens scored."""
+    generator = torch.Generator().manual_seed(0)
+
+    def draw(count: int) -> list[int]:
+        ids: list[int] = torch.randint(vocabulary, (count,), generator=generator).tolist()
+        return ids
+
+    stem, branches = draw(stem_length), [draw(_BRANCH) for _ in range(3)]
+    branches[2] = [*branches[1][:2], *branches[2]]
+    sequences = [stem + branch for branch in branches]
+    return [TokenRequest(ids, [*ids[1:], 0]) for ids in sequences]
+
+
+def _together(
+    model: Any, engine: Chosen, requests: Sequence[TokenRequest], limits: Limits
+) -> torch.Tensor:
+    """Log-probability of every target through an engine, in order of requests, fp32."""
+    plan = make_plan(requests, limits)
+    scorer = TreeScorer(model, masks="tree" if engine == "tree" else "native")
+    # terms are sorted by slot; a stable sort by request restores each request's order
+    values = torch.full((len(plan.terms.request),), torch.nan)
+    for answer in scorer.run(plan):
+        values[torch.from_numpy(answer.terms)] = torch.from_numpy(answer.log_probabilities)
+    order = torch.from_numpy(plan.terms.request).argsort(stable=True)
+    return values[order]
+
+
+def _noise(base: Any, model: Any, requests: Sequence[TokenRequest]) -> float:
+    """Difference that rounding in half precision explains, in nats; 0 in fp32.
+
+    A log-probability is as exact as the logits it comes from, and those are rounded to the dtype
+    in every layer.
+    """
+    dtype = base.get_input_embeddings().weight.dtype
+    if dtype == torch.float32:
+        return 0.0
+    ids = torch.tensor([requests[0].inputs], device=model.device)
+    with torch.inference_mode():
+        largest = float(model(input_ids=ids).logits.float().abs().max())
+    return 4 * float(torch.finfo(dtype).eps) * max(1.0, largest)
+
+
+def _plain(model: Any, request: TokenRequest) -> torch.Tensor:
+    """Log-probability of every target by an ordinary forward pass, fp32."""
+    ids = torch.tensor([request.inputs], device=model.device)
+    with torch.inference_mode():
+        logits = model(input_ids=ids).logits[0].float().log_softmax(-1).cpu()
+    return logits[torch.arange(len(request.targets)), torch.tensor(request.targets)]
