@@ -10,15 +10,15 @@ are taken over from it, so scores are equal up to rounding.
 from __future__ import annotations
 
 import copy
-import hashlib
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
 
+from harness.digests import value_digest
 from harness.engines.prefix_tree import Limits, Plan, TokenRequest, make_plan
 from harness.engines.probe import Engine, EngineChoice, choose_engine
 from harness.engines.tree_forward import TreeScorer
@@ -32,17 +32,28 @@ except ModuleNotFoundError as error:
 Progress = Callable[[int, int], None]
 
 
+@dataclass(frozen=True)
+class PlannedRequests:
+    """Requests as a plan of forward passes.
+
+    Attributes:
+        plan: The plan; its requests have the order of the texts.
+        truncated: Requests cut on the left because they are longer than the model's context.
+    """
+
+    plan: Plan
+    truncated: int
+
+
 @dataclass
 class SharedRequests:
     """What does not depend on weights, kept from one variant to the next.
 
     Attributes:
-        encodings: Text and how it is encoded -> token ids, by the tokenizer of all variants.
-        plans: Digest of token requests and of how they are cut -> the plan for them.
+        planned: Digest of the texts, and of what their plan depends on -> the plan for them.
     """
 
-    encodings: dict[tuple[Any, ...], list[int]] = field(default_factory=dict)
-    plans: dict[bytes, Plan] = field(default_factory=dict)
+    planned: dict[str, PlannedRequests] = field(default_factory=dict)
 
 
 class PrefixSharingLM(HFLM):  # type: ignore[misc]  # lm_eval is untyped
@@ -86,7 +97,9 @@ class PrefixSharingLM(HFLM):  # type: ignore[misc]  # lm_eval is untyped
         self.truncated = 0
         self._engine = engine
         self._batch_tokens = batch_tokens
-        self._shared = shared or SharedRequests()
+        self._shared = shared if shared is not None else SharedRequests()
+        # lm-eval encodes a context anew for each of the continuations that follow each other
+        self.tok_encode = lru_cache(maxsize=8)(super().tok_encode)
         self._progress = progress
         self._done = self._total = 0
         self.set_cache_hook(self)
@@ -107,6 +120,12 @@ class PrefixSharingLM(HFLM):  # type: ignore[misc]  # lm_eval is untyped
     ) -> list[tuple[float, bool]]:
         """Answer requests of (context, continuation) with (log-probability, is greedy)."""
         self._total += len(requests)
+        texts = [request.args for request in requests]
+        if self.choice.engine != "stock":
+            known = self._shared.planned.get(self._digest(texts))
+            if known is not None:
+                self.truncated += known.truncated
+                return self._run(known.plan, texts)
         answers: list[tuple[float, bool]] = super().loglikelihood(requests, disable_tqdm=True)
         return answers
 
@@ -128,27 +147,13 @@ class PrefixSharingLM(HFLM):  # type: ignore[misc]  # lm_eval is untyped
         answers: list[str] = super().generate_until(requests, disable_tqdm=True)
         return answers
 
-    def tok_encode(
-        self,
-        string: str,
-        add_special_tokens: bool | None = None,
-        left_truncate_len: int | None = None,
-        **kwargs: Any,
-    ) -> list[int]:
-        """Encode a text as lm-eval does, each text once for all variants."""
-        key = (string, add_special_tokens, left_truncate_len, *sorted(kwargs.items()))
-        if key not in self._shared.encodings:
-            self._shared.encodings[key] = super().tok_encode(
-                string, add_special_tokens, left_truncate_len, **kwargs
-            )
-        return self._shared.encodings[key]
-
     def _loglikelihood_tokens(
         self,
         requests: Sequence[tuple[Any, list[int], list[int]]],
         disable_tqdm: bool = True,
         override_bs: int | None = None,
     ) -> Any:
+        truncated = 0
         for _, context, continuation in requests:
             if not 0 < len(continuation) <= self.max_length:
                 raise HarnessError(
@@ -156,50 +161,51 @@ class PrefixSharingLM(HFLM):  # type: ignore[misc]  # lm_eval is untyped
                     f"context holds 1 to {self.max_length}.",
                     mend="Leave this task out for this model.",
                 )
-            self.truncated += len(context) + len(continuation) > self.max_length + 1
+            truncated += len(context) + len(continuation) > self.max_length + 1
+        self.truncated += truncated
         if self.choice.engine == "stock":
             return super()._loglikelihood_tokens(
                 requests, disable_tqdm=True, override_bs=override_bs
             )
-        return self._by_tree(requests)
+        cut = [
+            TokenRequest((context + continuation)[-(self.max_length + 1) :][:-1], continuation)
+            for _, context, continuation in requests
+        ]
+        texts = [text for text, _, _ in requests]
+        plan = make_plan(cut, self._limits)
+        if texts and texts[0] is not None:
+            self._shared.planned[self._digest(texts)] = PlannedRequests(plan, truncated)
+        return self._run(plan, texts)
 
-    def _by_tree(
-        self, requests: Sequence[tuple[Any, list[int], list[int]]]
-    ) -> list[tuple[float, bool]]:
+    @property
+    def _limits(self) -> Limits:
+        return Limits(branching=self.choice.engine == "tree")
+
+    def _digest(self, texts: Sequence[tuple[str, str]]) -> str:
+        return value_digest([self.max_length, repr(self._limits), [list(pair) for pair in texts]])
+
+    def _run(self, plan: Plan, texts: Sequence[tuple[str, str] | None]) -> list[tuple[float, bool]]:
         """Answers in the order of the requests; the cache hook hears of each when it is known."""
-        branching = self.choice.engine == "tree"
-        plan = self._plan(requests, Limits(branching=branching))
         scorer = TreeScorer(
-            self.model, masks="tree" if branching else "native", batch_tokens=self._batch_tokens
+            self.model,
+            masks="tree" if self.choice.engine == "tree" else "native",
+            batch_tokens=self._batch_tokens,
         )
-        sums = np.zeros(len(requests))
-        greedy = np.ones(len(requests), dtype=np.bool_)
-        open_terms = np.bincount(plan.terms.request, minlength=len(requests))
+        sums = np.zeros(plan.requests)
+        greedy = np.ones(plan.requests, dtype=np.bool_)
+        missing = np.bincount(plan.terms.request, minlength=plan.requests)
         for answer in scorer.run(plan):
             owners = plan.terms.request[answer.terms]
             np.add.at(sums, owners, answer.log_probabilities)
             np.logical_and.at(greedy, owners, answer.greedy)
             touched, counts = np.unique(owners, return_counts=True)
-            open_terms[touched] -= counts
-            for index in touched[open_terms[touched] == 0]:
-                if requests[index][0] is not None:  # windows of a long text belong to no request
+            missing[touched] -= counts
+            for index in touched[missing[touched] == 0]:
+                text = texts[index]
+                if text is not None:  # a window of a long text is no request of lm-eval's
                     done = (float(sums[index]), bool(greedy[index]))
-                    self.cache_hook.add_partial("loglikelihood", requests[index][0], done)
+                    self.cache_hook.add_partial("loglikelihood", text, done)
         return list(zip(sums.tolist(), greedy.tolist(), strict=True))
-
-    def _plan(self, requests: Sequence[tuple[Any, list[int], list[int]]], limits: Limits) -> Plan:
-        """The plan for requests, made once for all variants."""
-        cut = [
-            TokenRequest((context + continuation)[-(self.max_length + 1) :][:-1], continuation)
-            for _, context, continuation in requests
-        ]
-        digest = hashlib.sha256(repr(limits).encode())
-        for request in cut:
-            digest.update(np.array([len(request.inputs), *request.inputs, *request.targets]).data)
-        key = digest.digest()
-        if key not in self._shared.plans:
-            self._shared.plans[key] = make_plan(cut, limits)
-        return self._shared.plans[key]
 
     def tok_batch_encode(
         self,
