@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
@@ -83,25 +84,35 @@ def in_memory(run: Callable[[], ResultT]) -> ResultT | None:
     return None
 
 
+@dataclass
+class TokenBudget:
+    """What a forward pass may take; lowered for good when memory runs out.
+
+    Attributes:
+        tokens: Most tokens of a batch, padding to its longest row included.
+        weight: Most of what else rows take, such as their logits.
+    """
+
+    tokens: int
+    weight: int
+
+
 def token_batches(
     rows: Sequence[RowT],
-    tokens: int,
+    budget: TokenBudget,
     run: Callable[[Sequence[RowT]], ResultT],
     *,
     size: Callable[[RowT], int],
     weight: Callable[[RowT], int],
-    most: int,
 ) -> Iterator[tuple[Sequence[RowT], ResultT]]:
-    """Run rows in batches of so many tokens, halved for what is left when memory runs out.
+    """Run rows in batches by a budget, which is halved for what is left when memory runs out.
 
     Args:
         rows: The largest first, so that where memory does not suffice, it shows at once.
-        tokens: Most tokens of a batch, padding to its longest row included; a single row may have
-            more.
+        budget: Of a batch; a single row may take more.
         run: Gives the result of a batch.
         size: Tokens of a row.
-        weight: What else a row takes, such as its logits.
-        most: Most of that in a batch; a single row may have more.
+        weight: What else a row takes.
 
     Yields:
         Each finished batch and its result; finished ones are never run again.
@@ -112,9 +123,9 @@ def token_batches(
     start = 0
     while start < len(rows):
         width, heavy, stop = size(rows[start]), weight(rows[start]), start + 1
-        while stop < len(rows) and width * (stop + 1 - start) <= tokens:
+        while stop < len(rows) and width * (stop + 1 - start) <= budget.tokens:
             heavy += weight(rows[stop])
-            if heavy > most:
+            if heavy > budget.weight:
                 break
             stop += 1
         batch = rows[start:stop]
@@ -122,7 +133,7 @@ def token_batches(
         if result is None:
             if len(batch) == 1:
                 raise does_not_fit()
-            tokens = width * len(batch) // 2
+            budget.tokens = width * len(batch) // 2
             continue
         yield batch, result
         start = stop

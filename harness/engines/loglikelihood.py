@@ -179,7 +179,10 @@ class PrefixSharingLM(HFLM):  # type: ignore[misc]  # lm_eval is untyped
 
     @property
     def _limits(self) -> Limits:
-        return Limits(branching=self.choice.engine == "tree")
+        branching = self.choice.engine == "tree"
+        if self._batch_tokens is None:
+            return Limits(branching=branching)
+        return Limits(branching=branching, row_tokens=min(Limits.row_tokens, self._batch_tokens))
 
     def _digest(self, texts: Sequence[tuple[str, str]]) -> str:
         return value_digest([self.max_length, repr(self._limits), [list(pair) for pair in texts]])

@@ -9,13 +9,14 @@ from typing import Any, Literal
 import torch
 
 from harness.engines.prefix_tree import Limits, TokenRequest, make_plan
-from harness.engines.tree_forward import TreeScorer, attention_windows
+from harness.engines.tree_forward import TreeScorer
 
 Engine = Literal["auto", "tree", "prefix", "stock"]
 Chosen = Literal["tree", "prefix", "stock"]
 
 # Every branch is scored from rows that branch, and again from a stem with rows below it.
 _STEM, _BRANCH = 12, 5
+_LONGEST = 1024  # a stem that is still cheap to try
 _CUTS = {
     "tree": (Limits(shared_tokens=1), Limits(shared_tokens=1, stem_saves=1, row_tokens=12)),
     "prefix": (Limits(shared_tokens=1, stem_saves=1, branching=False),),
@@ -81,10 +82,21 @@ def _problem(model: Any, engine: Chosen) -> str | None:
 
 
 def _length(config: Any) -> int:
-    """Tokens of the common prefix: past a sliding window, where that is short enough to try."""
-    windows = [window for window in attention_windows(config).values() if window is not None]
-    past = min(windows, default=0) + 4
-    return max(_STEM, past) if past <= 1024 else _STEM
+    """Tokens of the common prefix: past every limit of attention that is short enough to try.
+
+    Raises:
+        ValueError: There is a longer one, and it is not the usual sliding window.
+    """
+    limits = {
+        name: value
+        for name, value in vars(config).items()
+        if isinstance(value, int) and any(word in name for word in ("window", "chunk", "local"))
+    }
+    unknown = [n for n, value in limits.items() if value > _LONGEST and n != "sliding_window"]
+    if unknown:
+        raise ValueError(f"{unknown[0]} is {limits[unknown[0]]}, too long to try")
+    past = [value + 4 for value in limits.values() if value <= _LONGEST]
+    return max([_STEM, *past])
 
 
 def _requests(vocabulary: int, stem_length: int) -> list[TokenRequest]:

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from transformers.cache_utils import Cache, DynamicLayer
 
-from harness.engines.batching import does_not_fit, in_memory, token_batches
+from harness.engines.batching import TokenBudget, does_not_fit, in_memory, token_batches
 from harness.engines.prefix_tree import Ints, Plan, Row, Stem
 
 # Logits of one forward pass, in bytes. Rows with many scored tokens are spread over more passes.
@@ -61,9 +61,11 @@ class TreeScorer:
         self._masks = masks
         self._dtype = self._base.get_input_embeddings().weight.dtype
         config = self._base.config.get_text_config()
-        self._vocabulary = config.vocab_size
         self._windows = attention_windows(config)
-        self._batch_tokens = batch_tokens or default_batch_tokens(config, self._device, self._dtype)
+        self._budget = TokenBudget(
+            batch_tokens or default_batch_tokens(config, self._device, self._dtype),
+            _most_scored(config.vocab_size, self._device, self._dtype),
+        )
         parameters = inspect.signature(self._base.forward).parameters
         self._takes_positions = "position_ids" in parameters
 
@@ -89,10 +91,9 @@ class TreeScorer:
             rows = sorted((row for row in stem.rows if row.chain is chain), key=len, reverse=True)
             batches = token_batches(
                 rows,
-                self._batch_tokens,
+                self._budget,
                 lambda batch: self._forward(plan, batch, StemCache(prefix) if prefix else None),
                 size=len,
-                most=self._most_scored(),
                 weight=lambda row: row.scored,
             )
             for _, answer in batches:
@@ -105,10 +106,6 @@ class TreeScorer:
         if answer is None:
             raise does_not_fit()
         return cache, answer
-
-    def _most_scored(self) -> int:
-        limit = _LOGITS_BYTES.get(self._device.type, _LOGITS_BYTES["cpu"])
-        return max(1, int(limit // (self._vocabulary * self._dtype.itemsize)))
 
     def _forward(self, plan: Plan, rows: Sequence[Row], cache: StemCache | None) -> Answer:
         width = max(map(len, rows))
@@ -263,6 +260,12 @@ def default_batch_tokens(config: Any, device: torch.device, dtype: torch.dtype) 
     per_token = 2 * dtype.itemsize * (8 * config.hidden_size + 3 * inner)
     free, _ = torch.cuda.mem_get_info(device)
     return int(min(max(free // 2 // per_token, 512), 32768))
+
+
+def _most_scored(vocabulary: int, device: torch.device, dtype: torch.dtype) -> int:
+    """Most scored tokens of a forward pass, so that their logits stay small."""
+    limit = _LOGITS_BYTES.get(device.type, _LOGITS_BYTES["cpu"])
+    return max(1, limit // int(vocabulary * dtype.itemsize))
 
 
 def _log_probabilities(
