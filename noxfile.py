@@ -56,8 +56,8 @@ def report(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure the harness itself: times and memory of its main jobs."""
-    _install(session, "all", "test", model=True)
+    """Measure the harness against lm-eval and transformers; rows and groups may be named."""
+    _install(session, "all", "test", "bench", model=True)
     session.run("python", "-m", "tests.benchmarks", *session.posargs)
 
 

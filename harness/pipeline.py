@@ -6,7 +6,8 @@ resuming, and a finished run computes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from harness.analysis.select import select_checkpoint
@@ -23,7 +24,7 @@ from harness.store import Store
 from harness.suite import SuiteFile
 
 if TYPE_CHECKING:
-    from harness.cells import Workplace
+    from harness.workplace import Workplace
 
 __all__ = ["Options", "run_suite"]
 
@@ -44,12 +45,12 @@ def run_suite(file: SuiteFile, store: Store, options: Options, reporter: Reporte
         manifest = run.save()  # it names the training, which prune might take for garbage else
         if options.train_only:
             return manifest
-        work = _workplace(run, examples)
-        _compute(run, work, _first_phase(run))
-        run.selection = select_checkpoint(
-            store, run.plan.variants, run.results.values(), file.suite, run.plan.baseline
-        )
-        _merge_and_compute(run, work)
+        with _workplace(run, examples) as work:
+            _compute(run, work, _first_phase(run))
+            run.selection = select_checkpoint(
+                store, run.plan.variants, run.results.values(), file.suite, run.plan.baseline
+            )
+            _merge_and_compute(run, work)
         _measure(run)
         return _finish(run)
 
@@ -168,19 +169,19 @@ def _train(run: Run, examples: dict[str, list[Example]]) -> None:
     if item is None or not needs_training(run):
         return
     if not run.options.train_only:
-        _check_lm_eval_tasks(run, run.file.suite.tasks)
+        _check_lm_eval_tasks(run)
     from harness.train.session import train_once
 
     train_once(run.file, run.store, item.key, item.identity, examples[TRAIN], run.reporter)
     run.plan = make_plan(run.file, run.store)
 
 
-def _check_lm_eval_tasks(run: Run, names: Iterable[str]) -> None:
-    """Load lm-eval tasks once before long work: a mistake in one must not show hours later."""
-    tasks = [run.file.suite.tasks[name] for name in names]
+def _check_lm_eval_tasks(run: Run) -> None:
+    """Load lm-eval tasks once before a training: a mistake in one must not show hours later."""
+    tasks = run.file.suite.tasks.values()
     lm_eval_tasks = [task for task in tasks if isinstance(task, LmEvalTask)]
     if lm_eval_tasks:
-        from harness.tasks.lm_eval import check_lm_eval
+        from harness.tasks.lm_eval_load import check_lm_eval
 
         for task in lm_eval_tasks:
             check_lm_eval(task, run.file.base_dir)
@@ -189,13 +190,14 @@ def _check_lm_eval_tasks(run: Run, names: Iterable[str]) -> None:
 # -- cells ----------------------------------------------------------------------------------------
 
 
-def _workplace(run: Run, examples: dict[str, list[Example]]) -> Callable[[], Workplace]:
+@contextmanager
+def _workplace(run: Run, examples: dict[str, list[Example]]) -> Iterator[Callable[[], Workplace]]:
     """The workplace for computing cells, made when the first cell needs it (it loads torch)."""
     made: list[Workplace] = []
 
     def workplace() -> Workplace:
         if not made:
-            from harness.cells import Workplace
+            from harness.workplace import Workplace
 
             made.append(
                 Workplace(
@@ -211,7 +213,11 @@ def _workplace(run: Run, examples: dict[str, list[Example]]) -> Callable[[], Wor
             )
         return made[0]
 
-    return workplace
+    try:
+        yield workplace
+    finally:
+        for work in made:
+            work.close()
 
 
 def _compute(run: Run, workplace: Callable[[], Workplace], cells: Sequence[Cell]) -> None:
@@ -222,12 +228,12 @@ def _compute(run: Run, workplace: Callable[[], Workplace], cells: Sequence[Cell]
     missing = [cell for cell in cells if cell.state == "missing" and run.wants(cell)]
     if not missing:
         return
-    tasks = dict.fromkeys(cell.task for cell in missing)
-    if len(tasks) > 1 and run.plan.training is None:  # before a training they were checked already
-        _check_lm_eval_tasks(run, tasks)
     from harness.cells import compute_cells
 
     work = workplace()
+    tasks = dict.fromkeys(cell.task for cell in missing)
+    if len(tasks) > 1 and run.plan.training is None:  # before a training they were checked already
+        work.prepare(tasks)  # a mistake in the last of them must not show hours later
     done, total = work.position
     work.position = (done, total + len(missing))
     compute_cells(work, run.plan.variants, missing)

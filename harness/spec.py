@@ -218,7 +218,7 @@ class GenerationTask(_TaskSpec):
     temperature: float = Field(1.0, gt=0)
     top_p: float = Field(1.0, gt=0, le=1)
     top_k: int = Field(0, ge=0, description="0 switches it off.")
-    batch_size: int = Field(16, gt=0)
+    batch_size: int = Field(64, gt=0, description="Halved when memory runs out.")
 
 
 class PerplexityTask(_TaskSpec):

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from harness.errors import ModelError
+from harness.models import mixed
 from harness.models.identity import AdapterInfo, check_adapter
 from harness.models.load import quiet
 from harness.models.tokens import encode_prompt
@@ -88,6 +89,26 @@ class AdapterSet:
             raise ModelError(f"No adapter {name!r} is loaded; there are: {list(self._keys)}.")
         self._peft.set_adapter(self._keys[name], inference_mode=True)
         yield self._peft
+
+    def why_not_mixed(self, names: Sequence[str | None]) -> str | None:
+        """Why these variants (None is the base) cannot share a batch, or None where they can."""
+        if self._peft is None:
+            return "no adapter is loaded"
+        return mixed.why_not(self._peft, [self._keys[name] for name in names if name is not None])
+
+    @contextmanager
+    def mixed(self, names: Sequence[str | None]) -> Iterator[mixed.Mixture]:
+        """Let variants (None is the base) share batches, each row answered by its own.
+
+        Raises:
+            ModelError: They cannot, by ``why_not_mixed``.
+        """
+        reason = self.why_not_mixed(names)
+        if reason is not None:
+            raise ModelError(f"These adapters cannot be mixed in one batch: {reason}.")
+        keys = {name: None if name is None else self._keys[name] for name in names}
+        with mixed.mixing(self._peft, keys) as mixture:
+            yield mixture
 
     def _config(self, path: Path) -> Any:
         from peft import PeftConfig

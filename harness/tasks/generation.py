@@ -9,16 +9,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.engines.generation import Decoding, generate
+from harness.engines.generation import Decoding, Generated, generate, generate_together
 from harness.metrics.base import Metric, score_corpus
 from harness.metrics.classification import label_set
 from harness.metrics.registry import build_metric, is_evaluate_module, needs_labels
+from harness.models.mixed import Mixture
 from harness.schema import Example, Prediction, Score, Split
 from harness.spec import GenerationTask, MetricSpec, PromptSpec
 from harness.tasks.hf_evaluate import EvaluateModule
 from harness.tasks.outcome import TaskOutcome, example_arrays
 
-Progress = Callable[[int, int], None]
+Progress = Callable[[int, int, str], None]
 
 
 def select_examples(
@@ -50,12 +51,61 @@ def predict(
         model: A causal language model with the right adapter active.
         tokenizer: Its tokenizer.
         seed: Seed of sampling; greedy decoding does not use it.
-        progress: Called with (examples done, n).
+        progress: Called with (examples done, n, tokens per second in words).
 
     Returns:
         Predictions in the order of ``examples``, shape (n,).
     """
-    decoding = Decoding(
+    decoding = _decoding(task, prompt, seed)
+    prompts = [example.prompt for example in examples]
+    texts = generate(model, tokenizer, prompts, decoding, chat=prompt.is_chat, progress=progress)
+    return _predictions(examples, texts)
+
+
+def predict_together(
+    task: GenerationTask,
+    prompt: PromptSpec,
+    examples: Sequence[Example],
+    mixture: Mixture,
+    tokenizer: Any,
+    *,
+    seed: int,
+    progress: Progress | None = None,
+) -> dict[str | None, list[Prediction]]:
+    """Generate one text per example and variant, the variants in the same batches.
+
+    Args:
+        task: Decoding options.
+        prompt: The template the examples were rendered with; gives the stop strings.
+        examples: What to predict, shape (n,).
+        mixture: The variants, as ``AdapterSet.mixed`` gives them.
+        tokenizer: Their tokenizer.
+        seed: Seed of sampling; a prompt's draws are the same for every variant.
+        progress: Called with (texts done, n x variants, tokens per second in words).
+
+    Returns:
+        What ``predict`` returns for each variant.
+    """
+    decoding = _decoding(task, prompt, seed)
+    prompts = [example.prompt for example in examples]
+    texts = generate_together(
+        mixture, tokenizer, prompts, decoding, chat=prompt.is_chat, progress=progress
+    )
+    return {variant: _predictions(examples, own) for variant, own in texts.items()}
+
+
+def together_pays(task: GenerationTask, examples: Sequence[Example], device: str) -> bool:
+    """Whether several variants are predicted faster in common batches than one after another.
+
+    A GPU decodes many rows in the time of few. A CPU does so up to some ten rows only: for
+    SmolLM2-135M and four adapters of r 16 (fp32, one thread, batch_size 64, 16 new tokens) common
+    batches were 3.4 times as fast for 1 prompt, 2.2 for 4, 1.3 for 16, and no faster for 32.
+    """
+    return not device.startswith("cpu") or len(examples) <= task.batch_size // 4
+
+
+def _decoding(task: GenerationTask, prompt: PromptSpec, seed: int) -> Decoding:
+    return Decoding(
         max_new_tokens=task.max_new_tokens,
         stop=prompt.stop,
         do_sample=task.do_sample,
@@ -66,8 +116,9 @@ def predict(
         max_prompt_tokens=task.max_prompt_tokens,
         batch_size=task.batch_size,
     )
-    prompts = [example.prompt for example in examples]
-    texts = generate(model, tokenizer, prompts, decoding, chat=prompt.is_chat, progress=progress)
+
+
+def _predictions(examples: Sequence[Example], texts: Sequence[Generated]) -> list[Prediction]:
     return [
         Prediction(
             example_id=example.id,

@@ -7,7 +7,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 from harness.schema import Finding, Score
 from harness.spec import LmEvalTask
 from harness.tasks.outcome import TaskOutcome
+
+if TYPE_CHECKING:
+    from harness.engines.probe import EngineChoice
 
 SPLIT = "all"  # lm-eval's tasks bring their own documents; they are not split
 _SCALES = {
@@ -45,9 +48,11 @@ class LmEvalOutcome(TaskOutcome):
 
     Attributes:
         missing: Leaf task -> why it was not scored.
+        engine: What computed log-likelihoods; None where none were asked for.
     """
 
     missing: dict[str, str] = field(default_factory=dict)
+    engine: EngineChoice | None = None
 
 
 @dataclass(frozen=True)
@@ -77,6 +82,7 @@ class RunFacts:
         truncated: Requests that were cut on the left to the model's length.
         warnings: What lm-eval warned of.
         lm_eval: Version of lm-eval.
+        engine: What computed log-likelihoods; None where none were asked for.
     """
 
     results: Mapping[str, Any]
@@ -88,6 +94,7 @@ class RunFacts:
     truncated: int
     warnings: Sequence[str]
     lm_eval: str
+    engine: EngineChoice | None = None
 
 
 def outcome_of(task: LmEvalTask, task_id: str, run: RunFacts) -> LmEvalOutcome:
@@ -106,7 +113,10 @@ def outcome_of(task: LmEvalTask, task_id: str, run: RunFacts) -> LmEvalOutcome:
     outcome = builder.outcome
     outcome.scores.sort(key=lambda score: score.task != task_id)  # the group's average first
     outcome.missing = dict(run.missing)
+    outcome.engine = run.engine
     outcome.findings = _findings(task_id, run)
+    if run.engine is not None:
+        outcome.findings.append(_engine_finding(task, task_id, run.engine))
     return outcome
 
 
@@ -294,6 +304,19 @@ def _findings(task_id: str, run: RunFacts) -> list[Finding]:
         for text in run.warnings
     ]
     return findings
+
+
+def _engine_finding(task: LmEvalTask, task_id: str, used: EngineChoice) -> Finding:
+    """Which engine was used; a warning where it is slower than what was asked for."""
+    fell_back = used.engine != task.engine if task.engine != "auto" else used.engine == "stock"
+    return Finding(
+        check="lm-eval",
+        severity="warning" if fell_back else "info",
+        what=f"{task_id}: engine {used.engine}: {used.why}.",
+        why="Common prefixes were computed again and again: slower, with the same results."
+        if fell_back
+        else "",
+    )
 
 
 def _metric_key(metric: str, filter_name: str) -> str:

@@ -22,6 +22,8 @@ _EXPECTED = (
 )
 _MOST = 20  # warnings kept of one run; some are repeated for every document in other words
 
+Records = list[logging.LogRecord]
+
 
 class _Collector(logging.Handler):
     def __init__(self) -> None:
@@ -68,3 +70,30 @@ def quiet() -> Iterator[Warnings]:
         bar.__init__ = shown
         logger.handlers, logger.propagate = before[:2]
         logger.setLevel(before[2])
+
+
+class _Recorder(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__(level=logging.WARNING)
+        self.records: Records = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        record.msg, record.args = record.getMessage(), None  # hold on to no document
+        self.records.append(record)
+
+
+@contextmanager
+def recorded() -> Iterator[Records]:
+    """Take down what lm-eval warns of, for ``repeat``; ``quiet`` hears it as well."""
+    logger, recorder = logging.getLogger("lm_eval"), _Recorder()
+    logger.addHandler(recorder)
+    try:
+        yield recorder.records
+    finally:
+        logger.removeHandler(recorder)
+
+
+def repeat(records: Records) -> None:
+    """Warn once more of what was taken down, where its cause is not gone through again."""
+    for record in records:
+        logging.getLogger(record.name).handle(record)

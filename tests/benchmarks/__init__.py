@@ -1,1 +1,4 @@
-"""Benchmarks of the harness itself; see ``__main__``."""
+"""Benchmarks of the harness itself; see ``__main__``.
+
+Read ``rows`` first: it names everything that is measured and where it is done.
+"""

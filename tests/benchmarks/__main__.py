@@ -1,126 +1,156 @@
-"""Times and peak memory of the main jobs, written to docs/performance.md.
+"""Benchmarks: the goals against lm-eval and transformers, the main jobs, and hot pure Python.
 
-``nox -s bench`` runs them all; ``nox -s bench -- help validate`` only some. Machines are shared
-and noisy, so these are figures to read, not tests.
+``nox -s bench`` runs every row and writes docs/performance.md; ``nox -s bench -- mmlu-5-shot
+goals`` only some rows or groups. Results are kept in runs/benchmarks, and a table of the page is
+written as soon as all its rows are there. Each row runs in a process of its own. Rows of real data
+need $HARNESS_REALDATA. Machines are shared and noisy, so these are figures to read, not tests.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
-import platform
-import shutil
-import statistics
+import shlex
 import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import asdict
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "docs" / "performance.md"
-START, END = "<!-- bench:main-jobs -->", "<!-- /bench:main-jobs -->"
-
-
-@dataclass(frozen=True)
-class Job:
-    """A command, how often to run it, and what it should cost.
-
-    Attributes:
-        fresh: Whether each run starts with an empty store; otherwise it follows a finished one.
-    """
-
-    name: str
-    title: str
-    args: tuple[str, ...]
-    target: str
-    repeats: int = 5
-    fresh: bool = False
-
-
-JOBS = (
-    Job("help", "`harness --help`", ("--help",), "≤ 0.3 s"),
-    Job("validate", "`harness validate demo`", ("validate", "demo"), "≤ 1 s"),
-    Job("tiny", "`harness eval tiny`, from nothing", ("eval", "tiny"), "≤ 3 min", 1, fresh=True),
-    Job("tiny-again", "`harness eval tiny` again", ("eval", "tiny"), "≤ 10 s", 3),
-    Job("demo", "`harness eval demo`, from nothing", ("eval", "demo"), "≤ 12 min, ≤ 6 GB", 1, True),
-    Job("demo-again", "`harness eval demo` again", ("eval", "demo"), "≤ 10 s", 3),
+from harness.errors import HarnessError
+from tests.benchmarks.realdata import realdata
+from tests.benchmarks.results import (
+    ROOT,
+    Record,
+    Result,
+    Settings,
+    kept,
+    machine,
+    table,
+    write_group,
 )
-
-
-def run(args: tuple[str, ...], runs: Path) -> tuple[float, int]:
-    """Wall seconds and peak resident bytes (largest process) of one command."""
-    takes_runs = args[0] in ("eval", "validate")
-    command = [sys.executable, "-m", "harness", *args]
-    command += ["--runs-dir", str(runs)] if takes_runs else []
-    started = time.perf_counter()
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - started
-    if os.waitstatus_to_exitcode(status) != 0:
-        sys.exit(f"{' '.join(command)} failed")
-    return seconds, usage.ru_maxrss * 1024
-
-
-def row(job: Job, runs: Path) -> str:
-    """One line of the table: median of the repeats."""
-    times, peaks = [], []
-    for _ in range(job.repeats):
-        if job.fresh:
-            shutil.rmtree(runs, ignore_errors=True)
-        seconds, peak = run(job.args, runs)
-        times.append(seconds)
-        peaks.append(peak)
-    median = statistics.median(times)
-    shown = f"{median:.2f} s" if median < 60 else f"{median / 60:.1f} min"
-    return f"| {job.title} | {job.repeats} | {shown} | {max(peaks) / 1e9:.2f} GB | {job.target} |"
-
-
-def machine() -> str:
-    """The machine in one line."""
-    cpu = next(
-        (
-            line.partition(":")[2].strip()
-            for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines()
-            if line.startswith("model name")
-        ),
-        platform.processor(),
-    )
-    return f"{cpu}, {os.cpu_count()} cores, Python {platform.python_version()}"
-
-
-def write_page(lines: list[str]) -> None:
-    """Replace the table between the marks."""
-    text = PAGE.read_text("utf-8")
-    before, _, rest = text.partition(START)
-    _, _, after = rest.partition(END)
-    PAGE.write_text(before + START + "\n" + "\n".join(lines) + "\n" + END + after, "utf-8")
+from tests.benchmarks.rows import GROUPS, ROWS
+from tests.benchmarks.timing import say
 
 
 def main() -> None:
-    """Run the jobs asked for; with all of them, write the page."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("jobs", nargs="*", help=", ".join(job.name for job in JOBS))
-    wanted = parser.parse_args().jobs
-    unknown = set(wanted) - {job.name for job in JOBS}
+    """Run what is asked for, print it, and write the page."""
+    parser = _parser()
+    args = parser.parse_args()
+    if args.list:
+        width = max(map(len, ROWS))
+        lines = [f"{name:{width}}  {row.group}: {row.title}" for name, row in ROWS.items()]
+        sys.stdout.write("\n".join(lines) + "\n")
+        return
+    unknown = [name for name in args.rows if name not in (*ROWS, *GROUPS)]
     if unknown:
-        parser.error(f"unknown: {', '.join(sorted(unknown))}")
-    lines = [
-        f"{machine()}; {time.strftime('%Y-%m-%d')}; command: `nox -s bench`.",
-        "",
-        "| job | runs | time (median) | peak memory | target |",
-        "|---|---|---|---|---|",
-    ]
-    with tempfile.TemporaryDirectory() as folder:
-        for job in JOBS:
-            if wanted and job.name not in wanted:
+        parser.error(f"unknown: {', '.join(unknown)}; see --list")
+    device = args.device or _device()
+    try:
+        if args.worker:
+            _work(args, device)
+            return
+        names = [n for n, row in ROWS.items() if not args.rows or {n, row.group} & {*args.rows}]
+        if any(ROWS[name].needs_realdata for name in names):
+            realdata()
+    except HarnessError as error:
+        sys.exit(f"{error} {_others(args)}".strip())
+    sys.exit(_run(names, args, device))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument("rows", nargs="*", help="rows or groups; default: all")
+    parser.add_argument("--list", action="store_true", help="name the rows and stop")
+    parser.add_argument("--repeats", type=int, default=3, help="of each way (default: 3)")
+    parser.add_argument("--device", choices=("cpu", "cuda"), help="default: a GPU if there is one")
+    # to try that a row works: tiny sizes, one repeat, and nothing is kept or written
+    parser.add_argument("--quick", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--worker", help=argparse.SUPPRESS)  # where a row's process writes
+    return parser
+
+
+def _device() -> str:
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _others(args: argparse.Namespace) -> str:
+    """How to run the rows that need no data."""
+    if args.worker:
+        return ""
+    free = [name for name, row in ROWS.items() if not row.needs_realdata]
+    return f"Without it: nox -s bench -- {' '.join(free)}"
+
+
+def _run(names: list[str], args: argparse.Namespace, device: str) -> int:
+    """Run rows, print and keep what they find; 1 if a row could not be run."""
+    posargs = shlex.join(argument for argument in sys.argv[1:])
+    command = f"nox -s bench -- {posargs}".removesuffix(" -- ")
+    failed = []
+    with tempfile.TemporaryDirectory(prefix="harness-bench-") as folder:
+        for name in names:
+            say(f"{name}: {ROWS[name].title}")
+            started = time.perf_counter()
+            result = _in_process(name, args, device, Path(folder))
+            if result is None:
+                failed.append(name)
                 continue
-            lines.append(row(job, Path(folder) / job.args[-1]))
-            sys.stdout.write(lines[-1] + "\n")
+            for text in (*result.lines, *result.notes):
+                sys.stdout.write(text + "\n")
             sys.stdout.flush()
-    if not wanted:
-        write_page(lines)
+            seconds = time.perf_counter() - started
+            date = time.strftime("%Y-%m-%d")
+            record = Record(name, result, device, machine(device), date, command, seconds)
+            if not args.quick:
+                record.keep()
+                write_page(ROWS[name].group)
+    if failed:
+        say(f"Could not be run: {', '.join(failed)}")
+    return 1 if failed else 0
+
+
+def _in_process(name: str, args: argparse.Namespace, device: str, folder: Path) -> Result | None:
+    """The result of a row, measured in a fresh process; None if that failed."""
+    out = folder / f"{name}.json"
+    repeats = 1 if args.quick else args.repeats
+    command = [sys.executable, "-m", "tests.benchmarks", name, "--worker", str(out)]
+    command += ["--repeats", str(repeats), "--device", device, *(["--quick"] * args.quick)]
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
+    environment |= ROWS[name].environment
+    done = subprocess.run(command, cwd=ROOT, env=environment, check=False)
+    if done.returncode != 0 or not out.is_file():
+        return None
+    return Result(**json.loads(out.read_text("utf-8")))
+
+
+def _work(args: argparse.Namespace, device: str) -> None:
+    """Measure one row in this process and write what it finds."""
+    (name,) = args.rows
+    out = Path(args.worker)
+    folder = out.with_suffix("")
+    folder.mkdir()
+    settings = Settings(args.repeats, device, args.quick, folder)
+    result = ROWS[name].run(settings)
+    out.write_text(json.dumps(asdict(result)), "utf-8")
+
+
+def write_page(group: str) -> None:
+    """Put a group's kept results into the page once all its rows are there, CPU first."""
+    records, rows = kept(), [name for name, row in ROWS.items() if row.group == group]
+    lines: list[str] = []
+    for device in sorted({device for _, device in records}):
+        missing = [name for name in rows if (name, device) not in records]
+        if missing:
+            say(f"  kept; the page's table {group} ({device}) waits for: {', '.join(missing)}")
+            continue
+        lines += [""] * bool(lines)
+        lines += table(GROUPS[group], [records[name, device] for name in rows])
+    if lines:
+        write_group(group, lines)
 
 
 if __name__ == "__main__":

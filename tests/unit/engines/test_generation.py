@@ -9,7 +9,9 @@ import torch
 from scipy import stats
 from transformers import GenerationConfig
 
-from harness.engines.generation import Decoding, Generated, _choose, generate
+from harness.engines import kv_cache
+from harness.engines.decoding import choose
+from harness.engines.generation import Decoding, Generated, generate, generate_together
 from harness.errors import ModelError
 from harness.models.adapters import AdapterSet
 from harness.models.device import decide
@@ -77,6 +79,129 @@ def test_text_does_not_depend_on_batch_size_or_order(llama, tokenizer, batch_siz
         llama, tokenizer, PROMPTS[::-1], Decoding(**decoding, batch_size=batch_size), chat=False
     )
     assert together[::-1] == alone
+
+
+MANY = [f"{prompt} {number}" for number in range(6) for prompt in PROMPTS]
+
+
+@pytest.fixture(scope="module")
+def family(tiny_base, tiny_dir, make_adapter, tmp_path_factory):
+    """tiny:llama with two adapters."""
+    model = load_base(tiny_base, "fp32", decide(tiny_base), base_dir=Path(), purpose="quality")
+    adapters = AdapterSet(model)
+    for seed, name in enumerate(("a", "b")):
+        adapters.add(name, make_adapter(tmp_path_factory.mktemp(name) / name, seed=seed, r=8))
+    return adapters
+
+
+@pytest.mark.parametrize("variant", [None, "a"])
+def test_text_does_not_depend_on_batch_size_however_rows_end(
+    family, tokenizer, variant, monkeypatch
+):
+    """With and without an adapter, with rows that end by EOS, by stop strings and by length."""
+    with family.active(variant) as model:
+        plain = [theirs(model, tokenizer, prompt, max_new_tokens=9) for prompt in MANY[:4]]
+        end, stop = plain[0][2], tokenizer.decode(plain[2][4:6])
+        monkeypatch.setattr(model.generation_config, "eos_token_id", [1, end])
+        decoding = {"max_new_tokens": 14, "stop": (stop,)}
+        runs = {
+            size: generate(
+                model, tokenizer, MANY, Decoding(**decoding, batch_size=size), chat=False
+            )
+            for size in (1, 3, 16, 64)
+        }
+    assert {result.finish_reason for result in runs[1]} == {"eos", "stop", "length"}
+    for size, results in runs.items():
+        assert results == runs[1], size
+
+
+@pytest.mark.parametrize("do_sample", [False, True])
+@pytest.mark.parametrize("batch_size", [1, 5, 64])
+def test_variants_together_write_what_each_writes_alone(family, tokenizer, batch_size, do_sample):
+    """Base and adapters in one batch give the texts of one after another, draws included."""
+    decoding = Decoding(
+        max_new_tokens=10, do_sample=do_sample, seed=3, batch_size=batch_size, stop=("e ",)
+    )
+    names = [None, "a", "b"]
+    with family.mixed(names) as mixture:
+        together = generate_together(mixture, tokenizer, PROMPTS, decoding, chat=False)
+    assert list(together) == names
+    for name in names:
+        with family.active(name) as model:
+            assert together[name] == generate(model, tokenizer, PROMPTS, decoding, chat=False)
+    assert len({tuple(r.text for r in own) for own in together.values()}) == 3
+
+
+def test_variants_together_fit_the_batch_and_say_how_far(family, tokenizer):
+    """On a CPU batch_size counts rows of all variants; progress counts texts."""
+    rows, seen = [], []
+    decoding = Decoding(max_new_tokens=3, batch_size=6)
+    with family.mixed([None, "a", "b"]) as mixture:
+        handle = mixture.model.register_forward_pre_hook(
+            lambda _, __, options: rows.append(options["input_ids"].shape[0]), with_kwargs=True
+        )
+        generate_together(
+            mixture,
+            tokenizer,
+            PROMPTS,
+            decoding,
+            chat=False,
+            progress=lambda done, total, note: seen.append((done, total, note)),
+        )
+        handle.remove()
+    assert max(rows) == 6
+    assert [done for done, *_ in seen] == sorted(done for done, *_ in seen)
+    assert seen[-1][:2] == (21, 21)
+    assert seen[-1][2].endswith(" tokens/s")
+
+
+def test_memory_for_one_variant_at_a_time_only(family, tokenizer, monkeypatch):
+    """Where not even one prompt fits for all variants, the error leaves the model as it was."""
+    with family.active("a") as model:
+        before = generate(model, tokenizer, PROMPTS, Decoding(max_new_tokens=4), chat=False)
+        inner = model.get_base_model()
+    forward = inner.forward
+
+    def limited(*args, **options):
+        if options["input_ids"].shape[0] > 1:
+            raise torch.OutOfMemoryError
+        return forward(*args, **options)
+
+    limited.__signature__ = __import__("inspect").signature(forward)
+    monkeypatch.setattr(inner, "forward", limited)
+    decoding = Decoding(max_new_tokens=4)
+    with (
+        pytest.raises(ModelError, match="does not suffice"),
+        family.mixed([None, "a"]) as mixture,
+    ):
+        generate_together(mixture, tokenizer, PROMPTS, decoding, chat=False)
+    with family.active("a") as model:
+        assert generate(model, tokenizer, PROMPTS, decoding, chat=False) == before
+
+
+@pytest.mark.parametrize("architecture", ["mistral", "gemma3"])
+def test_sliding_windows(architecture):
+    """Prompts longer than the window, and padded ones, give transformers' own text."""
+    base = BaseSpec(model=f"tiny:{architecture}", dtype="fp32", device="cpu")
+    model = load_base(base, "fp32", decide(base), base_dir=Path(), purpose="quality")
+    if architecture == "mistral":
+        model.config.sliding_window = 16
+    tokenizer = load_tokenizer(base, Path())
+    prompts = [*PROMPTS, "one two three four five six seven eight nine ten " * 6]
+    ours = generate(model, tokenizer, prompts, Decoding(max_new_tokens=12), chat=False)
+    for prompt, result in zip(prompts, ours, strict=True):
+        ids = theirs(model, tokenizer, prompt, max_new_tokens=12)
+        assert result.text == tokenizer.decode(ids, skip_special_tokens=True), prompt
+    assert ours[-1].prompt_tokens > 64
+
+
+def test_caches_of_other_kinds(llama, tokenizer, monkeypatch):
+    """A model that keeps more than keys and values runs on transformers' own cache."""
+    expected = generate(llama, tokenizer, MANY[:20], Decoding(max_new_tokens=6), chat=False)
+    monkeypatch.setattr(kv_cache, "fits", lambda _: False)
+    monkeypatch.setattr(kv_cache, "fresh", lambda: pytest.fail("our own cache was used"))
+    found = generate(llama, tokenizer, MANY[:20], Decoding(max_new_tokens=6), chat=False)
+    assert found == expected
 
 
 def test_rows_retire_at_eos(llama, tokenizer, monkeypatch):
@@ -172,13 +297,15 @@ def test_equal_prompts_are_generated_once(llama, tokenizer):
             ["Open a file"] * 5 + ["Close it now"],
             Decoding(max_new_tokens=2),
             chat=False,
-            progress=lambda done, total: seen.append((done, total)),
+            progress=lambda done, total, _: seen.append((done, total)),
         )
     finally:
         handle.remove()
     assert rows == [2, 2]
     assert len(set(results[:5])) == 1
-    assert seen == [(6, 6)]
+    assert seen[0] == (0, 6)
+    assert seen[-1] == (6, 6)
+    assert [done for done, _ in seen] == sorted(done for done, _ in seen)
 
 
 @pytest.mark.parametrize(
@@ -263,7 +390,7 @@ def test_sampling_follows_the_distribution(options, support):
         expected = TopPLogitsWarper(options["top_p"])(None, expected)
     probabilities = expected.softmax(-1)[0].numpy()
     draws = torch.from_numpy(np.random.default_rng(0).random(20_000))
-    tokens = _choose(logits.expand(20_000, -1), Decoding(do_sample=True, **options), draws)
+    tokens = choose(logits.expand(20_000, -1), Decoding(do_sample=True, **options), draws)
     counts = Counter(tokens.tolist())
     allowed = np.flatnonzero(probabilities)
     assert set(counts) == set(allowed.tolist())
@@ -276,8 +403,8 @@ def test_draws_at_the_edge_stay_in_the_set():
     """A draw just below one takes the last allowed token, never one outside the filters."""
     logits = torch.tensor([[3.0, 2.0, 1.0, 0.0]])
     draws = torch.tensor([np.nextafter(1.0, 0.0)], dtype=torch.float64)
-    assert _choose(logits, Decoding(do_sample=True, top_k=2), draws).tolist() == [1]
-    assert _choose(logits, Decoding(do_sample=True), torch.zeros(1)).tolist() == [0]
+    assert choose(logits, Decoding(do_sample=True, top_k=2), draws).tolist() == [1]
+    assert choose(logits, Decoding(do_sample=True), torch.zeros(1)).tolist() == [0]
 
 
 def test_adapters_change_the_text(tiny_model, tokenizer, make_adapter, tmp_path):
@@ -303,7 +430,7 @@ def test_model_without_cache(llama, tokenizer, monkeypatch):
     forward = llama.forward
 
     def uncached(**options):
-        return forward(**{**options, "use_cache": False})
+        return forward(**{**options, "use_cache": False, "past_key_values": None})
 
     uncached.__signature__ = __import__("inspect").signature(forward)
     monkeypatch.setattr(llama, "forward", uncached)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,7 @@ def _outcome(values: dict[str, Any], samples: list[dict[str, Any]], **facts: Any
         "warnings": [],
         "lm_eval": "0",
     }
-    task = LmEvalTask(type="lm_eval", task="leaf")
+    task = LmEvalTask(type="lm_eval", task="leaf", engine=facts.pop("asked", "auto"))
     return outcome_of(task, "t", RunFacts(**(defaults | facts)))
 
 
@@ -100,6 +101,28 @@ def test_what_went_wrong_is_a_finding() -> None:
     assert "1 of 2 tasks were not scored: other" in outcome.findings[0].what
     assert "there is no other.csv" in outcome.findings[0].why
     assert "3 requests" in outcome.findings[1].what
+
+
+@pytest.mark.parametrize(
+    ("asked", "used", "severity"),
+    [
+        ("auto", "tree", "info"),
+        ("auto", "prefix", "info"),
+        ("auto", "stock", "warning"),
+        ("tree", "tree", "info"),
+        ("tree", "stock", "warning"),
+        ("prefix", "stock", "warning"),
+        ("stock", "stock", "info"),
+    ],
+)
+def test_the_engine_is_shown(asked: str, used: Any, severity: str) -> None:
+    """With the reason; as a warning where it is slower than what was asked for."""
+    values, samples = {"acc,none": 1.0}, [_sample(0, "none", acc=1.0)]
+    engine = SimpleNamespace(engine=used, why="as the probe says")
+    outcome = _outcome(values, samples, asked=asked, engine=engine)
+    [finding] = outcome.findings
+    assert (finding.severity, finding.what) == (severity, f"t: engine {used}: as the probe says.")
+    assert outcome.scores == _outcome(values, samples, asked=asked).scores  # signature included
 
 
 def test_samples_are_json() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 tqdm = pytest.importorskip("tqdm").tqdm
 
-from harness.tasks.lm_eval_quiet import quiet  # noqa: E402
+from harness.tasks.lm_eval_quiet import quiet, recorded, repeat  # noqa: E402
 
 LOGGER = logging.getLogger("lm_eval.tasks")
 
@@ -42,3 +42,20 @@ def test_everything_is_put_back(capfd: pytest.CaptureFixture[str]) -> None:
     assert (logging.getLogger("lm_eval").handlers, logging.getLogger("lm_eval").level) == before
     list(tqdm(range(2)))
     assert "2/2" in capfd.readouterr().err
+
+
+def test_warnings_are_repeated_as_often_as_they_were_said() -> None:
+    """What is done once for all variants is told to each, in the same order."""
+    with quiet() as first:
+        LOGGER.warning("before")
+        with recorded() as said:
+            for number in (1, 2, 1):
+                LOGGER.warning("document %d", number)
+            LOGGER.info("not a warning")
+        LOGGER.warning("after")
+    with quiet() as second:
+        LOGGER.warning("before")
+        repeat(said)
+        LOGGER.warning("after")
+    assert first.texts() == ["before", "document 1 (2 times)", "document 2", "after"]
+    assert second.texts() == first.texts()

@@ -1,0 +1,125 @@
+"""Metrics, intervals, the store, prompts and the report: what runs on a machine without torch."""
+
+from __future__ import annotations
+
+import random
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness.analysis.intervals import bootstrap_interval
+from harness.metrics.base import Metric, mean_of
+from harness.metrics.registry import build_metric
+from harness.prompts import Template
+from harness.report import build_view, render_html
+from harness.schema import Prediction
+from harness.spec import PromptSpec
+from harness.store import Store
+from tests.benchmarks.conftest import Measure
+from tests.unit.report.conftest import WORDS, RunFactory
+
+PAIRS = 1_000
+RECORDS = 10_000
+
+
+@pytest.fixture(scope="module")
+def pairs() -> list[tuple[str, tuple[str, ...]]]:
+    """Predictions and references of 15 to 40 words, of which about two in three agree."""
+    draw = random.Random(0)
+    made: list[tuple[str, tuple[str, ...]]] = []
+    for _ in range(PAIRS):
+        words = draw.choices(WORDS, k=draw.randint(15, 40))
+        other = [word if draw.random() < 0.67 else draw.choice(WORDS) for word in words]
+        made.append((" ".join(other), (" ".join(words),)))
+    return made
+
+
+@pytest.mark.parametrize("name", ["rougeL", "rouge1", "bleu", "chrf"])
+def test_statistics_of_a_metric(
+    measure: Measure, pairs: list[tuple[str, tuple[str, ...]]], name: str
+) -> None:
+    """Statistics of every pair, as they are kept."""
+    metric: Metric = build_metric(name)
+
+    def all_pairs() -> list[tuple[float, ...]]:
+        return [metric.statistics(prediction, references) for prediction, references in pairs]
+
+    found = measure(f"statistics of {PAIRS:,} pairs, `{name}`", all_pairs)
+    assert len(found) == PAIRS
+
+
+def test_bootstrap_of_a_mean(measure: Measure) -> None:
+    """The interval of a mean over a thousand examples that stand alone."""
+    stats = np.stack([np.random.default_rng(0).random(PAIRS), np.ones(PAIRS)], axis=1)
+    clusters = [str(i) for i in range(PAIRS)]
+    found = measure(
+        f"bootstrap of {PAIRS:,} examples", bootstrap_interval, stats, mean_of, clusters
+    )
+    assert found.low < found.value < found.high
+
+
+@pytest.fixture(scope="module")
+def predictions() -> list[Prediction]:
+    """Predictions of the size of a sentence."""
+    draw = random.Random(0)
+    return [
+        Prediction(
+            example_id=f"example-{i:05d}",
+            text=" ".join(draw.choices(WORDS, k=20)),
+            prompt_tokens=200,
+            new_tokens=25,
+            finish_reason="eos",
+            truncated_prompt_tokens=0,
+        )
+        for i in range(RECORDS)
+    ]
+
+
+def test_store_writes(measure: Measure, predictions: list[Prediction], tmp_path: Path) -> None:
+    """A folder of results, written aside and renamed."""
+    store, keys = Store(tmp_path), map(str, count())
+
+    def write() -> str:
+        key = next(keys)
+        with store.writing("predictions", key, {"key": key}) as folder:
+            store.write_records(folder, "predictions", predictions)
+        return key
+
+    key = measure(f"store: write {RECORDS:,} records", write)
+    assert store.has("predictions", key)
+
+
+def test_store_reads(measure: Measure, predictions: list[Prediction], tmp_path: Path) -> None:
+    """The same, read back and validated."""
+    store = Store(tmp_path)
+    with store.writing("predictions", "key", {}) as folder:
+        store.write_records(folder, "predictions", predictions)
+    args = ("predictions", "key", "predictions", Prediction)
+    found = measure(f"store: read {RECORDS:,} records", store.read_records, *args)
+    assert found == predictions
+
+
+def test_prompts(measure: Measure, pairs: list[tuple[str, tuple[str, ...]]]) -> None:
+    """Prompt, completion and references of every row."""
+    template = Template(
+        PromptSpec(
+            prompt="Summarise in one line.\n\n{{ body | trim }}\n\nSummary:",
+            completion=" {{ summary }}",
+        )
+    )
+    rows = [{"body": text, "summary": references[0]} for text, references in pairs]
+    found = measure(f"prompts: render {PAIRS:,} rows", lambda: [template.render(r) for r in rows])
+    assert len(found) == PAIRS
+
+
+def test_report(measure: Measure, tmp_path: Path) -> None:
+    """Intervals, comparisons, charts and HTML of six variants on five tasks."""
+    run = RunFactory(Store(tmp_path / "runs"), n=96)
+    manifest = run.build()
+    page = measure(
+        "report of 6 variants × 5 tasks",
+        lambda: render_html(build_view(run.store, manifest)),
+    )
+    assert page.startswith("<!doctype html>")
