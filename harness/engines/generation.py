@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +17,6 @@ from harness.engines.batching import halving_batches
 from harness.engines.decoder import Decoder, Output, Row
 from harness.engines.decoding import Decoding
 from harness.errors import ModelError
-from harness.models.kernels import packed_linears, packing_helps
 from harness.models.mixed import Mixture
 from harness.models.tokens import context_tokens, encode_prompt, truncate_left
 from harness.schema import FinishReason
@@ -84,9 +82,8 @@ def generate(
     def run(batch: Sequence[tuple[int, ...]]) -> list[Output]:
         return decoder.run([Row(ids) for ids in batch])
 
-    with _fast(model):
-        for batch, outputs in halving_batches(encoded.unique, decoding.batch_size, run):
-            pace.finished(encoded.fill(results, batch, outputs))
+    for batch, outputs in halving_batches(encoded.unique, decoding.batch_size, run):
+        pace.finished(encoded.fill(results, batch, outputs))
     return [result for result in results if result is not None]
 
 
@@ -132,15 +129,13 @@ def generate_together(
         outputs = decoder.run([Row(ids, variant) for variant in variants for ids in batch])
         return [outputs[at :: len(batch)] for at in range(len(batch))]
 
-    with _fast(mixture.model):
-        for batch, outputs in halving_batches(
-            encoded.unique, _prompts_at_once(mixture, decoding), run
-        ):
-            filled = [
-                encoded.fill(results[variant], batch, [row[at] for row in outputs])
-                for at, variant in enumerate(variants)
-            ]
-            pace.finished(sum(filled))
+    at_once = _prompts_at_once(mixture, decoding)
+    for batch, outputs in halving_batches(encoded.unique, at_once, run):
+        filled = [
+            encoded.fill(results[variant], batch, [row[at] for row in outputs])
+            for at, variant in enumerate(variants)
+        ]
+        pace.finished(sum(filled))
     return {
         variant: [result for result in own if result is not None]
         for variant, own in results.items()
@@ -151,10 +146,6 @@ def _prompts_at_once(mixture: Mixture, decoding: Decoding) -> int:
     if mixture.model.device.type != "cpu":
         return decoding.batch_size
     return max(1, decoding.batch_size // len(mixture.variants))
-
-
-def _fast(model: Any) -> AbstractContextManager[None]:
-    return packed_linears(model) if packing_helps(model) else nullcontext()
 
 
 class _Prompts:

@@ -45,7 +45,7 @@ class Goal:
 
     Attributes:
         name: What is compared.
-        target: What the measured figure must reach.
+        target: What the measured figure must reach; None for one that is only shown.
         measured: The figure.
         at_most: Whether it must stay below the target instead.
         fraction: Whether to show it as one over something.
@@ -57,7 +57,7 @@ class Goal:
     """
 
     name: str
-    target: float
+    target: float | None
     measured: float
     at_most: bool = False
     fraction: bool = False
@@ -70,6 +70,8 @@ class Goal:
     @property
     def reached(self) -> bool:
         """Whether the target is reached with outputs that agree."""
+        if self.target is None:
+            return self.agree
         good = self.measured <= self.target if self.at_most else self.measured >= self.target
         return good and self.agree
 
@@ -78,6 +80,8 @@ class Goal:
         """PASS, or by how much the target is missed."""
         if not self.agree:
             return "**outputs differ**"
+        if self.target is None:
+            return ""
         if self.reached:
             return "PASS"
         share = self.measured / self.target
@@ -88,7 +92,7 @@ class Goal:
         sign = "≤" if self.at_most else "≥"
         cells = (
             self.name,
-            f"{sign} {self._shown(self.target)}",
+            "" if self.target is None else f"{sign} {self._shown(self.target)}",
             f"**{self._shown(self.measured)}**",
             self.verdict,
             self.ours,
