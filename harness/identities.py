@@ -33,7 +33,7 @@ TRAIN = "train"  # id of the suite's own data among the examples
 
 # Raised when the harness itself comes to other results from the same input.
 _TRAINING_VERSION = 1
-_ENGINE_VERSION = 1
+_ENGINE_VERSION = 2
 _SCORING_VERSION = 1
 
 _TRAIN_PACKAGES = ("torch", "transformers", "peft", "trl", "bitsandbytes", "accelerate")

@@ -150,12 +150,10 @@ class TreeScorer:
     def _tree_masks(self, rows: Sequence[Row], width: int, stem: int) -> Any:
         """Additive masks, shape (rows, 1, width, stem + width): one, or one per type of layer."""
         place = torch.arange(width, device=self._device)
-        # padding sees itself, since a row of nothing but -inf would be NaN
-        end = np.where(
-            (ends := _padded([row.end for row in rows], width, -1)) < 0, np.arange(width) + 1, ends
-        )
-        ends_of = torch.from_numpy(end).to(self._device)
-        sees = (place[:, None] >= place) & (place[:, None] < ends_of[:, None, :])
+        # padding is seen by none but itself, since a row of nothing but -inf would be NaN
+        end = torch.from_numpy(_padded([row.end for row in rows], width, 0)).to(self._device)
+        end = torch.maximum(end, place + 1)
+        sees = (place[:, None] >= place) & (place[:, None] < end[:, None, :])
         sees = torch.nn.functional.pad(sees, (stem, 0), value=True)
         depth = torch.from_numpy(_padded([row.depth for row in rows], width, 0)).to(self._device)
         of_keys = torch.cat(
@@ -187,7 +185,7 @@ class TreeScorer:
 
 
 class StemCache(Cache):  # type: ignore[misc]  # transformers is not followed by mypy
-    """Keys and values of a stem, which a batch of any size continues without copying it in.
+    """Keys and values of a stem, which batches of any size continue and leave as it is.
 
     Args:
         prefix: The stem that is continued; None for an empty one.
