@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from harness.engines.probe import EngineChoice
 from harness.errors import ModelError, UsageError
 from harness.host import Host, loaded
 from harness.plan import Cell
@@ -119,7 +120,7 @@ def _predict_together(
         if not isinstance(task, GenerationTask) or len(lacking) < 2:
             continue
         examples = select_examples(work.examples[task_id], task.splits, task.limit)
-        if not together_pays(task, examples, work.policy.device):
+        if not together_pays(task, examples, work.policy):
             continue
         of_cell = {(c.variant if able[c.variant] else None): c for c in lacking}
         reason = host.adapters.why_not_mixed(list(of_cell))
@@ -260,9 +261,15 @@ def _store_predictions(work: Workplace, cell: Cell, predictions: Sequence[Predic
 
 def _lm_eval(work: Workplace, cell: Cell, model: Any, advance: Callable[..., None]) -> TaskOutcome:
     work.prepare([cell.task])
-    outcome = work.lm_eval[cell.task].run(model, device=work.policy.device, progress=advance)
-    if outcome.engine is not None:
-        work.reporter.detail(f"  engine {outcome.engine.engine}: {outcome.engine.why}")
+
+    def tell(choice: EngineChoice) -> None:
+        # whoever waits for a slower engine should know from the start
+        say = work.reporter.detail if choice.engine == "tree" else work.reporter.say
+        say(f"  engine {choice.engine}: {choice.why}")
+
+    outcome = work.lm_eval[cell.task].run(
+        model, device=work.policy.device, progress=advance, on_engine=tell
+    )
     keyed = cell.predictions
     if keyed is not None and not work.store.has("predictions", keyed.key):
         with work.store.writing("predictions", keyed.key, keyed.identity) as folder:

@@ -52,6 +52,10 @@ class PairingError(UsageError):
     """Two variants were not scored on the same examples, so they cannot be compared."""
 
 
+class MemoryShortError(HarnessError):
+    """Memory does not suffice for a piece of work that cannot be divided; that work failed."""
+
+
 class StoreError(HarnessError):
     """A result folder is unreadable or cannot be written."""
 

@@ -197,6 +197,8 @@ def _decoding(suite: Suite, task: GenerationTask) -> dict[str, Any]:
         "max_prompt_tokens": task.max_prompt_tokens,
         "do_sample": task.do_sample,
     }
+    if task.mix_adapters == "always":
+        identity["mix_adapters"] = "always"  # in half precision it can flip a near-tie
     if task.do_sample:  # greedy decoding depends on none of these
         identity |= {
             "temperature": task.temperature,

@@ -219,6 +219,11 @@ class GenerationTask(_TaskSpec):
     top_p: float = Field(1.0, gt=0, le=1)
     top_k: int = Field(0, ge=0, description="0 switches it off.")
     batch_size: int = Field(64, gt=0, description="Halved when memory runs out.")
+    mix_adapters: Literal["auto", "always", "never"] = Field(
+        "auto",
+        description="Whether base and adapters write in common batches; auto: in fp32, where it "
+        "changes no text and is faster.",
+    )
 
 
 class PerplexityTask(_TaskSpec):

@@ -6,6 +6,7 @@ import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.models.device import DevicePolicy
 from harness.models.tokens import load_tokenizer
@@ -15,7 +16,9 @@ from harness.schema import CellResult, Environment, Example, Finding
 from harness.spec import LmEvalTask
 from harness.store import Store
 from harness.suite import SuiteFile
-from harness.tasks.lm_eval import PreparedLmEval, prepare_lm_eval
+
+if TYPE_CHECKING:
+    from harness.tasks.lm_eval import PreparedLmEval
 
 
 @dataclass
@@ -51,6 +54,8 @@ class Workplace:
         for name in names:
             task = suite.tasks[name]
             if isinstance(task, LmEvalTask) and name not in self.lm_eval:
+                from harness.tasks.lm_eval import prepare_lm_eval  # an extra of its own
+
                 tokenizer = load_tokenizer(suite.base, base_dir)  # that of every variant
                 self.lm_eval[name] = prepare_lm_eval(
                     task, name, tokenizer=tokenizer, suite_dir=base_dir, seed=suite.seed

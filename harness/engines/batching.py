@@ -10,7 +10,14 @@ from typing import TypeVar
 
 import torch
 
-from harness.errors import ModelError
+from harness.errors import MemoryShortError
+
+_OUT_OF_MEMORY = (
+    "can't allocate memory",
+    "not enough memory",
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+)
 
 RowT = TypeVar("RowT")
 ResultT = TypeVar("ResultT")
@@ -53,7 +60,7 @@ def halving_batches(
         Each finished batch and its results; finished ones are never run again.
 
     Raises:
-        ModelError: Memory does not suffice for a single row.
+        MemoryShortError: Memory does not suffice for a single row.
     """
     start = 0
     while start < len(rows):
@@ -75,8 +82,8 @@ def in_memory(run: Callable[[], ResultT]) -> ResultT | None:
     except (torch.OutOfMemoryError, MemoryError):
         pass
     except RuntimeError as error:
-        # torch's CPU allocator has no error class of its own
-        if "can't allocate memory" not in str(error) and "not enough memory" not in str(error):
+        # torch has no error class for its CPU allocator, nor for CUDA's libraries and contexts
+        if not any(text in str(error) for text in _OUT_OF_MEMORY):
             raise
     gc.collect()
     if torch.cuda.is_available():
@@ -118,7 +125,7 @@ def token_batches(
         Each finished batch and its result; finished ones are never run again.
 
     Raises:
-        ModelError: Memory does not suffice for a single row.
+        MemoryShortError: Memory does not suffice for a single row.
     """
     start = 0
     while start < len(rows):
@@ -139,9 +146,9 @@ def token_batches(
         start = stop
 
 
-def does_not_fit() -> ModelError:
+def does_not_fit() -> MemoryShortError:
     """The error for one row that memory does not suffice for."""
-    return ModelError(
+    return MemoryShortError(
         "Memory does not suffice for a batch of one.",
         mend="Shorten prompts (max_prompt_tokens, max_length, num_fewshot), use a smaller model or "
         "a quantized one, or close other programs on the device.",

@@ -71,8 +71,9 @@ def generate(
         One result per prompt, in the order of the prompts.
 
     Raises:
-        ModelError: The context has no room for prompt and answer, memory does not suffice for a
-            single prompt, or the model keeps no key-value cache.
+        ModelError: The context has no room for prompt and answer, or the model keeps no key-value
+            cache.
+        MemoryShortError: Memory does not suffice for a single prompt.
     """
     encoded = _Prompts(model, tokenizer, prompts, decoding, chat=chat)
     pace = _Pace(len(prompts), progress)
@@ -99,8 +100,8 @@ def generate_together(
     """Generate each prompt's continuation by every variant of a mixture, all in one batch.
 
     A step of decoding reads every weight of the base once for all rows, so that on few prompts
-    five variants take little longer than one. Each text is what ``generate`` gives for that
-    variant alone.
+    five variants take little longer than one. In fp32 each text is what ``generate`` gives for that
+    variant alone; in half precision it differs as it does between batch sizes.
 
     Args:
         mixture: Variants over one base, as ``AdapterSet.mixed`` gives it.
@@ -115,7 +116,8 @@ def generate_together(
         Results per variant, in the order of the prompts.
 
     Raises:
-        ModelError: As in ``generate``; or a layer gets rows in a form that cannot be mixed.
+        ModelError, MemoryShortError: As in ``generate``; or a layer gets rows in a form that cannot
+            be mixed.
     """
     variants = mixture.variants
     encoded = _Prompts(mixture.model, tokenizer, prompts, decoding, chat=chat)

@@ -112,8 +112,11 @@ class PrefixSharingLM(HFLM):  # type: ignore[misc]  # lm_eval is untyped
     def add_partial(self, _kind: str, _request: Any, _response: Any) -> None:
         """What lm-eval calls for its request cache as soon as a request is answered."""
         self._done += 1
+        self._report(self._done)
+
+    def _report(self, done: int) -> None:
         if self._progress is not None:
-            self._progress(self._done, self._total)
+            self._progress(done, self._total)
 
     def loglikelihood(
         self, requests: list[Any], disable_tqdm: bool = True
@@ -155,6 +158,12 @@ class PrefixSharingLM(HFLM):  # type: ignore[misc]  # lm_eval is untyped
     ) -> Any:
         truncated = 0
         for _, context, continuation in requests:
+            if not context:
+                raise HarnessError(
+                    "A context of nothing but white space cannot be scored: lm-eval leaves no "
+                    "token of it, and the tokenizer puts none in front.",
+                    mend="Leave this task out for this model.",
+                )
             if not 0 < len(continuation) <= self.max_length:
                 raise HarnessError(
                     f"A continuation of {len(continuation)} tokens cannot be scored: the model's "
@@ -205,9 +214,12 @@ class PrefixSharingLM(HFLM):  # type: ignore[misc]  # lm_eval is untyped
             missing[touched] -= counts
             for index in touched[missing[touched] == 0]:
                 text = texts[index]
-                if text is not None:  # a window of a long text is no request of lm-eval's
+                if text is not None:
                     done = (float(sums[index]), bool(greedy[index]))
                     self.cache_hook.add_partial("loglikelihood", text, done)
+            if texts and texts[0] is None:  # windows of long texts, answered as such at the end
+                part = 1 - np.count_nonzero(missing) / len(texts)
+                self._report(self._done + int(part * (self._total - self._done)))
         return list(zip(sums.tolist(), greedy.tolist(), strict=True))
 
     def tok_batch_encode(

@@ -69,7 +69,8 @@ def completion_losses(
         One loss per pair, in the order of the pairs.
 
     Raises:
-        ModelError: ``max_length`` has no room, or memory does not suffice for a single pair.
+        ModelError: ``max_length`` has no room.
+        MemoryShortError: Memory does not suffice for a single pair.
     """
     limit = _length_limit(model, tokenizer, max_length)
     rows = [

@@ -139,7 +139,14 @@ class Plan:
 
 
 def make_plan(requests: Sequence[TokenRequest], limits: Limits) -> Plan:
-    """Plan the forward passes for some requests; equal ones are computed once."""
+    """Plan the forward passes for some requests; equal ones are computed once.
+
+    Raises:
+        ValueError: A request has no targets, or more of them than inputs.
+    """
+    for request in requests:
+        if not 1 <= len(request.targets) <= len(request.inputs):
+            raise ValueError(f"{len(request.targets)} targets of {len(request.inputs)} inputs")
     tree = _Tree([request.inputs for request in requests])
     terms = _terms(tree, requests)
     root, planned = _Cutter(tree, terms, limits).cut()

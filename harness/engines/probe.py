@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
+from weakref import WeakKeyDictionary
 
 import torch
 
@@ -32,16 +33,33 @@ class EngineChoice:
     why: str
 
 
+_choices: WeakKeyDictionary[Any, dict[Engine, EngineChoice]] = WeakKeyDictionary()
+
+
 def choose_engine(model: Any, asked: Engine) -> EngineChoice:
     """Try the engines from the fastest on, until one gives what separate forward passes give.
 
-    Three branches of random tokens on one prefix are scored, each for all its tokens.
+    Branches of random tokens on common prefixes are scored. A base is tried once, and the choice
+    holds for all adapters over it.
 
     Args:
         model: A transformers or PEFT model in evaluation mode.
         asked: ``auto`` tries ``tree``, then ``prefix``; either of them is tried alone; ``stock``
             is taken as it is.
     """
+    peft = getattr(model, "active_peft_config", None)
+    adds_tokens = peft is not None and peft.is_prompt_learning
+    known = _choices.setdefault(model if adds_tokens else _base_of(model), {})
+    if asked not in known:
+        known[asked] = _choose(model, asked)
+    return known[asked]
+
+
+def _base_of(model: Any) -> Any:
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+def _choose(model: Any, asked: Engine) -> EngineChoice:
     if asked == "stock":
         return EngineChoice("stock", "the suite asks for it")
     candidates: tuple[Chosen, ...] = ("tree", "prefix") if asked == "auto" else (asked,)
@@ -57,10 +75,12 @@ def choose_engine(model: Any, asked: Engine) -> EngineChoice:
 
 def _problem(model: Any, engine: Chosen) -> str | None:
     """Why an engine cannot be used with a model; None if it can."""
-    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    base = _base_of(model)
     config = base.config.get_text_config()
     if base.config.is_encoder_decoder:
         return "the model has an encoder"
+    if _positions_depend_on_length(config):
+        return "the model's rotary positions depend on the length of a pass"
     attention = getattr(config, "_attn_implementation", "eager")
     if engine == "tree" and attention not in ("sdpa", "eager"):
         return f"attention by {attention} takes no mask for trees"
@@ -79,6 +99,13 @@ def _problem(model: Any, engine: Chosen) -> str | None:
         text = " ".join(str(error).split())[:200] or type(error).__name__
         return f"{type(base).__name__} refuses it ({text})"
     return None
+
+
+def _positions_depend_on_length(config: Any) -> bool:
+    """Whether a token's position counts for something else in a longer pass (LongRoPE, NTK)."""
+    rope = getattr(config, "rope_parameters", None) or {}
+    kinds = [rope, *(part for part in rope.values() if isinstance(part, dict))]
+    return any(part.get("rope_type") in ("longrope", "dynamic") for part in kinds)
 
 
 def _length(config: Any) -> int:
@@ -100,17 +127,24 @@ def _length(config: Any) -> int:
 
 
 def _requests(vocabulary: int, stem_length: int) -> list[TokenRequest]:
-    """Three branches on one prefix, one of them with a branch of its own; all tokens scored."""
+    """Two trees of unequal width: one of four branches, one of two; some score a few tokens only.
+
+    So a pass has several branching rows, padding, and tokens that nothing is asked of.
+    """
     generator = torch.Generator().manual_seed(0)
 
     def draw(count: int) -> list[int]:
         ids: list[int] = torch.randint(vocabulary, (count,), generator=generator).tolist()
         return ids
 
-    stem, branches = draw(stem_length), [draw(_BRANCH) for _ in range(3)]
-    branches[2] = [*branches[1][:2], *branches[2]]
-    sequences = [stem + branch for branch in branches]
-    return [TokenRequest(ids, [*ids[1:], 0]) for ids in sequences]
+    stem, other = draw(stem_length), draw(_BRANCH)
+    branches = [draw(_BRANCH) for _ in range(3)]
+    branches.append([*branches[1][:2], *draw(_BRANCH)])
+    sequences = [stem + branch for branch in branches] + [other + draw(2), other + draw(3)]
+    return [
+        TokenRequest(ids, [*ids[1:], 0][-len(ids) if index == 0 else -3 :])
+        for index, ids in enumerate(sequences)
+    ]
 
 
 def _together(
@@ -145,6 +179,7 @@ def _noise(base: Any, model: Any, requests: Sequence[TokenRequest]) -> float:
 def _plain(model: Any, request: TokenRequest) -> torch.Tensor:
     """Log-probability of every target by an ordinary forward pass, fp32."""
     ids = torch.tensor([request.inputs], device=model.device)
+    targets = torch.tensor(request.targets, device=model.device)
     with torch.inference_mode():
-        logits = model(input_ids=ids).logits[0].float().log_softmax(-1).cpu()
-    return logits[torch.arange(len(request.targets)), torch.tensor(request.targets)]
+        logits = model(input_ids=ids).logits[0, -len(targets) :].float()
+        return -torch.nn.functional.cross_entropy(logits, targets, reduction="none").cpu()

@@ -73,10 +73,9 @@ class TreeScorer:
         """Compute a plan, yielding what each forward pass adds; every term comes once.
 
         Raises:
-            ModelError: Memory does not suffice for a single row.
+            MemoryShortError: Memory does not suffice for a single row.
         """
-        with torch.inference_mode():
-            yield from self._below(plan, plan.root, None)
+        yield from self._below(plan, plan.root, None)
 
     def _below(self, plan: Plan, stem: Stem, prefix: StemCache | None) -> Iterator[Answer]:
         """What continues a stem. Stems within it go first, while nothing else holds memory."""
@@ -87,13 +86,19 @@ class TreeScorer:
             yield answer
             yield from self._below(plan, longer, cache)
             del cache
+        above = prefix.get_seq_length() if prefix is not None else 0
+
+        def size(row: Row) -> int:
+            # a row has a copy of the stem's keys and values, an eighth or less of activations
+            return max(len(row), (above + len(row)) // 8)
+
         for chain in (False, True):  # without branches the model's own causal attention serves
             rows = sorted((row for row in stem.rows if row.chain is chain), key=len, reverse=True)
             batches = token_batches(
                 rows,
                 self._budget,
                 lambda batch: self._forward(plan, batch, StemCache(prefix) if prefix else None),
-                size=len,
+                size=size,
                 weight=lambda row: row.scored,
             )
             for _, answer in batches:
@@ -116,13 +121,16 @@ class TreeScorer:
         terms, owner = plan.terms.of(slots[scored])
         inputs = self._inputs(rows, width, cache)
         # a stem that nothing is asked of needs no logits, but the model computes one at least
-        with self._logits_of(scored if len(scored) else np.zeros(1, dtype=np.int64)):
-            outputs = self._model(**inputs, use_cache=cache is not None)
-        if not len(terms):
-            return Answer(terms, np.empty(0, np.float32), np.empty(0, np.bool_))
-        targets = torch.from_numpy(plan.terms.target[terms]).to(self._device)
-        owners = torch.from_numpy(owner).to(self._device)
-        values = _log_probabilities(outputs.logits[0], owners, targets).cpu().numpy()
+        places = scored if len(scored) else np.zeros(1, dtype=np.int64)
+        with torch.inference_mode(), self._logits_of(places):
+            logits = self._model(**inputs, use_cache=cache is not None).logits
+            if logits.shape[:2] != (1, len(places)):
+                raise ValueError("its output layer cannot be restricted to some tokens")
+            if not len(terms):
+                return Answer(terms, np.empty(0, np.float32), np.empty(0, np.bool_))
+            targets = torch.from_numpy(plan.terms.target[terms]).to(self._device)
+            owners = torch.from_numpy(owner).to(self._device)
+            values = _log_probabilities(logits[0], owners, targets).cpu().numpy()
         return Answer(terms, values[0], values[1] > 0)
 
     def _inputs(self, rows: Sequence[Row], width: int, cache: StemCache | None) -> dict[str, Any]:
@@ -257,6 +265,8 @@ def default_batch_tokens(config: Any, device: torch.device, dtype: torch.dtype) 
     # gate, up and product; twice, for what the allocator cannot reuse
     per_token = 2 * dtype.itemsize * (8 * config.hidden_size + 3 * inner)
     free, _ = torch.cuda.mem_get_info(device)
+    # what torch keeps of its own for later is free too
+    free += torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     return int(min(max(free // 2 // per_token, 512), 32768))
 
 

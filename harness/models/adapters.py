@@ -62,6 +62,9 @@ class AdapterSet:
         try:
             self._inject(key, config)
             self._fill(key, path, info)
+        except torch.OutOfMemoryError:  # it may well fit the base
+            self._discard(key)
+            raise
         except (ValueError, RuntimeError, KeyError, NotImplementedError) as error:
             self._discard(key)
             raise _misfit(info, str(error)) from error

@@ -13,6 +13,7 @@ from harness.engines.generation import Decoding, Generated, generate, generate_t
 from harness.metrics.base import Metric, score_corpus
 from harness.metrics.classification import label_set
 from harness.metrics.registry import build_metric, is_evaluate_module, needs_labels
+from harness.models.device import DevicePolicy
 from harness.models.mixed import Mixture
 from harness.schema import Example, Prediction, Score, Split
 from harness.spec import GenerationTask, MetricSpec, PromptSpec
@@ -94,14 +95,21 @@ def predict_together(
     return {variant: _predictions(examples, own) for variant, own in texts.items()}
 
 
-def together_pays(task: GenerationTask, examples: Sequence[Example], device: str) -> bool:
-    """Whether several variants are predicted faster in common batches than one after another.
+def together_pays(task: GenerationTask, examples: Sequence[Example], policy: DevicePolicy) -> bool:
+    """Whether several variants are predicted in common batches rather than one after another.
+
+    Only fp32 gives the same texts either way. In half precision the batch can flip a near-tie, and
+    a text would depend on which other variants happened to be missing: there it is done on
+    request, which is part of the results' keys.
 
     A GPU decodes many rows in the time of few. A CPU does so up to some ten rows only: for
     SmolLM2-135M and four adapters of r 16 (fp32, one thread, batch_size 64, 16 new tokens) common
     batches were 3.4 times as fast for 1 prompt, 2.2 for 4, 1.3 for 16, and no faster for 32.
     """
-    return not device.startswith("cpu") or len(examples) <= task.batch_size // 4
+    if task.mix_adapters != "auto":
+        return task.mix_adapters == "always"
+    few = policy.device != "cpu" or len(examples) <= task.batch_size // 4
+    return few and policy.compute_dtype == "fp32"
 
 
 def _decoding(task: GenerationTask, prompt: PromptSpec, seed: int) -> Decoding:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.engines.loglikelihood import PrefixSharingLM, SharedRequests
+from harness.engines.probe import EngineChoice
 from harness.errors import DataError, MetricError, MissingExtraError, ModelError, UsageError
 from harness.spec import LmEvalTask
 from harness.tasks.lm_eval_load import FOLDER_PREFIX, LoadedTasks, load_tasks
@@ -97,7 +98,14 @@ class PreparedLmEval:
         self._shared = SharedRequests()
         self._undo = weakref.finalize(self, undo.close)
 
-    def run(self, model: Any, *, device: str, progress: Progress | None = None) -> LmEvalOutcome:
+    def run(
+        self,
+        model: Any,
+        *,
+        device: str,
+        progress: Progress | None = None,
+        on_engine: Callable[[EngineChoice], None] = lambda _: None,
+    ) -> LmEvalOutcome:
         """Score a loaded model.
 
         Log-probabilities are taken in float32 whatever the model's dtype. Python's, numpy's and
@@ -108,6 +116,7 @@ class PreparedLmEval:
                 mode.
             device: Where the model is; lm-eval takes it from the model itself.
             progress: Called with (requests done, requests in all).
+            on_engine: Called with the engine that will answer log-likelihoods, if any are asked.
 
         Returns:
             Scores of every leaf task, subgroup and group, with per-example statistics.
@@ -130,6 +139,9 @@ class PreparedLmEval:
                 shared=self._shared,
                 progress=progress,
             )
+            choice = lm.choice if _asks_for_loglikelihoods(loaded) else None
+            if choice is not None:
+                on_engine(choice)
             seed_generators(self._seed)
             results = evaluate(
                 lm=lm,
@@ -149,7 +161,7 @@ class PreparedLmEval:
                 truncated=lm.truncated,
                 warnings=warnings.texts(),
                 lm_eval=lm_eval_version,
-                engine=lm.choice if _scores_texts(loaded) else None,
+                engine=choice,
             )
         return outcome_of(task, self._task_id, facts)
 
@@ -202,10 +214,9 @@ def _configure(leaf: Any, task: LmEvalTask) -> None:
         )
 
 
-def _scores_texts(loaded: LoadedTasks) -> bool:
-    """Whether any request asks for a log-likelihood; an engine matters only to those."""
-    requests = (request for leaf in loaded.leaves.values() for request in leaf.instances)
-    return any(request.request_type != "generate_until" for request in requests)
+def _asks_for_loglikelihoods(loaded: LoadedTasks) -> bool:
+    """Whether any task does more than generate; an engine matters only to those."""
+    return any(leaf.OUTPUT_TYPE != "generate_until" for leaf in loaded.leaves.values())
 
 
 def _means(leaf: Any) -> frozenset[str]:

@@ -158,7 +158,12 @@ def _load_errors(task: LmEvalTask, name: str, rewriter: IndexRewriter) -> Iterat
         raise
     except Exception as error:  # process_docs and templates fail in their own ways on wrong rows
         if task.data is None:
-            raise
+            raise DataError(
+                f"The lm-eval task {name!r} cannot be loaded with the data set "
+                f"{', '.join(sources)}: {type(error).__name__}: {error}.",
+                mend="The data set on the Hub may have changed; give local files under data, or "
+                "try another version of lm-eval.",
+            ) from error
         raise DataError(
             f"The local files do not fit the lm-eval task {name!r}: "
             f"{type(error).__name__}: {error}.",

@@ -11,6 +11,7 @@ import pytest
 from harness import cells, host
 from harness.errors import DiskError, ModelError
 from harness.models.adapters import AdapterSet
+from harness.models.device import DevicePolicy
 from harness.pipeline import run_suite
 from harness.progress import Reporter
 from harness.run import Options
@@ -161,12 +162,24 @@ def test_what_was_predicted_before_an_interruption_is_kept(
 
 
 @pytest.mark.parametrize(
-    ("device", "examples", "pays"), [("cpu", 16, True), ("cpu", 17, False), ("cuda:0", 999, True)]
+    ("mix", "device", "dtype", "examples", "pays"),
+    [
+        ("auto", "cpu", "fp32", 16, True),
+        ("auto", "cpu", "fp32", 17, False),
+        ("auto", "cpu", "bf16", 1, False),
+        ("auto", "cuda:0", "fp32", 999, True),
+        ("auto", "cuda:0", "bf16", 999, False),
+        ("always", "cuda:0", "bf16", 999, True),
+        ("never", "cpu", "fp32", 1, False),
+    ],
 )
-def test_when_it_pays(device: str, examples: int, pays: bool) -> None:
-    """On a CPU only where a variant's own prompts leave a batch of 64 rows mostly empty."""
-    task = GenerationTask(type="generation", metrics=("chrf",))
+def test_when_it_pays(mix: str, device: str, dtype: Any, examples: int, pays: bool) -> None:
+    """In fp32; on a CPU only where a variant's own prompts leave a batch of 64 mostly empty."""
+    task = GenerationTask.model_validate(
+        {"type": "generation", "metrics": ["chrf"], "mix_adapters": mix}
+    )
     one = Example(
         id="1", prompt="p", completion="c", references=("c",), cluster="1", split="report"
     )
-    assert together_pays(task, [one] * examples, device) is pays
+    policy = DevicePolicy(device, "a device", dtype, False, ())
+    assert together_pays(task, [one] * examples, policy) is pays

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from harness.engines.batching import halving_batches, left_padded
-from harness.errors import ModelError
+from harness.errors import MemoryShortError
 
 
 def test_left_padding():
@@ -41,5 +41,5 @@ def test_single_row_without_room():
     def run(_):
         raise MemoryError
 
-    with pytest.raises(ModelError, match="max_prompt_tokens"):
+    with pytest.raises(MemoryShortError, match="max_prompt_tokens"):
         list(halving_batches([1, 2], 2, run))

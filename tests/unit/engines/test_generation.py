@@ -12,7 +12,7 @@ from transformers import GenerationConfig
 from harness.engines import kv_cache
 from harness.engines.decoding import choose
 from harness.engines.generation import Decoding, Generated, generate, generate_together
-from harness.errors import ModelError
+from harness.errors import MemoryShortError, ModelError
 from harness.models.adapters import AdapterSet
 from harness.models.device import decide
 from harness.models.load import load_base
@@ -171,7 +171,7 @@ def test_memory_for_one_variant_at_a_time_only(family, tokenizer, monkeypatch):
     monkeypatch.setattr(inner, "forward", limited)
     decoding = Decoding(max_new_tokens=4)
     with (
-        pytest.raises(ModelError, match="does not suffice"),
+        pytest.raises(MemoryShortError, match="does not suffice"),
         family.mixed([None, "a"]) as mixture,
     ):
         generate_together(mixture, tokenizer, PROMPTS, decoding, chat=False)
@@ -342,7 +342,7 @@ def test_out_of_memory_for_one_row(llama, tokenizer, monkeypatch):
         raise torch.OutOfMemoryError
 
     monkeypatch.setattr(llama, "forward", fail)
-    with pytest.raises(ModelError, match="does not suffice for a batch of one"):
+    with pytest.raises(MemoryShortError, match="does not suffice for a batch of one"):
         generate(llama, tokenizer, PROMPTS, Decoding(), chat=False)
 
     def broken(*_, **__):

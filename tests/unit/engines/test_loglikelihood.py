@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 pytest.importorskip("lm_eval")
 
 from harness.engines.loglikelihood import PrefixSharingLM, SharedRequests
+from harness.errors import HarnessError
 from tests.unit.engines.lm_requests import (
     EDGE_CASES,
     ROLLING,
@@ -318,6 +319,17 @@ def test_progress_counts_requests(engine: Any, tiny_tokenizer: Any) -> None:
     assert calls[-1] == (total, total)
     done = [count for count, _ in calls]
     assert done == sorted(done)
+
+
+@pytest.mark.parametrize("engine", ["auto", "stock"])
+def test_a_context_of_white_space_is_refused(engine: Any, tiny_tokenizer: Any) -> None:
+    """lm-eval moves it to the answer, and without BOS nothing is left to predict the answer from.
+
+    It stops on an assertion there; here it says what is wrong.
+    """
+    lm = ours(tree_model("llama"), without_bos(tiny_tokenizer), engine=engine)
+    with pytest.raises(HarnessError, match="white space"):
+        answers(lm, [("Return", " the value"), ("  ", "the value"), ("Return", " it")])
 
 
 def test_the_models_mode_and_weights_are_left_alone(tiny_tokenizer: Any) -> None:

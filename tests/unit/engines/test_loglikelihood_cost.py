@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("lm_eval")
 
-from harness.errors import ModelError
+from harness.errors import MemoryShortError
 from tests.unit.engines.lm_requests import (
     Pair,
     Work,
@@ -181,7 +181,7 @@ def test_too_little_memory_for_one_row(engine: Any, tiny_tokenizer: Any) -> None
     assert lm.choice.engine == engine
     with (
         counted(model, memory=lambda _: 4) as work,
-        pytest.raises(ModelError, match="Memory does not suffice"),
+        pytest.raises(MemoryShortError, match="Memory does not suffice"),
     ):
         answers(lm, ending_requests(8))
     assert len(work.passes) < 20

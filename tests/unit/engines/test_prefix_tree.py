@@ -171,3 +171,10 @@ def test_prefixes_of_prefixes_do_not_exhaust_the_stack(depth: int) -> None:
     text = list(range(depth))
     plan = make_plan([_request(text[: n + 1]) for n in range(depth)], EAGER)
     assert plan.planned_tokens == depth
+
+
+@pytest.mark.parametrize("targets", [[], [1, 2, 3]])
+def test_targets_without_inputs_are_refused(targets: list[int]) -> None:
+    """A request with more targets than inputs would shift the terms of all that follow."""
+    with pytest.raises(ValueError, match="of 2 inputs"):
+        make_plan([TokenRequest([1, 2], targets)], Limits())
