@@ -62,17 +62,8 @@ def halving_batches(
     Raises:
         MemoryShortError: Memory does not suffice for a single row.
     """
-    start = 0
-    while start < len(rows):
-        batch = rows[start : start + batch_size]
-        results = in_memory(partial(run, batch))
-        if results is None:
-            if len(batch) == 1:
-                raise does_not_fit()
-            batch_size = max(1, len(batch) // 2)
-            continue
-        yield batch, results
-        start += len(batch)
+    budget = TokenBudget(tokens=batch_size, weight=0)
+    yield from token_batches(rows, budget, run, size=lambda _: 1, weight=lambda _: 0)
 
 
 def in_memory(run: Callable[[], ResultT]) -> ResultT | None:
