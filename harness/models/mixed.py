@@ -139,11 +139,10 @@ class _MixedLinear:
             start += rank
         if own:
             self._down = torch.cat([layer.lora_A[k].weight.detach() for _, k in own])
-            # (ranks, out), scaled in fp32: 16/12 rounded to bf16 would strengthen the adapter by 0.2 %
-            scaled = [layer.lora_B[k].weight.detach().float() * layer.scaling[k] for _, k in own]
-            self._up = (
-                torch.cat(scaled, dim=1).t().contiguous().to(self._down.dtype)
-            )  # (ranks, out)
+            # scaled in fp32: 16/12 rounded to bf16 would strengthen the adapter by 0.2 %
+            ups = [layer.lora_B[k].weight.detach().float() * layer.scaling[k] for _, k in own]
+            up = torch.cat(ups, dim=1).t().contiguous()
+            self._up = up.to(self._down.dtype)  # (ranks, out)
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         result: torch.Tensor = self._base(x)
