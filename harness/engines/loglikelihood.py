@@ -101,7 +101,7 @@ class PrefixSharingLM(HFLM):  # type: ignore[misc]  # lm_eval is untyped
         # lm-eval encodes a context anew for each of the continuations that follow each other
         self.tok_encode = lru_cache(maxsize=8)(super().tok_encode)
         self._progress = progress
-        self._done = self._total = 0
+        self._done = self._total = self._shown = 0
         self.set_cache_hook(self)
 
     @cached_property
@@ -115,8 +115,9 @@ class PrefixSharingLM(HFLM):  # type: ignore[misc]  # lm_eval is untyped
         self._report(self._done)
 
     def _report(self, done: int) -> None:
+        self._shown = max(self._shown, done)  # windows of a text count before the text itself
         if self._progress is not None:
-            self._progress(done, self._total)
+            self._progress(self._shown, self._total)
 
     def loglikelihood(
         self, requests: list[Any], disable_tqdm: bool = True

@@ -165,11 +165,14 @@ def _noise(base: Any, model: Any, requests: Sequence[TokenRequest]) -> float:
     """Difference that rounding in half precision explains, in nats; 0 in fp32.
 
     A log-probability is as exact as the logits it comes from, and those are rounded to the dtype
-    in every layer.
+    in every layer. Quantized layers may round to bf16 whatever the dtype: bitsandbytes' kernels
+    for CPUs do.
     """
     dtype = base.get_input_embeddings().weight.dtype
     if dtype == torch.float32:
-        return 0.0
+        if not getattr(base, "is_quantized", False):
+            return 0.0
+        dtype = torch.bfloat16
     ids = torch.tensor([requests[0].inputs], device=model.device)
     with torch.inference_mode():
         largest = float(model(input_ids=ids).logits.float().abs().max())
