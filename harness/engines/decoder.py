@@ -7,7 +7,6 @@ read every weight once for all rows. A row that has ended leaves the batch.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +17,7 @@ from harness.engines import kv_cache
 from harness.engines.batching import left_padded
 from harness.engines.decoding import Decoding, Draws, choose
 from harness.errors import ModelError
+from harness.models.adapters import forward_arguments
 from harness.schema import FinishReason
 
 # Padded tokens read at once. On a CPU more is slower: one thread of a Zen 5 core reads prompts of
@@ -80,8 +80,7 @@ class Decoder:
         # A stop string of n bytes lies within the last n tokens, since none of those that are
         # shown is shorter than a byte; a few more allow for tokens that decode to nothing.
         self._window = max((len(stop.encode()) for stop in decoding.stop), default=0) + 4
-        base = model.get_base_model() if hasattr(model, "get_base_model") else model
-        self._parameters = inspect.signature(base.forward).parameters
+        self._takes = forward_arguments(model)
         self._grows = kv_cache.fits(model.config)
         self._prefill_tokens = _PREFILL_TOKENS.get(model.device.type, _PREFILL_TOKENS_ELSEWHERE)
 
@@ -163,9 +162,9 @@ class Decoder:
     ) -> tuple[torch.Tensor, Any]:
         """Logits of the last position in fp32, shape (rows, vocabulary), and the cache."""
         options: dict[str, Any] = {}
-        if "position_ids" in self._parameters:  # models without it derive positions from the mask
+        if "position_ids" in self._takes:  # models without it derive positions from the mask
             options["position_ids"] = positions
-        if "logits_to_keep" in self._parameters:
+        if "logits_to_keep" in self._takes:
             options["logits_to_keep"] = 1
         outputs = self._model(
             input_ids=ids, attention_mask=mask, past_key_values=cache, use_cache=True, **options

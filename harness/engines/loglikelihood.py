@@ -13,7 +13,7 @@ import copy
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -104,7 +104,7 @@ class PrefixSharingLM(HFLM):  # type: ignore[misc]  # lm_eval is untyped
         self._done = self._total = self._shown = 0
         self.set_cache_hook(self)
 
-    @cached_property
+    @property
     def choice(self) -> EngineChoice:
         """Which engine answers log-likelihood requests; the model is probed when first asked."""
         return choose_engine(self.model, self._engine)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +10,7 @@ import torch
 
 from harness.engines.batching import halving_batches, left_padded
 from harness.errors import ModelError
+from harness.models.adapters import forward_arguments
 from harness.models.tokens import context_tokens, encode_pair, truncate_left
 
 Progress = Callable[[int, int], None]
@@ -101,12 +101,11 @@ def _row(tokenizer: Any, index: int, pair: tuple[str, str], *, chat: bool, limit
 def _losses(model: Any, pad: int, rows: Sequence[_Row]) -> list[float]:
     """Summed loss per row, in nats."""
     ids, mask, positions = left_padded([row.ids for row in rows], pad, model.device)
-    base = model.get_base_model() if hasattr(model, "get_base_model") else model
-    parameters = inspect.signature(base.forward).parameters
+    takes = forward_arguments(model)
     options: dict[str, Any] = {}
-    if "position_ids" in parameters:
+    if "position_ids" in takes:
         options["position_ids"] = positions
-    if "logits_to_keep" in parameters:  # the last logit has nothing left to predict
+    if "logits_to_keep" in takes:  # the last logit has nothing left to predict
         options["logits_to_keep"] = max(row.scored for row in rows) + 1
     with torch.inference_mode():
         logits = model(input_ids=ids, attention_mask=mask, use_cache=False, **options).logits

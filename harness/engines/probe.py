@@ -11,6 +11,7 @@ import torch
 
 from harness.engines.prefix_tree import Limits, TokenRequest, make_plan
 from harness.engines.tree_forward import TreeScorer
+from harness.models.adapters import base_of
 
 Engine = Literal["auto", "tree", "prefix", "stock"]
 Chosen = Literal["tree", "prefix", "stock"]
@@ -49,14 +50,10 @@ def choose_engine(model: Any, asked: Engine) -> EngineChoice:
     """
     peft = getattr(model, "active_peft_config", None)
     adds_tokens = peft is not None and peft.is_prompt_learning
-    known = _choices.setdefault(model if adds_tokens else _base_of(model), {})
+    known = _choices.setdefault(model if adds_tokens else base_of(model), {})
     if asked not in known:
         known[asked] = _choose(model, asked)
     return known[asked]
-
-
-def _base_of(model: Any) -> Any:
-    return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
 def _choose(model: Any, asked: Engine) -> EngineChoice:
@@ -75,7 +72,7 @@ def _choose(model: Any, asked: Engine) -> EngineChoice:
 
 def _problem(model: Any, engine: Chosen) -> str | None:
     """Why an engine cannot be used with a model; None if it can."""
-    base = _base_of(model)
+    base = base_of(model)
     config = base.config.get_text_config()
     if base.config.is_encoder_decoder:
         return "the model has an encoder"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from transformers.cache_utils import Cache, DynamicLayer
 
 from harness.engines.batching import TokenBudget, does_not_fit, in_memory, token_batches
 from harness.engines.prefix_tree import Ints, Plan, Row, Stem
+from harness.models.adapters import base_of, forward_arguments
 
 # Logits of one forward pass, in bytes. Rows with many scored tokens are spread over more passes.
 _LOGITS_BYTES = {"cpu": 128 * 2**20, "cuda": 2**30}
@@ -56,7 +56,7 @@ class TreeScorer:
         self, model: Any, *, masks: Literal["tree", "native"], batch_tokens: int | None = None
     ) -> None:
         self._model = model
-        self._base = model.get_base_model() if hasattr(model, "get_base_model") else model
+        self._base = base_of(model)
         self._device = model.device
         self._masks = masks
         self._dtype = self._base.get_input_embeddings().weight.dtype
@@ -66,8 +66,7 @@ class TreeScorer:
             batch_tokens or default_batch_tokens(config, self._device, self._dtype),
             _most_scored(config.vocab_size, self._device, self._dtype),
         )
-        parameters = inspect.signature(self._base.forward).parameters
-        self._takes_positions = "position_ids" in parameters
+        self._takes_positions = "position_ids" in forward_arguments(model)
 
     def run(self, plan: Plan) -> Iterator[Answer]:
         """Compute a plan, yielding what each forward pass adds; every term comes once.
@@ -97,7 +96,9 @@ class TreeScorer:
             batches = token_batches(
                 rows,
                 self._budget,
-                lambda batch: self._forward(plan, batch, StemCache(prefix) if prefix else None),
+                lambda batch: self._forward(
+                    plan, batch, StemCache(prefix) if prefix is not None else None
+                ),
                 size=size,
                 weight=lambda row: row.scored,
             )

@@ -7,7 +7,6 @@ device is synchronised before each reading of the clock.
 
 from __future__ import annotations
 
-import inspect
 import time
 from dataclasses import dataclass
 from itertools import pairwise
@@ -16,6 +15,7 @@ import torch
 
 from harness.errors import ModelError
 from harness.measure.memory import kv_cache_bytes
+from harness.models.adapters import forward_arguments
 
 
 @dataclass(frozen=True)
@@ -103,6 +103,4 @@ def _timed(model: torch.nn.Module, input_ids: torch.Tensor, new_tokens: int) -> 
 
 def _last_logits_only(model: torch.nn.Module) -> dict[str, int]:
     """Ask for the last position's logits only, as ``generate`` does, where the model can."""
-    base = model.get_base_model() if hasattr(model, "get_base_model") else model
-    known = inspect.signature(base.forward).parameters
-    return {"logits_to_keep": 1} if "logits_to_keep" in known else {}
+    return {"logits_to_keep": 1} if "logits_to_keep" in forward_arguments(model) else {}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,16 @@ from harness.models.tokens import encode_prompt
 # Ways of starting an adapter that leave the base's weights alone, by PEFT's source. The others
 # (PiSSA, OLoRA, CorDA, LoftQ, LoRA-GA) subtract from them.
 BASE_KEEPING_INITS = (True, False, None, "gaussian", "orthogonal", "mica", "eva")
+
+
+def base_of(model: Any) -> Any:
+    """The base under PEFT's adapters; a model without any is its own."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+def forward_arguments(model: Any) -> Set[str]:
+    """Names of what a model's forward pass takes, such as ``position_ids``; adapters hide them."""
+    return inspect.signature(base_of(model).forward).parameters.keys()
 
 
 class AdapterSet:

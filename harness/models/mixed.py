@@ -8,7 +8,7 @@ their scaling, and ``own`` is, per row, one for its own adapter's ranks and zero
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -27,12 +27,10 @@ class Mixture:
         variants: Who can answer: names of adapters, and None for the base.
     """
 
-    def __init__(self, model: Any, keys: Mapping[str | None, str | None]) -> None:
+    def __init__(self, model: Any, variants: Iterable[str | None]) -> None:
         self.model = model
-        self.variants = tuple(keys)
-        self._number = {variant: number for number, variant in enumerate(keys)}
-        self._adapter = [key for key in keys.values() if key is not None]
-        self._keys = dict(keys)
+        self.variants = tuple(variants)
+        self._number = {variant: number for number, variant in enumerate(self.variants)}
         self.rows: tuple[int, ...] = ()
         self.only: int | None = None
         self._own: dict[_Layout, torch.Tensor] = {}
