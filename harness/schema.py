@@ -245,7 +245,43 @@ class Comparison(Record):
     identical: bool = False
     better: bool | None = None
     method: str = ""
+    p_value: float | None = None  # two-sided, of no difference
+    test: str = ""  # what p_value comes from
     reason: str | None = None  # why delta is None
+
+
+class ConstraintCheck(Record):
+    """Whether a checkpoint keeps to one of ``select.constraints``.
+
+    ``value``, ``low`` and ``high`` are a paired difference from the baseline in the metric's own
+    unit (score constraints, not re-oriented), or a median (measurements, without interval).
+    ``unsure``: the data shows neither that the bound is kept nor that it is broken.
+    """
+
+    variant: str
+    what: str  # the constraint in words
+    status: Literal["kept", "broken", "unsure", "unknown"]
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    bound: float | None = None  # in the unit of value; for scores the margin
+    n: int | None = None
+    reason: str | None = None  # why the status is unknown
+
+
+class Candidate(Record):
+    """A checkpoint among which was chosen, with what is known of it on ``select``."""
+
+    variant: str
+    step: int | None = None
+    value: float | None
+    delta: float | None = None  # from the baseline, in the metric's own unit
+    low: float | None = None
+    high: float | None = None
+    p_adjusted: float | None = None  # that it is no better, adjusted for all candidates (max-T)
+    allowed: bool = True  # keeps to all constraints, as far as the data can tell
+    efficient: bool = False  # on the Pareto front of Selection.axes
+    axes: dict[str, float | None] = Field(default_factory=dict)
 
 
 class Selection(Record):
@@ -257,6 +293,88 @@ class Selection(Record):
     chosen: str | None  # variant id
     reason: str
     ranking: tuple[tuple[str, float | None], ...] = ()
+    rule: Literal["one_se", "best"] = "one_se"
+    candidates: tuple[Candidate, ...] = ()
+    constraints: tuple[ConstraintCheck, ...] = ()
+    axes: tuple[str, ...] = ()  # of the Pareto front, in words
+
+
+class Equivalence(Record):
+    """Whether two variants are shown to differ by less than a margin (two one-sided tests)."""
+
+    task: str
+    metric: str
+    split: str
+    first: str
+    second: str
+    n: int
+    delta: float | None  # second minus first, in the metric's own unit
+    low: float | None = None  # bounds at 1 - 2 alpha, as the two tests use them
+    high: float | None = None
+    margin: float
+    p_value: float | None = None
+    identical: bool = False
+    equivalent: bool | None = None  # None: neither shown equivalent nor shown different
+    method: str = ""
+    reason: str | None = None
+
+
+GateVerdict = Literal[
+    "pass", "identical", "regression", "inconclusive", "missing", "invalid", "not_compared"
+]
+
+
+class GateCheck(Record):
+    """One gated score or measurement of one gated variant against the baseline.
+
+    Values, margin, gain and bounds are in the metric's own unit; ``gain`` is oriented so that more
+    is better, and ``low`` and ``high`` are its one-sided bounds, simultaneous over all checks. For
+    measurements they are relative: 0.1 is 10 % better.
+    """
+
+    subject: str  # as gate.variants has it: "chosen", "merged" or a variant
+    variant: str | None  # what that is in this run
+    kind: Literal["quality", "floor", "measurement"]
+    task: str
+    metric: str
+    split: str
+    verdict: GateVerdict
+    decides: bool = True  # False: shown, but without a margin of its own
+    unit: str = ""
+    scale: float | None = None
+    higher_is_better: bool = True
+    n: int = 0
+    clusters: int = 0
+    baseline_value: float | None = None
+    value: float | None = None
+    gain: float | None = None
+    low: float | None = None
+    high: float | None = None
+    margin: float | None = None
+    mde: float | None = None  # minimal detectable effect: loss beyond the margin found in 80 %
+    needed_n: int | None = None  # examples with which an inconclusive check would be decided
+    method: str = ""
+    reason: str | None = None
+
+
+class GateResult(Record):
+    """What a gate decided, on what grounds; every output of the gate renders this record."""
+
+    verdict: Literal["pass", "regression", "inconclusive", "incompatible", "invalid"]
+    exit_code: int
+    headline: str
+    run: str  # SUITE/RUN-ID
+    baseline: str  # path of its file
+    baseline_run: str | None = None
+    accepted: str | None = None  # when the baseline was accepted, ISO 8601
+    alpha: float = 0.05
+    level: float | None = None  # one-sided level of each bound, so that alpha holds for all
+    on_inconclusive: Literal["fail", "warn"] = "fail"
+    checks: tuple[GateCheck, ...] = ()
+    differences: tuple[str, ...] = ()  # fields that make it incompatible
+    changes: tuple[str, ...] = ()  # what else is not as it was, and may explain a difference
+    problems: tuple[str, ...] = ()  # missing or invalid data
+    created: str = ""
 
 
 class Manifest(Record):
@@ -270,6 +388,7 @@ class Manifest(Record):
     created: str  # ISO 8601, UTC
     updated: str
     complete: bool
+    limit: int | None = None  # of the command line (--limit)
     variants: tuple[Variant, ...]
     baseline: str
     cells: tuple[CellResult, ...]

@@ -9,15 +9,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from harness.rules import GateSpec, SelectSpec, Spec
 from harness.schema import Precision, Split
 
 DTYPE_VARIABLE = "HARNESS_COMPUTE_DTYPE"  # the environment variable that overrides base.dtype
-
-
-class Spec(BaseModel):
-    """A part of a suite: unknown keys are refused, and nothing changes after reading."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class BaseSpec(Spec):
@@ -285,13 +280,6 @@ class MeasureSpec(Spec):
     warmup: int = Field(1, ge=1)
 
 
-class SelectSpec(Spec):
-    """What decides between checkpoints, always on the select split."""
-
-    task: str | None = Field(None, description="Default: the first generation task.")
-    metric: str | None = Field(None, description="Default: that task's first metric.")
-
-
 class Suite(Spec):
     """One evaluation: a base, its training or checkpoints, data, matrix and tasks."""
 
@@ -312,6 +300,7 @@ class Suite(Spec):
     tasks: dict[str, TaskSpec] = Field(min_length=1)
     measure: MeasureSpec | None = None
     select: SelectSpec = SelectSpec()
+    gate: GateSpec = GateSpec()
 
     @model_validator(mode="after")
     def _consistent(self) -> Suite:
