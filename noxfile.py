@@ -55,6 +55,20 @@ def report(session: nox.Session) -> None:
 
 
 @nox.session
+def gate(session: nox.Session) -> None:
+    """Compare a run with the accepted baseline. Default: the latest of demo. Needs no torch."""
+    _install(session)
+    session.run("harness", "gate", *(session.posargs or ["demo"]))
+
+
+@nox.session
+def selfgate(session: nox.Session) -> None:
+    """Gate this project by its own command line: the same again passes, a regression is caught."""
+    _install(session, "all")
+    session.run(".ci/selfgate", env=OFFLINE, external=True)
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Measure the harness against lm-eval and transformers; rows and groups may be named."""
     _install(session, "all", "test", "bench", model=True)

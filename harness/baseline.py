@@ -1,1 +1,296 @@
-"""Placeholder."""
+"""The baseline of a gate: a small JSON file for git, and beside it what pairing needs.
+
+``baseline.json`` is made to be read in a diff: sorted keys, six significant digits, a final
+newline. ``baseline.npz`` holds the per-example statistics of every gated score, exactly, in bytes
+that depend on the content only; its sha256 is in the JSON. The sidecar is written first, so a
+crash between the two leaves a pair that does not match, which reading refuses.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, ValidationError
+
+from harness.analysis.compare import Sample
+from harness.errors import BaselineError
+from harness.schema import Measurement, Record
+from harness.store import write_atomic
+
+VERSION = 1
+Arrays = Mapping[str, NDArray[Any]]
+
+_DIGITS = 6
+_ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # the earliest a zip file can hold: equal content, equal bytes
+_MEND = (
+    "Restore {files} from version control, or accept a new baseline from a run you trust: "
+    "harness gate accept RUN --baseline {path} --reason TEXT"
+)
+
+
+class BaselineScore(Record):
+    """One gated score as it was accepted.
+
+    ``examples`` names the arrays ``ids/<examples>`` and ``clusters/<examples>`` of the sidecar,
+    sorted by id, and ``stats`` the one of shape (n, k) in the same order.
+    """
+
+    task: str
+    metric: str
+    split: str
+    n: int
+    value: float
+    unit: str = ""
+    scale: float | None = None
+    higher_is_better: bool = True
+    signature: str = ""
+    examples: str
+    stats: str
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """Task, metric, split: as ``Reading.key``."""
+        return (self.task, self.metric, self.split)
+
+
+class BaselineMeasurements(Record):
+    """Memory and speed of a gated variant, and the hardware they belong to."""
+
+    fingerprint: str
+    device_name: str
+    items: tuple[Measurement, ...]
+
+
+class BaselineSubject(Record):
+    """What was gated under one name: its scores, and what made them."""
+
+    variant: str
+    weights: dict[str, Any] = Field(default_factory=dict)  # what determined its outputs
+    outputs: dict[str, str] = Field(default_factory=dict)  # task -> sha256 of what it wrote
+    scores: tuple[BaselineScore, ...]
+    measurements: BaselineMeasurements | None = None
+
+
+class Acceptance(Record):
+    """One entry of the history: when a run became the baseline, by whom, why, what changed."""
+
+    when: str  # ISO 8601, UTC
+    who: str
+    why: str
+    run: str  # SUITE/RUN-ID
+    deltas: dict[str, float] = Field(default_factory=dict)  # score -> new minus old, own unit
+    note: str = ""
+
+
+class Baseline(Record):
+    """What later runs are compared with.
+
+    ``fingerprint`` must be equal in a run; ``context`` may differ, and what differs is listed,
+    because it may explain a difference.
+    """
+
+    suite: str
+    run: str  # SUITE/RUN-ID
+    accepted: str  # ISO 8601, UTC
+    gate: dict[str, Any]  # the rules in force when it was accepted
+    fingerprint: dict[str, Any]
+    context: dict[str, Any]
+    subjects: dict[str, BaselineSubject]
+    sidecar_sha256: str = ""
+    history: tuple[Acceptance, ...]
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A baseline with its per-example statistics."""
+
+    baseline: Baseline
+    path: Path
+    arrays: Arrays = field(default_factory=dict)
+
+    def sample(self, score: BaselineScore) -> Sample:
+        """Per-example statistics of a score.
+
+        Raises:
+            BaselineError: The sidecar does not hold them.
+        """
+        names = (f"ids/{score.examples}", f"clusters/{score.examples}", score.stats)
+        missing = [name for name in names if name not in self.arrays]
+        if missing:
+            raise _error(sidecar_of(self.path), f"There is no array {missing[0]!r}.", self.path)
+        ids, clusters, stats = (self.arrays[name] for name in names)
+        if not (stats.ndim == 2 and len(ids) == len(clusters) == len(stats) == score.n):
+            what = f"{score.stats} holds {len(stats)} examples, expected {score.n}."
+            raise _error(sidecar_of(self.path), what, self.path)
+        return Sample("the baseline", ids.astype(str), clusters.astype(str), stats)
+
+
+def sidecar_of(path: Path) -> Path:
+    """Where the per-example statistics of a baseline lie."""
+    return path.with_suffix(".npz")
+
+
+def write_baseline(path: Path, baseline: Baseline, arrays: Arrays) -> Baseline:
+    """Write sidecar and JSON, each in one step, the sidecar first.
+
+    Returns:
+        The baseline as it was written: rounded, with the sidecar's digest.
+
+    Raises:
+        DiskError: No room, or no permission.
+    """
+    packed = _packed(arrays)
+    content = baseline.model_dump(mode="json")
+    content["sidecar_sha256"] = hashlib.sha256(packed).hexdigest()
+    written = rounded(content)
+    text = json.dumps(written, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    write_atomic(sidecar_of(path), packed)
+    write_atomic(path, text + "\n")
+    return Baseline.model_validate(written)
+
+
+def read_baseline(path: Path) -> Loaded:
+    """Read a baseline and its sidecar, and check that they belong together.
+
+    Raises:
+        BaselineError: Names the file that is missing, cut off, of another version, or not the
+            other's companion, and how to mend it.
+    """
+    baseline = _read_json(path)
+    side = sidecar_of(path)
+    try:
+        packed = side.read_bytes()
+    except FileNotFoundError as error:
+        raise _error(side, "The per-example statistics of the baseline are missing.", path) from (
+            error
+        )
+    except OSError as error:
+        raise _error(side, f"Cannot be read: {error.strerror}.", path) from error
+    found = hashlib.sha256(packed).hexdigest()
+    if found != baseline.sidecar_sha256:
+        what = (
+            f"It does not belong to {path.name}, which names sha256 "
+            f"{baseline.sidecar_sha256[:12]}…, found {found[:12]}…: one of the two was cut off, "
+            "or comes from another baseline."
+        )
+        raise _error(side, what, path)
+    try:
+        with np.load(io.BytesIO(packed), allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise _error(side, f"Not readable as .npz: {error}.", path) from error
+    return Loaded(baseline, path, arrays)
+
+
+def _read_json(path: Path) -> Baseline:
+    try:
+        text = path.read_text("utf-8")
+    except FileNotFoundError as error:
+        raise BaselineError(
+            "There is no baseline here.",
+            where=str(path),
+            mend="Make one from a run you trust: "
+            f"harness gate accept RUN --baseline {path} --reason TEXT",
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise _error(path, f"Cannot be read: {error}.", path) from error
+    try:
+        content = json.loads(text)
+    except ValueError as error:
+        what = f"Not complete JSON, so it was cut off or edited: {error}."
+        raise _error(path, what, path) from error
+    version = content.get("schema_version") if isinstance(content, dict) else None
+    if version != VERSION:
+        what = f"This is not a baseline of version {VERSION}: schema_version is {version!r}."
+        raise _error(path, what, path)
+    try:
+        return Baseline.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise _error(path, f"Not a valid baseline: {key}: {first['msg']}.", path) from error
+
+
+def _error(where: Path, problem: str, path: Path) -> BaselineError:
+    files = f"{path.name} and {sidecar_of(path).name}"
+    return BaselineError(problem, where=str(where), mend=_MEND.format(files=files, path=path))
+
+
+def _packed(arrays: Arrays) -> bytes:
+    """An .npz whose bytes depend on the arrays only, and neither on time nor on their order."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        for name in sorted(arrays):
+            part = io.BytesIO()
+            np.lib.format.write_array(part, np.ascontiguousarray(arrays[name]), allow_pickle=False)
+            info = zipfile.ZipInfo(f"{name}.npy", date_time=_ZIP_TIME)
+            info.external_attr = 0o644 << 16
+            info.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(info, part.getvalue())
+    return stream.getvalue()
+
+
+def rounded(value: Any) -> Any:
+    """A JSON value with all floats at six significant digits, as a baseline holds them."""
+    if isinstance(value, float):
+        return float(f"{value:.{_DIGITS}g}")
+    if isinstance(value, Mapping):
+        return {key: rounded(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [rounded(part) for part in value]
+    return value
+
+
+# -- differences ----------------------------------------------------------------------------------
+
+
+def fingerprint_differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """Fields that make two fingerprints incompatible, each with what it was and is.
+
+    Tasks, metrics and signatures that only one of the two has are no difference: what the run
+    lacks is missing, and what it adds is new.
+    """
+    then, now = before.get("tasks", {}), after.get("tasks", {})
+    pairs = [({"suite": before.get("suite")}, {"suite": after.get("suite")})]
+    for task in then.keys() & now.keys():
+        sides = [dict(then[task]), dict(now[task])]
+        for part in ("metrics", "signatures"):
+            common = sides[0].get(part, {}).keys() & sides[1].get(part, {}).keys()
+            for side in sides:
+                side[part] = {key: side.get(part, {})[key] for key in common}
+        pairs.append(({"tasks": {task: sides[0]}}, {"tasks": {task: sides[1]}}))
+    return [line for old, new in pairs for line in differences(old, new)]
+
+
+def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """Dotted keys whose values differ, sorted, each with what it was and is."""
+    then, now = dict(_flat(before)), dict(_flat(after))
+    return [
+        f"{key}: was {_shown(then, key)}, is {_shown(now, key)}"
+        for key in sorted(then.keys() | now.keys())
+        if then.get(key) != now.get(key)
+    ]
+
+
+def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping) and value:
+        for key, part in value.items():
+            yield from _flat(part, f"{prefix}.{key}" if prefix else str(key))
+    elif value not in (None, {}, [], ()):  # absent and empty are the same
+        yield prefix, list(value) if isinstance(value, tuple) else value
+
+
+def _shown(values: Mapping[str, Any], key: str, limit: int = 80) -> str:
+    if key not in values:
+        return "not set"
+    text = repr(values[key])
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from harness import __version__
+from harness.cli_gate import gate_app
 from harness.errors import HarnessError, MissingExtraError, UsageError
 
 if TYPE_CHECKING:
@@ -54,6 +55,8 @@ Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but warn
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 DEFAULT_RUNS = Path("runs")
 _INTERRUPTED = 130  # exit code after Ctrl-C
+
+app.add_typer(gate_app)
 
 
 @app.callback(invoke_without_command=True)
@@ -156,6 +159,36 @@ def report(
         typer.echo(str(path))
     if open_report:
         typer.launch(str(paths[0]))
+
+
+@app.command()
+def select(
+    run: RunArgument,
+    copy_to: Annotated[
+        Path | None,
+        typer.Option("--copy-to", metavar="DIR", help="Leave the choice there, ready to ship."),
+    ] = None,
+    form: Annotated[
+        str | None, typer.Option("--form", help="What to copy: adapter (default) or merged.")
+    ] = None,
+    as_json: AsJson = False,
+    runs_dir: RunsDir = DEFAULT_RUNS,
+) -> None:
+    """Say which checkpoint to ship and why; copy it with --copy-to. Exit code 1 if none."""
+    from harness.selecting import describe, form_named, select_run, ship
+
+    wanted = form_named(form, copy_to)
+    store, manifest = _find(run, runs_dir)
+    selected = select_run(store, manifest)
+    if as_json:
+        _print_json(selected.record)
+    else:
+        typer.echo(describe(selected))
+    if selected.chosen is None:
+        raise typer.Exit(1)
+    if copy_to is not None:
+        folder = ship(store, selected, copy_to, wanted)
+        typer.echo(f"Copied to {folder}", err=as_json)
 
 
 @app.command()

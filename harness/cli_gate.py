@@ -1,1 +1,151 @@
-"""Placeholder."""
+"""``harness gate`` and ``harness gate accept``: parse, call, print. No logic lives here."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+if TYPE_CHECKING:
+    from harness.schema import Manifest
+    from harness.store import Store
+
+_DEFAULT = "check"  # what `harness gate RUN` means
+_HELP = """Compare a run with the accepted baseline: is it worse than its margins allow?
+
+\b
+  harness gate RUN                       compare, as `harness gate check RUN`
+  harness gate accept RUN --reason TEXT  make RUN the new baseline
+
+RUN is a run folder, a suite's name (its latest run), or SUITE/RUN-ID. The baseline is two files,
+baseline.json and baseline.npz, to be kept in version control. What is gated, and by which margins,
+is the suite's gate section.
+
+\b
+Exit codes:
+  0  pass: no gated score is worse than its margin allows (or all are identical)
+  1  regression: something is shown to be worse than its margin allows
+  2  the command or the suite is wrong
+  3  inconclusive: too few examples to tell (0 with gate.on_inconclusive: warn)
+  4  the baseline is missing, unreadable, or of other data, prompts or settings
+  5  the run lacks a gated result, or holds an invalid one
+"""
+
+
+class _CheckByDefault(TyperGroup):
+    """A group whose first argument may be a run instead of a command."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put the default command before arguments that name none."""
+        if args and args[0] not in (*self.commands, *ctx.help_option_names):
+            args = [_DEFAULT, *args]
+        return super().parse_args(ctx, args)
+
+
+gate_app = typer.Typer(
+    name="gate",
+    cls=_CheckByDefault,
+    help=_HELP,
+    short_help="Compare a run with the accepted baseline; exit code 1 if it is worse.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+_Run = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN", help="A run folder, a suite's name (its latest run), or SUITE/RUN-ID."
+    ),
+]
+_Baseline = Annotated[
+    Path, typer.Option("--baseline", metavar="FILE", help="The baseline; a .npz lies beside it.")
+]
+_RunsDir = Annotated[
+    Path, typer.Option("--runs-dir", envvar="HARNESS_RUNS", help="Where runs and results lie.")
+]
+_BASELINE = Path("baseline.json")
+_RUNS = Path("runs")
+
+
+@gate_app.command(_DEFAULT)
+def check(
+    run: _Run,
+    baseline: _Baseline = _BASELINE,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="Folder for gate.json, .md, .junit.xml and .html; default: the run's own.",
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    runs_dir: _RunsDir = _RUNS,
+) -> None:
+    """Compare a run with the baseline; what `harness gate RUN` does."""
+    from harness.gating import run_gate
+    from harness.report.gate import gate_text, write_gate
+
+    store, manifest = _find(run, runs_dir)
+    result = run_gate(store, manifest, baseline)
+    folder = output or store.run_dir(manifest.suite, manifest.run_id)
+    paths = write_gate(result, folder)  # before anything can end the process
+    if as_json:
+        typer.echo(result.model_dump_json(indent=1))
+    else:
+        typer.echo(gate_text(result))
+        typer.echo(f"\nWritten: {', '.join(map(str, paths))}")
+    raise typer.Exit(result.exit_code)
+
+
+@gate_app.command()
+def accept(
+    run: _Run,
+    reason: Annotated[
+        str, typer.Option("--reason", metavar="TEXT", help="Why; kept in the baseline's history.")
+    ],
+    baseline: _Baseline = _BASELINE,
+    by: Annotated[
+        str | None,
+        typer.Option("--by", metavar="NAME", help="Who; default: $GITHUB_ACTOR, or the login."),
+    ] = None,
+    runs_dir: _RunsDir = _RUNS,
+) -> None:
+    """Make a run the baseline; the history keeps who, when, why, and what changed."""
+    from harness.accepting import accept_baseline
+    from harness.baseline import sidecar_of
+
+    store, manifest = _find(run, runs_dir)
+    accepted = accept_baseline(store, manifest, baseline, reason, by or _user())
+    entry = accepted.history[-1]
+    count = sum(len(subject.scores) for subject in accepted.subjects.values())
+    which = ", ".join(
+        name if name == subject.variant else f"{name} ({subject.variant})"
+        for name, subject in accepted.subjects.items()
+    )
+    typer.echo(f"Accepted {accepted.run}: {count} scores of {which}, by {entry.who}: {entry.why}")
+    for what, delta in entry.deltas.items():
+        typer.echo(f"  {what}: {delta:+.4g}")
+    if entry.note:
+        typer.secho(f"warning: {entry.note}", err=True, fg="yellow")
+    typer.echo(f"Keep both in version control: {baseline} {sidecar_of(baseline)}")
+
+
+def _find(run: str, runs_dir: Path) -> tuple[Store, Manifest]:
+    from harness.store import find_run
+
+    return find_run(run, runs_dir)
+
+
+def _user() -> str:
+    actor = os.environ.get("GITHUB_ACTOR")
+    if actor:
+        return actor
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):  # a container's user may have no name
+        return "unknown"

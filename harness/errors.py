@@ -52,6 +52,18 @@ class PairingError(UsageError):
     """Two variants were not scored on the same examples, so they cannot be compared."""
 
 
+class BaselineError(HarnessError):
+    """A gate's baseline is missing, unreadable, or not to be compared with this run."""
+
+    exit_code = 4
+
+
+class QualityError(HarnessError):
+    """A run lacks results, or holds invalid ones, so nothing can be decided by it."""
+
+    exit_code = 5
+
+
 class MemoryShortError(HarnessError):
     """Memory does not suffice for a piece of work that cannot be divided; that work failed."""
 

@@ -1,1 +1,356 @@
-"""Placeholder."""
+"""``harness gate``: compare a run with the accepted baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.analysis.gate import Pair, conclude, decide
+from harness.analysis.repeats import Repeats, at_point, main_readings, sizes
+from harness.analysis.results import Key, Reading
+from harness.baseline import (
+    BaselineMeasurements,
+    BaselineScore,
+    BaselineSubject,
+    Loaded,
+    differences,
+    fingerprint_differences,
+    read_baseline,
+    rounded,
+)
+from harness.errors import BaselineError, StoreError
+from harness.gated import (
+    CHOSEN,
+    MERGED,
+    Subject,
+    context_of,
+    default_keys,
+    fingerprint_of,
+    gate_rules,
+    limit_differences,
+    named_key,
+    no_score,
+    no_variant,
+    now,
+    outputs_of,
+    own_weights,
+    score_words,
+    subjects_of,
+    without_statistics,
+)
+from harness.rules import GatedMetric, GateSpec, Margin, share
+from harness.schema import GateCheck, GateResult, Manifest, Measurement
+from harness.store import Store
+
+_LISTED = 40  # changes that a result names
+
+
+def run_gate(store: Store, manifest: Manifest, path: Path) -> GateResult:
+    """Decide whether a run is worse than the baseline allows.
+
+    A baseline that cannot be used and results that cannot be read are outcomes, not errors, so
+    that there is always something to write and to show.
+
+    Args:
+        store: Where the run's results lie.
+        manifest: The run.
+        path: The baseline's JSON file.
+
+    Raises:
+        UsageError: The suite's gate names a variant, score or measurement that neither the run
+            nor the baseline has.
+    """
+    rules = gate_rules(manifest)
+    result = GateResult(
+        verdict="invalid",
+        exit_code=5,
+        headline="",
+        run=f"{manifest.suite}/{manifest.run_id}",
+        baseline=str(path),
+        alpha=rules.alpha,
+        on_inconclusive=rules.on_inconclusive,
+        created=now(),
+    )
+    try:
+        loaded = read_baseline(path)
+        known = {"baseline_run": loaded.baseline.run, "accepted": loaded.baseline.accepted}
+        result = result.model_copy(update=known)
+        gate = _Gate(store, manifest, rules, loaded)
+        return conclude(result.model_copy(update=gate.compare()))
+    except BaselineError as error:
+        return conclude(result.model_copy(update={"differences": (str(error),)}))
+    except StoreError as error:
+        return conclude(result.model_copy(update={"problems": (str(error),)}))
+
+
+@dataclass
+class _Gate:
+    """One comparison: what is found on the way to a result."""
+
+    store: Store
+    manifest: Manifest
+    rules: GateSpec
+    loaded: Loaded
+    checks: list[GateCheck] = field(default_factory=list)
+    pairs: list[Pair] = field(default_factory=list)
+    repeats: list[Repeats] = field(default_factory=list)
+    differences: list[str] = field(default_factory=list)
+    changes: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    def compare(self) -> dict[str, Any]:
+        """Fields of the result, the verdict aside."""
+        baseline, manifest = self.loaded.baseline, self.manifest
+        subjects = subjects_of(self.store, manifest, self.rules.variants)
+        self.differences += limit_differences(manifest)
+        tasks = baseline.fingerprint.get("tasks", {})
+        now = fingerprint_of(self.store, manifest, subjects.values(), tasks)
+        self.differences += fingerprint_differences(baseline.fingerprint, rounded(now))
+        self.problems += _unsettled(manifest, self.rules)
+        for name, subject in subjects.items():
+            accepted = baseline.subjects.get(name)
+            if accepted is not None:
+                self._scores(subject, accepted)
+                self._measurements(subject, accepted.measurements)
+            else:
+                self._unknown(subject)
+        self.changes += self._changed(subjects)
+        found: dict[str, Any] = {
+            "differences": tuple(self.differences),
+            "changes": _first(self.changes),
+        }
+        if self.differences:
+            return found
+        decision = decide(
+            self.pairs,
+            self.repeats,
+            alpha=self.rules.alpha,
+            seed=int(manifest.spec.get("seed", 0)),
+        )
+        checks = (*decision.checks, *self.checks)
+        problems = tuple(self.problems)
+        return {**found, "checks": checks, "level": decision.level, "problems": problems}
+
+    def _unknown(self, subject: Subject) -> None:
+        """A gated variant that the baseline does not have."""
+        if subject.variant is None and subject.name not in (CHOSEN, MERGED):
+            raise no_variant(subject)
+        self.differences.append(
+            f"gate.variants: names {subject.name}, which the baseline does not have; "
+            "accept a new one with it"
+        )
+
+    # -- scores -------------------------------------------------------------------------------
+
+    def _scores(self, subject: Subject, accepted: BaselineSubject) -> None:
+        before = {score.key: score for score in accepted.scores}
+        for key, rule in self._watched(subject, before):
+            self._score(subject, accepted, before[key], rule)
+        there = [key for key in default_keys(subject) if key not in before]
+        for key in there if not self.rules.metrics else ():
+            reading = subject.readings[key]
+            reason = "new: the baseline does not have it; accept one that does"
+            self.checks.append(_unpaired(subject, key, reading, "not_compared", reason))
+        if not self.rules.metrics:
+            self.changes += [
+                f"not gated: {score_words(subject.name, reading.key)}: {reading.reason}"
+                for reading in without_statistics(subject)
+            ]
+
+    def _watched(
+        self, subject: Subject, before: Mapping[Key, BaselineScore]
+    ) -> Iterator[tuple[Key, GatedMetric | None]]:
+        """Accepted scores that the rules watch, each with its entry where it has one."""
+        if not self.rules.metrics:
+            yield from ((key, None) for key in before)
+            return
+        named = set()
+        for rule in self.rules.metrics:
+            key = named_key(rule, before)
+            if key is not None:
+                named.add(key)
+                yield key, rule
+            elif named_key(rule, subject.readings) is None:
+                raise no_score(rule, subject)
+            else:
+                self.differences.append(
+                    f"gate.metrics: names {rule.task}/{rule.metric}, which the baseline does not "
+                    f"have of {subject.name}; accept a new one with it"
+                )
+        self.changes += [
+            f"not gated any more: {score_words(subject.name, key)}"
+            for key in before
+            if key not in named
+        ]
+
+    def _score(
+        self,
+        subject: Subject,
+        accepted: BaselineSubject,
+        score: BaselineScore,
+        rule: GatedMetric | None,
+    ) -> None:
+        reading = subject.readings.get(score.key)
+        if reading is None:
+            reason = subject.why_missing(score.task)
+            self.checks.append(_unpaired(subject, score.key, score, "missing", reason))
+            return
+        if reading.score.value is None or reading.sample is None or reading.quantity is None:
+            reason = reading.score.reason or reading.reason or "it is undefined"
+            self.checks.append(_unpaired(subject, score.key, score, "invalid", reason))
+            return
+        for what in ("higher_is_better", "scale"):
+            then, now = getattr(score, what), getattr(reading.score, what)
+            if then != now:
+                where = f"{score_words(subject.name, score.key)}: {what}"
+                self.differences.append(f"{where}: was {then}, is {now}")
+        output = accepted.outputs.get(reading.suite_task)
+        outputs = outputs_of(self.store, subject, [reading.suite_task])
+        self.pairs.append(
+            Pair(
+                subject.name,
+                subject.variant.id if subject.variant else None,
+                reading.quantity,
+                self.loaded.sample(score),
+                reading.sample,
+                _margin(self.rules, rule, score.scale),
+                unit=score.unit,
+                floor=rule.floor if rule else None,
+                same_outputs=output is not None and output == outputs.get(reading.suite_task),
+            )
+        )
+
+    # -- memory and speed ---------------------------------------------------------------------
+
+    def _measurements(self, subject: Subject, before: BaselineMeasurements | None) -> None:
+        margins = {rule.measurement: share(rule.margin) for rule in self.rules.measurements}
+        then = main_readings(before.items) if before else {}
+        for name in margins.keys() - then.keys():
+            self.differences.append(
+                f"gate.measurements: names {name}, which the baseline does not have of "
+                f"{subject.name}; accept a new one with it"
+            )
+        if before is None:
+            return
+        other = _other_hardware(before, subject.measurements)
+        if other is not None and self.rules.require_hardware:
+            self.differences.append(f"hardware: {other} (gate.require_hardware)")
+        elif other is not None:
+            self.changes.append(f"{subject.name}: memory and speed are not compared: {other}")
+        for name, item in then.items():
+            found, missing = _same_point(item, subject)
+            if missing is not None and name not in margins:
+                continue  # nothing decides by it; that the run measured nothing is listed once
+            self.repeats.append(
+                Repeats(
+                    subject.name,
+                    subject.variant.id if subject.variant else None,
+                    name,
+                    item.unit,
+                    sizes(item),
+                    item.values,
+                    tuple(rounded(found.values)) if found else (),
+                    margins.get(name),
+                    missing,
+                    other,
+                )
+            )
+
+    # -- what else changed --------------------------------------------------------------------
+
+    def _changed(self, subjects: Mapping[str, Subject]) -> Iterator[str]:
+        baseline, manifest = self.loaded.baseline, self.manifest
+        for name, accepted in baseline.subjects.items():
+            subject = subjects.get(name)
+            if subject is None:
+                yield f"gate.variants: {name} is not gated any more"
+                continue
+            now = subject.variant.id if subject.variant else "missing"
+            if now != accepted.variant:
+                yield f"{name}: was {accepted.variant}, is {now}"
+            weights = rounded(own_weights(self.store, subject))
+            yield from (f"{name}: {line}" for line in differences(accepted.weights, weights))
+            if accepted.measurements is not None and subject.measurements is None:
+                yield f"{name}: memory and speed are missing: {subject.unmeasured}"
+        rules = rounded(self.rules.model_dump(mode="json"))
+        yield from (f"gate.{line}" for line in differences(baseline.gate, rules))
+        if not manifest.complete:
+            yield "the run is not complete"
+        context = rounded(context_of(self.store, manifest, subjects.values()))
+        yield from differences(baseline.context, context)
+
+
+def _unsettled(manifest: Manifest, rules: GateSpec) -> list[str]:
+    """Checkpoints that were not there to be chosen, where the choice is what is gated."""
+    selection = manifest.selection
+    if selection is None or not {CHOSEN, MERGED} & set(rules.variants):
+        return []
+    task = selection.task.partition("/")[0]
+    done = {cell.variant for cell in manifest.cells if (cell.task, cell.status) == (task, "done")}
+    left = [v.id for v in manifest.variants if v.kind in ("adapter", "full") and v.id not in done]
+    if not left:
+        return []
+    return [f"the choice was made without {', '.join(left)}, not scored on {selection.task}"]
+
+
+def _margin(rules: GateSpec, rule: GatedMetric | None, scale: float | None) -> Margin:
+    if rule is not None and rule.margin is not None:
+        return rule.margin
+    return rules.margin if scale else rules.unscaled_margin
+
+
+def _unpaired(
+    subject: Subject, key: Key, score: BaselineScore | Reading, verdict: Any, reason: str
+) -> GateCheck:
+    """A check of a score that only one side has, or that has no value."""
+    record = score.score if isinstance(score, Reading) else score
+    return GateCheck(
+        subject=subject.name,
+        variant=subject.variant.id if subject.variant else None,
+        kind="quality",
+        task=key[0],
+        metric=key[1],
+        split=key[2],
+        verdict=verdict,
+        decides=verdict != "not_compared",
+        unit=record.unit,
+        scale=record.scale,
+        higher_is_better=record.higher_is_better,
+        n=record.n,
+        baseline_value=None if isinstance(score, Reading) else score.value,
+        value=score.score.value if isinstance(score, Reading) else None,
+        reason=reason,
+    )
+
+
+def _other_hardware(before: BaselineMeasurements, after: BaselineMeasurements | None) -> str | None:
+    if after is None:
+        return None
+    then, now = (sorted({item.device for item in side.items}) for side in (before, after))
+    if before.fingerprint == after.fingerprint and then == now:
+        return None
+    was, is_ = (
+        f"{', '.join(devices)} of {side.device_name} ({side.fingerprint[:8]})"
+        for devices, side in ((then, before), (now, after))
+    )
+    return f"other hardware: was {was}, is {is_}"
+
+
+def _first(lines: Sequence[str]) -> tuple[str, ...]:
+    if len(lines) <= _LISTED:
+        return tuple(lines)
+    return (*lines[:_LISTED], f"and {len(lines) - _LISTED} more")
+
+
+def _same_point(item: Measurement, subject: Subject) -> tuple[Measurement | None, str | None]:
+    """The run's reading of the same quantity at the same sizes, or why there is none."""
+    if subject.variant is None:
+        return None, subject.reason
+    if subject.measurements is None:
+        return None, subject.unmeasured
+    found = at_point(subject.measurements.items, item)
+    if found is None:
+        return None, f"not measured at {sizes(item) or 'all'}"
+    return (found, None) if found.values else (None, found.reason or "no readings")

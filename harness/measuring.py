@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from harness.errors import UsageError
 from harness.identities import Keyed, keyed, merged_of
 from harness.measure import MeasureJob, measure, measurement_identity
@@ -12,14 +14,19 @@ from harness.run import Run
 from harness.schema import CellResult, Variant
 
 
-def measure_cells(run: Run) -> None:
-    """Take note of measurements that are there, and make those that are missing and wanted."""
-    cells = [c for c in run.plan.cells if c.kind == "measure" and c.state != "waiting"]
+def measure_cells(run: Run, cells: Iterable[Cell], failures: dict[str, str]) -> None:
+    """Take note of measurements that are there, and make those that are missing and wanted.
+
+    Args:
+        run: The run.
+        cells: Those to look at; only measurements whose variant exists matter.
+        failures: Key -> reason: equal shapes fail alike, so each is tried once in an invocation.
+    """
+    cells = [c for c in cells if c.kind == "measure" and c.state != "waiting"]
     if not cells:
         return
     architecture = architecture_of(run.file.suite.base, run.file.base_dir)
     variants = {variant.id: variant for variant in run.plan.variants}
-    failures: dict[str, str] = {}  # key -> reason: equal shapes fail alike, so each is tried once
     for cell in cells:
         job = _job(run, variants[cell.variant])
         item = keyed(measurement_identity(job, architecture))

@@ -50,11 +50,18 @@ def _all_scored(run: Run, adapters: list[Variant]) -> bool:
     return all((adapter.id, primary[0]) in run.results for adapter in adapters)
 
 
+def _all_excluded(run: Run) -> bool:
+    """Whether the constraints leave no checkpoint to ship, and so none to merge."""
+    found = run.selection.candidates if run.selection is not None else ()
+    scored = [candidate for candidate in found if candidate.value is not None]
+    return bool(scored) and not any(candidate.allowed for candidate in scored)
+
+
 def _best(run: Run, adapters: list[Variant]) -> str | None:
     """The chosen checkpoint; where none was chosen the last one, and the report says so."""
     names = [adapter.id for adapter in adapters]
     chosen = run.selection.chosen if run.selection is not None else None
-    if chosen in names or not names:
+    if chosen in names or not names or _all_excluded(run):
         return chosen
     if run.file.suite.matrix.merged == "best":
         run.findings.append(

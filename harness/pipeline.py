@@ -1,4 +1,4 @@
-"""The spine: examples, training, cells, choice, merging, measurements, manifest.
+"""The spine: examples, training, cells, measurements, choice, merging, manifest.
 
 Each step takes what the one before it left and looks in the store first, so running again is
 resuming, and a finished run computes nothing.
@@ -30,7 +30,7 @@ __all__ = ["Options", "run_suite"]
 
 
 def run_suite(file: SuiteFile, store: Store, options: Options, reporter: Reporter) -> Manifest:
-    """Train if needed, compute what is missing, choose, merge, measure; write the manifest.
+    """Train if needed, compute and measure what is missing, choose, merge; write the manifest.
 
     Raises:
         UsageError: The suite, its data or its models are wrong; what was finished is kept.
@@ -47,11 +47,12 @@ def run_suite(file: SuiteFile, store: Store, options: Options, reporter: Reporte
             return manifest
         with _workplace(run, examples) as work:
             _compute(run, work, _first_phase(run))
+            failures = _measure(run, merged=False)  # memory and speed may constrain the choice
             run.selection = select_checkpoint(
                 store, run.plan.variants, run.results.values(), file.suite, run.plan.baseline
             )
             _merge_and_compute(run, work)
-        _measure(run)
+        _measure(run, merged=True, failures=failures)
         return _finish(run)
 
 
@@ -241,8 +242,12 @@ def _compute(run: Run, workplace: Callable[[], Workplace], cells: Sequence[Cell]
 
 def _first_phase(run: Run) -> list[Cell]:
     """All cells but measurements and those of merged models, which wait for the choice."""
-    merged = {variant.id for variant in run.plan.variants if variant.kind == "merged"}
+    merged = _merged(run)
     return [c for c in run.plan.cells if c.kind != "measure" and c.variant not in merged]
+
+
+def _merged(run: Run) -> set[str]:
+    return {variant.id for variant in run.plan.variants if variant.kind == "merged"}
 
 
 def _merge_and_compute(run: Run, workplace: Callable[[], Workplace]) -> None:
@@ -264,8 +269,13 @@ def _merge_and_compute(run: Run, workplace: Callable[[], Workplace]) -> None:
         _compute(run, workplace, cells)
 
 
-def _measure(run: Run) -> None:
+def _measure(run: Run, *, merged: bool, failures: dict[str, str] | None = None) -> dict[str, str]:
+    """Measure merged variants, or all others; returns what failed, for equal shapes fail alike."""
+    failures = {} if failures is None else failures
     if run.file.suite.measure is not None:
         from harness.measuring import measure_cells
 
-        measure_cells(run)
+        of_merged = _merged(run)
+        cells = [cell for cell in run.plan.cells if (cell.variant in of_merged) == merged]
+        measure_cells(run, cells, failures)
+    return failures

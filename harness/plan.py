@@ -21,10 +21,12 @@ from harness.identities import (
     training_of,
     weights_of,
 )
+from harness.measure.glossary import definitions
 from harness.metrics.registry import check_metric, is_evaluate_module
 from harness.models.identity import base_identity
+from harness.rules import ConstraintSpec
 from harness.schema import CellKind, CellResult, Checkpoint, Manifest, TrainingRun, Variant
-from harness.spec import GenerationTask, LmEvalTask, MetricSpec, PerplexityTask, Suite
+from harness.spec import GenerationTask, LmEvalTask, MetricSpec, PerplexityTask, Suite, TaskSpec
 from harness.store import Store, digest_of
 from harness.suite import SuiteFile
 from harness.train.arguments import check_arguments
@@ -192,33 +194,132 @@ def check_suite(file: SuiteFile) -> None:
             for metric in task.metrics:
                 check_metric(metric)
     _check_select(file)
+    _check_gate(file)
 
 
 def _check_select(file: SuiteFile) -> None:
-    """Refuse a choice by a task or metric that is never scored on the select split."""
-    chosen, tasks, where = file.suite.select, file.suite.tasks, str(file.path)
+    """Refuse a choice, or a constraint of it, by what is never scored on the select split."""
+    chosen, where = file.suite.select, str(file.path)
+    for place, constraint in enumerate(chosen.constraints):
+        key = f"select.constraints[{place}]"
+        if constraint.task is not None:
+            _check_watched(file, key, constraint.task, constraint.metric)
+        else:
+            _check_measurement(file, key, constraint)
     if chosen.task is None:
         return
-    task = tasks.get(chosen.task)
-    if task is None:
-        near = difflib.get_close_matches(chosen.task, tasks, n=1)
-        hint = f"Did you mean {near[0]}? " if near else ""
-        raise SuiteError(
-            f"select.task names {chosen.task!r}, which is not a task of this suite.",
-            where=where,
-            mend=f"{hint}There are: {', '.join(tasks)}.",
-        )
+    task = _task_named(file, "select.task", chosen.task)
     if isinstance(task, LmEvalTask) or "select" not in task.splits:
         raise SuiteError(
             f"select.task names {chosen.task!r}, which is not scored on the select split.",
             where=where,
             mend="Choose by a generation or perplexity task whose splits hold select.",
         )
-    metrics = list(_metric_names(task))
-    if chosen.metric and chosen.metric not in metrics and not any(map(is_evaluate_module, metrics)):
+    _check_metric_of(file, "select.metric", chosen.task, task, chosen.metric)
+
+
+def _check_watched(file: SuiteFile, key: str, name: str, metric: str | None) -> None:
+    """Refuse a score that no choice can look at. What lm-eval's tasks hold shows when they run."""
+    task_id, slash, _ = name.partition("/")
+    task = _task_named(file, f"{key}.task", task_id)
+    if isinstance(task, LmEvalTask):
+        return
+    if slash:
         raise SuiteError(
-            f"select.metric names {chosen.metric!r}, which {chosen.task} does not have.",
-            where=where,
+            f"{key}.task names {name!r}, but {task_id} has no members.",
+            where=str(file.path),
+            mend=f"Write {task_id}; only groups of lm-eval have members.",
+        )
+    if "select" not in task.splits:
+        raise SuiteError(
+            f"{key}.task names {name!r}, which is not scored on the select split.",
+            where=str(file.path),
+            mend=f"Add select to tasks.{name}.splits: a choice reads nothing that is claimed.",
+        )
+    _check_metric_of(file, f"{key}.metric", name, task, metric)
+
+
+def _check_gate(file: SuiteFile) -> None:
+    """Refuse a gate that watches what is never scored or measured."""
+    for place, rule in enumerate(file.suite.gate.metrics):
+        key = f"gate.metrics[{place}]"
+        task_id, slash, _ = rule.task.partition("/")
+        task = _task_named(file, f"{key}.task", task_id)
+        splits = ("all",) if isinstance(task, LmEvalTask) else task.splits
+        if rule.split is not None and rule.split not in splits:
+            raise SuiteError(
+                f"{key}.split names {rule.split!r}, on which {task_id} is not scored.",
+                where=str(file.path),
+                mend=f"It is scored on: {', '.join(splits)}.",
+            )
+        if isinstance(task, LmEvalTask):
+            continue  # its metrics and members show when it runs
+        if slash:
+            raise SuiteError(
+                f"{key}.task names {rule.task!r}, but {task_id} has no members.",
+                where=str(file.path),
+                mend=f"Write {task_id}; only groups of lm-eval have members.",
+            )
+        _check_metric_of(file, f"{key}.metric", task_id, task, rule.metric)
+    for place, watched in enumerate(file.suite.gate.measurements):
+        _check_measured(file, f"gate.measurements[{place}]", watched.measurement)
+
+
+def _check_measurement(file: SuiteFile, key: str, constraint: ConstraintSpec) -> None:
+    name = str(constraint.measurement)
+    _check_measured(file, key, name)
+    sizes = [bound for bound in (constraint.min, constraint.max) if isinstance(bound, str)]
+    if sizes and "bytes" not in name:
+        raise SuiteError(
+            f"{key} bounds {name} by {sizes[0]!r}, but it is not counted in bytes.",
+            where=str(file.path),
+            mend="Write a number in the quantity's own unit.",
+        )
+
+
+def _check_measured(file: SuiteFile, key: str, name: str) -> None:
+    known = definitions()
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"Did you mean {near[0]}? " if near else ""
+        raise SuiteError(
+            f"{key}.measurement names {name!r}, which is not a measured quantity.",
+            where=str(file.path),
+            mend=f"{hint}There are: {', '.join(sorted(known))}.",
+        )
+    if file.suite.measure is None:
+        raise SuiteError(
+            f"{key} names {name}, but the suite measures nothing.",
+            where=str(file.path),
+            mend="Add a measure section.",
+        )
+
+
+def _task_named(file: SuiteFile, key: str, name: str) -> TaskSpec:
+    tasks = file.suite.tasks
+    if name not in tasks:
+        near = difflib.get_close_matches(name, tasks, n=1)
+        hint = f"Did you mean {near[0]}? " if near else ""
+        raise SuiteError(
+            f"{key} names {name!r}, which is not a task of this suite.",
+            where=str(file.path),
+            mend=f"{hint}There are: {', '.join(tasks)}.",
+        )
+    return tasks[name]
+
+
+def _check_metric_of(
+    file: SuiteFile,
+    key: str,
+    name: str,
+    task: GenerationTask | PerplexityTask,
+    metric: str | None,
+) -> None:
+    metrics = list(_metric_names(task))
+    if metric and metric not in metrics and not any(map(is_evaluate_module, metrics)):
+        raise SuiteError(
+            f"{key} names {metric!r}, which {name} does not have.",
+            where=str(file.path),
             mend=f"It has: {', '.join(metrics)}.",
         )
 

@@ -146,6 +146,7 @@ class Run:
             created=self.created,
             updated=now(),
             complete=self.complete,
+            limit=self.file.limit,
             variants=tuple(self._decided(variant) for variant in plan.variants),
             baseline=plan.baseline,
             cells=tuple(self.results.values()),

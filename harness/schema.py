@@ -266,6 +266,10 @@ class ConstraintCheck(Record):
     high: float | None = None
     bound: float | None = None  # in the unit of value; for scores the margin
     n: int | None = None
+    data: str = ""  # which examples were read: "select split" or "select half" of all documents
+    unit: str = ""
+    scale: float | None = None
+    higher_is_better: bool = True
     reason: str | None = None  # why the status is unknown
 
 
@@ -315,6 +319,7 @@ class Equivalence(Record):
     p_value: float | None = None
     identical: bool = False
     equivalent: bool | None = None  # None: neither shown equivalent nor shown different
+    needed_n: int | None = None  # examples with which it would be shown, were this the true delta
     method: str = ""
     reason: str | None = None
 
@@ -351,6 +356,7 @@ class GateCheck(Record):
     low: float | None = None
     high: float | None = None
     margin: float | None = None
+    bound: float | None = None  # of a floor: what the value must reach (or not exceed)
     mde: float | None = None  # minimal detectable effect: loss beyond the margin found in 80 %
     needed_n: int | None = None  # examples with which an inconclusive check would be decided
     method: str = ""

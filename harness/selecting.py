@@ -1,1 +1,276 @@
-"""Placeholder."""
+"""``harness select``: choose again from what is stored, say why, and leave the choice to ship.
+
+Nothing here loads torch: weights are copied as files and checked by their digests.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, cast, get_args
+
+from harness.analysis.select import select_checkpoint
+from harness.digests import file_digest
+from harness.errors import StoreError, UsageError
+from harness.models.identity import (
+    ADAPTER_PATTERNS,
+    MODEL_PATTERNS,
+    checkpoint_digest,
+    model_files,
+)
+from harness.report import build_view, write_report
+from harness.report.card import model_card
+from harness.report.selection import merged_forms, selection_text
+from harness.report.view import View
+from harness.schema import Manifest, MergedModel, Variant
+from harness.store import Store, room_on_disk, write_atomic
+
+Form = Literal["adapter", "merged"]
+RECORD = "harness-selection.json"
+CARD = "README.md"
+
+
+@dataclass(frozen=True)
+class Selected:
+    """A choice made again.
+
+    Attributes:
+        manifest: The run, with the choice as it is now.
+        view: Its report.
+        changed: Whether the choice or its evidence is not as it was recorded.
+        files: What was written into the run's folder.
+    """
+
+    manifest: Manifest
+    view: View
+    changed: bool
+    files: tuple[Path, ...]
+
+    @property
+    def chosen(self) -> str | None:
+        """The chosen checkpoint."""
+        return self.manifest.selection.chosen if self.manifest.selection else None
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The choice as ``selection.json`` has it."""
+        manifest = self.manifest
+        return {
+            "run": f"{manifest.suite}/{manifest.run_id}",
+            "suite_digest": manifest.suite_digest,
+            "baseline": manifest.baseline,
+            "complete": manifest.complete,
+            "selection": manifest.selection and manifest.selection.model_dump(mode="json"),
+            "report": self.view.choice.model_dump(mode="json"),
+        }
+
+
+def select_run(store: Store, manifest: Manifest) -> Selected:
+    """Choose by the run's suite from the stored results, and write what came of it.
+
+    ``selection.json`` goes into the run's folder; where the choice is not as it was recorded, the
+    manifest and the report are written again as well, unless an eval has gone on meanwhile.
+
+    Raises:
+        StoreError: A result that the manifest names is missing or unreadable.
+    """
+    found = select_checkpoint(
+        store, manifest.variants, manifest.cells, manifest.spec, manifest.baseline
+    )
+    changed = found != manifest.selection
+    manifest = manifest.model_copy(update={"selection": found})
+    folder = store.run_dir(manifest.suite, manifest.run_id)
+    selected = Selected(manifest, build_view(store, manifest), changed, ())
+    files = [folder / "selection.json"]
+    write_atomic(files[0], _json(selected.record))
+    if changed and store.read_manifest(folder).updated == manifest.updated:
+        store.write_manifest(manifest)
+        files += write_report(selected.view, folder)
+    return Selected(manifest, selected.view, changed, tuple(files))
+
+
+def describe(selected: Selected) -> str:
+    """The choice for a terminal."""
+    text, manifest, chosen = selection_text(selected.view), selected.manifest, selected.chosen
+    merged = manifest.spec.get("matrix", {}).get("merged")
+    adapters = {variant.id for variant in manifest.variants if variant.kind == "adapter"}
+    if chosen in adapters and merged == "best" and not merged_forms(manifest, str(chosen)):
+        text += f"\n\n{chosen} is not merged yet: run harness eval again to merge it."
+    if not manifest.complete:
+        text += "\n\nNote: the run is not complete; run harness eval again to compute the rest."
+    return text
+
+
+def form_named(name: str | None, copy_to: Path | None) -> Form | None:
+    """What ``--form`` asks for.
+
+    Raises:
+        UsageError: There is no such form, or nothing is copied.
+    """
+    if name is None:
+        return None
+    if copy_to is None:
+        raise UsageError("--form says what to copy, but nothing is copied.", mend="Add --copy-to.")
+    for form in get_args(Form):
+        if name == form:
+            return cast("Form", form)
+    raise UsageError(f"There is no form {name!r}.", where="--form", mend="Use adapter or merged.")
+
+
+# -- shipping -------------------------------------------------------------------------------------
+
+
+def ship(store: Store, selected: Selected, folder: Path, form: Form | None = None) -> Path:
+    """Leave the chosen checkpoint in a folder of its own, ready to ship, with its record.
+
+    Weights, configuration and tokenizer are copied, what only a trainer needs is not. The copy is
+    checked against the digests of the run before it appears under its name.
+
+    Args:
+        store: Where merged weights lie.
+        selected: The choice.
+        folder: A new or empty folder.
+        form: ``adapter`` as it was trained (or the whole model, of a full fine-tuning), or
+            ``merged``; default: adapter.
+
+    Returns:
+        The folder.
+
+    Raises:
+        UsageError: Nothing was chosen, the folder is not empty, or there is no merged form.
+        StoreError: The weights are missing, or not those that were evaluated.
+    """
+    manifest = selected.manifest
+    variant = next((v for v in manifest.variants if v.id == selected.chosen), None)
+    if variant is None:
+        raise UsageError("No checkpoint was chosen, so there is nothing to copy.")
+    if form == "merged":
+        variant = _merged(manifest, variant)
+    target = folder.expanduser().absolute()
+    _check_empty(target)
+    source = _source(store, variant)
+    with store.locked(), room_on_disk(target.parent):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        made = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
+        try:
+            names = _files_of(source, variant)
+            for name in names:
+                shutil.copyfile(source / name, made / name)
+            _verify(made, variant, source)
+            files = {name: file_digest(made / name) for name in names}
+            write_atomic(made / RECORD, _json(_record(selected, variant, files)))
+            write_atomic(made / CARD, model_card(manifest, selected.view, variant, RECORD))
+            made.chmod(0o755)
+            made.rename(target)  # an empty folder of that name is replaced
+        except BaseException:
+            shutil.rmtree(made, ignore_errors=True)
+            raise
+    return target
+
+
+def _check_empty(target: Path) -> None:
+    if target.exists() and not target.is_dir():
+        raise UsageError(
+            "This is a file, but a folder is needed.",
+            where=str(target),
+            mend="Give --copy-to the name of a new folder.",
+        )
+    if target.is_dir() and any(target.iterdir()):
+        raise UsageError(
+            "The folder is not empty, and nothing is overwritten.",
+            where=str(target),
+            mend="Give --copy-to a new or empty folder.",
+        )
+
+
+def _merged(manifest: Manifest, chosen: Variant) -> Variant:
+    forms = merged_forms(manifest, chosen.id)
+    if not forms:
+        what = (
+            "a whole model, not an adapter" if chosen.kind == "full" else "not merged in this run"
+        )
+        raise UsageError(
+            f"There is no merged form of {chosen.id}: it is {what}.",
+            where="--form merged",
+            mend="Copy it with --form adapter"
+            + ("." if chosen.kind == "full" else ", or set matrix.merged: best and run the eval."),
+        )
+    return forms[0]
+
+
+def _source(store: Store, variant: Variant) -> Path:
+    """Where a variant's weights lie."""
+    if variant.kind != "merged":
+        path = Path(str(variant.adapter))
+        if variant.adapter is None or not path.is_dir():
+            raise StoreError(
+                f"The weights of {variant.id} are gone.",
+                where=str(path),
+                mend="Run the eval again to train it anew.",
+            )
+        return path
+    files = _merged_digests(variant)
+    for key in store.keys("merged") if files else ():
+        made = store.read_record("merged", key, "merged", MergedModel)
+        if made.files == files:
+            return store.path("merged", key)
+    raise StoreError(
+        f"The weights of {variant.id} are not kept any more.",
+        where=str(store.root / ".store" / "merged"),
+        mend="Copy the adapter with --form adapter, or add something to the suite that the merged "
+        "model is scored on: the next eval then merges it again.",
+    )
+
+
+def _merged_digests(variant: Variant) -> dict[str, str]:
+    start = "merged/"
+    return {k.removeprefix(start): v for k, v in variant.digests.items() if k.startswith(start)}
+
+
+def _files_of(source: Path, variant: Variant) -> list[str]:
+    """Names of the files that belong to the model, sorted."""
+    if variant.kind == "merged":
+        return sorted(_merged_digests(variant))
+    patterns = ADAPTER_PATTERNS if variant.kind == "adapter" else MODEL_PATTERNS
+    return [path.name for path in model_files(source, patterns)]
+
+
+def _verify(folder: Path, variant: Variant, source: Path) -> None:
+    """Refuse weights that are not those the run was evaluated with."""
+    differ = [
+        name
+        for name, digest in _merged_digests(variant).items()
+        if file_digest(folder / name) != digest
+    ]
+    wanted = variant.digests.get("adapter")
+    if variant.kind != "merged" and wanted and checkpoint_digest(folder) != wanted:
+        differ = [variant.id]
+    if differ:
+        raise StoreError(
+            f"The weights have changed since they were evaluated: {', '.join(differ)}.",
+            where=str(source),
+            mend="Run the eval again, so that the figures are those of these weights.",
+        )
+
+
+def _record(selected: Selected, variant: Variant, files: dict[str, str]) -> dict[str, Any]:
+    """Everything that tells where the copied weights come from and why they were chosen."""
+    manifest = selected.manifest
+    environment = manifest.environment
+    return {
+        **selected.record,
+        "suite": manifest.spec,
+        "variant": variant.model_dump(mode="json"),
+        "base_model": variant.base_model,
+        "base_revision": variant.base_revision,
+        "files": files,
+        "training_key": manifest.training_key,
+        "environment": environment and environment.model_dump(mode="json"),
+    }
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n"

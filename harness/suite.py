@@ -47,11 +47,15 @@ _Loader.add_implicit_resolver(
 
 @dataclass(frozen=True)
 class SuiteFile:
-    """A suite, where it was read from, and the folder its relative paths start at."""
+    """A suite, where it was read from, and the folder its relative paths start at.
+
+    ``limit`` is the command line's, which the tasks already hold; None without one.
+    """
 
     suite: Suite
     path: Path
     base_dir: Path
+    limit: int | None = None
 
 
 def builtin_suites() -> dict[str, Path]:
@@ -113,7 +117,7 @@ def load_suite(name: str, overrides: Sequence[str] = (), limit: int | None = Non
     except ValidationError as error:
         lines = [_explain(problem, root, path) for problem in error.errors()]
         raise SuiteError("\n".join(lines)) from error
-    return SuiteFile(suite, path, path.resolve().parent)
+    return SuiteFile(suite, path, path.resolve().parent, limit)
 
 
 def _compose(text: str, path: Path) -> yaml.MappingNode:

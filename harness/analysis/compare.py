@@ -13,19 +13,11 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.analysis.intervals import (
-    FEW_CLUSTERS,
-    N_RESAMPLES,
-    Aggregate,
-    Interval,
-    Resamples,
-    bootstrap_words,
-    influence,
-    interval,
-    is_mean,
-    percentile_bounds,
-    t_bounds,
-)
+from harness.analysis.intervals import TAIL, Aggregate, Interval, interval, is_mean
+from harness.analysis.paired import Difference, drawn_difference, mean_difference
+from harness.analysis.proportions import discordant
+from harness.analysis.resampling import N_RESAMPLES, Resamples
+from harness.analysis.significance import paired_test
 from harness.errors import PairingError
 from harness.metrics.base import FloatArray
 from harness.schema import Comparison
@@ -71,19 +63,6 @@ class Sample:
     stats: FloatArray
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """Paired difference ``candidate - baseline``, in the metric's own unit."""
-
-    delta: float | None
-    low: float | None = None
-    high: float | None = None
-    error: float | None = None  # standard error
-    identical: bool = False
-    method: str = ""
-    reason: str | None = None
-
-
 class Panel:
     """One quantity of several variants on the same examples.
 
@@ -119,6 +98,12 @@ class Panel:
             raise ValueError(f"weights of {self.resamples.n} examples, found {len(first.ids)}")
         self.ids = first.ids
         self._stats = [aligned(first, sample) for sample in samples]
+        self._swapped: dict[str, FloatArray] = {}
+
+    @cached_property
+    def is_mean(self) -> bool:
+        """Whether the quantity is a mean, or a ratio of two sums such as a loss per token."""
+        return is_mean(self.quantity.aggregate, self._stats[0].shape[1])
 
     def stats(self, variant: str) -> FloatArray:
         """Statistics of a variant in the panel's order, shape (n, k)."""
@@ -143,34 +128,71 @@ class Panel:
             drawn=lambda: self._drawn[:, self.variants.index(variant)],
         )
 
-    def difference(self, baseline: str, candidate: str) -> Difference:
-        """Paired difference of two variants with its 95 % interval."""
+    def difference(self, baseline: str, candidate: str, *, tail: float = TAIL) -> Difference:
+        """Paired difference of two variants with its interval.
+
+        The method is the one that fits, see :mod:`harness.analysis.paired`.
+
+        Args:
+            baseline: Variant id.
+            candidate: Variant id.
+            tail: Probability cut off on each side; 0.025 makes a 95 % interval, and one of its
+                bounds alone a one-sided one of 97.5 %.
+        """
         before, after = self.value(baseline), self.value(candidate)
         if before is None or after is None:
             side = baseline if before is None else candidate
             return Difference(None, reason=f"the value of {side} is undefined")
-        if np.array_equal(self.stats(baseline), self.stats(candidate)):
+        if self.identical(baseline, candidate):
             return Difference(0.0, 0.0, 0.0, 0.0, identical=True, method="identical on every item")
         delta, count = after - before, self.resamples.n_clusters
         if count < 2:
             what = "one example" if len(self.ids) == 1 else "one cluster of related examples"
             return Difference(delta, reason=f"{what} gives no interval")
-        if count < FEW_CLUSTERS and is_mean(self.quantity.aggregate, self._stats[0].shape[1]):
-            sums = self.resamples.sums
-            pull = influence(sums(self.stats(candidate))) - influence(sums(self.stats(baseline)))
-            error, low, high = t_bounds(delta, pull)
-            return Difference(delta, low, high, error, method=f"paired Student-t, {count} clusters")
+        if self.is_mean:
+            sides, scale = (self.stats(baseline), self.stats(candidate)), self.quantity.scale
+            found = mean_difference(delta, *sides, self.resamples, scale=scale, tail=tail)
+            if found is not None:
+                return found
+        drawn = self.drawn_differences(baseline, candidate)
+        return drawn_difference(delta, drawn, self.resamples, tail=tail)
+
+    def drawn_differences(self, baseline: str, candidate: str) -> FloatArray:
+        """Bootstrap draws of candidate minus baseline, shape (B,); NaN where undefined.
+
+        Panels that share their ``resamples`` draw the same examples, so their draws of different
+        metrics belong together row by row.
+        """
         index = self.variants.index
-        drawn = self._drawn[:, index(candidate)] - self._drawn[:, index(baseline)]
-        bounds = percentile_bounds(drawn)
-        if bounds is None:
-            return Difference(delta, reason="undefined in more than 5 % of the resamples")
-        error = float(np.std(drawn[np.isfinite(drawn)], ddof=1))
-        return Difference(delta, *bounds, error, method=f"paired {bootstrap_words(self.resamples)}")
+        return self._drawn[:, index(candidate)] - self._drawn[:, index(baseline)]
+
+    def swapped_differences(self, baseline: str, candidate: str) -> FloatArray:
+        """Candidate minus baseline where some clusters have the two swapped, shape (F,).
+
+        One value per pattern of flips of the resamples: what the difference could as well have
+        been if it made no difference which of the two wrote an output.
+        """
+        if baseline not in self._swapped:
+            self._swapped[baseline] = self._swaps(baseline)
+        return self._swapped[baseline][:, self.variants.index(candidate)]
+
+    def identical(self, first: str, second: str) -> bool:
+        """Whether the statistics of two variants are equal on every example."""
+        return np.array_equal(self.stats(first), self.stats(second))
+
+    def discordant(self, baseline: str, candidate: str) -> tuple[int, int] | None:
+        """Examples that only the candidate, and that only the baseline has right.
+
+        None where the metric is not a share of right answers.
+        """
+        if not self.is_mean:
+            return None
+        return discordant(self.stats(baseline), self.stats(candidate), self.quantity.scale)
 
     def compare(self, baseline: str, candidate: str) -> Comparison:
         """Paired difference of two variants as a record."""
         found, quantity = self.difference(baseline, candidate), self.quantity
+        p_value, test = paired_test(self, baseline, candidate)
         return Comparison(
             task=quantity.task,
             metric=quantity.metric,
@@ -184,8 +206,20 @@ class Panel:
             identical=found.identical,
             better=verdict(found.low, found.high, quantity.higher_is_better),
             method=found.method,
+            p_value=p_value,
+            test=test,
             reason=found.reason,
         )
+
+    def _swaps(self, baseline: str) -> FloatArray:
+        """Differences of all variants from a baseline under swaps, shape (F, variants)."""
+        sums = np.stack([self.resamples.sums(array) for array in self._stats], axis=1)
+        start = sums[:, [self.variants.index(baseline)]]
+        moved = self.resamples.flipped((sums - start).reshape(len(sums), -1))
+        moved = moved.reshape(len(moved), *sums.shape[1:])
+        aggregate = self.quantity.aggregate
+        after, before = aggregate(sums.sum(axis=0) - moved), aggregate(start.sum(axis=0) + moved)
+        return np.asarray(after - before, dtype=np.float64)
 
     @cached_property
     def _drawn(self) -> FloatArray:
@@ -206,8 +240,8 @@ def compare(
 ) -> Comparison:
     """Compare a candidate with the baseline on the same examples.
 
-    A paired bootstrap over clusters; for means with fewer than 100 clusters, Student-t on the
-    clusters' paired differences. Equal statistics give ``identical`` rather than a test.
+    The interval is that of :meth:`Panel.difference`, the p-value an exact McNemar test or one of
+    sign flips. Equal statistics give ``identical`` rather than a test.
 
     Args:
         quantity: What is compared.

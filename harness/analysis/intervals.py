@@ -11,24 +11,27 @@ Three methods, chosen by :func:`interval`:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy import special
 
+from harness.analysis.proportions import as_hits, clustered_wilson, wilson_interval
+from harness.analysis.resampling import N_RESAMPLES, Resamples
 from harness.metrics.base import FloatArray, mean_of
 
 Aggregate = Callable[[FloatArray], FloatArray]
 
 CONFIDENCE = 0.95
-N_RESAMPLES = 10_000
+TAIL = 0.025
+"""Probability that a 95 % interval cuts off on each side."""
 FEW_CLUSTERS = 100
 """Below this many clusters a percentile bootstrap covers noticeably less than it says."""
 
-_CHUNK_CELLS = 4_000_000  # weights drawn at a time: 32 MB
-_KEPT_CELLS = 8_000_000  # weights kept for the next statistic: 64 MB
+ALONE = "one cluster alone decides the value, which gives no interval"
+
 _MEAN_PROBE = np.array([[3.0, 2.0], [5.0, 7.0], [0.0, 4.0]])
 
 
@@ -55,66 +58,6 @@ class Interval:
     reason: str | None = None
 
 
-class Resamples:
-    """Bootstrap weights of a set of examples, drawn once and used for every statistic of it.
-
-    Clusters are drawn with replacement, and an example weighs as often as its cluster was drawn.
-    The draw depends on the seed and the number of clusters only, and clusters are numbered in
-    the order of their names, so the order of the examples does not matter.
-
-    Args:
-        clusters: Cluster of every example, shape (n,).
-        seed: Equal seeds give equal weights.
-        n_resamples: Number of resamples B.
-    """
-
-    def __init__(
-        self, clusters: ArrayLike, *, seed: int = 0, n_resamples: int = N_RESAMPLES
-    ) -> None:
-        names, codes = np.unique(np.asarray(clusters, dtype=np.str_), return_inverse=True)
-        self.codes: NDArray[np.intp] = codes.reshape(-1)
-        self.n = len(self.codes)
-        self.n_clusters = len(names)
-        self.n_resamples = n_resamples
-        self._seed = seed
-        self._kept: FloatArray | None = None
-
-    def sums(self, stats: FloatArray) -> FloatArray:
-        """Sum statistics within clusters: shape (n, k) -> (clusters, k)."""
-        result = np.zeros((self.n_clusters, stats.shape[1]))
-        np.add.at(result, self.codes, stats)
-        return result
-
-    def totals(self, stats: FloatArray) -> FloatArray:
-        """Column sums in every resample: shape (n, k) -> (B, k)."""
-        sums = self.sums(stats)
-        return np.concatenate([weights @ sums for weights in self._weights()])
-
-    def _weights(self) -> Iterator[FloatArray]:
-        if self._kept is not None:
-            yield self._kept
-            return
-        keep = self.n_resamples * self.n_clusters <= _KEPT_CELLS
-        chunks = []
-        for weights in self._draw():
-            yield weights
-            if keep:
-                chunks.append(weights)
-        if keep:
-            self._kept = np.concatenate(chunks)
-
-    def _draw(self) -> Iterator[FloatArray]:
-        rng = np.random.default_rng(self._seed)
-        size = self.n_clusters
-        rows = max(1, _CHUNK_CELLS // size)
-        for start in range(0, self.n_resamples, rows):
-            count = min(rows, self.n_resamples - start)
-            drawn = rng.integers(size, size=(count, size))
-            drawn += np.arange(count)[:, None] * size  # a range of bins of its own per resample
-            counts = np.bincount(drawn.ravel(), minlength=count * size)
-            yield counts.reshape(count, size).astype(np.float64)
-
-
 def is_mean(aggregate: Aggregate, columns: int) -> bool:
     """Whether a metric is the ratio of its two columns: a mean, or a loss per token."""
     if columns != 2:
@@ -125,81 +68,70 @@ def is_mean(aggregate: Aggregate, columns: int) -> bool:
 def influence(sums: FloatArray) -> FloatArray:
     """Influence of each cluster on a ratio of sums, shape (clusters, 2) -> (clusters,).
 
-    With y and m a cluster's sums, R = sum(y) / sum(m) and M the mean of m, it is (y - R m) / M;
-    the standard error of R is that of the mean of these values. For clusters of equal size it is
-    the standard error of the mean of cluster means.
+    With y and m a cluster's sums, R = sum(y) / sum(m), M the mean of m and h = m / sum(m) the
+    share of the cluster, it is (y - R m) / M, times (1 - 1/n) / (1 - h): what R changes by, n - 1
+    times, where the cluster is left out. The standard error of R is that of the mean of these
+    values, the delete-one jackknife's; the factor matters where a few large clusters pull R
+    towards themselves. For clusters of equal size it is the standard error of the mean of
+    cluster means. NaN where one cluster alone decides R.
 
     Source:
-        Cochran (1977), Sampling Techniques, 3rd ed., eq. 2.39 (ratio estimator) and section 9A.
+        Cochran (1977), Sampling Techniques, 3rd ed., eq. 2.39 (ratio estimator) and section 6.17
+        (jackknife).
     """
-    ratio = mean_of(sums.sum(axis=0))
-    result: FloatArray = (sums[:, 0] - ratio * sums[:, 1]) / sums[:, 1].mean()
+    count, total = len(sums), sums[:, 1].sum()
+    rest = total - sums[:, 1]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        residual = sums[:, 0] - mean_of(sums.sum(axis=0)) * sums[:, 1]
+        result: FloatArray = (count - 1) * residual / rest
     return result
 
 
-def t_bounds(value: float, influences: FloatArray) -> tuple[float, float, float]:
+def standard_error(influences: FloatArray) -> float:
+    """Standard error of an estimate from cluster influences, shape (clusters,), at least two."""
+    count = len(influences)
+    return float(np.sqrt(np.sum(influences**2) / (count * (count - 1))))
+
+
+def t_bounds(
+    value: float, influences: FloatArray, *, tail: float = TAIL
+) -> tuple[float, float, float]:
     """Student-t bounds of a value from cluster influences: standard error, low, high.
 
     Args:
         value: The estimate.
         influences: Influence of each cluster, shape (clusters,), at least two.
+        tail: Probability cut off on each side.
     """
-    count = len(influences)
-    error = float(np.sqrt(np.sum(influences**2) / (count * (count - 1))))
-    reach = float(special.stdtrit(count - 1, (1 + CONFIDENCE) / 2)) * error
+    error = standard_error(influences)
+    reach = float(special.stdtrit(len(influences) - 1, 1 - tail)) * error
     return error, value - reach, value + reach
 
 
-def wilson_interval(
-    successes: float, n: float, *, quantile: float | None = None
-) -> tuple[float, float]:
-    """Score interval of a proportion.
+def percentile_bounds(
+    drawn: FloatArray, clusters: int, *, tail: float = TAIL
+) -> tuple[float, float] | None:
+    """Percentile bounds of resampled values, shape (B,); None where too many are undefined.
+
+    The plain percentiles are too narrow by what Student's quantile and the divisor n - 1 correct
+    in a mean's interval, so percentiles a little further out are taken: those that would make the
+    bounds of a mean of normal values exact.
 
     Args:
-        successes: Number of ones.
-        n: Number of trials, more than zero; may be an effective number.
-        quantile: Standard errors on either side; default: the normal one, 1.96.
-
-    Returns:
-        Lower and upper bound within [0, 1].
+        drawn: Values of the resamples.
+        clusters: Number of clusters, at least two.
+        tail: Probability cut off on each side.
 
     Source:
-        Wilson (1927), Probable inference, the law of succession, and statistical inference.
+        Hesterberg (2015), What Teachers Should Know About the Bootstrap, The American
+        Statistician 69(4), section 4.4: expanded percentile interval.
     """
-    z = float(special.ndtri((1 + CONFIDENCE) / 2)) if quantile is None else quantile
-    p = successes / n
-    centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
-    reach = z / (1 + z**2 / n) * float(np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2)))
-    low = 0.0 if successes == 0 else centre - reach
-    high = 1.0 if successes == n else centre + reach
-    return low, high
-
-
-def clustered_wilson(hits: FloatArray, resamples: Resamples) -> tuple[float, float]:
-    """Score interval of a proportion of related 0/1 values, shape (n,).
-
-    The effective number of examples is the one at which a simple proportion has the
-    cluster-robust standard error; never more than n, and the number of clusters where all
-    values are equal. Student's quantile replaces the normal one.
-
-    Source:
-        Dean & Pagano (2015), Evaluating confidence interval methods for binomial proportions in
-        clustered surveys, Journal of Survey Statistics and Methodology 3(4): modified Wilson.
-    """
-    n, clusters, p = len(hits), resamples.n_clusters, float(hits.mean())
-    stats = np.stack([hits, np.ones(n)], axis=1)
-    error, _, _ = t_bounds(p, influence(resamples.sums(stats)))
-    effective = min(float(n), p * (1 - p) / error**2) if error > 0 else float(clusters)
-    quantile = float(special.stdtrit(clusters - 1, (1 + CONFIDENCE) / 2))
-    return wilson_interval(p * effective, effective, quantile=quantile)
-
-
-def percentile_bounds(drawn: FloatArray) -> tuple[float, float] | None:
-    """Percentile bounds of resampled values, shape (B,); None where too many are undefined."""
     defined = drawn[np.isfinite(drawn)]
     if len(defined) < CONFIDENCE * len(drawn):
         return None
-    low, high = np.quantile(defined, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    reach = special.stdtrit(clusters - 1, 1 - tail) * np.sqrt(clusters / (clusters - 1))
+    outside = float(special.ndtr(-reach))
+    low, high = np.quantile(defined, [outside, 1 - outside])
     return float(low), float(high)
 
 
@@ -269,17 +201,20 @@ def interval(
     if not is_mean(aggregate, array.shape[1]):
         return _bootstrapped(array, aggregate, resamples, drawn)
     value = float(aggregate(array.sum(axis=0)))
-    top = scale or 1.0
-    if np.all(array[:, 1] == 1) and np.all(np.isin(array[:, 0], (0.0, top))):
-        hits, method = array[:, 0] / top, "Wilson score"
+    top, hits = scale or 1.0, as_hits(array, scale)
+    if hits is not None:
+        method = "Wilson score"
         if clusters == n:
             low, high = wilson_interval(float(hits.sum()), n)
         else:
-            low, high = clustered_wilson(hits, resamples)
+            error = standard_error(influence(resamples.sums(array))) / top
+            low, high = clustered_wilson(float(hits.mean()), n, error, clusters)
             method = f"Wilson score, {clusters} clusters"
         return Interval(value, low * top, high * top, n, clusters, method)
     if clusters < FEW_CLUSTERS:
-        _, low, high = t_bounds(value, influence(resamples.sums(array)))
+        error, low, high = t_bounds(value, influence(resamples.sums(array)))
+        if not np.isfinite(error):
+            return Interval(value, None, None, n, clusters, reason=ALONE)
         if scale is not None and np.all((array[:, 0] >= 0) & (array[:, 0] <= scale * array[:, 1])):
             low, high = max(0.0, low), min(scale, high)  # where each value is, their mean is too
         return Interval(value, low, high, n, clusters, f"Student-t, {clusters} clusters")
@@ -313,7 +248,8 @@ def _bootstrapped(
 ) -> Interval:
     n, clusters = len(stats), resamples.n_clusters
     value = float(aggregate(stats.sum(axis=0)))
-    bounds = percentile_bounds(drawn() if drawn else aggregate(resamples.totals(stats)))
+    values = drawn() if drawn else aggregate(resamples.totals(stats))
+    bounds = percentile_bounds(values, clusters)
     if bounds is None:
         reason = "undefined in more than 5 % of the resamples"
         return Interval(value, None, None, n, clusters, reason=reason)

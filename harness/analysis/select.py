@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
-from harness.analysis.compare import Panel
-from harness.analysis.results import read_results
+from harness.analysis.compare import Panel, Sample
+from harness.analysis.constraints import check_constraints, constraints_of, first_metric
+from harness.analysis.measured import MEMORY, SPEED, Medians, read_medians
+from harness.analysis.pareto import Axis, efficient
+from harness.analysis.reasons import explain
+from harness.analysis.results import Reading, read_results
+from harness.analysis.significance import max_t
 from harness.errors import PairingError
-from harness.schema import CellResult, Selection, Variant
-from harness.spec import MetricSpec, Suite
+from harness.rules import SelectSpec
+from harness.schema import Candidate, CellResult, ConstraintCheck, Selection, Variant
+from harness.spec import Suite
 from harness.store import Store
 
 SPLIT = "select"
 CANDIDATES = ("adapter", "full")  # kinds of variants to choose from: what training saved
+
+Rule = Literal["one_se", "best"]
 
 
 def primary_metric(suite: Suite | Mapping[str, Any]) -> tuple[str, str] | None:
@@ -33,7 +41,7 @@ def primary_metric(suite: Suite | Mapping[str, Any]) -> tuple[str, str] | None:
     named = wanted.get("task")
     candidates = [named] if named else _deciding_tasks(tasks)
     for task in candidates:
-        metric = wanted.get("metric") or _first_metric(tasks.get(task, {}))
+        metric = wanted.get("metric") or first_metric(tasks.get(task, {}))
         if metric:
             return str(task), str(metric)
     return None
@@ -47,16 +55,6 @@ def _deciding_tasks(tasks: Mapping[str, Mapping[str, Any]]) -> list[str]:
     return generation + [name for name, kind in on_select if kind == "perplexity"]
 
 
-def _first_metric(task: Mapping[str, Any]) -> str | None:
-    if task.get("type") == "perplexity":
-        return "eval_loss"
-    for entry in task.get("metrics") or ():
-        if isinstance(entry, MetricSpec):
-            return entry.name
-        return entry["name"] if isinstance(entry, Mapping) else str(entry)
-    return None
-
-
 def select_checkpoint(
     store: Store,
     variants: Sequence[Variant],
@@ -64,7 +62,10 @@ def select_checkpoint(
     suite: Suite | Mapping[str, Any],
     baseline: str,
 ) -> Selection:
-    """Read the primary metric on the ``select`` split and choose a checkpoint.
+    """Choose a checkpoint by the suite's rule, among those that keep to its constraints.
+
+    The primary metric and the constraints' scores are read on what is set apart for choosing;
+    nothing that is read here decides what is claimed for the choice afterwards.
 
     Args:
         store: Where the results lie.
@@ -76,51 +77,85 @@ def select_checkpoint(
 
     Returns:
         The choice with its reason; ``chosen`` is None where nothing could be chosen.
+
+    Raises:
+        StoreError: A finished cell's results are missing or unreadable.
     """
     spec = suite.model_dump(mode="json") if isinstance(suite, Suite) else suite
+    rule = SelectSpec.model_validate(spec.get("select") or {}).rule
     primary = primary_metric(spec)
     if primary is None:
         reason = "The suite has no generation or perplexity task that is scored on select."
-        return Selection(task="", metric="", split=SPLIT, chosen=None, reason=reason)
+        return Selection(task="", metric="", split=SPLIT, chosen=None, reason=reason, rule=rule)
     task, metric = primary
+
+    def none(words: str) -> Selection:
+        return Selection(
+            task=task, metric=metric, split=SPLIT, chosen=None, reason=words, rule=rule
+        )
+
     steps = {variant.id: variant.step for variant in variants if variant.kind in CANDIDATES}
-    wanted = [cell for cell in cells if cell.task == task and cell.variant in {*steps, baseline}]
-    readings = [
-        reading
-        for reading in read_results(store, wanted, spec.get("tasks", {}))
-        if reading.key == (task, metric, SPLIT)
-    ]
-    samples = [r.sample for r in readings if r.sample is not None]
-    quantities = [r.quantity for r in readings if r.quantity is not None]
-    if not any(sample.variant in steps for sample in samples):
-        reason = next((r.reason for r in readings if r.reason), None) or "there are no scores of it"
-        words = f"No checkpoint could be chosen by {metric} of {task} on {SPLIT}: {reason}."
-        if not steps:
-            words = "There is no checkpoint to choose from."
-        return Selection(task=task, metric=metric, split=SPLIT, chosen=None, reason=words)
+    if not steps:
+        return none("There is no checkpoint to choose from.")
+    cells = [cell for cell in cells if cell.variant in {*steps, baseline}]
+    readings = _read(store, cells, spec, task)
+    deciding = [r for r in readings if r.key == (task, metric, SPLIT)]
+    samples = [r.sample for r in deciding if r.sample is not None]
+    quantity = next((r.quantity for r in deciding if r.quantity is not None), None)
+    if quantity is None or not any(sample.variant in steps for sample in samples):
+        reason = next((r.reason for r in deciding if r.reason), None) or "there are no scores of it"
+        return none(f"No checkpoint could be chosen by {metric} of {task} on {SPLIT}: {reason}.")
     try:
-        panel = Panel(quantities[0], samples, seed=int(spec.get("seed", 0)))
+        panel = Panel(quantity, _baseline_first(samples, baseline), seed=int(spec.get("seed", 0)))
     except PairingError as error:
-        words = f"No checkpoint could be chosen: {error.problem}"
-        return Selection(task=task, metric=metric, split=SPLIT, chosen=None, reason=words)
-    return select(panel, steps, baseline)
+        return none(f"No checkpoint could be chosen: {error.problem}")
+    measured = read_medians(store, cells)
+    checks = check_constraints(spec, list(steps), baseline, readings, measured)
+    axes = [*_kept_scores(checks), *_costs(list(steps), measured[0])]
+    return select(panel, steps, baseline, rule=rule, checks=checks, axes=axes)
 
 
-def select(panel: Panel, steps: Mapping[str, int | None], baseline: str | None) -> Selection:
-    """Choose by the one-standard-error rule on paired differences.
+def _read(
+    store: Store, cells: Sequence[CellResult], spec: Mapping[str, Any], task: str
+) -> list[Reading]:
+    """Scores of the task that decides and of those that are constrained."""
+    watched = {str(c.task).partition("/")[0] for c in constraints_of(spec) if c.task is not None}
+    wanted = [cell for cell in cells if cell.task in {task, *watched}]
+    return read_results(store, wanted, spec.get("tasks", {}))
 
-    The best candidate by value is found; every earlier one whose paired difference to it is
-    within one standard error of that difference is as good for all we can tell, and the earliest
-    of them is chosen: less training, less risk of over-fitting to the select split.
+
+def _baseline_first(samples: Sequence[Sample], baseline: str) -> list[Sample]:
+    """The baseline gives the order of the examples, as in the report's matrix."""
+    return sorted(samples, key=lambda sample: sample.variant != baseline)
+
+
+def select(
+    panel: Panel,
+    steps: Mapping[str, int | None],
+    baseline: str | None,
+    *,
+    rule: Rule = "one_se",
+    checks: Sequence[ConstraintCheck] = (),
+    axes: Sequence[Axis] = (),
+) -> Selection:
+    """Choose among the candidates that keep to all constraints, as far as the data can tell.
+
+    ``one_se``: the best candidate by value is found; every earlier one whose paired difference to
+    it is within one standard error of that difference is as good for all we can tell, and the
+    earliest of them is chosen: less training, less risk of over-fitting to the select split.
+    ``best``: the best value.
 
     Args:
         panel: The primary metric on the ``select`` split.
         steps: Training step of each candidate (None where unknown: taken as the latest).
-        baseline: Variant the choice is compared with in words; None where there is none.
+        baseline: Variant the choice is compared with; None where there is none.
+        rule: How the choice is made.
+        checks: Constraints; a candidate with a broken one cannot be chosen.
+        axes: What counts on the Pareto front beside quality.
 
     Returns:
         The choice. ``ranking`` holds candidates and baseline, best first; candidates without a
-        value come last, with None.
+        value come last, with None. ``candidates`` come by step.
 
     Source:
         Breiman et al. (1984), Classification and Regression Trees, section 3.4.3 (1 SE rule).
@@ -129,57 +164,115 @@ def select(panel: Panel, steps: Mapping[str, int | None], baseline: str | None) 
     sign = 1.0 if quantity.higher_is_better else -1.0
     values = {name: panel.value(name) for name in panel.variants}
     order = sorted(steps, key=lambda name: _lateness(name, steps))
-    scored = [name for name in order if values.get(name) is not None]
-    ranking = _ranking([*order, *([baseline] if baseline in values else [])], values, sign)
-    if not scored:
-        words = f"{quantity.metric} on {quantity.split} is undefined for every checkpoint."
-        return _selection(panel, None, words, ranking)
-    best = max(scored, key=lambda name: sign * (values[name] or 0.0))  # first, so earliest, of ties
-    chosen, why = best, ""
-    for name in scored[: scored.index(best)]:
+    known = baseline if baseline in values else None
+    quality = Axis(
+        f"{quantity.metric} of {quantity.task}",
+        {name: values.get(name) for name in order},
+        quantity.higher_is_better,
+    )
+    axes = [quality, *axes]
+    candidates = _candidates(panel, order, steps, known, checks, axes)
+    kept = [c.variant for c in candidates if c.allowed and c.value is not None]
+    ranked = order if known is None or known in steps else [*order, known]
+    best = chosen = None
+    if kept:  # the first, so the earliest, of ties
+        best = max(kept, key=lambda name: sign * (values[name] or 0.0))
+        chosen = _earliest_as_good(panel, kept, best) if rule == "one_se" else best
+    return Selection(
+        task=quantity.task,
+        metric=quantity.metric,
+        split=quantity.split,
+        chosen=chosen,
+        reason=explain(panel, candidates, checks, best=best, chosen=chosen, baseline=known),
+        ranking=_ranking(ranked, values, sign),
+        rule=rule,
+        candidates=candidates,
+        constraints=tuple(checks),
+        axes=tuple(axis.name for axis in axes),
+    )
+
+
+def _earliest_as_good(panel: Panel, order: Sequence[str], best: str) -> str:
+    """The first candidate that is not worse than the best by more than one standard error."""
+    sign = 1.0 if panel.quantity.higher_is_better else -1.0
+    for name in order[: order.index(best)]:
         found = panel.difference(name, best)
         if (
             found.delta is not None
             and found.error is not None
-            and (sign * found.delta <= found.error)
+            and sign * found.delta <= found.error
         ):
-            chosen = name
-            why = (
-                f" {name} is earlier, and the paired difference of "
-                f"{_shown(panel, abs(found.delta))} is within its standard error of "
-                f"{_shown(panel, found.error)}, so the earlier one is chosen."
+            return name
+    return best
+
+
+def _candidates(
+    panel: Panel,
+    order: Sequence[str],
+    steps: Mapping[str, int | None],
+    baseline: str | None,
+    checks: Sequence[ConstraintCheck],
+    axes: Sequence[Axis],
+) -> tuple[Candidate, ...]:
+    """What is known of each checkpoint, by step."""
+    values = axes[0].values
+    scored = [name for name in order if values.get(name) is not None]
+    compared = [name for name in scored if name != baseline]
+    adjusted: Mapping[str, float] = {}
+    if compared and baseline is not None and panel.value(baseline) is not None:
+        adjusted = max_t(panel, baseline, compared, greater=panel.quantity.higher_is_better)
+    front = efficient(axes)
+    broken = {check.variant for check in checks if check.status == "broken"}
+    candidates = []
+    for name in order:
+        found = panel.difference(baseline, name) if baseline and name in compared else None
+        candidates.append(
+            Candidate(
+                variant=name,
+                step=steps[name],
+                value=values.get(name),
+                delta=found.delta if found else None,
+                low=found.low if found else None,
+                high=found.high if found else None,
+                p_adjusted=adjusted.get(name),
+                allowed=name not in broken,
+                efficient=name in front,
+                axes={axis.name: axis.values.get(name) for axis in axes},
             )
-            break
-    what = f"{'highest' if sign > 0 else 'lowest'} {quantity.metric} of {quantity.task}"
-    figure = f"{_shown(panel, values[best])}, n = {len(panel.ids)}"
-    words = f"{best} has the {what} on {quantity.split} ({figure})."
-    unscored = [name for name in order if values.get(name) is None]
-    if unscored:
-        why += f" Not considered, because they have no score: {', '.join(unscored)}."
-    return _selection(panel, chosen, words + why + _against(panel, chosen, baseline), ranking)
+        )
+    return tuple(candidates)
 
 
-def _against(panel: Panel, chosen: str, baseline: str | None) -> str:
-    if baseline is None or baseline not in panel.variants:
-        return ""
-    found = panel.difference(baseline, chosen)
-    if found.identical:
-        return f" But it scores exactly as {baseline} does on every example there."
-    if found.delta is None:
-        return ""
-    gain = found.delta if panel.quantity.higher_is_better else -found.delta
-    there = _shown(panel, panel.value(baseline))
-    if gain <= 0:
-        return f" But that is no gain: {baseline} scores at least as well ({there})."
-    return f" That is {_shown(panel, gain)} better than {baseline} ({there})."
+def _kept_scores(checks: Sequence[ConstraintCheck]) -> list[Axis]:
+    """An axis per score constraint: the difference from the baseline, where little is forgotten."""
+    axes: dict[str, dict[str, float | None]] = {}
+    higher: dict[str, bool] = {}
+    for check in checks:
+        if check.data:
+            name = f"{check.what.partition(':')[0]} against the baseline"
+            axes.setdefault(name, {})[check.variant] = check.value
+            higher[name] = check.higher_is_better
+    return [
+        Axis(name, values, higher[name])
+        for name, values in axes.items()
+        if any(value is not None for value in values.values())
+    ]
 
 
-def _shown(panel: Panel, value: float | None) -> str:
-    """A value as reports show it: of 100 where the metric has a best value."""
-    if value is None:
-        return "undefined"
-    scale = panel.quantity.scale
-    return f"{100 * value / scale:.2f}" if scale else f"{value:.4g}"
+def _costs(names: Sequence[str], measured: Mapping[str, Medians]) -> list[Axis]:
+    """Memory and decode speed, where any checkpoint was measured."""
+    axes = []
+    for quantities, higher in ((MEMORY, False), ((SPEED,), True)):
+        for quantity in quantities:
+            values = {
+                name: measured[name][quantity].value
+                for name in names
+                if quantity in measured.get(name, {})
+            }
+            if any(value is not None for value in values.values()):
+                axes.append(Axis(quantity, values, higher))
+                break
+    return axes
 
 
 def _ranking(
@@ -195,20 +288,3 @@ def _ranking(
 def _lateness(name: str, steps: Mapping[str, int | None]) -> tuple[bool, int, str]:
     step = steps[name]
     return (step is None, step or 0, name)
-
-
-def _selection(
-    panel: Panel,
-    chosen: str | None,
-    reason: str,
-    ranking: tuple[tuple[str, float | None], ...],
-) -> Selection:
-    quantity = panel.quantity
-    return Selection(
-        task=quantity.task,
-        metric=quantity.metric,
-        split=quantity.split,
-        chosen=chosen,
-        reason=reason,
-        ranking=ranking,
-    )

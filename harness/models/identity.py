@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from platform import python_version
@@ -22,11 +22,7 @@ CONVERTER_VERSION = 1  # raise it when models/builtin.py converts GGUF files dif
 TINY_BUILDER_VERSION = 1  # raise it when models/tiny.py builds different weights or tokens
 
 WEIGHT_SUFFIXES = (".safetensors", ".bin", ".gguf")
-MODEL_PATTERNS = (
-    *(f"*{suffix}" for suffix in WEIGHT_SUFFIXES),
-    "config.json",
-    "generation_config.json",
-    "*.index.json",
+TOKENIZER_PATTERNS = (
     "tokenizer*",
     "special_tokens_map.json",
     "added_tokens.json",
@@ -34,8 +30,16 @@ MODEL_PATTERNS = (
     "merges.txt",
     "*.model",
     "*.jinja",
+)
+MODEL_PATTERNS = (
+    *(f"*{suffix}" for suffix in WEIGHT_SUFFIXES),
+    "config.json",
+    "generation_config.json",
+    "*.index.json",
+    *TOKENIZER_PATTERNS,
     "*.py",
 )
+ADAPTER_PATTERNS = ("adapter_config.json", "adapter_model.safetensors", *TOKENIZER_PATTERNS)
 
 # Left beside the weights by trainers; they hold paths and times, and change no output.
 _TRAINER_FILES = frozenset({"training_args.bin", "optimizer.bin", "scheduler.bin", "scaler.bin"})
@@ -268,7 +272,7 @@ def _step(path: Path) -> int | None:
 
 def _folder_digest(folder: Path) -> str:
     """Digest of a model folder's weight, configuration and tokenizer files, by name."""
-    files = sorted(set(_model_files(folder)))
+    files = model_files(folder)
     if not any(file.suffix in WEIGHT_SUFFIXES for file in files):
         raise ModelError(
             "This folder holds no model weights (*.safetensors).",
@@ -278,11 +282,10 @@ def _folder_digest(folder: Path) -> str:
     return digest_of({file.name: file_digest(file) for file in files})
 
 
-def _model_files(folder: Path) -> Iterator[Path]:
-    for pattern in MODEL_PATTERNS:
-        for file in folder.glob(pattern):
-            if file.is_file() and file.name not in _TRAINER_FILES:
-                yield file
+def model_files(folder: Path, patterns: Sequence[str] = MODEL_PATTERNS) -> list[Path]:
+    """Files of a folder that belong to a model, not to its trainer, sorted."""
+    found = {file for pattern in patterns for file in folder.glob(pattern) if file.is_file()}
+    return sorted(file for file in found if file.name not in _TRAINER_FILES)
 
 
 def _sorted(value: Any) -> Any:

@@ -6,7 +6,9 @@ from harness.analysis.results import read_results
 from harness.analysis.select import primary_metric
 from harness.report.costs import build_measurements, build_trade_off
 from harness.report.examples import build_examples, output_health, read_predictions
+from harness.report.losses import build_losses
 from harness.report.matrix import build_matrix
+from harness.report.selection import build_choice
 from harness.report.verdict import build_verdict
 from harness.report.view import Provenance, View
 from harness.schema import Manifest, TrainingRun
@@ -29,6 +31,7 @@ def build_view(store: Store, manifest: Manifest) -> View:
     readings = read_results(store, manifest.cells, manifest.spec.get("tasks", {}))
     rows, panels = build_matrix(manifest, readings, primary)
     deciding = [row for row in rows if row.primary and row.split == "report"]
+    choice = build_choice(manifest, readings, panels, deciding[0] if deciding else None)
     measurements = build_measurements(store, manifest)
     trade_off = build_trade_off(manifest, measurements, deciding[0] if deciding else None)
     predictions = read_predictions(store, manifest)
@@ -37,16 +40,18 @@ def build_view(store: Store, manifest: Manifest) -> View:
         training = store.read_record("training", manifest.training_key, "training", TrainingRun)
     return View(
         description=str(manifest.spec.get("description") or ""),
-        verdict=build_verdict(manifest, rows, primary, trade_off),
+        verdict=build_verdict(manifest, rows, primary, trade_off, choice),
         baseline=manifest.baseline,
         variants=manifest.variants,
         primary=primary,
         selection=manifest.selection,
+        choice=choice,
         rows=rows,
         measurements=measurements,
         trade_off=trade_off,
         training=training,
         examples=build_examples(store, manifest, panels, predictions, primary),
+        losses=build_losses(store, manifest, rows, panels, predictions, primary),
         outputs=output_health(manifest, predictions),
         data=manifest.data,
         findings=manifest.findings,

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from harness.analysis.measured import MEMORY, SPEED
+from harness.analysis.pareto import Axis, efficient
 from harness.report.view import (
     Figure,
     MeasurementRow,
@@ -36,8 +38,6 @@ _ORDER = (
     "first_call_s",
     "load_average",
 )
-_MEMORY = ("peak_allocated_bytes", "peak_rss_bytes")  # on a GPU the first one exists
-_SPEED = "decode_tokens_per_s"
 _Point = tuple[str, str, int, int, int]
 
 
@@ -115,8 +115,8 @@ def build_trade_off(manifest: Manifest, measurements: Measurements, row: Row | N
         measurements: Its memory and speed; the first (smallest) point of the grid counts.
         row: The primary metric on the report split.
     """
-    memory, memory_row = _first(measurements, _MEMORY)
-    speed, speed_row = _first(measurements, (_SPEED,))
+    memory, memory_row = _first(measurements, MEMORY)
+    speed, speed_row = _first(measurements, (SPEED,))
     points = []
     for variant in manifest.variants:
         cell = row.cell(variant.id) if row else None
@@ -129,14 +129,13 @@ def build_trade_off(manifest: Manifest, measurements: Measurements, row: Row | N
                 decode_tokens_per_s=speed.get(variant.id),
             )
         )
-    sign = 1.0 if row is None or row.higher_is_better else -1.0
-    efficient = _pareto(points, sign)
+    front = _front(points, row is None or row.higher_is_better)
     return TradeOff(
         metric=row.metric if row else "",
         memory_name=memory_row.name if memory_row else "",
         speed_sizes=sizes(speed_row) if speed_row else "",
         points=tuple(
-            point.model_copy(update={"efficient": point.variant in efficient}) for point in points
+            point.model_copy(update={"efficient": point.variant in front}) for point in points
         ),
     )
 
@@ -168,22 +167,16 @@ def _first(
     return {}, None
 
 
-def _pareto(points: Sequence[TradeOffPoint], sign: float) -> set[str]:
-    """Variants that no other one beats: better in one respect and no worse in the others."""
-    values = {
-        point.variant: (
-            sign * point.quality.value,
-            -point.memory_bytes,
-            point.decode_tokens_per_s if point.decode_tokens_per_s is not None else 0.0,
-        )
-        for point in points
-        if point.quality.value is not None and point.memory_bytes is not None
-    }
-    return {
-        name
-        for name, own in values.items()
-        if not any(
-            other != own and all(o >= s for o, s in zip(other, own, strict=True))
-            for other in values.values()
-        )
-    }
+def _front(points: Sequence[TradeOffPoint], higher_is_better: bool) -> set[str]:
+    """Variants that no other one beats in quality, memory and decode speed."""
+    measured = [point for point in points if point.memory_bytes is not None]
+    quality = {point.variant: point.quality.value for point in measured}
+    memory = {point.variant: point.memory_bytes for point in measured}
+    speed = {point.variant: point.decode_tokens_per_s for point in measured}
+    return efficient(
+        [
+            Axis("quality", quality, higher_is_better),
+            Axis("memory", memory, higher_is_better=False),
+            Axis("decode speed", speed),
+        ]
+    )

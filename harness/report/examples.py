@@ -124,7 +124,7 @@ def build_examples(
         if example is None:
             continue
         outputs = [
-            _output(item, name, values.get(name), index)
+            output_of(item, name, values.get(name), index)
             for name in order
             if (item := texts.get((name, example.id))) is not None
         ]
@@ -141,7 +141,8 @@ def build_examples(
     return Examples(how=how, task=task, metric=metric, items=tuple(items))
 
 
-def _output(item: Prediction, variant: str, values: FloatArray | None, index: int) -> Output:
+def output_of(item: Prediction, variant: str, values: FloatArray | None, index: int) -> Output:
+    """What a variant wrote, with its value; ``values`` are of all examples, shape (n,)."""
     value = None if values is None else _finite(values[index])
     return Output(
         variant=variant,

@@ -10,7 +10,7 @@ from typing import Any
 
 import jinja2
 import yaml
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from harness.measure.glossary import definitions
 from harness.report import format as fmt
@@ -18,6 +18,9 @@ from harness.report.charts import checkpoint_charts, training_charts
 from harness.report.cost_charts import forest_charts, trade_off_charts
 from harness.report.costs import sizes
 from harness.report.labels import GLOSSARY, measured_name, picked_words, split_words
+from harness.report.loss_html import barred_rows, lost_places, marked_words
+from harness.report.loss_words import loss_notes
+from harness.report.selection import BOUNDS, candidate_table, claims, how_chosen
 from harness.report.text import marked, visible
 from harness.report.verdict import difference_words
 from harness.report.view import ExampleView, MatrixCell, MeasurementRow, Reading, Row, View
@@ -37,21 +40,26 @@ def render_html(view: View) -> str:
     nothing else, so nothing a model wrote can run or load anything, escaped or not.
     """
     folder = resource_dir("reports")
-    style = _asset(folder / "assets" / "report.css")
-    script = _asset(folder / "assets" / "report.js")
-    template = _environment(str(folder / "templates")).get_template("report.html.j2")
+    style = asset(folder / "assets" / "report.css")
+    script = asset(folder / "assets" / "report.js")
+    template = page_environment(str(folder / "templates")).get_template("report.html.j2")
     measured = [row for row in view.measurements.rows if any(row.readings)]
     return template.render(
         view=view,
         style=Markup(style),  # noqa: S704  # our own file
         script=Markup(script),  # noqa: S704  # our own file
-        policy=_policy(style, script),
+        policy=page_policy(style, script),
         matrix=[row for row in view.rows if row.split != "select" and row.task == row.suite_task],
         leaves=[row for row in view.rows if row.split != "select" and row.task != row.suite_task],
         select_rows=[row for row in view.rows if row.split == "select"],
         lm_eval_rows=[row for row in view.rows if row.kind == "lm_eval"],
         signatures=_signatures(view.rows),
         measured=measured,
+        candidates=candidate_table(view.selection, view.rows),
+        how_chosen=how_chosen(view.selection) if view.selection else "",
+        claims=claims(view),
+        constraint_bounds=BOUNDS,
+        lost=lost_places(view.losses),
         notes=_notes(view),
         data=_data(view),
         by_step=checkpoint_charts(view),
@@ -63,11 +71,14 @@ def render_html(view: View) -> str:
     )
 
 
-def _asset(path: Any) -> str:
+def asset(path: Any) -> str:
+    """A file that is embedded in a page."""
     return str(path.read_text("utf-8")).strip()
 
 
-def _policy(style: str, script: str) -> str:
+def page_policy(style: str, script: str) -> str:
+    """A content security policy that allows this style and this script and nothing else."""
+
     def digest(text: str) -> str:
         return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
@@ -77,7 +88,8 @@ def _policy(style: str, script: str) -> str:
     )
 
 
-def _environment(folder: str) -> jinja2.Environment:
+def page_environment(folder: str) -> jinja2.Environment:
+    """Templates that escape everything; names that do not exist are errors."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(folder),
         autoescape=True,
@@ -96,6 +108,7 @@ def _environment(folder: str) -> jinja2.Environment:
         "prompt": lambda text: marked(text, _PROMPT_CHARS),
         "picked": picked_words,
         "unbroken": _unbroken,
+        "breakable": _breakable,
         "measured_name": measured_name,
     }
     environment.globals |= {
@@ -105,6 +118,9 @@ def _environment(folder: str) -> jinja2.Environment:
         "reading_of": _reading,
         "example_value": _example_value,
         "is_long": _is_long,
+        "loss_rows": barred_rows,
+        "loss_notes": loss_notes,
+        "marked_words": marked_words,
         "sizes": sizes,
         "split_words": split_words,
         "count": fmt.count,
@@ -125,6 +141,11 @@ def _unbroken(text: str) -> str:
     """Keep intervals and numbers with their units on one line."""
     joined = re.sub(r"(?<=\d) (?=[kMGT]?B\b|tok/s)|(?<=\d,) (?=[−+]?\d[\d.,]*\])", NBSP, text)
     return joined.replace("n = ", f"n{NBSP}={NBSP}")
+
+
+def _breakable(text: str) -> Markup:
+    """Let long names break at their underscores."""
+    return Markup("_<wbr>").join(escape(part) for part in visible(text).split("_"))
 
 
 def _value(cell: MatrixCell, row: Row) -> tuple[str, str]:

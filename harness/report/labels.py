@@ -79,6 +79,16 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
         "one of them (Pareto front).",
     ),
     (
+        "Constraint",
+        "What a checkpoint must keep to, whatever it gains. It is broken, and the checkpoint "
+        "excluded, only where the data shows it; where the data shows neither, it is unsure.",
+    ),
+    (
+        "Equivalent",
+        "Two one-sided tests show a difference smaller than the margin. That no difference was "
+        "found would show nothing.",
+    ),
+    (
         "Points",
         "Scores with a best possible value are shown on a scale of 0 to 100. JSON and CSV keep "
         "each metric's own unit.",

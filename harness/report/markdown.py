@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 from harness.report.costs import sizes
 from harness.report.format import NONE, estimate, metric_name, quantity, size
 from harness.report.labels import measured_name
+from harness.report.loss_words import loss_notes, loss_rows
+from harness.report.selection import candidate_table, claims, how_chosen
 from harness.report.text import visible
 from harness.report.view import MatrixCell, Row, View
 
@@ -21,7 +23,9 @@ def render_markdown(view: View) -> str:
         f"**{plain(view.verdict.headline)}**",
         *(plain(line) for line in view.verdict.support),
         "\n".join(f"> {plain(line)}  " for line in view.verdict.cautions),
+        *_choice(view),
         *_matrix(view),
+        *_losses(view),
         *_measurements(view),
         *_data(view),
         *_unfinished(view),
@@ -46,6 +50,31 @@ def code(text: str) -> str:
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def _choice(view: View) -> Iterator[str]:
+    table = candidate_table(view.selection, view.rows)
+    if view.selection is None or table is None:
+        return
+    yield "## Choice"
+    yield plain(how_chosen(view.selection))
+    header = ["checkpoint", table.metric, f"against {plain(view.baseline)}", "p adjusted"]
+    header += [plain(what) for what in table.constraints]
+    body = []
+    for line in table.lines:
+        name = plain(line.variant)
+        body.append(
+            [
+                f"**{name}**" if line.chosen else name,
+                line.value,
+                f"{line.gain} {line.bounds}".strip(),
+                line.p,
+                *(f"{mark.status} {mark.value}".strip() for mark in line.checks),
+                "yes" if line.efficient else "no",
+            ]
+        )
+    yield _table([*header, "efficient"], body)
+    yield "\n".join(f"- {plain(line)}" for line in claims(view))
 
 
 def _matrix(view: View) -> Iterator[str]:
@@ -85,6 +114,35 @@ def _cell(cell: MatrixCell, row: Row) -> str:
         return f"{text}<br>identical"
     shown = estimate(found.delta, found.low, found.high, row.scale, signed=True)
     return f"{text}<br>{' '.join(part for part in shown if part)}"
+
+
+def _losses(view: View) -> Iterator[str]:
+    losses = view.losses
+    if losses.primary is None and not losses.others:
+        return
+    yield "## Where it loses"
+    if losses.primary is not None:
+        summary = losses.primary.summary
+        yield plain(losses.primary.sentence)
+        rows = loss_rows(summary) if summary.looks else []
+        if rows:
+            header = ["of", "group", "n", "worse / equal / better", "share of loss", "gain"]
+            body = [
+                [
+                    plain(row.stratum.kind),
+                    plain(row.name),
+                    f"{row.stratum.n:,}",
+                    row.counts,
+                    row.share,
+                    " ".join(row.gain).strip(),
+                    " ".join(row.contrast).strip() if row.side != "none" else NONE,
+                    row.words,
+                ]
+                for row in rows
+            ]
+            yield _table([*header, "less the rest's", "verdict"], body)
+        yield "\n".join(f"- {plain(note)}" for note in loss_notes(summary))
+    yield "\n".join(f"- {plain(f'{loss.summary.task}: {loss.sentence}')}" for loss in losses.others)
 
 
 def _measurements(view: View) -> Iterator[str]:

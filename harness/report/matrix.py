@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from scipy import special
 
 from harness.analysis.compare import Panel, Sample, aligned
-from harness.analysis.intervals import CONFIDENCE, Interval, Resamples
+from harness.analysis.intervals import CONFIDENCE, Interval
+from harness.analysis.resampling import Resamples
 from harness.analysis.results import Key, Reading, group_by_key
 from harness.errors import PairingError
 from harness.report.view import Figure, Mark, MatrixCell, Row

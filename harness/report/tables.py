@@ -9,7 +9,7 @@ from typing import Literal
 
 from harness.report.view import View
 
-Table = Literal["scores", "measurements", "outputs"]
+Table = Literal["scores", "measurements", "outputs", "candidates"]
 _Cell = str | float | int | bool | None
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -26,9 +26,15 @@ def render_csv(view: View, table: Table = "scores") -> str:
         view: The report.
         table: ``scores``: one line per variant, metric and split, with interval and paired
             difference; ``measurements``: one per quantity, grid point and measured shape;
-            ``outputs``: how the outputs ended.
+            ``outputs``: how the outputs ended; ``candidates``: one per checkpoint with what the
+            choice was made on, and one per constraint of it.
     """
-    lines = {"scores": _scores, "measurements": _measurements, "outputs": _outputs}[table]
+    lines = {
+        "scores": _scores,
+        "measurements": _measurements,
+        "outputs": _outputs,
+        "candidates": _candidates,
+    }[table]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerows([_plain(value) for value in line] for line in lines(view))
@@ -98,4 +104,29 @@ def _outputs(view: View) -> Iterator[tuple[_Cell, ...]]:
         yield (
             *(line.task, line.variant, line.n, line.mean_new_tokens, *ended),
             *(line.empty, line.truncated_prompts),
+        )
+
+
+def _candidates(view: View) -> Iterator[tuple[_Cell, ...]]:
+    yield (
+        *("variant", "step", "chosen", "allowed", "efficient", "what", "status"),
+        *("value", "delta", "low", "high", "p_adjusted", "bound", "n", "reason"),
+    )
+    found = view.selection
+    if found is None:
+        return
+    steps = {item.variant: item.step for item in found.candidates}
+    for item in found.candidates:
+        what = f"{found.task} {found.metric} on {found.split}"
+        yield (
+            *(item.variant, item.step, item.variant == found.chosen, item.allowed),
+            *(item.efficient, what, None, item.value, item.delta, item.low, item.high),
+            *(item.p_adjusted, None, None, None),
+        )
+    for check in found.constraints:
+        value, delta = (None, check.value) if check.data else (check.value, None)
+        yield (
+            *(check.variant, steps.get(check.variant), check.variant == found.chosen, None, None),
+            *(check.what, check.status, value, delta, check.low, check.high),
+            *(None, check.bound, check.n, check.reason),
         )

@@ -47,17 +47,23 @@ def marked(text: str, limit: int) -> Markup:
     if not text:
         return Markup('<span class="note">(empty)</span>')
     shown, left = cut(text, limit)
-    parts: list[Markup] = []
-    end = 0
-    for found in _UNSEEN.finditer(shown):
-        parts += [
-            escape(shown[end : found.start()]),
-            Markup('<span class="unseen">{}</span>').format(_code(found)),
-        ]
-        end = found.end()
-    parts.append(escape(shown[end:]))
+    parts = [escaped(shown)]
     if not shown.strip():
         parts.append(Markup('<span class="note">(only white space)</span>'))
     if left:
         parts.append(Markup('<span class="note"> … {} more characters</span>').format(f"{left:,}"))
+    return Markup("").join(parts)
+
+
+def escaped(text: str) -> Markup:
+    """HTML of a text: escaped, unseen characters marked."""
+    parts: list[Markup] = []
+    end = 0
+    for found in _UNSEEN.finditer(text):
+        parts += [
+            escape(text[end : found.start()]),
+            Markup('<span class="unseen">{}</span>').format(_code(found)),
+        ]
+        end = found.end()
+    parts.append(escape(text[end:]))
     return Markup("").join(parts)

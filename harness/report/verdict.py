@@ -9,8 +9,8 @@ from scipy import special
 from harness.analysis.intervals import CONFIDENCE
 from harness.report.format import count, estimate, in_points, metric_name, number, size
 from harness.report.text import visible
-from harness.report.view import Outcome, Row, TradeOff, Verdict, View
-from harness.schema import Comparison, Finding, Manifest
+from harness.report.view import Choice, Outcome, Row, TradeOff, Verdict, View
+from harness.schema import Comparison, Equivalence, Finding, Manifest
 
 _POWER = 0.8
 _SMALL_N = 30
@@ -21,6 +21,7 @@ def build_verdict(
     rows: Sequence[Row],
     primary: tuple[str, str] | None,
     trade_off: TradeOff,
+    choice: Choice,
 ) -> Verdict:
     """Say which checkpoint to ship: chosen on ``select``, with figures from ``report``."""
     selection = manifest.selection
@@ -37,7 +38,7 @@ def build_verdict(
         outcome, headline = _chosen(manifest, chosen, row, trade_off)
     support = []
     if chosen is not None:
-        support += _merged(manifest, chosen, row, trade_off)
+        support += _merged(choice, row, trade_off)
         support += _others(rows, chosen, row)
         if selection is not None:
             support.append(f"Why this checkpoint: {selection.reason}")
@@ -63,6 +64,32 @@ def difference_words(comparison: Comparison, row: Row) -> str:
         comparison.delta, comparison.low, comparison.high, row.scale, signed=True
     )
     return " ".join(part for part in (metric_name(row.metric), value, bounds) if part)
+
+
+def equivalence_words(found: Equivalence, row: Row) -> str:
+    """Whether two variants are shown to be as good as each other, with n and the margin."""
+    margin = number(in_points(found.margin, row.scale))
+    within = f"{margin} {'point' if margin == '1.00' else 'points'}" if row.scale else margin
+    if found.delta is None:
+        return f"{found.second} was not compared with {found.first}: {found.reason}."
+    if found.identical:
+        return (
+            f"{found.second} scores exactly as {found.first} does on every example of the report "
+            f"split (n = {found.n:,})."
+        )
+    value, bounds = estimate(found.delta, found.low, found.high, row.scale, signed=True)
+    difference = f"difference {value}" + (f", 90 % interval {bounds}" if bounds else "")
+    known = f"({difference}, n = {found.n:,})"
+    if found.equivalent:
+        return f"{found.second} is equivalent to {found.first} within {within} {known}."
+    if found.equivalent is False:
+        return f"{found.second} differs from {found.first} by more than {within} {known}."
+    more = f"; that needs about n = {found.needed_n:,}" if found.needed_n else ""
+    why = f" ({found.reason})" if found.reason else ""
+    return (
+        f"{found.second} is not shown equivalent to {found.first} within {within} "
+        f"{known}{more}{why}."
+    )
 
 
 def detectable(comparison: Comparison) -> float | None:
@@ -147,19 +174,19 @@ def _cost(variant: str, trade_off: TradeOff) -> str:
     return "".join(f", {part}" for part in parts)
 
 
-def _merged(manifest: Manifest, chosen: str, row: Row | None, trade_off: TradeOff) -> list[str]:
-    """What the merged form of the choice gives, where it was evaluated."""
-    step = next((variant.step for variant in manifest.variants if variant.id == chosen), None)
+def _merged(choice: Choice, row: Row | None, trade_off: TradeOff) -> list[str]:
+    """What the merged forms of the choice give, and whether they are as good as the adapter."""
     lines = []
-    for variant in manifest.variants:
-        if variant.kind != "merged" or variant.step != step or row is None:
+    for found in choice.merged:
+        cell = row.cell(found.second) if row is not None else None
+        if row is None or cell is None or cell.comparison is None:
             continue
-        cell = row.cell(variant.id)
-        if cell is None or cell.comparison is None or cell.comparison.delta is None:
-            continue
-        change = difference_words(cell.comparison, row)
-        cost = _cost(variant.id, trade_off)
-        lines.append(f"Merged ({variant.id}): {change} against {manifest.baseline}{cost}.")
+        if cell.comparison.delta is not None:
+            change = difference_words(cell.comparison, row)
+            cost = _cost(found.second, trade_off)
+            against = cell.comparison.baseline
+            lines.append(f"Merged ({found.second}): {change} against {against}{cost}.")
+        lines.append(equivalence_words(found, row))
     return lines
 
 

@@ -9,11 +9,13 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from harness.analysis.losses import LossSummary
 from harness.schema import (
     CellResult,
     Comparison,
     DataReport,
     Environment,
+    Equivalence,
     Finding,
     FinishReason,
     Selection,
@@ -162,6 +164,38 @@ class Examples(Part):
     reason: str | None = None  # why there are none
 
 
+class LostExample(Part):
+    """An example on which the candidate does worse, with both outputs and what was found of them.
+
+    Outputs are None where nothing is generated, as in perplexity tasks.
+    """
+
+    id: str
+    gain: float  # in the metric's own unit; below zero
+    prompt: str = ""
+    references: tuple[str, ...] = ()
+    baseline: Output | None = None
+    candidate: Output | None = None
+    findings: tuple[str, ...] = ()  # of the candidate's output
+    baseline_findings: tuple[str, ...] = ()
+
+
+class Loss(Part):
+    """Where the candidate loses on one metric, in one sentence and in figures."""
+
+    sentence: str
+    summary: LossSummary
+    worst: tuple[LostExample, ...] = ()
+
+
+class Losses(Part):
+    """Where the choice loses against the baseline."""
+
+    primary: Loss | None = None
+    others: tuple[Loss, ...] = ()  # one for each other task or metric where it is shown worse
+    reason: str | None = None  # why there is no primary
+
+
 class OutputHealth(Part):
     """How the outputs of one variant on one task ended."""
 
@@ -172,6 +206,24 @@ class OutputHealth(Part):
     finished: dict[FinishReason, int]
     empty: int
     truncated_prompts: int
+
+
+class Held(Part):
+    """What a constraint's score is for the choice, on examples that choosing did not read."""
+
+    what: str  # the constraint in words
+    scale: float | None = None
+    comparison: Comparison  # with the baseline; its split says which examples
+
+
+class Choice(Part):
+    """What is claimed for the chosen checkpoint, all of it from examples set apart for that."""
+
+    figure: Figure | None = None  # the primary metric on report
+    comparison: Comparison | None = None
+    mde: float | None = None  # true difference that 80 of 100 such runs would find
+    held: tuple[Held, ...] = ()
+    merged: tuple[Equivalence, ...] = ()  # of its merged forms with it, on report
 
 
 class Verdict(Part):
@@ -210,11 +262,13 @@ class View(Part):
     variants: tuple[Variant, ...]
     primary: tuple[str, str] | None
     selection: Selection | None
+    choice: Choice = Choice()
     rows: tuple[Row, ...]
     measurements: Measurements
     trade_off: TradeOff
     training: TrainingRun | None
     examples: Examples
+    losses: Losses = Losses()
     outputs: tuple[OutputHealth, ...]
     data: dict[str, DataReport]
     findings: tuple[Finding, ...]

@@ -23,7 +23,8 @@ from pydantic import Field, ValidationError
 from harness.errors import MetricError, MissingExtraError
 from harness.metrics.base import FloatArray, format_signature, mean_of, some_references
 from harness.metrics.registry import EVALUATE, check_metric
-from harness.spec import MetricSpec, Spec
+from harness.rules import Spec
+from harness.spec import MetricSpec
 from harness.store import digest_of
 
 if TYPE_CHECKING:

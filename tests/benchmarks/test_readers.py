@@ -9,12 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from harness.analysis.compare import Panel, Quantity, Sample
 from harness.analysis.intervals import bootstrap_interval
+from harness.analysis.paired import Difference
+from harness.analysis.resampling import Resamples
 from harness.metrics.base import Metric, mean_of
 from harness.metrics.registry import build_metric
 from harness.prompts import Template
 from harness.report import build_view, render_html
-from harness.schema import Prediction
+from harness.schema import Comparison, Prediction
 from harness.spec import PromptSpec
 from harness.store import Store
 from tests.benchmarks.conftest import Measure
@@ -58,6 +61,48 @@ def test_bootstrap_of_a_mean(measure: Measure) -> None:
         f"bootstrap of {PAIRS:,} examples", bootstrap_interval, stats, mean_of, clusters
     )
     assert found.low < found.value < found.high
+
+
+METRICS = [*["rougeL"] * 6, "perplexity", "ter", "bleu", "chrf"]
+EXAMPLES, VARIANTS = 10_000, 8
+
+
+def many_samples() -> list[tuple[Quantity, list[Sample]]]:
+    """Made-up statistics of eight variants, for ten metrics of the same 10,000 examples."""
+    rng = np.random.default_rng(0)
+    ids = np.array([f"e{index:05d}" for index in range(EXAMPLES)])
+    made = []
+    for name in METRICS:
+        metric = build_metric(name)
+        width = 2 if name in ("rougeL", "perplexity", "ter") else {"bleu": 10, "chrf": 18}[name]
+        arrays = rng.integers(1, 40, size=(VARIANTS, EXAMPLES, width)).astype(float)
+        samples = [Sample(f"v{place}", ids, ids, array) for place, array in enumerate(arrays)]
+        made.append((Quantity("t", name, "report", metric.aggregate), samples))
+    return made
+
+
+@pytest.mark.parametrize("tested", [False, True], ids=["intervals", "intervals and tests"])
+def test_resampling(measure: Measure, *, tested: bool) -> None:
+    """Intervals of all values and of all differences from the first variant, weights drawn once."""
+    made = many_samples()
+
+    def everything() -> list[Difference | Comparison]:
+        weights = Resamples(made[0][1][0].clusters)
+        found: list[Difference | Comparison] = []
+        for quantity, samples in made:
+            panel = Panel(quantity, samples, resamples=weights)
+            names = panel.variants[1:]
+            for name in panel.variants:
+                panel.interval(name)
+            found += [(panel.compare if tested else panel.difference)("v0", n) for n in names]
+        return found
+
+    what = (
+        f"10,000 resamples × {EXAMPLES:,} examples × {VARIANTS} variants × {len(METRICS)} metrics"
+    )
+    found = measure(f"{what}, {'with' if tested else 'without'} sign-flip tests", everything)
+    assert len(found) == len(METRICS) * (VARIANTS - 1)
+    assert all(difference.low is not None for difference in found)
 
 
 @pytest.fixture(scope="module")

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from harness import merging, pipeline
+from harness import measuring, merging, pipeline
 from harness.errors import DiskError, ModelError
 from harness.models import builtin
 from harness.plan import make_plan
 from harness.progress import Reporter
 from harness.run import Options, Run, start
-from harness.schema import Environment, Selection
+from harness.schema import Candidate, Environment, Selection
 from harness.store import Store
 from tests.unit.suites import adapter, put, suite_file
 
@@ -84,6 +84,34 @@ def test_where_none_was_chosen_the_last_is_merged_and_that_is_said(
     (finding,) = run.findings
     assert "checkpoint-4" in finding.what
     assert finding.why == "why"
+
+
+def test_where_constraints_exclude_all_nothing_is_merged(tmp_path: Path, store: Store) -> None:
+    """A checkpoint that must not be shipped is not worth merging; the run is complete without."""
+    run = with_checkpoints(tmp_path, store)
+    broken = [Candidate(variant=f"checkpoint-{s}", value=0.5, allowed=False) for s in (2, 4)]
+    run.selection = chosen(None).model_copy(update={"candidates": tuple(broken)})
+    assert merging.plan_merged(run) == []
+    assert run.findings == []
+    assert not any(cell.variant.startswith("merged") for cell in run.plan.cells)
+
+
+def test_the_choice_sees_measurements_and_merged_models_come_after_it(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Base and checkpoints are measured before, so that memory and speed can constrain it."""
+    run = with_checkpoints(tmp_path, store, measure={})
+    seen: list[list[str]] = []
+    monkeypatch.setattr(
+        measuring, "measure_cells", lambda run, cells, failures: seen.append(
+            [cell.variant for cell in cells if cell.kind == "measure" and cell.state != "waiting"]
+        )
+    )  # fmt: skip
+    failures = pipeline._measure(run, merged=False)
+    run.selection = chosen("checkpoint-2")
+    merging.plan_merged(run)
+    assert pipeline._measure(run, merged=True, failures=failures) is failures
+    assert seen == [["base@nf4", "checkpoint-2", "checkpoint-4"], ["merged-2"]]
 
 
 def test_a_part_of_the_scores_does_not_decide_what_is_merged(tmp_path: Path, store: Store) -> None:

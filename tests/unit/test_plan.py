@@ -221,6 +221,34 @@ REFUSED: dict[str, tuple[dict[str, Any], list[str]]] = {
         {"select": {"task": "answers", "metric": "bleu"}},
         ["bleu", "rougeL, chrf"],
     ),
+    "constrained task": (
+        {"select": {"constraints": [{"task": "hellaswg", "max_drop": 2}]}},
+        ["select.constraints[0].task", "hellaswg", "Did you mean hellaswag"],
+    ),
+    "member of no group": (
+        {"select": {"constraints": [{"task": "answers/a", "max_drop": 2}]}},
+        ["'answers/a'", "answers has no members"],
+    ),
+    "constrained task off select": (
+        {"select": {"constraints": [{"task": "held_out", "max_drop": 2}]}},
+        ["held_out", "Add select to tasks.held_out.splits"],
+    ),
+    "constrained metric": (
+        {"select": {"constraints": [{"task": "answers", "metric": "bleu", "max_drop": 2}]}},
+        ["select.constraints[0].metric", "rougeL, chrf"],
+    ),
+    "constrained measurement": (
+        {"measure": {}, "select": {"constraints": [{"measurement": "peak_rss", "max": "4 GB"}]}},
+        ["'peak_rss'", "Did you mean peak_rss_bytes", "decode_tokens_per_s"],
+    ),
+    "constraint of what is not measured": (
+        {"select": {"constraints": [{"measurement": "peak_rss_bytes", "max": "4 GB"}]}},
+        ["measures nothing", "Add a measure section"],
+    ),
+    "bytes of a speed": (
+        {"measure": {}, "select": {"constraints": [{"measurement": "e2e_s", "max": "4 GB"}]}},
+        ["e2e_s by '4 GB'", "not counted in bytes"],
+    ),
 }
 
 
@@ -234,6 +262,18 @@ def test_contradictions_are_refused_before_anything_is_computed(
         make_plan(suite_file(tmp_path, **changes), store)
     for word in ["suite.yaml", *words]:
         assert word in str(caught.value)
+
+
+def test_constraints_of_what_there_is_are_accepted(tmp_path: Path, store: Store) -> None:
+    """Members and metrics of lm-eval show only when it runs, so their names pass."""
+    constraints = [
+        {"task": "answers", "metric": "chrf", "max_drop": "5%"},
+        {"task": "hellaswag/some_member", "metric": "acc_norm", "max_drop": 2},
+        {"measurement": "peak_rss_bytes", "max": "4 GiB"},
+        {"measurement": "decode_tokens_per_s", "min": 20},
+    ]
+    file = suite_file(tmp_path, measure={}, select={"constraints": constraints})
+    assert len(make_plan(file, store).file.suite.select.constraints) == 4
 
 
 def test_a_baseline_yet_to_be_trained_is_accepted(tmp_path: Path, store: Store) -> None:

@@ -5,6 +5,8 @@ import pytest
 from scipy import stats as scipy_stats
 
 from harness.analysis.compare import Panel, Quantity, Sample, compare
+from harness.analysis.proportions import tango_interval
+from harness.analysis.resampling import Resamples
 from harness.errors import PairingError
 from harness.metrics.base import FloatArray, mean_of
 from harness.metrics.registry import build_metric
@@ -138,9 +140,142 @@ def test_a_panel_agrees_with_single_comparisons() -> None:
     assert panel.interval("new").value == pytest.approx(new.mean())
 
 
+def hits(n: int, share: float, seed: int = 0) -> tuple[FloatArray, FloatArray]:
+    rng = np.random.default_rng(seed)
+    base = (rng.random(n) < 0.6).astype(float)
+    return base, np.where(rng.random(n) < share, 1 - base, base)
+
+
+def test_right_or_wrong_gets_the_paired_score_interval() -> None:
+    """Tango's interval of gains and losses, in the metric's unit, with the ordinary error."""
+    base, new = hits(80, 0.2)
+    exact = Quantity("qa", "exact_match", "report", mean_of, scale=100.0)
+    panel = Panel(exact, [sample("base", 100 * base), sample("new", 100 * new)])
+    found = panel.difference("base", "new")
+    gains, losses = int(np.sum(new > base)), int(np.sum(new < base))
+    expected = tango_interval(gains, losses, 80, quantile=1.959963984540054)
+    assert (found.low, found.high) == pytest.approx([100 * bound for bound in expected])
+    assert found.error == pytest.approx(100 * scipy_stats.sem(new - base))
+    assert (found.df, found.method) == (79, "paired score interval")
+    assert panel.discordant("base", "new") == (gains, losses)
+
+
+def test_one_sided_disagreement_has_a_width() -> None:
+    """Three losses and no gain in 40: a gain remains possible, and a loss of 15 points too."""
+    base, new = np.ones(40), np.ones(40)
+    new[:3] = 0.0
+    found = Panel(ROUGE, [sample("base", base), sample("new", new)]).difference("base", "new")
+    assert found.low is not None
+    assert found.high is not None
+    assert found.low < -0.15
+    assert 0.0 < found.high < 0.05
+
+
+def test_related_right_or_wrong_examples_count_as_fewer() -> None:
+    """Every example four times over gives nearly the interval without copies, not a narrower."""
+    base, new = hits(120, 0.25, seed=4)
+    once = Panel(ROUGE, [sample("base", base), sample("new", new)]).difference("base", "new")
+    groups = np.repeat([f"c{index:03d}" for index in range(120)], 4)
+    ids = np.array([f"e{index:03d}" for index in range(480)])
+    sides = [
+        Sample(name, ids, groups, np.stack([np.repeat(column, 4), np.ones(480)], axis=1))
+        for name, column in (("base", base), ("new", new))
+    ]
+    found = Panel(ROUGE, sides).difference("base", "new")
+    assert (found.low, found.high) == pytest.approx((once.low, once.high), abs=2e-3)
+    assert (found.df, found.method) == (119, "paired score interval, 120 clusters")
+
+
+@pytest.mark.parametrize("n", [40, 150])
+@pytest.mark.parametrize("kind", ["values", "hits"])
+def test_the_tail_decides_the_width(n: int, kind: str) -> None:
+    """A tail of .05 on each side is a 90 % interval within the 95 % one; the error stays."""
+    base, new = values(n) if kind == "values" else hits(n, 0.2)
+    panel = Panel(ROUGE, [sample("base", base), sample("new", new)])
+    wide, narrow = panel.difference("base", "new"), panel.difference("base", "new", tail=0.05)
+    assert wide.low is not None
+    assert wide.high is not None
+    assert narrow.low is not None
+    assert narrow.high is not None
+    assert wide.low < narrow.low < narrow.high < wide.high
+    assert (narrow.error, narrow.df, narrow.delta) == (wide.error, n - 1, wide.delta)
+
+
+def test_a_tail_of_student_t_is_scipys() -> None:
+    """The one-sided 99 % bounds of ttest_rel."""
+    base, new = values(40)
+    panel = Panel(ROUGE, [sample("base", base), sample("new", new)])
+    found = panel.difference("base", "new", tail=0.01)
+    expected = scipy_stats.ttest_rel(new, base).confidence_interval(0.98)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
+
+
+def test_draws_of_two_metrics_belong_together() -> None:
+    """Panels with the same resamples draw the same examples: a doubled metric doubles its draws."""
+    base, new = values(60)
+    weights = Resamples([f"e{index:03d}" for index in range(60)], n_resamples=500)
+    one = Panel(ROUGE, [sample("base", base), sample("new", new)], resamples=weights)
+    two = Panel(ROUGE, [sample("base", 2 * base), sample("new", 2 * new)], resamples=weights)
+    drawn = one.drawn_differences("base", "new")
+    assert drawn.shape == (500,)
+    assert two.drawn_differences("base", "new") == pytest.approx(2 * drawn)
+    assert drawn.std() == pytest.approx(scipy_stats.sem(new - base), rel=0.1)
+    assert not one.drawn_differences("base", "base").any()
+
+
+def test_identical_variants_have_no_degrees_of_freedom() -> None:
+    """Width and error are zero, and there is nothing to estimate."""
+    base, _ = values(20)
+    panel = Panel(ROUGE, [sample("base", base), sample("new", base.copy())])
+    found = panel.difference("base", "new", tail=0.001)
+    assert (found.low, found.high, found.error, found.df) == (0.0, 0.0, 0.0, None)
+
+
+def test_equal_sums_are_not_identical() -> None:
+    """As many right answers, but others: a difference of zero with an interval."""
+    base = np.tile([0.0, 1.0], 20)
+    found = compare(ROUGE, sample("base", base), sample("new", base[::-1].copy()))
+    assert (found.delta, found.identical) == (0.0, False)
+    assert (found.test, found.p_value) == ("exact McNemar", 1.0)
+    assert found.low is not None
+    assert found.low < 0
+
+
+def test_a_comparison_has_its_test() -> None:
+    """A clear gain has a small p-value, with what it comes from."""
+    base, new = values(60)
+    found = compare(ROUGE, sample("base", base), sample("new", new))
+    assert found.test == "sign flips of 60 examples, 10,000 patterns"
+    assert found.p_value is not None
+    assert 0 < found.p_value < 0.01
+
+
+def test_a_value_that_hangs_on_one_cluster_has_no_interval() -> None:
+    """All tokens in one document: Student-t has nothing to estimate an error from."""
+    metric = build_metric("eval_loss")
+    loss = Quantity("heldout", "eval_loss", "eval", metric.aggregate, higher_is_better=False)
+    ids = np.array(["e0", "e1", "e2"])
+    sides = [
+        Sample(name, ids, ids, np.array([[total, 9.0], [0.0, 0.0], [0.0, 0.0]]))
+        for name, total in (("base", 20.0), ("new", 18.0))
+    ]
+    panel = Panel(loss, sides)
+    found = panel.difference("base", "new")
+    assert (found.low, found.error) == (None, None)
+    assert found.reason == "one cluster alone decides the value, which gives no interval"
+    assert panel.interval("new").reason == found.reason
+
+
+def test_statistics_that_are_nan_have_no_difference() -> None:
+    """A NaN among the statistics makes the value undefined, and says whose."""
+    base, new = values(30)
+    new[3] = np.nan
+    found = compare(ROUGE, sample("base", base), sample("new", new))
+    assert (found.delta, found.low, found.p_value) == (None, None, None)
+    assert found.reason == "the value of new is undefined"
+
+
 def test_a_panel_refuses_weights_of_other_examples() -> None:
     """Weights made for another number of examples are a programming error."""
-    from harness.analysis.intervals import Resamples
-
     with pytest.raises(ValueError, match="weights of 3 examples"):
         Panel(ROUGE, [sample("base", np.zeros(4))], resamples=Resamples(["a", "b", "c"]))

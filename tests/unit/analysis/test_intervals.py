@@ -3,16 +3,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import sacrebleu.metrics
+from scipy import special
 from scipy import stats as scipy_stats
 
-from harness.analysis import intervals
+from harness.analysis import resampling
 from harness.analysis.intervals import (
-    Resamples,
     bootstrap_interval,
     interval,
     is_mean,
-    wilson_interval,
+    percentile_bounds,
 )
+from harness.analysis.resampling import Resamples
 from harness.metrics.base import FloatArray, mean_of
 from harness.metrics.registry import build_metric
 
@@ -23,22 +24,6 @@ def singles(n: int) -> list[str]:
 
 def with_counts(values: FloatArray) -> FloatArray:
     return np.stack([values, np.ones(len(values))], axis=1)
-
-
-@pytest.mark.parametrize(
-    ("successes", "n", "low", "high"),
-    [
-        (81, 263, 0.2553, 0.3662),
-        (15, 148, 0.0624, 0.1605),
-        (0, 20, 0.0, 0.1611),
-        (1, 29, 0.0061, 0.1718),
-    ],
-)
-def test_wilson_agrees_with_published_values(
-    successes: int, n: int, low: float, high: float
-) -> None:
-    """Newcombe (1998), Statistics in Medicine 17:857-872, table I, method 3."""
-    assert wilson_interval(successes, n) == pytest.approx((low, high), abs=5e-5)
 
 
 def test_shares_of_unrelated_examples_get_wilson() -> None:
@@ -82,6 +67,35 @@ def test_clusters_of_equal_size_get_the_t_interval_of_their_means() -> None:
     found = interval(with_counts(values.ravel()), mean_of, Resamples(clusters))
     expected = scipy_stats.ttest_1samp(values.mean(axis=1), 0).confidence_interval()
     assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
+
+
+def test_clusters_of_unequal_size_get_the_jackknifes_error() -> None:
+    """The width of a loss per token comes from leaving out one document at a time, in a loop."""
+    rng = np.random.default_rng(11)
+    tokens = rng.integers(1, 90, size=9).astype(float)
+    stats = np.stack([tokens * rng.gamma(4.0, 0.5, size=9), tokens], axis=1)
+    found = interval(stats, mean_of, Resamples(singles(9)))
+    total, ratio = stats[:, 0].sum(), stats[:, 0].sum() / tokens.sum()
+    left_out = [(total - y) / (tokens.sum() - m) for y, m in stats]
+    variance = 8 / 9 * sum((value - ratio) ** 2 for value in left_out)
+    reach = scipy_stats.t.ppf(0.975, 8) * np.sqrt(variance)
+    assert found.low == pytest.approx(ratio - reach)
+    assert found.high == pytest.approx(ratio + reach)
+
+
+def test_percentiles_are_expanded_to_the_width_of_student_t() -> None:
+    """Normal draws with the spread of a bootstrap of normal values give Student-t's bounds.
+
+    That is what the expanded percentiles of Hesterberg (2015) are made for; the spread is the
+    standard error times sqrt(1 - 1/n).
+    """
+    clusters, error = 20, 0.5
+    quantiles = (np.arange(1_000_000) + 0.5) / 1_000_000
+    drawn = error * np.sqrt(1 - 1 / clusters) * special.ndtri(quantiles)
+    for tail in (0.025, 0.005):
+        reach = scipy_stats.t.ppf(1 - tail, clusters - 1) * error
+        found = percentile_bounds(drawn, clusters, tail=tail)
+        assert found == pytest.approx((-reach, reach), rel=1e-3)
 
 
 def test_bootstrap_agrees_with_scipy() -> None:
@@ -149,7 +163,7 @@ def test_order_and_memory_do_not_change_the_bounds(monkeypatch: pytest.MonkeyPat
     values, names = np.random.default_rng(8).normal(size=110), np.array(singles(110))
     first = bootstrap_interval(with_counts(values), mean_of, names.tolist(), seed=9)
     order = np.random.default_rng(0).permutation(110)
-    monkeypatch.setattr(intervals, "_KEPT_CELLS", 0)
+    monkeypatch.setattr(resampling, "_KEPT_CELLS", 0)
     again = bootstrap_interval(with_counts(values[order]), mean_of, names[order].tolist(), seed=9)
     assert (first.low, first.high) == pytest.approx((again.low, again.high), abs=1e-12)
 

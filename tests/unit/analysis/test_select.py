@@ -1,13 +1,21 @@
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
+from scipy import stats
 
 from harness.analysis.compare import Panel, Quantity, Sample
-from harness.analysis.select import primary_metric, select
+from harness.analysis.pareto import Axis
+from harness.analysis.select import primary_metric, select, select_checkpoint
+from harness.data.splits import hash_point
 from harness.metrics.base import mean_of
-from harness.schema import Selection
+from harness.schema import ConstraintCheck, Manifest, Selection
 from harness.spec import Suite
+from harness.store import Store
+from tests.unit.report.conftest import SPEC, RunFactory
 
 # Four examples. Paired differences to c60 and their standard errors (sd / sqrt(4)), by hand:
 #   c20: .3 .2 .3 .2  mean .25,  se .0289 -> not within one standard error
@@ -26,6 +34,7 @@ def choose(
     steps: dict[str, int | None] | None = None,
     *,
     higher: bool = True,
+    **options: Any,
 ) -> Selection:
     quantity = Quantity("summary", "rougeL", "select", mean_of, higher, 1.0 if higher else None)
     ids = np.array([f"e{index}" for index in range(4)])
@@ -34,7 +43,7 @@ def choose(
         for name, row in values.items()
     ]
     known = {name: step for name, step in STEPS.items() if name in values}
-    return select(Panel(quantity, samples), steps or known, "base")
+    return select(Panel(quantity, samples), steps or known, "base", **options)
 
 
 def test_an_earlier_checkpoint_within_one_standard_error_is_preferred() -> None:
@@ -100,6 +109,185 @@ def test_a_checkpoint_without_scores_is_named() -> None:
     assert found.chosen == "c60"
     assert "no score: c20, c40" in found.reason
     assert found.ranking[-1] == ("c40", None)
+
+
+def checked(variant: str, status: Any, **changes: Any) -> ConstraintCheck:
+    """What became of a constraint on HellaSwag: 5 points lost, by .03 to .07."""
+    known = {"value": -0.05, "low": -0.07, "high": -0.03, "bound": 0.02, "n": 50, "scale": 1.0}
+    what = "hellaswag acc: at most 2 points worse than base"
+    fields = {"data": "select half", **(known if status != "unknown" else {"reason": "no score"})}
+    return ConstraintCheck(variant=variant, what=what, status=status, **{**fields, **changes})
+
+
+def test_a_checkpoint_that_breaks_a_constraint_is_not_chosen() -> None:
+    """The best is excluded with what it breaks; the rule goes on among the others."""
+    found = choose(VALUES, checks=[checked("c60", "broken")])
+    assert found.chosen == "c40"
+    assert "c60 has the highest rougeL of summary on select (60.00, n = 4), but is" in found.reason
+    assert "Of those that keep to the constraints, c40 has the highest (59.00)." in found.reason
+    assert (
+        "Excluded: c60 (hellaswag acc: at most 2 points worse than base, but it is 5.00 worse, "
+        "with 95 % certainty at least 3.00 worse (n = 50))." in found.reason
+    )
+    assert [c.allowed for c in found.candidates] == [True, True, False]
+
+
+def test_a_worse_checkpoint_that_is_excluded_is_named_too() -> None:
+    """Also where it would not have been chosen anyway."""
+    found = choose(VALUES, checks=[checked("c20", "broken")])
+    assert found.chosen == "c40"
+    assert "Excluded: c20 (" in found.reason
+
+
+def test_where_all_are_excluded_none_is_chosen() -> None:
+    """And the reason says which constraint excluded which."""
+    names = ("c20", "c40", "c60")
+    found = choose(VALUES, checks=[checked(name, "broken") for name in names])
+    assert found.chosen is None
+    assert found.reason.startswith("No checkpoint keeps to the constraints. Excluded: c20 (")
+    assert all(f"{name} (hellaswag acc" in found.reason for name in names)
+    assert found.ranking[0][0] == "c60"
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        ("unsure", "Not certain for c40: hellaswag acc: at most 2 points worse than base; it is"),
+        ("unknown", "Not known for c40: hellaswag acc: at most 2 points worse than base: no score"),
+        ("kept", None),
+    ],
+)
+def test_what_the_data_leave_open_is_allowed_and_said(status: str, words: str | None) -> None:
+    """Only what the data shows to be broken excludes."""
+    found = choose(VALUES, checks=[checked("c40", status), checked("c60", status)])
+    assert found.chosen == "c40"
+    assert all(candidate.allowed for candidate in found.candidates)
+    assert (words in found.reason) if words else ("Not " not in found.reason)
+
+
+def test_the_rule_best_takes_the_best_value() -> None:
+    """However small its lead."""
+    found = choose(VALUES, rule="best")
+    assert (found.chosen, found.rule) == ("c60", "best")
+    assert "earlier" not in found.reason
+
+
+def test_candidates_carry_their_evidence() -> None:
+    """Against Student's t by scipy, and the sign-flip p of four clusters by hand."""
+    found = choose(VALUES)
+    c20 = found.candidates[0]
+    gains = np.array(VALUES["c20"]) - np.array(VALUES["base"])
+    assert (c20.variant, c20.step, c20.value) == ("c20", 20, pytest.approx(0.35))
+    assert c20.delta == pytest.approx(gains.mean())
+    reach = stats.t.ppf(0.975, 3) * gains.std(ddof=1) / 2
+    assert (c20.low, c20.high) == pytest.approx((gains.mean() - reach, gains.mean() + reach))
+    # all four gains of each are positive: no other of the 2**4 patterns reaches as far
+    assert [c.p_adjusted for c in found.candidates] == pytest.approx([1 / 16] * 3)
+    assert "Chance alone gives one of 3 checkpoints such a gain with p = 0.062." in found.reason
+
+
+def test_losses_are_better_where_they_are_lower() -> None:
+    """The adjusted p is that of a gain, not of a greater value."""
+    found = choose({"base": [4, 5, 4, 5], "c20": [2, 3, 2, 3], "c60": [7, 8, 7, 9]}, higher=False)
+    assert [c.p_adjusted for c in found.candidates] == pytest.approx([1 / 16, 1.0])
+
+
+def test_the_front_is_over_quality_and_the_other_axes() -> None:
+    """c20 is small, c60 the best; c40 is as large as c60 and worse."""
+    memory = Axis("peak_rss_bytes", {"c20": 1e9, "c40": 2e9, "c60": 2e9}, higher_is_better=False)
+    found = choose(VALUES, axes=[memory])
+    assert [c.efficient for c in found.candidates] == [True, False, True]
+    assert found.axes == ("rougeL of summary", "peak_rss_bytes")
+    assert found.candidates[0].axes == {
+        "rougeL of summary": pytest.approx(0.35),
+        "peak_rss_bytes": 1e9,
+    }
+
+
+def test_a_baseline_among_the_candidates_is_not_compared_with_itself() -> None:
+    """A suite may name a checkpoint as its baseline."""
+    values = {"base": VALUES["base"], "c20": VALUES["c20"]}
+    found = choose(values, {"base": 10, "c20": 20})
+    assert [c.delta for c in found.candidates] == [None, pytest.approx(0.2)]
+    assert [name for name, _ in found.ranking] == ["c20", "base"]
+
+
+CONSTRAINTS: list[dict[str, Any]] = [
+    {"task": "smoke_hellaswag", "metric": "acc", "max_drop": 1},
+    {"measurement": "decode_tokens_per_s", "min": 20},
+]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunFactory:
+    """A stored run with a task of each kind and measurements."""
+    spec = SPEC | {"select": {"constraints": CONSTRAINTS}}
+    return RunFactory(Store(tmp_path / "runs"), n=60, spec=spec, training=False)
+
+
+def chosen_of(run: RunFactory, manifest: Manifest) -> Selection:
+    return select_checkpoint(
+        run.store, manifest.variants, manifest.cells, manifest.spec, manifest.baseline
+    )
+
+
+def test_constraints_are_read_from_the_store(run: RunFactory) -> None:
+    """Every checkpoint is too slow, so none is chosen; base and merged are no candidates."""
+    found = run.build().selection
+    assert found is not None
+    assert found.chosen is None
+    assert "decode_tokens_per_s: at least 20, found" in found.reason
+    assert [c.variant for c in found.candidates] == [
+        "checkpoint-20",
+        "checkpoint-40",
+        "checkpoint-60",
+    ]
+    assert len(found.constraints) == 6
+    assert found.axes == (
+        "rougeL of summary",
+        "smoke_hellaswag acc against the baseline",
+        "peak_rss_bytes",
+        "decode_tokens_per_s",
+    )
+
+
+def test_a_measurement_that_failed_excludes_nobody(run: RunFactory) -> None:
+    """It is said, with the reason."""
+    run.failed = {(name, "measure"): "killed" for name in run.variants}
+    found = run.build().selection
+    assert found is not None
+    assert found.chosen is not None
+    assert "decode_tokens_per_s: at least 20: failed: killed" in found.reason
+
+
+@pytest.mark.parametrize("part", ["report", "select"])
+def test_nothing_that_is_claimed_is_read_before(run: RunFactory, part: str) -> None:
+    """Other figures on report, and on the half of documents kept for it, change no word of it."""
+    manifest = run.build()
+    before = chosen_of(run, manifest)
+    for cell in manifest.cells:
+        if cell.scores_key is None or cell.kind == "perplexity":
+            continue
+        path = run.store.path("scores", cell.scores_key) / "stats.npz"
+        with np.load(path) as archive:
+            arrays = dict(archive)
+        for name, ids in list(arrays.items()):
+            if not name.startswith("ids/"):
+                continue
+            where = name.removeprefix("ids/")
+            if where in ("select", "report"):
+                rows = np.full(len(ids), where == part)
+                names = [key for key in arrays if key.endswith(f"/{where}")]
+            else:
+                points = [hash_point(manifest.spec["seed"], "constraint", str(c)) for c in ids]
+                rows = (np.array(points) < 0.5) == (part == "select")
+                names = [key for key in arrays if key.startswith(f"{where.removesuffix('/all')}/")]
+            for key in names:
+                if not key.startswith(("ids/", "clusters/")):
+                    arrays[key][rows] = arrays[key][rows][::-1] * 0.5
+        np.savez_compressed(path, **arrays)
+    after = chosen_of(run, manifest)
+    assert (after == before) == (part == "report")
 
 
 PROMPT = {"prompt": "{{ a }}", "completion": "{{ b }}"}

@@ -79,6 +79,14 @@ SPEC: dict[str, Any] = {
         "mmlu": {"type": "lm_eval", "task": "mmlu", "num_fewshot": 5},
     },
     "measure": {},
+    "select": {
+        "constraints": [
+            {"task": "smoke_hellaswag", "metric": "acc_norm", "max_drop": 2},
+            {"task": "mmlu", "max_drop": "20%"},
+            {"measurement": "decode_tokens_per_s", "min": 15},
+            {"measurement": "peak_rss_bytes", "max": "0.7 GB"},
+        ]
+    },
 }
 
 

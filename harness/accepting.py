@@ -1,0 +1,240 @@
+"""``harness gate accept``: make a run the baseline that later runs are compared with."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness.analysis.repeats import main_readings
+from harness.analysis.results import Key, Reading
+from harness.baseline import (
+    Acceptance,
+    Baseline,
+    BaselineMeasurements,
+    BaselineScore,
+    BaselineSubject,
+    read_baseline,
+    rounded,
+    write_baseline,
+)
+from harness.errors import BaselineError, QualityError, UsageError
+from harness.gated import (
+    CHOSEN,
+    MERGED,
+    Subject,
+    context_of,
+    default_keys,
+    fingerprint_of,
+    gate_rules,
+    limit_differences,
+    named_key,
+    no_score,
+    no_variant,
+    now,
+    outputs_of,
+    own_weights,
+    score_words,
+    subjects_of,
+)
+from harness.rules import GateSpec
+from harness.schema import Manifest
+from harness.store import Store
+
+
+def accept_baseline(
+    store: Store, manifest: Manifest, path: Path, reason: str, who: str
+) -> Baseline:
+    """Make a run the baseline, keeping the history of the one it replaces.
+
+    Args:
+        store: Where the run's results lie.
+        manifest: The run.
+        path: The baseline's JSON file; the sidecar goes beside it.
+        reason: Why, for the history.
+        who: By whom, for the history.
+
+    Returns:
+        The baseline as written.
+
+    Raises:
+        UsageError: Nothing can be gated, the gate names what the run does not have, or the file
+            belongs to another suite.
+        BaselineError: The run was made with ``--limit``.
+        QualityError: The run is not complete, or a gated score is undefined or invalid.
+    """
+    rules = gate_rules(manifest)
+    _check_acceptable(manifest, path, reason)
+    subjects = subjects_of(store, manifest, rules.variants)
+    arrays: dict[str, Any] = {}
+    accepted: dict[str, BaselineSubject] = {}
+    tasks: dict[str, None] = {}
+    for name, subject in subjects.items():
+        readings = _acceptable(subject, rules)
+        own = dict.fromkeys(reading.suite_task for reading in readings)
+        tasks |= own
+        accepted[name] = BaselineSubject(
+            variant=subject.variant.id if subject.variant else "",
+            weights=own_weights(store, subject),
+            outputs=outputs_of(store, subject, own),
+            scores=tuple(_accepted_score(name, reading, arrays) for reading in readings),
+            measurements=_accepted_measurements(subject, rules),
+        )
+    old, note = _earlier(path, manifest)
+    run, when = f"{manifest.suite}/{manifest.run_id}", now()
+    entry = Acceptance(
+        when=when, who=who, why=reason, run=run, deltas=_deltas(old, accepted), note=note
+    )
+    baseline = Baseline(
+        suite=manifest.suite,
+        run=run,
+        accepted=when,
+        gate=rules.model_dump(mode="json"),
+        fingerprint=fingerprint_of(store, manifest, subjects.values(), tasks),
+        context=context_of(store, manifest, subjects.values()),
+        subjects=accepted,
+        history=(*(old.history if old else ()), entry),
+    )
+    return write_baseline(path, baseline, arrays)
+
+
+def _check_acceptable(manifest: Manifest, path: Path, reason: str) -> None:
+    if not reason.strip():
+        raise UsageError("A baseline is accepted for a reason.", where="--reason")
+    if path.is_dir() or path.suffix == ".npz":
+        raise UsageError(
+            "A baseline is a .json file.", where=str(path), mend="Give its name to --baseline."
+        )
+    limited = limit_differences(manifest)
+    where = f"{manifest.suite}/{manifest.run_id}"
+    if limited:
+        raise BaselineError(f"{limited[0]}.", where=where, mend="Run the eval without --limit.")
+    failed = [f"{c.variant}/{c.task}: {c.reason}" for c in manifest.cells if c.status == "failed"]
+    if not manifest.complete or failed:
+        what = f"; failed: {'; '.join(failed[:3])}" if failed else ""
+        raise QualityError(
+            f"The run is not complete, so it cannot be a baseline{what}.",
+            where=where,
+            mend="Run harness eval again to compute the rest.",
+        )
+
+
+def _acceptable(subject: Subject, rules: GateSpec) -> list[Reading]:
+    """Gated scores of a subject, all of them sound."""
+    if subject.variant is None and subject.name in (CHOSEN, MERGED):
+        raise UsageError(
+            f"gate.variants names {subject.name}, but {subject.reason}.",
+            where="gate.variants",
+            mend="Set gate.variants to what is to be gated, such as [base@nf4].",
+        )
+    if subject.variant is None:
+        raise no_variant(subject)
+    keys: Iterable[Key] = default_keys(subject)
+    if rules.metrics:
+        found = [(rule, named_key(rule, subject.readings)) for rule in rules.metrics]
+        unknown = [rule for rule, key in found if key is None]
+        if unknown:
+            raise no_score(unknown[0], subject)
+        keys = dict.fromkeys(key for _, key in found if key is not None)
+    readings = [subject.readings[key] for key in keys]
+    for reading in readings:
+        _check_sound(subject, reading)
+    if not readings:
+        raise UsageError(
+            f"{subject.name} has no score that could be gated.",
+            where="gate.metrics",
+            mend="Score a task on the report split, or name scores of another.",
+        )
+    return readings
+
+
+def _check_sound(subject: Subject, reading: Reading) -> None:
+    """Refuse a score that later runs could not be compared with."""
+    where = score_words(subject.name, reading.key)
+    if reading.score.value is None:
+        reason = reading.score.reason or "no reason was recorded"
+        mend = "Leave it out by naming the others in gate.metrics, or mend the task."
+        raise QualityError(f"The value is undefined: {reason}.", where=where, mend=mend)
+    if reading.sample is None:
+        mend = "Name another in gate.metrics."
+        raise UsageError(f"It cannot be gated: {reading.reason}.", where=where, mend=mend)
+    broken = int((~np.isfinite(reading.sample.stats)).any(axis=1).sum())
+    if broken:
+        raise QualityError(f"{broken} examples hold NaN or infinity.", where=where)
+    if len(np.unique(reading.sample.ids)) < len(reading.sample.ids):
+        mend = "Give every row an id of its own (data.id_field)."
+        raise QualityError("Example ids are repeated.", where=where, mend=mend)
+
+
+def _accepted_score(subject: str, reading: Reading, arrays: dict[str, Any]) -> BaselineScore:
+    """The record of a score; its statistics go into ``arrays``, sorted by id."""
+    sample, score = reading.sample, reading.score
+    if sample is None or score.value is None:
+        raise TypeError("only sound scores are accepted")
+    order = np.argsort(sample.ids, kind="stable")
+    ids, clusters = sample.ids[order], sample.clusters[order]
+    names = "\0".join([*ids, "", *clusters]).encode("utf-8", "surrogatepass")
+    examples = hashlib.sha256(names).hexdigest()[:12]
+    stats = "/".join(("stats", subject, *reading.key))
+    arrays |= {f"ids/{examples}": ids, f"clusters/{examples}": clusters}
+    arrays[stats] = sample.stats[order]
+    return BaselineScore(
+        task=score.task,
+        metric=score.metric,
+        split=score.split,
+        n=len(ids),
+        value=score.value,
+        unit=score.unit,
+        scale=score.scale,
+        higher_is_better=score.higher_is_better,
+        signature=score.signature,
+        examples=examples,
+        stats=stats,
+    )
+
+
+def _accepted_measurements(subject: Subject, rules: GateSpec) -> BaselineMeasurements | None:
+    there = main_readings(subject.measurements.items) if subject.measurements else {}
+    for rule in rules.measurements:
+        if rule.measurement not in there:
+            raise UsageError(
+                f"gate.measurements names {rule.measurement}, which {subject.name} does not have.",
+                where="gate.measurements",
+                mend=f"It has: {', '.join(there) or subject.unmeasured}.",
+            )
+    return subject.measurements
+
+
+def _earlier(path: Path, manifest: Manifest) -> tuple[Baseline | None, str]:
+    """The baseline that is replaced; or None, and a note where its history is lost."""
+    if not path.exists():
+        return None, ""
+    try:
+        old = read_baseline(path).baseline
+    except BaselineError as error:
+        return None, f"the earlier baseline could not be read, nor its history: {error.problem}"
+    if old.suite != manifest.suite:
+        raise UsageError(
+            f"This is the baseline of suite {old.suite}, and the run is of {manifest.suite}.",
+            where=str(path),
+            mend="Name another file with --baseline.",
+        )
+    return old, ""
+
+
+def _deltas(old: Baseline | None, new: Mapping[str, BaselineSubject]) -> dict[str, float]:
+    """New minus old value of every score that both have, in the metric's own unit."""
+    before = {
+        (name, score.key): score.value
+        for name, subject in (old.subjects.items() if old else ())
+        for score in subject.scores
+    }
+    return {
+        score_words(name, score.key): rounded(score.value) - before[name, score.key]
+        for name, subject in new.items()
+        for score in subject.scores
+        if (name, score.key) in before
+    }

@@ -1,0 +1,133 @@
+"""Why a checkpoint was chosen, in words that someone who did not do the statistics can follow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.analysis.compare import Panel
+from harness.analysis.constraints import explained
+from harness.rules import points
+from harness.schema import Candidate, ConstraintCheck
+
+
+def explain(
+    panel: Panel,
+    candidates: Sequence[Candidate],
+    checks: Sequence[ConstraintCheck],
+    *,
+    best: str | None,
+    chosen: str | None,
+    baseline: str | None,
+) -> str:
+    """Say what is best, what was excluded, why an earlier one was taken, and what is not sure.
+
+    Args:
+        panel: The primary metric on the ``select`` split.
+        candidates: All checkpoints, by step.
+        checks: Their constraints.
+        best: The best of those that keep to all constraints.
+        chosen: The choice.
+        baseline: Variant it is compared with.
+    """
+    quantity = panel.quantity
+    scored = [c for c in candidates if c.value is not None]
+    if not scored:
+        return f"{quantity.metric} on {quantity.split} is undefined for every checkpoint."
+    broken = [check for check in checks if check.status == "broken"]
+    if best is None or chosen is None:
+        breaks = _excluded(scored, broken)
+        return f"No checkpoint keeps to the constraints. {breaks}"
+    parts = [_best(panel, scored, best), _earlier(panel, best, chosen)]
+    parts.append(_excluded(scored, broken))
+    unscored = [c.variant for c in candidates if c.value is None]
+    if unscored:
+        parts.append(f"Not considered, because they have no score: {', '.join(unscored)}.")
+    parts.append(_against(panel, chosen, baseline, candidates))
+    parts += _open(checks, chosen)
+    return " ".join(part for part in parts if part)
+
+
+def _best(panel: Panel, scored: Sequence[Candidate], best: str) -> str:
+    quantity = panel.quantity
+    sign = 1.0 if quantity.higher_is_better else -1.0
+    highest = max(scored, key=lambda c: sign * (c.value or 0.0))
+    word = "highest" if quantity.higher_is_better else "lowest"
+    what = f"the {word} {quantity.metric} of {quantity.task}"
+    figure = f"{_shown(panel, highest.value)}, n = {len(panel.ids)}"
+    start = f"{highest.variant} has {what} on {quantity.split} ({figure})"
+    value = next(c.value for c in scored if c.variant == best)
+    if highest.variant == best or highest.value == value:
+        return f"{best} has {what} on {quantity.split} ({figure})."
+    return (
+        f"{start}, but is excluded. Of those that keep to the constraints, {best} has the {word} "
+        f"({_shown(panel, value)})."
+    )
+
+
+def _earlier(panel: Panel, best: str, chosen: str) -> str:
+    if chosen == best:
+        return ""
+    found = panel.difference(chosen, best)
+    return (
+        f"{chosen} is earlier, and the paired difference of {_shown(panel, abs(found.delta or 0))} "
+        f"is within its standard error of {_shown(panel, found.error)}, so the earlier one is "
+        "chosen."
+    )
+
+
+def _excluded(scored: Sequence[Candidate], broken: Sequence[ConstraintCheck]) -> str:
+    """Which checkpoint breaks which constraint."""
+    lines = []
+    for candidate in scored:
+        own = [explained(check) for check in broken if check.variant == candidate.variant]
+        if own:
+            lines.append(f"{candidate.variant} ({'; '.join(own)})")
+    return f"Excluded: {'; '.join(lines)}." if lines else ""
+
+
+def _against(
+    panel: Panel, chosen: str, baseline: str | None, candidates: Sequence[Candidate]
+) -> str:
+    if baseline is None or baseline == chosen:
+        return ""
+    found = panel.difference(baseline, chosen)
+    if found.identical:
+        return f"But it scores exactly as {baseline} does on every example there."
+    if found.delta is None:
+        return ""
+    gain = found.delta if panel.quantity.higher_is_better else -found.delta
+    there = _shown(panel, panel.value(baseline))
+    if gain <= 0:
+        return f"But that is no gain: {baseline} scores at least as well ({there})."
+    words = f"That is {_shown(panel, gain)} better than {baseline} ({there})."
+    own = next(c.p_adjusted for c in candidates if c.variant == chosen)
+    if own is None:
+        return words
+    tried = sum(c.p_adjusted is not None for c in candidates)
+    among = f"one of {tried} checkpoints" if tried > 1 else "it"
+    return f"{words} Chance alone gives {among} such a gain with p {_p(own)}."
+
+
+def _open(checks: Sequence[ConstraintCheck], chosen: str) -> list[str]:
+    """What the data do not tell about the choice."""
+    own = [check for check in checks if check.variant == chosen]
+    unsure = "; ".join(explained(check) for check in own if check.status == "unsure")
+    unknown = "; ".join(explained(check) for check in own if check.status == "unknown")
+    parts = []
+    if unsure:
+        parts.append(f"Not certain for {chosen}: {unsure}.")
+    if unknown:
+        parts.append(f"Not known for {chosen}: {unknown}.")
+    return parts
+
+
+def _p(value: float) -> str:
+    return "< 0.001" if value < 0.001 else f"= {value:.2g}"
+
+
+def _shown(panel: Panel, value: float | None) -> str:
+    """A value as reports show it: of 100 where the metric has a best value."""
+    if value is None:
+        return "undefined"
+    scale = panel.quantity.scale
+    return f"{points(value, scale):.2f}" if scale else f"{value:.4g}"

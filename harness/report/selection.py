@@ -1,0 +1,292 @@
+"""The choice of a checkpoint: what it was made on, and what is claimed for it afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from harness.analysis.compare import Panel
+from harness.analysis.constraints import constraints_of, explained, watched_by
+from harness.analysis.results import Reading
+from harness.analysis.significance import equivalence
+from harness.report.format import NONE, estimate, in_points, metric_name, number, quantity
+from harness.report.matrix import Panels
+from harness.report.text import visible
+from harness.report.verdict import detectable, equivalence_words
+from harness.report.view import Choice, Held, Row, View
+from harness.rules import SelectSpec, margin_in_own_unit
+from harness.schema import Candidate, ConstraintCheck, Equivalence, Manifest, Selection, Variant
+
+_RULES = {
+    "one_se": "the earliest within one standard error of the best is chosen",
+    "best": "the one of the best value is chosen",
+}
+BOUNDS = (
+    "Scores of constraints are differences from the baseline with one-sided 95 % bounds: kept or "
+    "broken only where the data shows it."
+)
+
+
+def build_choice(
+    manifest: Manifest, readings: Sequence[Reading], panels: Panels, row: Row | None
+) -> Choice:
+    """Gather what is claimed for the chosen checkpoint.
+
+    Args:
+        manifest: The run.
+        readings: Its scores.
+        panels: Statistics by task, metric and split.
+        row: The primary metric on the report split.
+    """
+    chosen = manifest.selection.chosen if manifest.selection else None
+    if chosen is None:
+        return Choice()
+    held = tuple(_held(manifest, readings, chosen))
+    cell = row.cell(chosen) if row else None
+    if row is None or cell is None:
+        return Choice(held=held)
+    panel = panels.get((row.task, row.metric, row.split))
+    forms = merged_forms(manifest, chosen)
+    return Choice(
+        figure=cell.figure,
+        comparison=cell.comparison,
+        mde=detectable(cell.comparison) if cell.comparison else None,
+        held=held,
+        merged=tuple(_equivalent(manifest, panel, row, chosen, form.id) for form in forms),
+    )
+
+
+def merged_forms(manifest: Manifest, chosen: str) -> list[Variant]:
+    """The merged variants made of a checkpoint."""
+    own = next((variant for variant in manifest.variants if variant.id == chosen), None)
+    return [
+        variant
+        for variant in manifest.variants
+        if own is not None
+        and variant.kind == "merged"
+        and (variant.step, variant.adapter) == (own.step, own.adapter)
+        and variant.digests.get("adapter") == own.digests.get("adapter")
+    ]
+
+
+def _held(manifest: Manifest, readings: Sequence[Reading], chosen: str) -> Iterator[Held]:
+    """Constrained scores of the choice, on what the constraints did not read."""
+    if chosen == manifest.baseline:
+        return
+    checks = manifest.selection.constraints if manifest.selection else ()
+    own = [check.what for check in checks if check.variant == chosen]
+    constraints = constraints_of(manifest.spec)
+    for constraint, what in zip(constraints, own, strict=False):
+        if constraint.task is None:
+            continue
+        watched = watched_by(constraint, manifest.spec, manifest.baseline, readings, "report")
+        panel = watched.panel(chosen)
+        if isinstance(panel, Panel):
+            compared = panel.compare(manifest.baseline, chosen)
+            yield Held(what=what, scale=panel.quantity.scale, comparison=compared)
+
+
+def _equivalent(
+    manifest: Manifest, panel: Panel | None, row: Row, chosen: str, merged: str
+) -> Equivalence:
+    """Two one-sided tests of the merged model against the adapter."""
+    margin = SelectSpec.model_validate(manifest.spec.get("select") or {}).equivalence_margin
+    reference = panel.value(chosen) if panel and chosen in panel.variants else None
+    own = margin_in_own_unit(margin, reference or 0.0, row.scale)
+    if panel is None or reference is None or merged not in panel.variants:
+        lacking = merged if reference is not None else chosen
+        return Equivalence(
+            task=row.task,
+            metric=row.metric,
+            split=row.split,
+            first=chosen,
+            second=merged,
+            n=row.n,
+            delta=None,
+            margin=own,
+            reason=f"{lacking} has no score to compare",
+        )
+    return equivalence(panel, chosen, merged, own)
+
+
+# -- in words and as a table ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class CheckMark:
+    """What became of one constraint for one checkpoint."""
+
+    status: str  # kept, broken, unsure or unknown
+    value: str
+    words: str
+
+
+@dataclass(frozen=True)
+class CandidateLine:
+    """One checkpoint as it is shown."""
+
+    variant: str
+    chosen: bool
+    allowed: bool
+    efficient: bool
+    value: str
+    gain: str
+    bounds: str
+    p: str
+    checks: tuple[CheckMark, ...]
+
+
+@dataclass(frozen=True)
+class CandidateTable:
+    """All checkpoints, by step, and the constraints that each line's checks belong to."""
+
+    metric: str
+    constraints: tuple[str, ...]
+    lines: tuple[CandidateLine, ...]
+
+
+def candidate_table(selection: Selection | None, rows: Sequence[Row]) -> CandidateTable | None:
+    """What is known of each checkpoint on the select split, ready to be shown.
+
+    Args:
+        selection: The choice.
+        rows: The matrix, which knows the metric's unit.
+    """
+    if selection is None or not selection.candidates:
+        return None
+    key = (selection.task, selection.metric, selection.split)
+    row = next((row for row in rows if (row.task, row.metric, row.split) == key), None)
+    scale = row.scale if row else None
+    whats = tuple(dict.fromkeys(check.what for check in selection.constraints))
+    return CandidateTable(
+        metric_name(selection.metric),
+        whats,
+        tuple(_line(found, selection, whats, scale) for found in selection.candidates),
+    )
+
+
+def _line(
+    found: Candidate, selection: Selection, whats: Sequence[str], scale: float | None
+) -> CandidateLine:
+    own = {c.what: c for c in selection.constraints if c.variant == found.variant}
+    gain, bounds = estimate(found.delta, found.low, found.high, scale, signed=True)
+    return CandidateLine(
+        variant=found.variant,
+        chosen=found.variant == selection.chosen,
+        allowed=found.allowed,
+        efficient=found.efficient,
+        value=estimate(found.value, None, None, scale)[0],
+        gain=gain,
+        bounds=bounds,
+        p=p_words(found.p_adjusted),
+        checks=tuple(_mark(own[what]) for what in whats if what in own),
+    )
+
+
+def _mark(check: ConstraintCheck) -> CheckMark:
+    if check.data:
+        parts = estimate(check.value, check.low, check.high, check.scale, signed=True)
+        value = " ".join(part for part in parts if part)
+    else:
+        value = quantity(check.value, check.unit)
+    return CheckMark(check.status, value if check.value is not None else "", explained(check))
+
+
+def p_words(value: float | None) -> str:
+    """A p value as it is printed: never as 0."""
+    if value is None:
+        return NONE
+    return "< 0.001" if value < 0.001 else f"{value:.2g}"
+
+
+def how_chosen(selection: Selection) -> str:
+    """The rule and what it was applied to, in one sentence."""
+    among = "checkpoints that keep to the constraints" if selection.constraints else "checkpoints"
+    return (
+        f"Of the {among}, {_RULES[selection.rule]}, by {metric_name(selection.metric)} of "
+        f"{selection.task} on the {selection.split} split alone."
+    )
+
+
+def claims(view: View) -> list[str]:
+    """What is claimed for the choice: on report, on what constraints did not read, and merged."""
+    choice, row = view.choice, view.primary_row
+    chosen = view.selection.chosen if view.selection else None
+    lines = []
+    if chosen is not None and row is not None and choice.figure is not None:
+        value = _worded(choice.figure.value, choice.figure.low, choice.figure.high, row.scale)
+        parts = [f"On the report split {chosen} has {metric_name(row.metric)} {value}"]
+        found = choice.comparison
+        if found is not None and found.identical:
+            parts.append(f", identical to {found.baseline} on every example")
+        elif found is not None and found.delta is not None:
+            change = _worded(found.delta, found.low, found.high, row.scale, signed=True)
+            parts.append(f", {change} against {found.baseline}")
+        parts.append(f" (n = {choice.figure.n:,}")
+        if choice.mde is not None:
+            smallest = number(in_points(choice.mde, row.scale))
+            parts.append(f"; a true difference of {smallest} is found in 80 of 100 such runs")
+        lines.append("".join(parts) + ").")
+    for held in choice.held:
+        found = held.comparison
+        change = _worded(found.delta, found.low, found.high, held.scale, signed=True)
+        change = "identical to it" if found.identical else change
+        lines.append(
+            f"{found.task} {metric_name(found.metric)} against {found.baseline} on the "
+            f"{found.split}: {change} (n = {found.n:,}); the choice did not read these examples."
+        )
+    if row is not None:
+        lines += [equivalence_words(found, row) for found in choice.merged]
+    return lines
+
+
+def _worded(
+    value: float | None,
+    low: float | None,
+    high: float | None,
+    scale: float | None,
+    *,
+    signed: bool = False,
+) -> str:
+    parts = estimate(value, low, high, scale, signed=signed)
+    return " ".join(part for part in parts if part)
+
+
+def selection_text(view: View) -> str:
+    """Candidates, constraints, the reason and what is claimed, for a terminal; no markup."""
+    selection = view.selection
+    if selection is None:
+        return "The choice was not made."
+    table = candidate_table(selection, view.rows)
+    blocks = []
+    if table is not None:
+        blocks += [how_chosen(selection), _text_table(table, view.baseline)]
+        whats = [f"C{place}: {what}" for place, what in enumerate(table.constraints, 1)]
+        blocks.append("\n".join([*whats, BOUNDS] if whats else []))
+    start = f"Chosen: {selection.chosen}." if selection.chosen else "No checkpoint was chosen."
+    blocks.append(f"{start}\n{selection.reason}")
+    blocks.append("\n".join(claims(view)))
+    return "\n\n".join(visible(block) for block in blocks if block)
+
+
+def _text_table(table: CandidateTable, baseline: str) -> str:
+    header = ["", "checkpoint", table.metric, f"against {baseline}", "p adjusted"]
+    header += [f"C{place}" for place in range(1, len(table.constraints) + 1)]
+    body = [
+        [
+            "*" if line.chosen else "",
+            line.variant,
+            line.value,
+            f"{line.gain} {line.bounds}".strip(),
+            line.p,
+            *(f"{mark.status} {mark.value}".strip() for mark in line.checks),
+            "efficient" if line.efficient else "",
+        ]
+        for line in table.lines
+    ]
+    grid = [[*header, ""], *body]
+    widths = [max(len(cells[place]) for cells in grid) for place in range(len(grid[0]))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
+        for cells in grid
+    )

@@ -1,0 +1,528 @@
+"""Gating whole runs: what is compared, what is refused, and what is only listed."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from harness.accepting import accept_baseline
+from harness.baseline import read_baseline, sidecar_of
+from harness.errors import BaselineError, QualityError, SuiteError, UsageError
+from harness.gating import run_gate
+from harness.metrics.base import FloatArray
+from harness.plan import check_suite
+from harness.schema import GateCheck, GateResult, Manifest
+from harness.store import Store
+from tests.unit.gate_runs import ENVIRONMENT, SPEC, N, Runs
+from tests.unit.suites import suite_file
+
+CHOSEN = "checkpoint-4"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "runs")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "baseline.json"
+
+
+def spec(**gate: Any) -> dict[str, Any]:
+    return copy.deepcopy(SPEC) | {"gate": gate}
+
+
+def accept(store: Store, path: Path, runs: Runs | None = None, **changes: Any) -> Manifest:
+    manifest = (runs or Runs(store)).build(**changes)
+    accept_baseline(store, manifest, path, "because", "me")
+    return manifest
+
+
+def gate(store: Store, path: Path, *, manifest: dict[str, Any] | None = None, **fields: Any) -> Any:
+    """The result of a second run that differs from the first in ``fields``."""
+    return run_gate(store, Runs(store, "r2", **fields).build(**(manifest or {})), path)
+
+
+def worse(by: float) -> Any:
+    def change(values: FloatArray) -> FloatArray:
+        return values - by + np.random.default_rng(1).normal(0, 0.01, len(values))
+
+    return change
+
+
+def found(result: GateResult, metric: str, task: str = "answers") -> GateCheck:
+    (check,) = (c for c in result.checks if (c.task, c.metric) == (task, metric))
+    return check
+
+
+# -- what is compared -----------------------------------------------------------------------------
+
+
+def test_an_equal_run_is_identical(store: Store, path: Path) -> None:
+    """Every metric of every task as a whole, on report, else all, else eval; exit code 0."""
+    accept(store, path)
+    result = gate(store, path)
+    scores = [c for c in result.checks if c.kind == "quality"]
+    assert [(c.task, c.metric, c.split) for c in scores] == [
+        ("answers", "rougeL", "report"),
+        ("answers", "exact_match", "report"),
+        ("held_out", "eval_loss", "eval"),
+        ("mmlu/law", "acc", "all"),
+        ("mmlu/art", "acc", "all"),
+    ]
+    assert {c.verdict for c in scores} == {"identical"}
+    assert (result.verdict, result.exit_code, result.problems) == ("pass", 0, ())
+    assert (result.run, result.baseline_run) == ("small/r2", "small/r1")
+    assert result.changes == ()
+
+
+def test_equal_scores_of_other_outputs_say_so(store: Store, path: Path) -> None:
+    """0/1 scores of other texts are identical with a reason, those of the same texts without."""
+    accept(store, path)
+    assert found(gate(store, path), "exact_match").reason is None
+    other = run_gate(store, Runs(store, "r3", texts="other").build(), path)
+    assert "though the outputs differ" in (found(other, "exact_match").reason or "")
+
+
+def test_a_loss_beyond_the_margin_is_a_regression(store: Store, path: Path) -> None:
+    """Exit code 1, with the metric in the headline and the chosen checkpoint as the subject."""
+    accept(store, path)
+    result = gate(store, path, changed={(CHOSEN, "answers", "rougeL"): worse(0.06)})
+    check = found(result, "rougeL")
+    assert (result.exit_code, check.verdict) == (1, "regression")
+    assert (check.subject, check.variant) == ("chosen", CHOSEN)
+    assert (check.margin, check.n) == (0.02, N)
+    assert "chosen answers/rougeL on report" in result.headline
+
+
+def test_other_variants_are_not_gated(store: Store, path: Path) -> None:
+    """Only what gate.variants names decides."""
+    accept(store, path)
+    changed = {("base@nf4", "answers", "rougeL"): worse(0.3)}
+    assert gate(store, path, changed=changed).exit_code == 0
+
+
+def test_merged_is_that_of_the_chosen(store: Store, path: Path) -> None:
+    """Its loss counts where gate.variants names it."""
+    rules = spec(variants=["chosen", "merged"])
+    accept(store, path, Runs(store, spec=rules))
+    changed = {("merged-4", "answers", "rougeL"): worse(0.06)}
+    result = gate(store, path, spec=rules, changed=changed)
+    assert [(c.subject, c.variant) for c in result.checks if c.verdict == "regression"] == [
+        ("merged", "merged-4")
+    ]
+
+
+def test_another_choice_is_compared_and_named(store: Store, path: Path) -> None:
+    """The chosen checkpoint is gated whichever it is; that it changed is listed."""
+    accept(store, path)
+    result = gate(store, path, chosen="checkpoint-2")
+    assert "chosen: was checkpoint-4, is checkpoint-2" in result.changes
+    assert found(result, "rougeL").variant == "checkpoint-2"
+
+
+def test_named_metrics_have_margins_splits_and_floors(store: Store, path: Path) -> None:
+    """gate.metrics replaces the default list."""
+    rules = spec(
+        margin=1,
+        metrics=[
+            {"task": "answers", "metric": "rougeL", "split": "select", "margin": "10%"},
+            {"task": "mmlu/law", "metric": "acc", "floor": 99},
+        ],
+    )
+    accept(store, path, Runs(store, spec=rules))
+    result = gate(store, path, spec=rules)
+    checks = [c for c in result.checks if c.kind != "measurement"]
+    assert [(c.task, c.split, c.kind, c.verdict) for c in checks] == [
+        ("answers", "select", "quality", "identical"),
+        ("mmlu/law", "all", "quality", "identical"),
+        ("mmlu/law", "all", "floor", "regression"),
+    ]
+    assert checks[0].margin == pytest.approx(0.1 * (checks[0].value or 0))
+    assert checks[1].margin == pytest.approx(0.01)
+    assert result.exit_code == 1
+
+
+def test_a_score_that_is_new_is_listed(store: Store, path: Path) -> None:
+    """It cannot be compared yet, and says so; a new task likewise."""
+    accept(store, path, Runs(store, dropped={(CHOSEN, "answers", "exact_match")}))
+    check = found(gate(store, path), "exact_match")
+    assert (check.verdict, check.decides) == ("not_compared", False)
+    assert "new" in (check.reason or "")
+
+
+def test_what_cannot_be_paired_is_listed(store: Store, path: Path) -> None:
+    """A metric without statistics is not gated, and not passed over in silence."""
+    members = {(CHOSEN, f"mmlu/{name}", "acc") for name in ("law", "art")}
+    accept(store, path, Runs(store, dropped=members))
+    line = "not gated: chosen mmlu/acc on all: the metric gives no per-example statistics"
+    assert line in gate(store, path, dropped=members).changes
+
+
+def test_too_few_examples_are_inconclusive(store: Store, path: Path) -> None:
+    """Exit code 3, or 0 where the rules only warn; the needed n is given."""
+    accept(store, path)
+    noisy = {(CHOSEN, "mmlu/law", "acc"): lambda values: np.roll(values, 7)}
+    result = gate(store, path, changed=noisy)
+    assert (result.verdict, result.exit_code) == ("inconclusive", 3)
+    assert (found(result, "acc", "mmlu/law").needed_n or 0) > N
+    warn = run_gate(
+        store,
+        Runs(store, "r3", changed=noisy, spec=spec(on_inconclusive="warn")).build(),
+        path,
+    )
+    assert (warn.verdict, warn.exit_code) == ("inconclusive", 0)
+    assert "gate.on_inconclusive: was 'fail', is 'warn'" in warn.changes
+
+
+# -- missing and invalid --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fields", "needle"),
+    [
+        ({"failed": {(CHOSEN, "held_out"): "out of memory"}}, "failed: out of memory"),
+        ({"dropped": {(CHOSEN, "answers", "exact_match")}}, "not among the run's scores"),
+        ({"chosen": None}, "no checkpoint was chosen: None has a score."),
+    ],
+)
+def test_what_the_run_lacks_fails(
+    store: Store, path: Path, fields: dict[str, Any], needle: str
+) -> None:
+    """A cell, a metric, or the chosen checkpoint itself: missing, exit code 5."""
+    accept(store, path)
+    result = gate(store, path, **fields)
+    missing = [c for c in result.checks if c.verdict == "missing"]
+    assert missing
+    assert needle in (missing[0].reason or "")
+    assert (result.verdict, result.exit_code) == ("invalid", 5)
+
+
+def test_a_task_that_was_removed_fails(store: Store, path: Path) -> None:
+    """Leaving a task out of the suite is no way past the gate."""
+    accept(store, path)
+    without = spec()
+    del without["tasks"]["held_out"]
+    result = gate(store, path, spec=without)
+    assert found(result, "eval_loss", "held_out").verdict == "missing"
+    assert result.exit_code == 5
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"undefined": {(CHOSEN, "answers", "rougeL")}},
+        {"changed": {(CHOSEN, "answers", "rougeL"): lambda v: np.where(v > 0.5, np.nan, v)}},
+        {"rename": lambda text: f"other-{text}"},
+        {"rename": lambda text: text.replace("001", "000")},
+    ],
+    ids=["undefined", "nan", "disjoint ids", "duplicate ids"],
+)
+def test_invalid_data_fails_closed(store: Store, path: Path, fields: dict[str, Any]) -> None:
+    """Exit code 5, with the reason in the check."""
+    accept(store, path)
+    result = gate(store, path, **fields)
+    check = found(result, "rougeL")
+    assert (check.verdict, result.exit_code) == ("invalid", 5)
+    assert check.reason
+
+
+def test_a_choice_among_some_checkpoints_only_fails(store: Store, path: Path) -> None:
+    """One that was not scored might have been chosen."""
+    accept(store, path)
+    result = gate(store, path, failed={("checkpoint-2", "answers"): "out of memory"})
+    assert result.exit_code == 5
+    assert "made without checkpoint-2" in result.problems[0]
+
+
+def test_unreadable_results_are_an_outcome(store: Store, path: Path) -> None:
+    """A damaged store ends with exit code 5 and a result to show, not with an error."""
+    accept(store, path)
+    manifest = Runs(store, "r2").build()
+    (store.path("scores", f"r2-{CHOSEN}-answers") / "stats.npz").write_bytes(b"broken")
+    result = run_gate(store, manifest, path)
+    assert result.exit_code == 5
+    assert "stats.npz" in result.problems[0]
+
+
+# -- incompatible ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("identity", "field"),
+    [
+        ({"examples": {"data": {"files": "f2"}}}, "tasks.answers.examples.data.files"),
+        ({"limit": 5}, "tasks.answers.limit: was not set, is 5"),
+        ({"decoding": {"max_new_tokens": 8}}, "tasks.answers.decoding.max_new_tokens"),
+        ({"weights": {"base": {"kind": "other"}}}, "tasks.held_out.base.kind"),
+    ],
+)
+def test_other_data_prompts_or_settings_are_refused(
+    store: Store, path: Path, identity: dict[str, Any], field: str
+) -> None:
+    """Exit code 4 and nothing compared; each field that differs is named."""
+    accept(store, path)
+    result = gate(store, path, identity=identity)
+    assert (result.verdict, result.exit_code, result.checks) == ("incompatible", 4, ())
+    assert any(field in line for line in result.differences)
+
+
+def test_what_only_decides_speed_may_differ(store: Store, path: Path) -> None:
+    """Batch sizes and weights are what a change may be about."""
+    accept(store, path)
+    identity = {"batch_size": 99}
+    assert gate(store, path, identity=identity).exit_code == 0
+
+
+def test_other_rows_are_refused(store: Store, path: Path) -> None:
+    """The content of the data counts, whatever its files are called."""
+    accept(store, path)
+    manifest = Runs(store, "r2").build()
+    data = {k: v.model_copy(update={"digest": "d2"}) for k, v in manifest.data.items()}
+    result = run_gate(store, manifest.model_copy(update={"data": data}), path)
+    assert "tasks.answers.examples.data.rows: was 'd1', is 'd2'" in result.differences
+
+
+def test_another_suite_s_baseline_is_refused(store: Store, path: Path) -> None:
+    """By name; and accepting does not overwrite it."""
+    accept(store, path)
+    other = Runs(store, "r2", spec=copy.deepcopy(SPEC) | {"name": "large"}).build()
+    assert "suite: was 'small', is 'large'" in run_gate(store, other, path).differences
+    with pytest.raises(UsageError, match="baseline of suite small, and the run is of large"):
+        accept_baseline(store, other, path, "why", "me")
+
+
+def test_a_limited_run_is_refused(store: Store, path: Path) -> None:
+    """Neither compared nor accepted, and the field is named."""
+    accept(store, path)
+    result = gate(store, path, manifest={"limit": 3})
+    assert result.exit_code == 4
+    assert result.differences[0].startswith("limit: the run was made with --limit 3")
+    with pytest.raises(BaselineError, match="limit: the run"):
+        accept(store, path, Runs(store, "r3"), limit=3)
+
+
+def test_an_unreadable_baseline_is_an_outcome(store: Store, path: Path) -> None:
+    """Missing or cut off: exit code 4 and the file's name in the headline."""
+    assert gate(store, path).exit_code == 4
+    accept(store, path)
+    path.write_text(path.read_text()[:200])
+    result = run_gate(store, Runs(store, "r3").build(), path)
+    assert (result.exit_code, result.checks) == (4, ())
+    assert str(path) in result.headline
+
+
+def test_what_the_rules_add_needs_a_new_baseline(store: Store, path: Path) -> None:
+    """A variant, metric or measurement that the baseline does not have is never passed over."""
+    accept(store, path, Runs(store, spec=spec(metrics=[_entry("rougeL")]), measured=False))
+    rules = [
+        {"variants": ["chosen", "base@nf4"], "metrics": [_entry("rougeL")]},
+        {"metrics": [_entry("rougeL"), _entry("exact_match")]},
+        {
+            "metrics": [_entry("rougeL")],
+            "measurements": [{"measurement": "peak_rss_bytes", "margin": "5%"}],
+        },
+    ]
+    words = ("gate.variants", "gate.metrics", "gate.measurements")
+    for place, (added, word) in enumerate(zip(rules, words, strict=True)):
+        manifest = Runs(store, f"n{place}", spec=spec(**added)).build()
+        result = run_gate(store, manifest, path)
+        assert result.exit_code == 4, word
+        assert result.differences[0].startswith(word)
+
+
+def _entry(metric: str, task: str = "answers", **more: Any) -> dict[str, Any]:
+    return {"task": task, "metric": metric, **more}
+
+
+def test_what_the_rules_drop_is_listed(store: Store, path: Path) -> None:
+    """A metric or variant that is gated no more stays visible."""
+    accept(store, path, Runs(store, spec=spec(variants=["chosen", "base@nf4"])))
+    result = gate(store, path, spec=spec(metrics=[_entry("rougeL")]))
+    assert result.exit_code == 0
+    assert "not gated any more: chosen answers/exact_match on report" in result.changes
+    assert "gate.variants: base@nf4 is not gated any more" in result.changes
+
+
+def test_what_else_changed_is_listed(store: Store, path: Path) -> None:
+    """Training arguments, versions and device may explain a difference."""
+    accept(store, path)
+    changed = spec()
+    changed["train"]["args"]["learning_rate"] = 0.1
+    machine = ENVIRONMENT.model_copy(update={"versions": {"torch": "3.0"}})
+    result = gate(store, path, spec=changed, environment=machine)
+    assert "suite.train.args.learning_rate: was 0.005, is 0.1" in result.changes
+    assert "environment.versions.torch: was '2.13.0', is '3.0'" in result.changes
+
+
+# -- usage ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("rules", "needle"),
+    [
+        ({"metrics": [_entry("bleu")]}, "answers/bleu.*rougeL/report"),
+        ({"metrics": [_entry("acc", "mmlu/nosuch")]}, "mmlu/nosuch/acc"),
+        ({"variants": ["checkpoint-9"]}, "it has base@nf4, checkpoint-2"),
+    ],
+)
+def test_names_that_nothing_has_are_usage_errors(
+    store: Store, path: Path, rules: dict[str, Any], needle: str
+) -> None:
+    """Exit code 2 with what there is, both when gating and when accepting."""
+    accept(store, path)
+    manifest = Runs(store, "r2", spec=spec(**rules)).build()
+    with pytest.raises(UsageError, match=needle):
+        run_gate(store, manifest, path)
+    with pytest.raises(UsageError, match=needle):
+        accept_baseline(store, manifest, path, "why", "me")
+
+
+@pytest.mark.parametrize(
+    ("rules", "needle"),
+    [
+        ({"metrics": [_entry("rougeL", "nosuch")]}, "gate.metrics\\[0\\].task names 'nosuch'"),
+        ({"metrics": [_entry("bleu")]}, "gate.metrics\\[0\\].metric names 'bleu'"),
+        ({"metrics": [_entry("rougeL", split="eval")]}, "gate.metrics\\[0\\].split names 'eval'"),
+        ({"metrics": [_entry("acc", "hellaswag", split="report")]}, "scored on: all"),
+        ({"metrics": [_entry("rougeL", "answers/part")]}, "answers has no members"),
+        ({"measurements": [{"measurement": "speed", "margin": "5%"}]}, "names 'speed'"),
+        ({"measurements": [{"measurement": "ttft_s", "margin": "5%"}]}, "measures nothing"),
+    ],
+)
+def test_a_suite_s_gate_is_checked_before_anything_runs(
+    tmp_path: Path, rules: dict[str, Any], needle: str
+) -> None:
+    """As far as the file tells: `harness validate` refuses it."""
+    with pytest.raises(SuiteError, match=needle):
+        check_suite(suite_file(tmp_path, gate=rules))
+
+
+# -- memory and speed -----------------------------------------------------------------------------
+
+FAST = [{"measurement": "decode_tokens_per_s", "margin": "10%"}]
+
+
+def test_gated_measurements_decide(store: Store, path: Path) -> None:
+    """Half the speed is a regression; the smallest sizes count, and directions must be known."""
+    rules = spec(measurements=FAST)
+    accept(store, path, Runs(store, spec=rules))
+    result = gate(store, path, spec=rules, speed=0.5)
+    checks = {c.metric: c for c in result.checks if c.kind == "measurement"}
+    assert checks.keys() == {"decode_tokens_per_s", "peak_rss_bytes"}
+    assert checks["decode_tokens_per_s"].verdict == "regression"
+    assert checks["decode_tokens_per_s"].split == "64 + 16 tokens"
+    assert not checks["peak_rss_bytes"].decides
+    assert result.exit_code == 1
+
+
+def test_without_rules_measurements_are_listed(store: Store, path: Path) -> None:
+    """They decide nothing."""
+    accept(store, path)
+    result = gate(store, path, speed=0.5)
+    assert result.exit_code == 0
+    assert found(result, "decode_tokens_per_s", "measure").gain == pytest.approx(-0.5)
+
+
+def test_other_hardware_is_not_compared(store: Store, path: Path) -> None:
+    """It is listed with the reason; with require_hardware it is refused."""
+    rules = spec(measurements=FAST)
+    accept(store, path, Runs(store, spec=rules))
+    other = ENVIRONMENT.model_copy(update={"fingerprint": "b" * 20, "device_name": "Xeon"})
+    result = gate(store, path, spec=rules, environment=other, speed=0.1)
+    check = found(result, "decode_tokens_per_s", "measure")
+    assert (check.verdict, check.decides, result.exit_code) == ("not_compared", True, 0)
+    assert "was cpu of AMD EPYC (aaaaaaaa), is cpu of Xeon" in (check.reason or "")
+    strict = spec(measurements=FAST, require_hardware=True)
+    refused = run_gate(store, Runs(store, "r3", spec=strict, environment=other).build(), path)
+    assert refused.exit_code == 4
+    assert refused.differences[0].startswith("hardware: other hardware")
+
+
+def test_a_missing_measurement_fails_where_it_decides(store: Store, path: Path) -> None:
+    """And is only listed where it does not."""
+    rules = spec(measurements=FAST)
+    accept(store, path, Runs(store, spec=rules))
+    result = gate(store, path, spec=rules, measured=False)
+    assert found(result, "decode_tokens_per_s", "measure").verdict == "missing"
+    assert result.exit_code == 5
+    listed = run_gate(store, Runs(store, "r3", measured=False).build(), path)
+    assert listed.exit_code == 0
+    assert "chosen: memory and speed are missing: the suite measures nothing" in listed.changes
+
+
+# -- accepting ------------------------------------------------------------------------------------
+
+
+def test_accepting_keeps_the_history(store: Store, path: Path) -> None:
+    """Who, when, why, which run, and what changed."""
+    accept(store, path)
+    second = Runs(store, "r2", changed={(CHOSEN, "answers", "rougeL"): worse(0.1)}).build()
+    written = accept_baseline(store, second, path, "a trade", "someone")
+    assert [entry.why for entry in written.history] == ["because", "a trade"]
+    last = read_baseline(path).baseline.history[-1]
+    assert (last.who, last.run) == ("someone", "small/r2")
+    assert last.deltas["chosen answers/rougeL on report"] == pytest.approx(-0.1, abs=0.005)
+    assert last.deltas["chosen mmlu/law/acc on all"] == 0.0
+    assert run_gate(store, second, path).exit_code == 0
+
+
+def test_accepting_over_a_broken_baseline_says_what_is_lost(store: Store, path: Path) -> None:
+    """The history begins anew, with a note."""
+    accept(store, path)
+    sidecar_of(path).unlink()
+    written = accept_baseline(store, Runs(store, "r2").build(), path, "mended", "me")
+    assert len(written.history) == 1
+    assert "could not be read" in written.history[0].note
+
+
+@pytest.mark.parametrize(
+    ("fields", "error", "needle"),
+    [
+        ({"failed": {("base@nf4", "mmlu"): "no room"}}, QualityError, "base@nf4/mmlu: no room"),
+        ({"undefined": {(CHOSEN, "answers", "rougeL")}}, QualityError, "undefined: it came out"),
+        (
+            {"changed": {(CHOSEN, "answers", "rougeL"): lambda v: np.where(v > 0.7, np.nan, v)}},
+            QualityError,
+            "hold NaN",
+        ),
+        ({"rename": lambda text: text.replace("001", "000")}, QualityError, "ids are repeated"),
+        ({"chosen": None}, UsageError, "no checkpoint was chosen"),
+        (
+            {"spec": spec(measurements=FAST), "measured": False},
+            UsageError,
+            "names decode_tokens_per_s.*measures nothing",
+        ),
+        ({"spec": spec(metrics=[_entry("acc", "mmlu")])}, UsageError, "cannot be gated"),
+    ],
+)
+def test_what_is_not_accepted(
+    store: Store, path: Path, fields: dict[str, Any], error: type[Exception], needle: str
+) -> None:
+    """Incomplete runs, undefined or invalid scores, and what could not be compared later."""
+    with pytest.raises(error, match=needle):
+        accept(store, path, replace(Runs(store), **fields))
+    assert not path.exists()
+    assert not sidecar_of(path).exists()
+
+
+def test_a_reason_and_a_file_are_needed(store: Store, path: Path) -> None:
+    """Blank reasons, folders and the sidecar's own name are usage errors."""
+    manifest = Runs(store).build()
+    for reason, file in (("  ", path), ("why", path.parent), ("why", path.with_suffix(".npz"))):
+        with pytest.raises(UsageError):
+            accept_baseline(store, manifest, file, reason, "me")
+
+
+def test_runs_of_before_there_were_rules_have_the_defaults(store: Store, path: Path) -> None:
+    """Their manifests hold no gate."""
+    old = Runs(store).build()
+    bare = {key: part for key, part in old.spec.items() if key != "gate"}
+    accept_baseline(store, old.model_copy(update={"spec": bare}), path, "old", "me")
+    assert gate(store, path).exit_code == 0
