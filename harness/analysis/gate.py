@@ -9,7 +9,9 @@ hold for all gated scores together with probability 1 - alpha (each), a score
 * is **inconclusive** in between: the examples are too few to tell.
 
 So a false alarm, and a wrong pass, each happen with a probability of at most alpha over all scores
-together. Statistics that are equal on every example are **identical**, and pass.
+together. Statistics that are equal on every example are **identical**, and pass; but where answers
+are right or wrong and the outputs are not known to be equal, that no answer of n changed is a
+sample like any other, and is bounded like one.
 
 Source: Blackwelder (1982), "Proving the null hypothesis" in clinical trials, for the margin;
 simultaneous bounds as in :mod:`harness.analysis.simultaneous`.
@@ -18,14 +20,17 @@ simultaneous bounds as in :mod:`harness.analysis.simultaneous`.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 import numpy as np
+from scipy import special
 
 from harness.analysis.compare import Panel, Quantity, Sample
-from harness.analysis.paired import Difference
+from harness.analysis.intervals import TAIL
+from harness.analysis.paired import Difference, mean_difference
 from harness.analysis.power import mde, needed_n, score_mde
 from harness.analysis.repeats import Repeats, ratio
 from harness.analysis.resampling import N_RESAMPLES, Resamples
@@ -165,10 +170,31 @@ def _look(pair: Pair, shared: dict[str, Resamples], seed: int, n_resamples: int)
         return error.problem.rstrip(".")
     if not _same_groups(before, after):
         return "the examples are grouped into other clusters than the baseline's"
-    first = panel.difference(_BEFORE, _AFTER)
+    first = _difference(pair, panel, TAIL)
     if first.delta is None:
         return first.reason or "the difference is undefined"
     return _Look(panel, block, first)
+
+
+def _difference(pair: Pair, panel: Panel, tail: float) -> Difference:
+    """The paired difference with its bounds; "identical" only where it can stand for more.
+
+    Of n right-or-wrong answers none may change although one in n would, in the long run. Where the
+    outputs are equal nothing can; where they are not, the paired score interval of no change among
+    n says what may be unseen (about 3 in n at 5 %).
+    """
+    found = panel.difference(_BEFORE, _AFTER, tail=tail)
+    sides = panel.stats(_BEFORE), panel.stats(_AFTER)
+    if not found.identical or pair.same_outputs or panel.discordant(_BEFORE, _AFTER) is None:
+        return found
+    if panel.resamples.n_clusters < 2:
+        return Difference(0.0, reason="equal, but one example or cluster gives no interval")
+    scale = pair.quantity.scale
+    bounded = mean_difference(0.0, *sides, panel.resamples, scale=scale, tail=tail)
+    if bounded is None:
+        raise TypeError("shares of right answers have a paired score interval")
+    words = "equal on every example, but the outputs are not known to be equal"
+    return replace(bounded, method=f"{bounded.method}; {words}")
 
 
 def _by_id(sample: Sample) -> Sample:
@@ -197,7 +223,7 @@ def _blocks(looks: Iterable[_Look]) -> list[Block]:
 
 def _quality(pair: Pair, look: _Look, level: float) -> GateCheck:
     panel, quantity = look.panel, pair.quantity
-    found = panel.difference(_BEFORE, _AFTER, tail=level) if look.uncertain else look.first
+    found = _difference(pair, panel, level) if look.uncertain else look.first
     before, after = panel.value(_BEFORE) or 0.0, panel.value(_AFTER) or 0.0
     margin = margin_in_own_unit(pair.margin, before, quantity.scale)
     gain = look.sign * (found.delta or 0.0)
@@ -210,13 +236,13 @@ def _quality(pair: Pair, look: _Look, level: float) -> GateCheck:
         verdict = "pass"
     elif high is not None and high < -margin - slack:
         verdict = "regression"
-    error, n, needed = found.error, len(panel.ids), None
-    if verdict == "inconclusive" and error and abs(gain + margin) > slack:
-        needed = needed_n(n, error, found.df, abs(gain + margin), level)
+    needed = None
+    if verdict == "inconclusive" and abs(gain + margin) > slack:
+        needed = _needed(look, found, abs(gain + margin), level)
     return _check(
         pair,
         verdict,
-        n=n,
+        n=len(panel.ids),
         clusters=panel.resamples.n_clusters,
         baseline_value=before,
         value=after,
@@ -227,7 +253,7 @@ def _quality(pair: Pair, look: _Look, level: float) -> GateCheck:
         mde=_mde(look, found, margin, level),
         needed_n=needed,
         method=found.method,
-        reason=_unseen(pair, look, level) if found.identical else found.reason,
+        reason=found.reason,
     )
 
 
@@ -235,37 +261,35 @@ def _mde(look: _Look, found: Difference, margin: float, level: float) -> float |
     """Loss beyond the margin that is found in 80 %: of the test that the bounds belong to."""
     panel, error = look.panel, found.error
     unlike = panel.discordant(_BEFORE, _AFTER)
-    if not error or unlike is None:
+    if found.identical or error is None:
+        return None
+    if unlike is None:
         return mde(error, found.df, level) if error else None
     n, top = len(panel.ids), panel.quantity.scale or 1.0
     share, net = sum(unlike) / n, (unlike[0] - unlike[1]) / n
     clustered = panel.resamples.n_clusters < n
-    effective = (share - net**2) / (error / top) ** 2 if clustered else n
+    effective: float = panel.resamples.n_clusters if clustered else n
+    if clustered and error:
+        effective = (share - net**2) / (error / top) ** 2
     df = found.df if clustered else None
     return top * score_mde(effective, share, margin / top, df, level)
+
+
+def _needed(look: _Look, found: Difference, distance: float, level: float) -> int | None:
+    """Examples with which an inconclusive score would be decided in 80 %, if it stays as it is."""
+    n = len(look.panel.ids)
+    if found.error or found.delta:
+        return needed_n(n, found.error, found.df, distance, level)
+    # no answer changed: the score interval reaches to z^2 / (n + z^2) on either side
+    share = min(1.0, distance / (look.panel.quantity.scale or 1.0))
+    clusters = look.panel.resamples.n_clusters
+    return math.ceil(n / clusters * float(special.ndtri(level)) ** 2 * (1 / share - 1))
 
 
 def _oriented(found: Difference, sign: float) -> tuple[float | None, float | None]:
     if found.low is None or found.high is None:
         return None, None
     return (found.low, found.high) if sign > 0 else (-found.high, -found.low)
-
-
-def _unseen(pair: Pair, look: _Look, level: float) -> str | None:
-    """What equal 0/1 scores of different outputs leave open.
-
-    That no example of n changed shows only that such changes are rare: with probability
-    1 - level, fewer than 1 - level**(1/n) of examples (about 3/n at 5 %). Where this is more than
-    the margin, "identical" is a statement about these n examples; it passes, since there is no
-    sign of a loss, and says how much could have gone unseen.
-    """
-    stats, top = look.panel.stats(_AFTER), pair.quantity.scale or 1.0
-    binary = stats.shape[1] == 2 and np.isin(stats, (0.0, 1.0, top)).all()
-    if pair.same_outputs or not binary:
-        return None
-    unseen = (1 - level ** (1 / look.panel.resamples.n_clusters)) * top
-    shown = points(unseen, pair.quantity.scale)
-    return f"equal on every example, though the outputs differ; up to {shown:.2g} may be unseen"
 
 
 def _floor(pair: Pair, value: float | None, floor: float) -> GateCheck:

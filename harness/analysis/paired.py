@@ -99,6 +99,8 @@ def drawn_difference(
     bounds = percentile_bounds(drawn, resamples.n_clusters, tail=tail)
     if bounds is None:
         return Difference(delta, reason="undefined in more than 5 % of the resamples")
-    error = float(np.std(drawn[np.isfinite(drawn)], ddof=1))
+    count = resamples.n_clusters
+    # draws of a mean vary by its variance with divisor n, which is too small by this factor
+    error = float(np.std(drawn[np.isfinite(drawn)], ddof=1)) * float(np.sqrt(count / (count - 1)))
     words = f"paired {bootstrap_words(resamples)}"
-    return Difference(delta, *bounds, error, resamples.n_clusters - 1, method=words)
+    return Difference(delta, *bounds, error, count - 1, method=words)

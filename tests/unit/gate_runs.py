@@ -131,12 +131,13 @@ class Runs:
             "batch_size": 8,
             **self.identity,
         }
-        if kind == "generation":
+        if kind != "perplexity":
+            name = "predictions" if kind == "generation" else "samples"
             text = Prediction(
                 example_id="e", text=self.texts, prompt_tokens=1, new_tokens=1, finish_reason="eos"
             )
             with self.store.writing("predictions", key, identity) as folder:
-                self.store.write_records(folder, "predictions", [text])
+                self.store.write_records(folder, name, [text])
             identity = {"task": task, "metrics": [{"name": "rougeL", "options": {}}]}
         scores, arrays = self._scores(variant, task, kind)
         with self.store.writing("scores", key, identity) as folder:
@@ -147,7 +148,7 @@ class Runs:
             task=task,
             kind=kind,
             status="done",
-            predictions_key=key if kind == "generation" else None,
+            predictions_key=key if kind != "perplexity" else None,
             scores_key=key,
         )
 

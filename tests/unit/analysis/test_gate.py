@@ -161,14 +161,30 @@ def test_identical_alone_needs_no_level() -> None:
     assert decide([pair(before, before.copy())]).level is None
 
 
-def test_equal_0_1_scores_of_other_outputs_say_what_may_be_unseen() -> None:
-    """Of 100 examples without a change, a share of 1 - .05**(1/100) = 2.95 % may be unseen."""
-    hits = (values(100) > 0.5).astype(float)
-    check = only(pair(hits, hits.copy(), quantity=ACC))
-    assert check.verdict == "identical"
-    assert check.reason is not None
-    assert "up to 3 may be unseen" in check.reason  # 2.95, at two digits
-    assert only(pair(hits, hits.copy(), quantity=ACC, same_outputs=True)).reason is None
+@pytest.mark.parametrize(("n", "verdict"), [(50, "inconclusive"), (200, "pass")])
+def test_equal_0_1_scores_of_other_outputs_are_bounded_like_any_sample(
+    n: int, verdict: str
+) -> None:
+    """No change among n leaves z^2 / (n + z^2) open (Tango): 5.1 points at 50, 1.3 at 200."""
+    hits = (values(n) > 0.5).astype(float)
+    check = only(pair(hits, hits.copy(), quantity=ACC, margin=2.0))
+    z2 = 1.6448536**2
+    assert check.verdict == verdict
+    assert check.low == pytest.approx(-z2 / (n + z2), rel=1e-4)
+    assert "outputs are not known to be equal" in check.method
+    # z^2 / (n + z^2) <= .02 from n = 133 on
+    assert check.needed_n == (133 if verdict == "inconclusive" else None)
+    assert only(pair(hits, hits.copy(), quantity=ACC, same_outputs=True)).verdict == "identical"
+
+
+def test_equal_0_1_scores_of_related_examples_count_as_their_clusters() -> None:
+    """Sixty clusters of five without a change leave as much open as sixty examples do."""
+    hits = np.repeat((values(60) > 0.5).astype(float), 5)
+    groups = np.repeat([f"c{index}" for index in range(60)], 5)
+    one = Sample("any", np.array(names(300)), groups, np.stack([hits, np.ones(300)], axis=1))
+    check = only(replace(pair(hits, hits, quantity=ACC), before=one, after=one))
+    assert check.verdict == "inconclusive"
+    assert check.low == pytest.approx(-(1.671**2) / (60 + 1.671**2), rel=1e-3)  # t, 59 df
 
 
 # -- together -------------------------------------------------------------------------------------

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats as scipy_stats
 from statsmodels.stats.power import TTestPower
 
-from harness.analysis.power import mde, needed_n, paired_binary_mde
+from harness.analysis.power import mde, needed_n, paired_binary_mde, score_mde
+from harness.analysis.proportions import tango_interval
 
 
 @pytest.mark.parametrize("df", [2, 9, 29, 99, 999, 20_000])
@@ -96,3 +98,22 @@ def test_paired_shares_find_what_they_say() -> None:
     tables = np.random.default_rng(0).multinomial(n, shares, size=20_000)
     statistic = (tables[:, 0] - tables[:, 1]) / np.sqrt(tables[:, 0] + tables[:, 1])
     assert np.mean(statistic > 1.644854) == pytest.approx(0.8, abs=0.015)
+
+
+def test_the_score_test_s_mde_is_connor_s_without_a_margin() -> None:
+    """With a margin of zero it solves the equation that paired_binary_mde solves in closed form."""
+    for n, discordance in ((500, 0.1), (1_000, 0.2), (2_000, 0.4)):
+        found = score_mde(n, discordance, 0.0, None, 0.05)
+        assert found == pytest.approx(paired_binary_mde(n, discordance), rel=1e-6)
+
+
+def test_a_score_test_finds_its_mde_in_80_percent() -> None:
+    """Simulated: a loss of margin + MDE is below Tango's bound in 80 % of 4,000 samples."""
+    n, margin, level, discordance = 300, 0.02, 0.01, 0.3
+    loss = margin + score_mde(n, discordance, margin, None, level)
+    gained, lost = (discordance - loss) / 2, (discordance + loss) / 2
+    counts = np.random.default_rng(1).multinomial(n, [gained, lost, 1 - gained - lost], size=4_000)
+    quantile = float(scipy_stats.norm.isf(level))
+    bounds = [tango_interval(int(g), int(b), n, quantile=quantile)[1] for g, b, _ in counts]
+    found = float(np.mean(np.array(bounds) < -margin))
+    assert found == pytest.approx(0.8, abs=0.03)
