@@ -74,12 +74,11 @@ def accept_baseline(
     tasks: dict[str, None] = {}
     for name, subject in subjects.items():
         readings = _acceptable(subject, rules)
-        own = dict.fromkeys(reading.suite_task for reading in readings)
-        tasks |= own
+        tasks |= dict.fromkeys(reading.suite_task for reading in readings)
         accepted[name] = BaselineSubject(
             variant=subject.variant.id if subject.variant else "",
             weights=own_weights(store, subject),
-            outputs=outputs_of(store, subject, own),
+            outputs=outputs_of(store, subject, readings),
             scores=tuple(_accepted_score(name, reading, arrays) for reading in readings),
             measurements=_accepted_measurements(subject, rules),
         )
@@ -92,7 +91,7 @@ def accept_baseline(
         suite=manifest.suite,
         run=run,
         accepted=when,
-        gate=rules.model_dump(mode="json"),
+        gate=rules,
         fingerprint=fingerprint_of(store, manifest, subjects.values(), tasks),
         context=context_of(store, manifest, subjects.values()),
         subjects=accepted,

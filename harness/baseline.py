@@ -12,7 +12,7 @@ import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from pydantic import Field, ValidationError
 
 from harness.analysis.compare import Sample
 from harness.errors import BaselineError
+from harness.rules import GateSpec
 from harness.schema import Measurement, Record
 from harness.store import write_atomic
 
@@ -75,7 +76,7 @@ class BaselineSubject(Record):
 
     variant: str
     weights: dict[str, Any] = Field(default_factory=dict)  # what determined its outputs
-    outputs: dict[str, str] = Field(default_factory=dict)  # task -> sha256 of what it wrote
+    outputs: dict[str, str] = Field(default_factory=dict)  # task/split -> digest of what it wrote
     scores: tuple[BaselineScore, ...]
     measurements: BaselineMeasurements | None = None
 
@@ -94,14 +95,14 @@ class Acceptance(Record):
 class Baseline(Record):
     """What later runs are compared with.
 
-    ``fingerprint`` must be equal in a run; ``context`` may differ, and what differs is listed,
-    because it may explain a difference.
+    ``gate`` and ``fingerprint`` must be equal in a run; ``context`` may differ, and what differs
+    is listed, because it may explain a difference.
     """
 
     suite: str
     run: str  # SUITE/RUN-ID
     accepted: str  # ISO 8601, UTC
-    gate: dict[str, Any]  # the rules in force when it was accepted
+    gate: GateSpec = GateSpec()  # the rules; the defaults in files of before there were any
     fingerprint: dict[str, Any]
     context: dict[str, Any]
     subjects: dict[str, BaselineSubject]
@@ -269,6 +270,58 @@ def fingerprint_differences(before: Mapping[str, Any], after: Mapping[str, Any])
                 side[part] = {key: side.get(part, {})[key] for key in common}
         pairs.append(({"tasks": {task: sides[0]}}, {"tasks": {task: sides[1]}}))
     return [line for old, new in pairs for line in differences(old, new)]
+
+
+def rule_differences(before: GateSpec, after: GateSpec) -> list[str]:
+    """Rules that differ; entries of lists are compared one by one, whatever their order."""
+    then, now = (rounded(rules.model_dump(mode="json")) for rules in (before, after))
+    lines = []
+    for name, old in then.items():
+        key, new = f"gate.{name}", now[name]
+        if not isinstance(old, list):
+            lines += _changed_rule(key, old, new)
+            continue
+        if name == "metrics" and bool(old) != bool(new):
+            words = ("every score (none is named)", "the named ones only")
+            was, is_ = words if new else reversed(words)
+            lines.append(f"{key}: was {was}, is {is_}")
+        olds, news = _by_name(old), _by_name(new)
+        for label in dict.fromkeys((*olds, *news)):
+            entry = f"{key}[{label}]"
+            if label not in news:
+                lines.append(f"{entry} is not gated any more")
+            elif label not in olds:
+                lines.append(f"{entry} is new")
+            else:
+                for part, value in olds[label].items():
+                    lines += _changed_rule(f"{entry}.{part}", value, news[label][part])
+    return lines
+
+
+def _changed_rule(key: str, old: Any, new: Any) -> list[str]:
+    was, is_ = (
+        "not set" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+        for value in (old, new)
+    )
+    return [] if old == new else [f"{key}: was {was}, is {is_}"]
+
+
+def _by_name(entries: Iterable[str | dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Entries of a list of rules by what they are about; what is named again is numbered."""
+    found: dict[str, dict[str, Any]] = {}
+    for entry in entries:
+        fields = {} if isinstance(entry, str) else dict(entry)
+        if isinstance(entry, str):
+            name = entry
+        elif "measurement" in fields:
+            name = fields.pop("measurement")
+        else:
+            name = f"{fields.pop('task')}/{fields.pop('metric')}"
+            split = fields.pop("split")
+            name = f"{name} on {split}" if split else name
+        again = sum(label == name or label.startswith(f"{name} #") for label in found)
+        found[f"{name} #{again + 1}" if again else name] = fields
+    return found
 
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:

@@ -240,11 +240,13 @@ def validate(
 def runs(runs_dir: RunsDir = DEFAULT_RUNS, as_json: AsJson = False) -> None:
     """List runs, the latest first."""
     store = _store(runs_dir)
-    manifests = store.manifests()
+    manifests, unreadable = store.readable_manifests()
+    for error in unreadable.values():
+        typer.secho(f"unreadable: {error}", err=True, fg="yellow")
     if as_json:
         _print_json([m.model_dump(mode="json", exclude={"spec"}) for m in manifests])
         return
-    if not manifests:
+    if not manifests and not unreadable:
         typer.echo(f"There are no runs in {store.root}.")
     for manifest in manifests:
         done = sum(cell.status == "done" for cell in manifest.cells)

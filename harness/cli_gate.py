@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import getpass
 import os
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
+
+from harness.errors import HarnessError, QualityError
 
 if TYPE_CHECKING:
     from harness.schema import Manifest
@@ -32,7 +37,7 @@ Exit codes:
   2  the command or the suite is wrong
   3  inconclusive: too few examples to tell (0 with gate.on_inconclusive: warn)
   4  the baseline is missing, unreadable, or of other data, prompts or settings
-  5  the run lacks a gated result, or holds an invalid one
+  5  the run lacks a gated result, or holds an invalid one, or cannot be read
 """
 
 
@@ -87,18 +92,19 @@ def check(
     runs_dir: _RunsDir = _RUNS,
 ) -> None:
     """Compare a run with the baseline; what `harness gate RUN` does."""
-    from harness.gating import run_gate
-    from harness.report.gate import gate_text, write_gate
+    with _failing_as_no_regression():
+        from harness.gating import run_gate
+        from harness.report.gate import gate_text, write_gate
 
-    store, manifest = _find(run, runs_dir)
-    result = run_gate(store, manifest, baseline)
-    folder = output or store.run_dir(manifest.suite, manifest.run_id)
-    paths = write_gate(result, folder)  # before anything can end the process
-    if as_json:
-        typer.echo(result.model_dump_json(indent=1))
-    else:
-        typer.echo(gate_text(result))
-        typer.echo(f"\nWritten: {', '.join(map(str, paths))}")
+        store, manifest = _find(run, runs_dir)
+        result = run_gate(store, manifest, baseline)
+        folder = output or store.run_dir(manifest.suite, manifest.run_id)
+        paths = write_gate(result, folder)  # before anything can end the process
+        if as_json:
+            typer.echo(result.model_dump_json(indent=1))
+        else:
+            typer.echo(gate_text(result))
+            typer.echo(f"\nWritten: {', '.join(map(str, paths))}")
     raise typer.Exit(result.exit_code)
 
 
@@ -116,11 +122,12 @@ def accept(
     runs_dir: _RunsDir = _RUNS,
 ) -> None:
     """Make a run the baseline; the history keeps who, when, why, and what changed."""
-    from harness.accepting import accept_baseline
-    from harness.baseline import sidecar_of
+    with _failing_as_no_regression():
+        from harness.accepting import accept_baseline
+        from harness.baseline import sidecar_of
 
-    store, manifest = _find(run, runs_dir)
-    accepted = accept_baseline(store, manifest, baseline, reason, by or _user())
+        store, manifest = _find(run, runs_dir)
+        accepted = accept_baseline(store, manifest, baseline, reason, by or _user())
     entry = accepted.history[-1]
     count = sum(len(subject.scores) for subject in accepted.subjects.values())
     which = ", ".join(
@@ -133,6 +140,28 @@ def accept(
     if entry.note:
         typer.secho(f"warning: {entry.note}", err=True, fg="yellow")
     typer.echo(f"Keep both in version control: {baseline} {sidecar_of(baseline)}")
+
+
+@contextmanager
+def _failing_as_no_regression() -> Iterator[None]:
+    """Exit code 1 says that a model got worse, so whatever fails here ends with another one."""
+    try:
+        yield
+    except HarnessError as error:
+        if error.exit_code != 1:
+            raise
+        raise QualityError(error.problem, where=error.where, mend=error.mend) from error
+    except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and _is_optional(error):
+            raise  # a usage error, which the entry point words
+        traceback.print_exc()
+        raise typer.Exit(QualityError.exit_code) from error
+
+
+def _is_optional(error: ModuleNotFoundError) -> bool:
+    from harness.doctor import OPTIONAL
+
+    return (error.name or "").partition(".")[0] in OPTIONAL
 
 
 def _find(run: str, runs_dir: Path) -> tuple[Store, Manifest]:

@@ -7,13 +7,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from pydantic import ValidationError
+
 from harness.analysis.results import Key, Reading, read_results
 from harness.baseline import BaselineMeasurements
 from harness.digests import file_digest
 from harness.errors import UsageError
 from harness.rules import GatedMetric, GateSpec
-from harness.schema import CellResult, Environment, Manifest, Measurement, Variant
-from harness.store import Store
+from harness.schema import CellResult, Environment, Manifest, Measurement, Prediction, Variant
+from harness.store import Store, digest_of
 
 CHOSEN, MERGED = "chosen", "merged"  # names in gate.variants that stand for a variant
 _SPLITS = ("report", "all", "eval")  # where a score is gated, the first that there is
@@ -59,8 +61,23 @@ class Subject:
 
 
 def gate_rules(manifest: Manifest) -> GateSpec:
-    """The run's rules; the defaults for runs of before there were any."""
-    return GateSpec.model_validate(manifest.spec.get("gate") or {})
+    """The run's rules; the defaults for runs of before there were any.
+
+    Raises:
+        UsageError: The manifest holds rules that are unknown or invalid.
+    """
+    try:
+        return GateSpec.model_validate(manifest.spec.get("gate") or {})
+    except ValidationError as error:
+        faults = (
+            f"{'.'.join(['gate', *map(str, fault['loc'])])}: {fault['msg']}"
+            for fault in error.errors()
+        )
+        raise UsageError(
+            f"The run's rules cannot be used: {'; '.join(faults)}.",
+            where=f"the manifest of {manifest.suite}/{manifest.run_id}",
+            mend="Run the eval again with the suite as it is now, and with this version.",
+        ) from error
 
 
 def subjects_of(store: Store, manifest: Manifest, names: Iterable[str]) -> dict[str, Subject]:
@@ -108,10 +125,8 @@ def _subject(store: Store, manifest: Manifest, name: str) -> Subject:
 def _resolve(manifest: Manifest, name: str) -> Variant | str:
     """The variant that a name stands for, or why there is none."""
     variants = {variant.id: variant for variant in manifest.variants}
-    if name in variants:  # a checkpoint folder may be called "chosen"; its own name comes first
-        return variants[name]
-    if name not in (CHOSEN, MERGED):
-        return f"the run has no variant {name}; it has {', '.join(variants)}"
+    if name not in (CHOSEN, MERGED):  # even where a checkpoint folder has such a name
+        return variants.get(name) or f"the run has no variant {name}; it has {', '.join(variants)}"
     selection = manifest.selection
     chosen = variants.get(selection.chosen or "") if selection else None
     if chosen is None:
@@ -186,15 +201,22 @@ def default_keys(subject: Subject) -> Iterator[Key]:
         yield from members
 
 
-def without_statistics(subject: Subject) -> Iterator[Reading]:
-    """Scores that would be gated but for the statistics that pairing needs."""
+def not_gated(subject: Subject) -> Iterator[tuple[Key, str]]:
+    """Scores of whole tasks that are not gated by default, and why.
+
+    They lack the statistics that pairing needs, or are only on a split that is for choosing.
+    """
     gated = [subject.readings[key] for key in default_keys(subject)]
     covered = {(reading.suite_task, reading.score.metric) for reading in gated}
-    for reading in subject.readings.values():
-        score = reading.score
-        is_whole = score.task == reading.suite_task and score.split in _SPLITS
-        if is_whole and (score.task, score.metric) not in covered:
-            yield reading
+    whole = [r for r in subject.readings.values() if r.score.task == r.suite_task]
+    for reading in whole:
+        if (reading.suite_task, reading.score.metric) in covered:
+            continue
+        if reading.score.split in _SPLITS:
+            yield reading.key, reading.reason or "it gives no per-example statistics"
+        elif not any(_on_split([other.key], *reading.key[:2]) for other in whole):
+            where = ", ".join(_SPLITS)
+            yield reading.key, f"by default only scores on {where} are; gate.metrics can name it"
 
 
 def named_key(rule: GatedMetric, there: Iterable[Key]) -> Key | None:
@@ -310,17 +332,35 @@ def own_weights(store: Store, subject: Subject) -> dict[str, Any]:
     return {k: v for k, v in weights.items() if k not in ("base", "versions", "engine")}
 
 
-def outputs_of(store: Store, subject: Subject, tasks: Iterable[str]) -> dict[str, str]:
-    """Digests of what a subject wrote, by task; tasks that write nothing have none."""
-    found = {}
-    for task in tasks:
+def outputs_name(reading: Reading) -> str:
+    """What :func:`outputs_of` calls the outputs that a score is of."""
+    return f"{reading.suite_task}/{reading.score.split}"
+
+
+def outputs_of(store: Store, subject: Subject, readings: Iterable[Reading]) -> dict[str, str]:
+    """Digests of what a subject wrote for the examples of scores, by task and split.
+
+    Tasks that write nothing have none, nor have scores whose examples are not known.
+    """
+    found: dict[str, str] = {}
+    texts: dict[str, list[tuple[str, str]]] = {}  # of each task, with the examples' ids
+    for reading in readings:
+        task, name = reading.suite_task, outputs_name(reading)
         cell = subject.cells.get(task)
-        if cell is None or cell.predictions_key is None:
+        if cell is None or cell.predictions_key is None or name in found:
             continue
-        for name in ("predictions.jsonl", "samples.jsonl"):
-            path = store.path("predictions", cell.predictions_key) / name
-            if path.is_file():
-                found[task] = file_digest(path)
+        key = cell.predictions_key
+        samples = store.path("predictions", key) / "samples.jsonl"
+        if samples.is_file():  # lm-eval's, whose documents are all on one split
+            found[name] = file_digest(samples)
+        elif reading.sample is not None and samples.with_name("predictions.jsonl").is_file():
+            if task not in texts:
+                read = store.read_records("predictions", key, "predictions", Prediction)
+                texts[task] = sorted((item.example_id, item.text) for item in read)
+            ids = set(reading.sample.ids.tolist())
+            own = [item for item in texts[task] if item[0] in ids]
+            if len(own) == len(ids):
+                found[name] = digest_of(own)
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from harness.baseline import (
     fingerprint_differences,
     read_baseline,
     rounded,
+    rule_differences,
 )
 from harness.errors import BaselineError, StoreError
 from harness.gated import (
@@ -33,25 +34,30 @@ from harness.gated import (
     named_key,
     no_score,
     no_variant,
+    not_gated,
     now,
+    outputs_name,
     outputs_of,
     own_weights,
     score_words,
     subjects_of,
-    without_statistics,
 )
 from harness.rules import GatedMetric, GateSpec, Margin, share
 from harness.schema import GateCheck, GateResult, Manifest, Measurement
 from harness.store import Store
 
-_LISTED = 40  # changes that a result names
+_OTHER_RULES = (
+    "The gate's rules are not those of the accepted baseline. Change the rules by accepting the "
+    "baseline anew: harness gate accept RUN --reason TEXT"
+)
 
 
 def run_gate(store: Store, manifest: Manifest, path: Path) -> GateResult:
     """Decide whether a run is worse than the baseline allows.
 
     A baseline that cannot be used and results that cannot be read are outcomes, not errors, so
-    that there is always something to write and to show.
+    that there is always something to write and to show. The rules must be those that the baseline
+    was accepted with, so that no change can loosen the gate that it has to pass.
 
     Args:
         store: Where the run's results lie.
@@ -59,8 +65,8 @@ def run_gate(store: Store, manifest: Manifest, path: Path) -> GateResult:
         path: The baseline's JSON file.
 
     Raises:
-        UsageError: The suite's gate names a variant, score or measurement that neither the run
-            nor the baseline has.
+        UsageError: The run's rules are invalid, or name a variant, score or measurement that
+            neither the run nor the baseline has.
     """
     rules = gate_rules(manifest)
     result = GateResult(
@@ -105,6 +111,8 @@ class _Gate:
         baseline, manifest = self.loaded.baseline, self.manifest
         subjects = subjects_of(self.store, manifest, self.rules.variants)
         self.differences += limit_differences(manifest)
+        other_rules = rule_differences(baseline.gate, self.rules)
+        self.differences += other_rules
         tasks = baseline.fingerprint.get("tasks", {})
         now = fingerprint_of(self.store, manifest, subjects.values(), tasks)
         self.differences += fingerprint_differences(baseline.fingerprint, rounded(now))
@@ -119,10 +127,10 @@ class _Gate:
         self.changes += self._changed(subjects)
         found: dict[str, Any] = {
             "differences": tuple(self.differences),
-            "changes": _first(self.changes),
+            "changes": tuple(self.changes),
         }
         if self.differences:
-            return found
+            return {**found, "problems": (_OTHER_RULES,) if other_rules else ()}
         decision = decide(
             self.pairs,
             self.repeats,
@@ -146,18 +154,22 @@ class _Gate:
 
     def _scores(self, subject: Subject, accepted: BaselineSubject) -> None:
         before = {score.key: score for score in accepted.scores}
-        for key, rule in self._watched(subject, before):
-            self._score(subject, accepted, before[key], rule)
-        there = [key for key in default_keys(subject) if key not in before]
-        for key in there if not self.rules.metrics else ():
+        watched = list(self._watched(subject, before))
+        there = [subject.readings[key] for key, _ in watched if key in subject.readings]
+        outputs = outputs_of(self.store, subject, there)
+        same = {name for name, digest in outputs.items() if accepted.outputs.get(name) == digest}
+        for key, rule in watched:
+            self._score(subject, before[key], rule, same)
+        if self.rules.metrics:
+            return
+        for key in (key for key in default_keys(subject) if key not in before):
             reading = subject.readings[key]
             reason = "new: the baseline does not have it; accept one that does"
             self.checks.append(_unpaired(subject, key, reading, "not_compared", reason))
-        if not self.rules.metrics:
-            self.changes += [
-                f"not gated: {score_words(subject.name, reading.key)}: {reading.reason}"
-                for reading in without_statistics(subject)
-            ]
+        self.changes += [
+            f"not gated: {score_words(subject.name, key)}: {reason}"
+            for key, reason in not_gated(subject)
+        ]
 
     def _watched(
         self, subject: Subject, before: Mapping[Key, BaselineScore]
@@ -188,9 +200,9 @@ class _Gate:
     def _score(
         self,
         subject: Subject,
-        accepted: BaselineSubject,
         score: BaselineScore,
         rule: GatedMetric | None,
+        same_outputs: Container[str],
     ) -> None:
         reading = subject.readings.get(score.key)
         if reading is None:
@@ -206,8 +218,6 @@ class _Gate:
             if then != now:
                 where = f"{score_words(subject.name, score.key)}: {what}"
                 self.differences.append(f"{where}: was {then}, is {now}")
-        output = accepted.outputs.get(reading.suite_task)
-        outputs = outputs_of(self.store, subject, [reading.suite_task])
         self.pairs.append(
             Pair(
                 subject.name,
@@ -218,7 +228,7 @@ class _Gate:
                 _margin(self.rules, rule, score.scale),
                 unit=score.unit,
                 floor=rule.floor if rule else None,
-                same_outputs=output is not None and output == outputs.get(reading.suite_task),
+                same_outputs=outputs_name(reading) in same_outputs,
             )
         )
 
@@ -265,8 +275,7 @@ class _Gate:
         for name, accepted in baseline.subjects.items():
             subject = subjects.get(name)
             if subject is None:
-                yield f"gate.variants: {name} is not gated any more"
-                continue
+                continue  # the rules differ, which says so
             now = subject.variant.id if subject.variant else "missing"
             if now != accepted.variant:
                 yield f"{name}: was {accepted.variant}, is {now}"
@@ -274,8 +283,6 @@ class _Gate:
             yield from (f"{name}: {line}" for line in differences(accepted.weights, weights))
             if accepted.measurements is not None and subject.measurements is None:
                 yield f"{name}: memory and speed are missing: {subject.unmeasured}"
-        rules = rounded(self.rules.model_dump(mode="json"))
-        yield from (f"gate.{line}" for line in differences(baseline.gate, rules))
         if not manifest.complete:
             yield "the run is not complete"
         context = rounded(context_of(self.store, manifest, subjects.values()))
@@ -336,12 +343,6 @@ def _other_hardware(before: BaselineMeasurements, after: BaselineMeasurements | 
         for devices, side in ((then, before), (now, after))
     )
     return f"other hardware: was {was}, is {is_}"
-
-
-def _first(lines: Sequence[str]) -> tuple[str, ...]:
-    if len(lines) <= _LISTED:
-        return tuple(lines)
-    return (*lines[:_LISTED], f"and {len(lines) - _LISTED} more")
 
 
 def _same_point(item: Measurement, subject: Subject) -> tuple[Measurement | None, str | None]:

@@ -20,6 +20,8 @@ import json
 import os
 import shutil
 import tempfile
+import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,6 +47,20 @@ IDENTITY = "identity.json"
 
 _LOCK_MODES = {False: fcntl.LOCK_SH, True: fcntl.LOCK_EX}
 _NOT_WRITABLE = (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST)
+
+# What numpy and zipfile raise on a damaged archive: RuntimeError where a flipped bit claims another
+# compression or an encryption, TypeError where the file holds a bare array.
+_DAMAGED = (
+    OSError,
+    ValueError,
+    EOFError,
+    KeyError,
+    TypeError,
+    RuntimeError,
+    MemoryError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 RecordT = TypeVar("RecordT", bound=Record)
 
@@ -207,14 +223,17 @@ class Store:
         """Per-example statistics of a scores result: array name -> shape (n, k).
 
         ``ids/<split>`` holds the example ids of each split, shape (n,), of dtype str.
+
+        Raises:
+            StoreError: The file is missing, truncated or damaged.
         """
         path = self.path("scores", scores_key) / "stats.npz"
         try:
-            with np.load(path, allow_pickle=False) as archive:
+            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
                 return {name: archive[name] for name in archive.files}
-        except (OSError, ValueError) as error:
+        except _DAMAGED as error:
             raise StoreError(
-                f"Cannot read per-example statistics: {error}.",
+                f"Cannot read per-example statistics: {error or type(error).__name__}.",
                 where=str(path),
                 mend=f"Delete {path.parent} and run the eval again.",
             ) from error
@@ -237,10 +256,32 @@ class Store:
         return self._validated(path, Manifest, self._text(path))
 
     def manifests(self, suite: str | None = None) -> list[Manifest]:
-        """All runs (of one suite), most recently updated first."""
-        paths = sorted(self.root.glob(f"{suite or '*'}/*/manifest.json"))
-        found = [self.read_manifest(path) for path in paths]
-        return sorted(found, key=lambda manifest: manifest.updated, reverse=True)
+        """All runs (of one suite), most recently updated first.
+
+        Raises:
+            StoreError: The manifest of one of them is unreadable.
+        """
+        found, unreadable = self.readable_manifests(suite)
+        if unreadable:
+            raise next(iter(unreadable.values()))
+        return found
+
+    def readable_manifests(
+        self, suite: str | None = None
+    ) -> tuple[list[Manifest], dict[str, StoreError]]:
+        """Runs (of one suite), most recently updated first, and why others cannot be read.
+
+        The latter go by their folder, ``SUITE/RUN-ID``.
+        """
+        found: list[Manifest] = []
+        unreadable: dict[str, StoreError] = {}
+        for path in sorted(self.root.glob(f"{suite or '*'}/*/manifest.json")):
+            try:
+                found.append(self.read_manifest(path))
+            except StoreError as error:
+                unreadable[f"{path.parent.parent.name}/{path.parent.name}"] = error
+        found.sort(key=lambda manifest: manifest.updated, reverse=True)
+        return found, unreadable
 
     # -- reading ------------------------------------------------------------------------------
 
@@ -278,8 +319,12 @@ class Store:
 def find_run(name: str, runs_dir: Path) -> tuple[Store, Manifest]:
     """A run by its folder (or manifest file), its suite's name (the latest), or SUITE/RUN-ID.
 
+    An unreadable manifest is in the way of its own run, and of its suite's latest (which it may
+    be), but of no other.
+
     Raises:
         UsageError: There is no such run.
+        StoreError: Its manifest is unreadable.
     """
     path = Path(name)
     if (path / "manifest.json").is_file() or path.name == "manifest.json":
@@ -287,13 +332,17 @@ def find_run(name: str, runs_dir: Path) -> tuple[Store, Manifest]:
         store = Store(folder.resolve().parent.parent)
         return store, store.read_manifest(folder)
     store = Store(runs_dir)
-    manifests = store.manifests()
+    manifests, unreadable = store.readable_manifests()
+    for folder_name, error in unreadable.items():
+        if name in (folder_name, *folder_name.split("/")):
+            raise error
     for manifest in manifests:  # the latest first
         if name in (manifest.suite, f"{manifest.suite}/{manifest.run_id}", manifest.run_id):
             return store, manifest
     known = ", ".join(f"{m.suite}/{m.run_id}" for m in manifests[:5]) or "none"
+    also = f"; unreadable: {', '.join(list(unreadable)[:5])}" if unreadable else ""
     raise UsageError(
-        f"There is no such run; there are in {store.root}: {known}.",
+        f"There is no such run; there are in {store.root}: {known}{also}.",
         where=name,
         mend="Name a run folder, or make one with: harness eval SUITE",
     )

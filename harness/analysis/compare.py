@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.analysis.intervals import TAIL, Aggregate, Interval, interval, is_mean
-from harness.analysis.paired import Difference, drawn_difference, mean_difference
+from harness.analysis.paired import Difference, drawn_difference, mean_difference, unchanged
 from harness.analysis.proportions import discordant
 from harness.analysis.resampling import N_RESAMPLES, Resamples
 from harness.analysis.significance import paired_test
@@ -128,7 +128,9 @@ class Panel:
             drawn=lambda: self._drawn[:, self.variants.index(variant)],
         )
 
-    def difference(self, baseline: str, candidate: str, *, tail: float = TAIL) -> Difference:
+    def difference(
+        self, baseline: str, candidate: str, *, tail: float = TAIL, strict: bool = False
+    ) -> Difference:
         """Paired difference of two variants with its interval.
 
         The method is the one that fits, see :mod:`harness.analysis.paired`.
@@ -138,6 +140,7 @@ class Panel:
             candidate: Variant id.
             tail: Probability cut off on each side; 0.025 makes a 95 % interval, and one of its
                 bounds alone a one-sided one of 97.5 %.
+            strict: Of shares of right answers: as for ``proportions.tango_interval``.
         """
         before, after = self.value(baseline), self.value(candidate)
         if before is None or after is None:
@@ -151,11 +154,44 @@ class Panel:
             return Difference(delta, reason=f"{what} gives no interval")
         if self.is_mean:
             sides, scale = (self.stats(baseline), self.stats(candidate)), self.quantity.scale
-            found = mean_difference(delta, *sides, self.resamples, scale=scale, tail=tail)
+            found = mean_difference(
+                delta, *sides, self.resamples, scale=scale, tail=tail, strict=strict
+            )
             if found is not None:
                 return found
         drawn = self.drawn_differences(baseline, candidate)
         return drawn_difference(delta, drawn, self.resamples, tail=tail)
+
+    def bounded_difference(
+        self,
+        baseline: str,
+        candidate: str,
+        *,
+        tail: float = TAIL,
+        strict: bool = False,
+        same_outputs: bool = False,
+    ) -> Difference:
+        """The paired difference as evidence of *no* change: what gates and equivalence need.
+
+        "Identical" says that no score of these examples changed. That is proof only where the
+        outputs are known to be equal, or where the metric has no bounded scale, on which outputs
+        that differ would hardly come to the same numbers. Elsewhere the equality is a sample, and
+        bounded as one. Scores that are all 0 cannot fall, and stay identical.
+
+        Args:
+            baseline: Variant id.
+            candidate: Variant id.
+            tail: Probability cut off on each side.
+            strict: As for :meth:`difference`.
+            same_outputs: Whether the two are known to have written the same.
+        """
+        found = self.difference(baseline, candidate, tail=tail, strict=strict)
+        scale = self.quantity.scale
+        if not found.identical or same_outputs or scale is None:
+            return found
+        if self.is_mean and not self.stats(baseline)[:, 0].any():
+            return found
+        return unchanged(self.resamples, scale=scale, tail=tail, strict=strict)
 
     def drawn_differences(self, baseline: str, candidate: str) -> FloatArray:
         """Bootstrap draws of candidate minus baseline, shape (B,); NaN where undefined.
@@ -274,7 +310,7 @@ def aligned(reference: Sample, sample: Sample) -> FloatArray:
     """Statistics of a sample in the order of the reference's ids, shape (n, k).
 
     Raises:
-        PairingError: An id is repeated, or the two sets of ids differ.
+        PairingError: An id is repeated, the two sets of ids differ, or their metrics do.
     """
     for side in (reference, sample):
         names, counts = np.unique(side.ids, return_counts=True)
@@ -284,6 +320,13 @@ def aligned(reference: Sample, sample: Sample) -> FloatArray:
                 f"{_named(names[counts > 1])}.",
                 mend="Give every row an id of its own (data.id_field).",
             )
+    columns, found = reference.stats.shape[1], sample.stats.shape[1]
+    if columns != found:
+        raise PairingError(
+            f"{reference.variant} has {columns} statistics per example and {sample.variant} has "
+            f"{found}, so they are not of the same metric.",
+            mend="Score both with the same version of the metric.",
+        )
     if np.array_equal(reference.ids, sample.ids):
         return sample.stats
     missing = np.setdiff1d(reference.ids, sample.ids)

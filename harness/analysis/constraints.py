@@ -47,7 +47,7 @@ def check_score(spec: ConstraintSpec, watched: Watched, variant: str) -> Constra
     common["n"] = len(panel.ids)
     if variant == baseline:
         return ConstraintCheck(status="kept", value=0.0, low=0.0, high=0.0, **common)
-    found, before = panel.difference(baseline, variant, tail=TAIL), panel.value(baseline)
+    found, before = panel.bounded_difference(baseline, variant, tail=TAIL), panel.value(baseline)
     common["value"] = found.delta
     if found.low is None or found.high is None or before is None:
         return ConstraintCheck(status="unknown", reason=found.reason, **common)

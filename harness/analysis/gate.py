@@ -9,9 +9,8 @@ hold for all gated scores together with probability 1 - alpha (each), a score
 * is **inconclusive** in between: the examples are too few to tell.
 
 So a false alarm, and a wrong pass, each happen with a probability of at most alpha over all scores
-together. Statistics that are equal on every example are **identical**, and pass; but where answers
-are right or wrong and the outputs are not known to be equal, that no answer of n changed is a
-sample like any other, and is bounded like one.
+together. Equal outputs are **identical**, and pass. That the scores of n examples are equal though
+the outputs are not known to be is a sample like any other, and bounded like one.
 
 Source: Blackwelder (1982), "Proving the null hypothesis" in clinical trials, for the margin;
 simultaneous bounds as in :mod:`harness.analysis.simultaneous`.
@@ -22,7 +21,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -30,8 +29,9 @@ from scipy import special
 
 from harness.analysis.compare import Panel, Quantity, Sample
 from harness.analysis.intervals import TAIL
-from harness.analysis.paired import Difference, mean_difference
+from harness.analysis.paired import Difference
 from harness.analysis.power import mde, needed_n, score_mde
+from harness.analysis.proportions import tango_interval
 from harness.analysis.repeats import Repeats, ratio
 from harness.analysis.resampling import N_RESAMPLES, Resamples
 from harness.analysis.simultaneous import Block, correlation, local_level
@@ -42,6 +42,9 @@ from harness.schema import GateCheck, GateResult, GateVerdict
 _BEFORE, _AFTER = "the baseline", "the run"  # as a PairingError names the two
 _ROUNDING = 1e-9  # of the values: a loss of exactly the margin must not depend on rounding
 _FAILED: tuple[GateVerdict, ...] = ("missing", "invalid")
+_INCONCLUSIVE: GateVerdict = "inconclusive"
+_LEAST_READINGS = 5  # the least and the greatest of fewer are no bounds at usual levels
+_LEAST = 10  # clusters, below which neither a bootstrap nor a spread of zero says anything
 
 Outcome = Literal["pass", "regression", "inconclusive", "incompatible", "invalid"]
 
@@ -177,24 +180,9 @@ def _look(pair: Pair, shared: dict[str, Resamples], seed: int, n_resamples: int)
 
 
 def _difference(pair: Pair, panel: Panel, tail: float) -> Difference:
-    """The paired difference with its bounds; "identical" only where it can stand for more.
-
-    Of n right-or-wrong answers none may change although one in n would, in the long run. Where the
-    outputs are equal nothing can; where they are not, the paired score interval of no change among
-    n says what may be unseen (about 3 in n at 5 %).
-    """
-    found = panel.difference(_BEFORE, _AFTER, tail=tail)
-    sides = panel.stats(_BEFORE), panel.stats(_AFTER)
-    if not found.identical or pair.same_outputs or panel.discordant(_BEFORE, _AFTER) is None:
-        return found
-    if panel.resamples.n_clusters < 2:
-        return Difference(0.0, reason="equal, but one example or cluster gives no interval")
-    scale = pair.quantity.scale
-    bounded = mean_difference(0.0, *sides, panel.resamples, scale=scale, tail=tail)
-    if bounded is None:
-        raise TypeError("shares of right answers have a paired score interval")
-    words = "equal on every example, but the outputs are not known to be equal"
-    return replace(bounded, method=f"{bounded.method}; {words}")
+    return panel.bounded_difference(
+        _BEFORE, _AFTER, tail=tail, strict=True, same_outputs=pair.same_outputs
+    )
 
 
 def _by_id(sample: Sample) -> Sample:
@@ -229,15 +217,17 @@ def _quality(pair: Pair, look: _Look, level: float) -> GateCheck:
     gain = look.sign * (found.delta or 0.0)
     low, high = _oriented(found, look.sign)
     slack = _ROUNDING * max(abs(before), abs(after), margin)
-    verdict: GateVerdict = "inconclusive"
+    verdict, reason = _INCONCLUSIVE, found.reason
     if found.identical:
         verdict = "identical"
+    elif low is not None and _too_few(look, found):
+        reason = f"{panel.resamples.n_clusters} unrelated examples are too few for this metric"
     elif low is not None and low >= -margin - slack:
         verdict = "pass"
     elif high is not None and high < -margin - slack:
         verdict = "regression"
     needed = None
-    if verdict == "inconclusive" and abs(gain + margin) > slack:
+    if verdict == "inconclusive" and abs(gain + margin) > slack and not _too_few(look, found):
         needed = _needed(look, found, abs(gain + margin), level)
     return _check(
         pair,
@@ -253,7 +243,7 @@ def _quality(pair: Pair, look: _Look, level: float) -> GateCheck:
         mde=_mde(look, found, margin, level),
         needed_n=needed,
         method=found.method,
-        reason=found.reason,
+        reason=reason,
     )
 
 
@@ -272,18 +262,36 @@ def _mde(look: _Look, found: Difference, margin: float, level: float) -> float |
     if clustered and error:
         effective = (share - net**2) / (error / top) ** 2
     df = found.df if clustered else None
-    return top * score_mde(effective, share, margin / top, df, level)
+    return top * score_mde(effective, share, margin / top, df, level, strict=True)
+
+
+def _too_few(look: _Look, found: Difference) -> bool:
+    """Whether there are too few examples for bounds that come from their spread alone.
+
+    Student-t and score intervals hold for any number; a bootstrap of a handful does not, nor does
+    a spread that is zero because two examples happen to have changed alike.
+    """
+    panel = look.panel
+    if panel.resamples.n_clusters >= _LEAST or panel.discordant(_BEFORE, _AFTER) is not None:
+        return False
+    size = max(abs(panel.value(_BEFORE) or 0.0), abs(panel.value(_AFTER) or 0.0))
+    return not panel.is_mean or (found.error or 0.0) <= _ROUNDING * size
 
 
 def _needed(look: _Look, found: Difference, distance: float, level: float) -> int | None:
     """Examples with which an inconclusive score would be decided in 80 %, if it stays as it is."""
-    n = len(look.panel.ids)
-    if found.error or found.delta:
+    n, clusters = len(look.panel.ids), look.panel.resamples.n_clusters
+    if found.error:
         return needed_n(n, found.error, found.df, distance, level)
-    # no answer changed: the score interval reaches to z^2 / (n + z^2) on either side
+    if found.delta or clusters < 2:
+        return None  # nothing is known of the spread
+    # no score changed: the bound for a sample of that size, where each change counts in full
     share = min(1.0, distance / (look.panel.quantity.scale or 1.0))
-    clusters = look.panel.resamples.n_clusters
-    return math.ceil(n / clusters * float(special.ndtri(level)) ** 2 * (1 / share - 1))
+    quantile = -float(special.ndtri(level))
+    enough = clusters
+    while -tango_interval(0, 0, enough, quantile=quantile, strict=True)[0] > share:
+        enough = math.ceil(enough * 1.05)
+    return math.ceil(n / clusters * enough)
 
 
 def _oriented(found: Difference, sign: float) -> tuple[float | None, float | None]:
@@ -353,6 +361,8 @@ def _measured(item: Repeats, level: float, seed: int, n_resamples: int) -> GateC
         verdict = "identical"
     elif item.margin is None:
         verdict, reason = "not_compared", "no margin in gate.measurements"
+    elif item.uncertain and min(len(item.before), len(item.after)) < _LEAST_READINGS:
+        reason = f"fewer than {_LEAST_READINGS} readings that vary; raise measure.repeats"
     elif found.low >= -item.margin - _ROUNDING:
         verdict = "pass"
     elif found.high < -item.margin - _ROUNDING:

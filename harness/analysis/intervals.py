@@ -11,7 +11,7 @@ Three methods, chosen by :func:`interval`:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 from scipy import special
 
 from harness.analysis.proportions import as_hits, clustered_wilson, wilson_interval
-from harness.analysis.resampling import N_RESAMPLES, Resamples
+from harness.analysis.resampling import Resamples
 from harness.metrics.base import FloatArray, mean_of
 
 Aggregate = Callable[[FloatArray], FloatArray]
@@ -144,35 +144,6 @@ def bootstrap_words(resamples: Resamples) -> str:
     return f"{words} clusters"
 
 
-def bootstrap_interval(
-    stats: ArrayLike,
-    aggregate: Aggregate,
-    clusters: Sequence[str],
-    seed: int = 0,
-    n_resamples: int = N_RESAMPLES,
-) -> Interval:
-    """Bound a metric by the percentile bootstrap over clusters.
-
-    Args:
-        stats: Sufficient statistics per example, shape (n, k).
-        aggregate: Metric of column sums, shape (..., k) -> (...).
-        clusters: Cluster of every example, shape (n,).
-        seed: Seed of the resampling; equal seeds give equal intervals.
-        n_resamples: Number of resamples.
-
-    Returns:
-        The value and its 95 % interval; None with a reason below two examples or clusters.
-
-    Source:
-        Efron & Tibshirani (1993), An Introduction to the Bootstrap, ch. 13; clusters as the unit:
-        Davison & Hinkley (1997), Bootstrap Methods and their Application, section 3.8.
-    """
-    array = as_stats(stats)
-    resamples = Resamples(clusters, seed=seed, n_resamples=n_resamples)
-    found = _undefined(array, aggregate, resamples)
-    return found or _bootstrapped(array, aggregate, resamples, None)
-
-
 def interval(
     stats: ArrayLike,
     aggregate: Aggregate,
@@ -192,6 +163,10 @@ def interval(
 
     Returns:
         The value and its 95 % interval, or None with a reason.
+
+    Source:
+        Bootstrap: Efron & Tibshirani (1993), An Introduction to the Bootstrap, ch. 13; clusters as
+        the unit: Davison & Hinkley (1997), Bootstrap Methods and their Application, section 3.8.
     """
     array = as_stats(stats)
     found = _undefined(array, aggregate, resamples)

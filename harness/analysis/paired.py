@@ -61,6 +61,7 @@ def mean_difference(
     *,
     scale: float | None = None,
     tail: float = TAIL,
+    strict: bool = False,
 ) -> Difference | None:
     """Bound a difference of two means of the same examples; None where a bootstrap is better.
 
@@ -71,17 +72,14 @@ def mean_difference(
         resamples: The clusters, at least two.
         scale: The metric's best possible value.
         tail: Probability cut off on each side.
+        strict: Of shares of right answers: as for :func:`tango_interval`.
     """
-    count, n = resamples.n_clusters, resamples.n
+    count = resamples.n_clusters
     pull = influence(resamples.sums(after)) - influence(resamples.sums(before))
     unlike = discordant(before, after, scale)
     if unlike is not None:
-        top, error, words = scale or 1.0, standard_error(pull), "paired score interval"
-        if count == n:
-            low, high = tango_interval(*unlike, n, quantile=float(special.ndtri(1 - tail)))
-        else:
-            low, high = clustered_tango(*unlike, n, error / top, count, tail=tail)
-            words += f", {count} clusters"
+        top, error = scale or 1.0, standard_error(pull)
+        low, high, words = _score_bounds(*unlike, error / top, resamples, tail, strict)
         return Difference(delta, low * top, high * top, error, count - 1, method=words)
     if count < FEW_CLUSTERS:
         error, low, high = t_bounds(delta, pull, tail=tail)
@@ -90,6 +88,40 @@ def mean_difference(
         words = f"paired Student-t, {count} clusters"
         return Difference(delta, low, high, error, count - 1, method=words)
     return None
+
+
+def unchanged(
+    resamples: Resamples, *, scale: float, tail: float = TAIL, strict: bool = False
+) -> Difference:
+    """What it shows that no example's score changed, although outputs may have.
+
+    Scores lie between 0 and ``scale``, so each change is at most that large, and none among n is
+    bounded as none of n right-or-wrong answers is: about 3 in n are left open at 5 %.
+    """
+    if resamples.n_clusters < 2:
+        return Difference(0.0, reason="equal, but one example or cluster shows nothing")
+    low, high, words = _score_bounds(0, 0, 0.0, resamples, tail, strict)
+    return Difference(
+        0.0,
+        low * scale,
+        high * scale,
+        0.0,
+        resamples.n_clusters - 1,
+        method=f"{words}; equal on every example, but the outputs are not known to be equal",
+    )
+
+
+def _score_bounds(
+    gains: int, losses: int, error: float, resamples: Resamples, tail: float, strict: bool
+) -> tuple[float, float, str]:
+    """Paired score interval of shares, and the method in words."""
+    count, n = resamples.n_clusters, resamples.n
+    if count == n:
+        quantile = float(special.ndtri(1 - tail))
+        low, high = tango_interval(gains, losses, n, quantile=quantile, strict=strict)
+        return low, high, "paired score interval"
+    low, high = clustered_tango(gains, losses, n, error, count, tail=tail, strict=strict)
+    return low, high, f"paired score interval, {count} clusters"
 
 
 def drawn_difference(

@@ -114,6 +114,8 @@ def score_mde(
     df: int | None,
     level: float,
     power: float = POWER,
+    *,
+    strict: bool = False,
 ) -> float:
     """Loss beyond a margin, of a share of right answers, that a paired score test finds.
 
@@ -128,6 +130,7 @@ def score_mde(
         df: Degrees of freedom of the test's quantile; None: normal.
         level: One-sided level of the test.
         power: Probability of finding it.
+        strict: Of the strict test, as for ``proportions.tango_interval``.
 
     Returns:
         A difference of shares.
@@ -141,9 +144,21 @@ def score_mde(
     for _ in range(_ROUNDS):
         loss = min(1.0, margin + found)
         share = max(discordance, loss)
-        spread = reject * math.sqrt(max(0.0, share - margin**2))
+        spread = _strict(reject, share, margin, n) if strict else reject
+        spread *= math.sqrt(max(0.0, share - margin**2))
         found = (spread + find * math.sqrt(max(0.0, share - loss**2))) / math.sqrt(n)
+        found += 0.5 / n if strict else 0.0  # the correction for continuity
     return found
+
+
+def _strict(reject: float, share: float, margin: float, n: float) -> float:
+    """A quantile corrected for skewness at a loss of the margin, where it is a loss's."""
+    variance = share - margin**2
+    third = margin - 3 * margin * share + 2 * margin**3
+    if variance <= 0 or third <= 0:
+        return reject
+    skewness = third / math.pow(variance, 1.5) / math.sqrt(n)
+    return reject + skewness * (reject**2 - 1) / 6
 
 
 def _shift(df: int | None, level: float, power: float) -> float:

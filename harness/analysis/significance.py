@@ -197,24 +197,27 @@ def equivalence(
     """
     if not 0 <= margin < np.inf:
         raise ValueError(f"an equivalence margin is zero or more, found {margin}")
-    found, quantity, n = panel.difference(first, second, tail=alpha), panel.quantity, len(panel.ids)
+    found = panel.bounded_difference(first, second, tail=alpha)
+    quantity, n = panel.quantity, len(panel.ids)
     low, high, p_value, equivalent, needed = found.low, found.high, None, None, None
     if found.identical:
         equivalent = True
     elif found.delta is not None and low is not None and high is not None:
 
         def bounds(tail: float) -> tuple[float, float]:
-            at = panel.difference(first, second, tail=tail)
+            at = panel.bounded_difference(first, second, tail=tail)
             return (-np.inf if at.low is None else at.low, np.inf if at.high is None else at.high)
 
-        p_value = _equivalence_p(found.delta, bounds, margin)
+        if not panel.identical(first, second):  # there the bounds are all there is to say
+            p_value = _equivalence_p(found.delta, bounds, margin)
         if low > margin or high < -margin:
             equivalent = False
         elif -margin < low and high < margin:
             equivalent = True
         else:
             room = margin - abs(found.delta)
-            needed = needed_n(n, found.error, found.df, room, alpha, _POWER_EACH)
+            if found.error:
+                needed = needed_n(n, found.error, found.df, room, alpha, _POWER_EACH)
     return Equivalence(
         task=quantity.task,
         metric=quantity.metric,
@@ -227,7 +230,7 @@ def equivalence(
         high=high,
         margin=margin,
         p_value=p_value,
-        identical=found.identical,
+        identical=panel.identical(first, second),
         equivalent=equivalent,
         needed_n=needed,
         method=found.method,

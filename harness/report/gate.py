@@ -21,6 +21,7 @@ from harness.schema import GateCheck, GateResult
 from harness.store import write_atomic
 
 _ROWS = 40  # of the terminal's table; what does not pass is always shown
+_CHANGES = 20  # that the terminal shows
 _NAME_CHARS = 60
 _QUIET = ("pass", "identical", "not_compared")
 
@@ -73,7 +74,7 @@ def gate_text(result: GateResult) -> str:
         [f"{listed} without a margin in gate.html"] if len(checks) < len(result.checks) else [],
         _list("Problems", result.problems),
         _list("Not comparable, because these differ", result.differences),
-        _list("Also changed since the baseline", result.changes),
+        _list("Also changed since the baseline", result.changes, _CHANGES),
         [meaning(result)] if result.checks else [],
     ]
     return "\n\n".join("\n".join(block) for block in blocks if block)
@@ -87,8 +88,12 @@ def _sides(result: GateResult) -> str:
     return f"{run} against {origin(result)}"
 
 
-def _list(title: str, lines: Sequence[str]) -> list[str]:
-    return [f"{title}:", *(f"  {shortened(line)}" for line in lines)] if lines else []
+def _list(title: str, lines: Sequence[str], most: int | None = None) -> list[str]:
+    if not lines:
+        return []
+    left = len(lines) - len(lines[:most])
+    more = [f"  and {count(left, 'line')} more, in gate.json"] if left else []
+    return [f"{title}:", *(f"  {shortened(line)}" for line in lines[:most]), *more]
 
 
 def _table(checks: Sequence[GateCheck]) -> list[str]:

@@ -73,9 +73,10 @@ def equivalence_words(found: Equivalence, row: Row) -> str:
     if found.delta is None:
         return f"{found.second} was not compared with {found.first}: {found.reason}."
     if found.identical:
+        short = "" if found.equivalent else f"; so few do not show equivalence within {within}"
         return (
             f"{found.second} scores exactly as {found.first} does on every example of the report "
-            f"split (n = {found.n:,})."
+            f"split (n = {found.n:,}){short}."
         )
     value, bounds = estimate(found.delta, found.low, found.high, row.scale, signed=True)
     difference = f"difference {value}" + (f", 90 % interval {bounds}" if bounds else "")

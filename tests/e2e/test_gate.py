@@ -47,6 +47,11 @@ def latest(runs: Path) -> Manifest:
     return Store(runs).manifests()[0]
 
 
+def latest_path(runs: Path) -> Path:
+    manifest = Store(runs).manifests("small")[0]
+    return Store(runs).run_dir("small", manifest.run_id) / "manifest.json"
+
+
 def edit(runs: Path, task: str, change: Callable[[Arrays], Arrays]) -> None:
     """Change the statistics of the chosen checkpoint's scores."""
     manifest = latest(runs)
@@ -188,6 +193,38 @@ def test_nan_fails_closed(runs: Path, accepted: Path, tmp_path: Path) -> None:
     refused = harness("gate", "accept", "small", "--reason", "no", cwd=tmp_path, runs=runs)
     assert refused.code == 5
     assert accepted.read_bytes() == before
+
+
+def test_truncated_statistics_are_no_regression(runs: Path, accepted: Path, tmp_path: Path) -> None:
+    """Exit code 5 with all outputs, which name the file; and no acceptance."""
+    edit(runs, "held_out", lambda arrays: arrays)
+    path = max((runs / ".store" / "scores").glob("*/stats.npz"), key=lambda p: p.stat().st_mtime_ns)
+    path.write_bytes(path.read_bytes()[:-30])
+    done, result = gate(tmp_path, runs)
+    assert (done.code, result.verdict) == (5, "invalid")
+    assert str(path) in result.problems[0]
+    assert "Traceback" not in done.err
+    refused = harness("gate", "accept", "small", "--reason", "no", cwd=tmp_path, runs=runs)
+    assert refused.code == 5
+    assert str(path) in refused.err
+
+
+def test_an_unreadable_manifest_is_no_regression(
+    runs: Path, accepted: Path, tmp_path: Path
+) -> None:
+    """Exit code 5, by name and by folder; another suite's is not in the way."""
+    other = runs / "other" / "r1" / "manifest.json"
+    other.parent.mkdir(parents=True)
+    other.write_text("{", "utf-8")
+    done, _ = gate(tmp_path, runs)
+    assert done.code == 0
+    manifest = latest_path(runs)
+    manifest.write_text(manifest.read_text("utf-8")[:100], "utf-8")
+    for name in ("small", str(manifest.parent)):
+        done = harness("gate", name, cwd=tmp_path, runs=runs)
+        assert done.code == 5
+        assert str(manifest) in done.err
+        assert "Traceback" not in done.err
 
 
 def test_accepting_again_writes_the_history(runs: Path, accepted: Path, tmp_path: Path) -> None:

@@ -67,10 +67,12 @@ class Runs:
     changed: dict[Key, Change] = field(default_factory=dict)  # values of one score
     undefined: set[Key] = field(default_factory=set)  # scores whose value is None
     dropped: set[Key] = field(default_factory=set)  # scores that are not there
+    unscored: set[tuple[str, str, str, str]] = field(default_factory=set)  # with the split
     failed: dict[tuple[str, str], str] = field(default_factory=dict)  # cell -> reason
     identity: dict[str, Any] = field(default_factory=dict)  # of every predictions result
     rename: Callable[[str], str] = str  # of example ids
     texts: str = "text"  # what every variant writes
+    select_texts: str = "text"  # for the examples of the select split
     environment: Environment = ENVIRONMENT
     speed: float = 1.0
     measured: bool = True
@@ -133,11 +135,19 @@ class Runs:
         }
         if kind != "perplexity":
             name = "predictions" if kind == "generation" else "samples"
-            text = Prediction(
-                example_id="e", text=self.texts, prompt_tokens=1, new_tokens=1, finish_reason="eos"
-            )
+            written = [
+                Prediction(
+                    example_id=text_id,
+                    text=text,
+                    prompt_tokens=1,
+                    new_tokens=1,
+                    finish_reason="eos",
+                )
+                for split, text in (("select", self.select_texts), ("report", self.texts))
+                for text_id in self._ids(task, split)
+            ]
             with self.store.writing("predictions", key, identity) as folder:
-                self.store.write_records(folder, name, [text])
+                self.store.write_records(folder, name, written)
             identity = {"task": task, "metrics": [{"name": "rougeL", "options": {}}]}
         scores, arrays = self._scores(variant, task, kind)
         with self.store.writing("scores", key, identity) as folder:
@@ -164,9 +174,10 @@ class Runs:
         }[kind]
         scores, arrays = [], {}
         for name, metric, split, scale in names:
-            if (variant, name, metric) in self.dropped:
+            what = (variant, name, metric)
+            if what in self.dropped or (*what, split) in self.unscored:
                 continue
-            ids = np.array([self.rename(f"{name.rpartition('/')[2]}-{i:03d}") for i in range(N)])
+            ids = np.array(self._ids(name, split))
             where = split if kind != "lm_eval" else f"{name}/{split}"
             arrays |= {f"ids/{where}": ids, f"clusters/{where}": ids}
             values = self._values(variant, name, metric, split)
@@ -190,6 +201,10 @@ class Runs:
                 )
             )
         return scores, arrays
+
+    def _ids(self, name: str, split: str) -> list[str]:
+        start = f"{name.rpartition('/')[2]}-{'s' if split == 'select' else ''}"
+        return [self.rename(f"{start}{i:03d}") for i in range(N)]
 
     def _values(self, variant: str, name: str, metric: str, split: str) -> FloatArray:
         text = f"{variant} {name} {metric} {split}".replace("merged", "checkpoint")

@@ -21,6 +21,7 @@ from harness.baseline import (
     write_baseline,
 )
 from harness.errors import BaselineError
+from harness.rules import GateSpec
 
 ARRAYS: dict[str, Any] = {
     "ids/e1": np.array(["a", "b", "ç"]),
@@ -44,7 +45,7 @@ def baseline(**changes: Any) -> Baseline:
         suite="small",
         run="small/r1",
         accepted="2026-01-01T00:00:00+00:00",
-        gate={"alpha": 0.05},
+        gate=GateSpec(alpha=0.1),
         fingerprint={"suite": "small", "tasks": {"quiz": {"limit": 3}}},
         context={"environment": {"python": "3.12"}},
         subjects={"chosen": BaselineSubject(variant="checkpoint-2", scores=(SCORE,))},
@@ -193,6 +194,16 @@ def test_a_folder_or_bytes_are_no_baseline(tmp_path: Path) -> None:
     assert "Cannot be read" in error_of(tmp_path).problem
     (tmp_path / "b.json").write_bytes(b"\xff\xfe{}")
     assert "Cannot be read" in error_of(tmp_path / "b.json").problem
+
+
+def test_rules_are_checked_and_may_be_absent(path: Path) -> None:
+    """Files of before there were rules have the defaults; unknown rules are not guessed at."""
+    content = json.loads(path.read_text("utf-8"))
+    bare = {key: part for key, part in content.items() if key != "gate"}
+    path.write_text(json.dumps(bare), "utf-8")
+    assert read_baseline(path).baseline.gate == GateSpec()
+    path.write_text(json.dumps(content | {"gate": {"nosuch": 1}}), "utf-8")
+    assert "gate.nosuch" in error_of(path).problem
 
 
 # -- differences ----------------------------------------------------------------------------------

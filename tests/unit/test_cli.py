@@ -12,7 +12,9 @@ import typer
 from typer.testing import CliRunner
 
 from harness import __version__, cli
-from harness.errors import HarnessError, UsageError
+from harness.errors import BaselineError, HarnessError, StoreError, UsageError
+from harness.schema import Manifest
+from harness.store import Store
 from tests.unit.suites import suite_file
 
 runner = CliRunner()
@@ -105,6 +107,69 @@ def test_readers_print_valid_json(tmp_path: Path) -> None:
         done = runner.invoke(cli.app, [*args, *options, "--json"])
         assert done.exit_code == 0, done.output
         json.loads(done.output)
+
+
+def test_runs_lists_what_it_cannot_read(tmp_path: Path) -> None:
+    """A damaged manifest is named with its file; the other runs are still listed."""
+    store = Store(tmp_path)
+    for run_id in ("r1", "r2"):
+        manifest = Manifest(
+            run_id=run_id,
+            suite="small",
+            suite_digest="d",
+            spec={},
+            command="harness eval",
+            created="2026",
+            updated="2026",
+            complete=True,
+            variants=(),
+            baseline="base",
+            cells=(),
+        )
+        path = store.write_manifest(manifest)
+    path.write_text("{")
+    done = runner.invoke(cli.app, ["runs", "--runs-dir", str(tmp_path)])
+    assert done.exit_code == 0
+    assert "small/r1  2026" in done.stdout
+    assert f"unreadable: {path}: Not a valid Manifest" in done.stderr
+    done = runner.invoke(cli.app, ["runs", "--json", "--runs-dir", str(tmp_path)])
+    assert [found["run_id"] for found in json.loads(done.stdout)] == ["r1"]
+
+
+@pytest.mark.parametrize("args", [["check"], ["accept", "--reason", "why"]])
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (StoreError("cannot be read."), 5),
+        (HarnessError("it broke."), 5),
+        (UsageError("no such run."), 2),
+        (BaselineError("of other data."), 4),
+        (ZeroDivisionError("a bug"), 5),
+        (ModuleNotFoundError("no such", name="harness.nosuch"), 5),
+        (ModuleNotFoundError("no peft", name="peft"), 2),
+        (KeyboardInterrupt(), 130),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else str(value),
+)
+def test_no_failure_of_a_gate_looks_like_a_regression(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    args: list[str],
+    error: BaseException,
+    code: int,
+) -> None:
+    """Exit code 1 is kept for models that got worse; a bug still shows its traceback."""
+
+    def find(name: str, runs_dir: Path) -> None:
+        raise error
+
+    monkeypatch.setattr("harness.store.find_run", find)
+    monkeypatch.setattr(sys, "argv", ["harness", "gate", args[0], "small", *args[1:]])
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    assert caught.value.code == code
+    shown = capsys.readouterr().err
+    assert ("Traceback" in shown) == (str(error) in ("a bug", "no such"))
 
 
 def test_train_without_a_train_section_is_refused(tmp_path: Path) -> None:

@@ -83,10 +83,15 @@ def test_an_equal_run_is_identical(store: Store, path: Path) -> None:
 
 
 def test_equal_scores_of_other_outputs_are_not_identical(store: Store, path: Path) -> None:
-    """0/1 scores of the same texts are identical; of other texts they are bounded."""
+    """0/1 scores of the same texts are identical; of other texts they are bounded.
+
+    Texts of another split than the score's do not matter.
+    """
     accept(store, path)
     assert found(gate(store, path), "exact_match").verdict == "identical"
-    other = run_gate(store, Runs(store, "r3", texts="other").build(), path)
+    elsewhere = run_gate(store, Runs(store, "r3", select_texts="other").build(), path)
+    assert found(elsewhere, "exact_match").verdict == "identical"
+    other = run_gate(store, Runs(store, "r4", texts="other").build(), path)
     check = found(other, "exact_match")
     assert (check.verdict, check.gain) == ("inconclusive", 0.0)
     assert "outputs are not known to be equal" in check.method
@@ -168,19 +173,16 @@ def test_what_cannot_be_paired_is_listed(store: Store, path: Path) -> None:
 
 
 def test_too_few_examples_are_inconclusive(store: Store, path: Path) -> None:
-    """Exit code 3, or 0 where the rules only warn; the needed n is given."""
+    """Exit code 3, or 0 where the accepted rules only warn; the needed n is given."""
     accept(store, path)
     noisy = {(CHOSEN, "mmlu/law", "acc"): lambda values: np.roll(values, 7)}
     result = gate(store, path, changed=noisy)
     assert (result.verdict, result.exit_code) == ("inconclusive", 3)
     assert (found(result, "acc", "mmlu/law").needed_n or 0) > N
-    warn = run_gate(
-        store,
-        Runs(store, "r3", changed=noisy, spec=spec(on_inconclusive="warn")).build(),
-        path,
-    )
+    rules = spec(on_inconclusive="warn")
+    accept(store, path, Runs(store, "r3", spec=rules))
+    warn = run_gate(store, Runs(store, "r4", changed=noisy, spec=rules).build(), path)
     assert (warn.verdict, warn.exit_code) == ("inconclusive", 0)
-    assert "gate.on_inconclusive: was 'fail', is 'warn'" in warn.changes
 
 
 # -- missing and invalid --------------------------------------------------------------------------
@@ -343,13 +345,125 @@ def _entry(metric: str, task: str = "answers", **more: Any) -> dict[str, Any]:
     return {"task": task, "metric": metric, **more}
 
 
-def test_what_the_rules_drop_is_listed(store: Store, path: Path) -> None:
-    """A metric or variant that is gated no more stays visible."""
-    accept(store, path, Runs(store, spec=spec(variants=["chosen", "base@nf4"])))
-    result = gate(store, path, spec=spec(metrics=[_entry("rougeL")]))
-    assert result.exit_code == 0
-    assert "not gated any more: chosen answers/exact_match on report" in result.changes
-    assert "gate.variants: base@nf4 is not gated any more" in result.changes
+NAMED: dict[str, Any] = {
+    "metrics": [_entry("rougeL", split="report", margin="90%"), _entry("acc", "mmlu/law")]
+}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        ({}, {"margin": 100}, ["gate.margin: was 2, is 100"]),
+        (
+            {},
+            {"alpha": 0.001, "unscaled_margin": "900%"},
+            ["gate.alpha: was 0.05, is 0.001", "gate.unscaled_margin: was 2%, is 900%"],
+        ),
+        ({}, {"on_inconclusive": "warn"}, ["gate.on_inconclusive: was fail, is warn"]),
+        ({"require_hardware": True}, {}, ["gate.require_hardware: was True, is False"]),
+        (
+            {"variants": ["chosen", "base@nf4"]},
+            {},
+            ["gate.variants[base@nf4] is not gated any more"],
+        ),
+        (
+            NAMED,
+            {
+                "metrics": [
+                    _entry("rougeL", split="report", margin="900%"),
+                    _entry("acc", "mmlu/law", floor=1),
+                ]
+            },
+            [
+                "gate.metrics[answers/rougeL on report].margin: was 90%, is 900%",
+                "gate.metrics[mmlu/law/acc].floor: was not set, is 1",
+            ],
+        ),
+        (
+            NAMED,
+            {"metrics": [*NAMED["metrics"][:1], _entry("acc", "mmlu/art")]},
+            [
+                "gate.metrics[mmlu/law/acc] is not gated any more",
+                "gate.metrics[mmlu/art/acc] is new",
+            ],
+        ),
+        (
+            {"metrics": [_entry("rougeL", margin=1), _entry("rougeL", margin=5)]},
+            {"metrics": [_entry("rougeL", margin=100), _entry("rougeL", margin=5)]},
+            ["gate.metrics[answers/rougeL].margin: was 1, is 100"],
+        ),
+        (
+            {},
+            {"metrics": [_entry("rougeL")]},
+            [
+                "gate.metrics: was every score (none is named), is the named ones only",
+                "gate.metrics[answers/rougeL] is new",
+            ],
+        ),
+        (
+            {"measurements": [{"measurement": "decode_tokens_per_s", "margin": "10%"}]},
+            {"measurements": [{"measurement": "decode_tokens_per_s", "margin": "95%"}]},
+            ["gate.measurements[decode_tokens_per_s].margin: was 10%, is 95%"],
+        ),
+    ],
+)
+def test_other_rules_than_the_accepted_are_refused(
+    store: Store, path: Path, before: dict[str, Any], after: dict[str, Any], expected: list[str]
+) -> None:
+    """Exit code 4 with every rule that differs: no change loosens the gate it has to pass.
+
+    Accepting the baseline anew changes the rules, and its history says why.
+    """
+    accept(store, path, Runs(store, spec=spec(**before)))
+    worse_run = {(CHOSEN, "answers", "rougeL"): worse(0.1)}
+    manifest = Runs(store, "r2", spec=spec(**after), changed=worse_run).build()
+    result = run_gate(store, manifest, path)
+    assert (result.verdict, result.exit_code, result.checks) == ("incompatible", 4, ())
+    assert [line for line in result.differences if "does not have" not in line] == expected
+    assert "harness gate accept RUN --reason" in result.problems[0]
+    accept_baseline(store, manifest, path, "other rules", "me")
+    again = run_gate(store, manifest, path)
+    assert (again.differences, again.problems) == ((), ())
+
+
+def test_the_order_of_rules_does_not_matter(store: Store, path: Path) -> None:
+    """Only what they say."""
+    rules = {"variants": ["chosen", "base@nf4"], **NAMED}
+    accept(store, path, Runs(store, spec=spec(**rules)))
+    turned = {key: entries[::-1] for key, entries in rules.items()}
+    assert gate(store, path, spec=spec(**turned)).exit_code == 0
+
+
+def test_what_only_choosing_uses_is_listed(store: Store, path: Path) -> None:
+    """A task scored on select alone is not gated by default, and not passed over in silence."""
+    only = {(CHOSEN, "answers", metric, "report") for metric in ("rougeL", "exact_match")}
+    accept(store, path, Runs(store, unscored=only))
+    result = gate(store, path, unscored=only)
+    lines = [line for line in result.changes if line.startswith("not gated: chosen answers/")]
+    assert [line.split(":")[1] for line in lines] == [
+        " chosen answers/rougeL on select",
+        " chosen answers/exact_match on select",
+    ]
+    assert "gate.metrics can name it" in lines[0]
+
+
+def test_a_keyword_is_never_a_variant_s_name(store: Store, path: Path) -> None:
+    """A checkpoint folder called "chosen" does not take the place of the chosen checkpoint."""
+    accept(store, path)
+    manifest = Runs(store, "r2").build()
+    posing = manifest.variants[0].model_copy(update={"id": "chosen"})
+    variants = (*manifest.variants, posing)
+    result = run_gate(store, manifest.model_copy(update={"variants": variants}), path)
+    assert {check.variant for check in result.checks} == {CHOSEN}
+
+
+def test_all_changes_are_kept(store: Store, path: Path) -> None:
+    """However many; only renderings may cut."""
+    accept(store, path)
+    changed = spec()
+    changed["train"]["args"] |= {f"option_{i}": i for i in range(200)}
+    result = gate(store, path, spec=changed)
+    assert sum("suite.train.args.option_" in line for line in result.changes) == 200
 
 
 def test_what_else_changed_is_listed(store: Store, path: Path) -> None:
@@ -406,6 +520,25 @@ def test_a_suite_s_gate_is_checked_before_anything_runs(
         check_suite(suite_file(tmp_path, gate=rules))
 
 
+@pytest.mark.parametrize(
+    ("rules", "needle"),
+    [
+        ({"nosuch": 1}, r"small/r2: .*gate\.nosuch: Extra inputs are not permitted"),
+        ({"alpha": 7}, r"gate\.alpha: Input should be less than 0\.5"),
+        ([1], "gate: Input should be a valid dictionary"),
+    ],
+)
+def test_invalid_rules_of_a_run_are_told(store: Store, path: Path, rules: Any, needle: str) -> None:
+    """Exit code 2 with the key, as a manifest of another version may hold them."""
+    accept(store, path)
+    manifest = Runs(store, "r2").build()
+    broken = manifest.model_copy(update={"spec": {**manifest.spec, "gate": rules}})
+    with pytest.raises(UsageError, match=needle):
+        run_gate(store, broken, path)
+    with pytest.raises(UsageError, match=needle):
+        accept_baseline(store, broken, path, "why", "me")
+
+
 # -- memory and speed -----------------------------------------------------------------------------
 
 FAST = [{"measurement": "decode_tokens_per_s", "margin": "10%"}]
@@ -442,6 +575,7 @@ def test_other_hardware_is_not_compared(store: Store, path: Path) -> None:
     assert (check.verdict, check.decides, result.exit_code) == ("not_compared", True, 0)
     assert "was cpu of AMD EPYC (aaaaaaaa), is cpu of Xeon" in (check.reason or "")
     strict = spec(measurements=FAST, require_hardware=True)
+    accept(store, path, Runs(store, "r4", spec=strict))
     refused = run_gate(store, Runs(store, "r3", spec=strict, environment=other).build(), path)
     assert refused.exit_code == 4
     assert refused.differences[0].startswith("hardware: other hardware")
@@ -454,6 +588,7 @@ def test_a_missing_measurement_fails_where_it_decides(store: Store, path: Path) 
     result = gate(store, path, spec=rules, measured=False)
     assert found(result, "decode_tokens_per_s", "measure").verdict == "missing"
     assert result.exit_code == 5
+    accept(store, path, Runs(store, "r4"))
     listed = run_gate(store, Runs(store, "r3", measured=False).build(), path)
     assert listed.exit_code == 0
     assert "chosen: memory and speed are missing: the suite measures nothing" in listed.changes

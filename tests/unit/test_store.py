@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from harness.errors import DiskError, StoreError, UsageError
-from harness.schema import Finding, Prediction
+from harness.schema import Finding, Manifest, Prediction
 from harness.store import Store, digest_of, find_run, room_on_disk, write_atomic
 
 
@@ -93,6 +93,30 @@ def test_damaged_statistics_name_their_file(store: Store) -> None:
         store.read_stats("k")
 
 
+def test_no_damage_to_statistics_is_a_traceback(store: Store) -> None:
+    """Cut off anywhere, or with any one bit flipped: an error that names the file, or no harm."""
+    with store.writing("scores", "k", {}) as folder:
+        np.savez_compressed(folder / "stats.npz", a=np.arange(6.0).reshape(3, 2), b=np.array(["x"]))
+    path = store.path("scores", "k") / "stats.npz"
+    whole = path.read_bytes()
+    for length in range(0, len(whole), 7):
+        path.write_bytes(whole[:length])
+        with pytest.raises(StoreError) as caught:
+            store.read_stats("k")
+        assert str(path) in str(caught.value)
+        assert "Delete" in str(caught.value)
+    refused = 0
+    for place in range(len(whole)):
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << place % 8
+        path.write_bytes(damaged)
+        try:
+            store.read_stats("k")
+        except StoreError:
+            refused += 1
+    assert refused > len(whole) / 2  # the other bits are of times, flags and the like
+
+
 def test_a_full_disk_is_told_as_such(tmp_path: Path) -> None:
     """No space left on the device becomes a message with a mend, and nothing half-written."""
     with pytest.raises(DiskError, match="no room left") as caught, room_on_disk(tmp_path):
@@ -124,6 +148,48 @@ def test_an_unknown_run_is_answered_with_what_there_is(tmp_path: Path) -> None:
     """A wrong run name says where was looked and how to make one."""
     with pytest.raises(UsageError, match="harness eval"):
         find_run("nosuch", tmp_path)
+
+
+def manifest(suite: str, run_id: str, updated: str) -> Manifest:
+    return Manifest(
+        run_id=run_id,
+        suite=suite,
+        suite_digest="d",
+        spec={},
+        command="harness eval",
+        created=updated,
+        updated=updated,
+        complete=True,
+        variants=(),
+        baseline="base",
+        cells=(),
+    )
+
+
+def test_another_suite_s_damaged_manifest_is_not_in_the_way(store: Store) -> None:
+    """A run is found beside it; it hides its own suite's latest, and is named where all fails."""
+    store.write_manifest(manifest("one", "r1", "2026-01-01"))
+    store.write_manifest(manifest("two", "r2", "2026-01-02"))
+    path = store.write_manifest(manifest("two", "r3", "2026-01-03"))
+    path.write_text(path.read_text()[:40])
+    for name in ("one", "one/r1", "r1"):
+        assert find_run(name, store.root)[1].run_id == "r1"
+    assert find_run("two/r2", store.root)[1].run_id == "r2"
+    for name in ("two", "two/r3", "r3"):
+        with pytest.raises(StoreError, match="Not a valid Manifest") as caught:
+            find_run(name, store.root)
+        assert str(path) in str(caught.value)
+    with pytest.raises(UsageError, match=r"two/r2, one/r1; unreadable: two/r3\."):
+        find_run("nosuch", store.root)
+
+
+def test_all_manifests_means_all(store: Store) -> None:
+    """What prunes by them must not take a damaged one for none."""
+    store.write_manifest(manifest("one", "r1", "2026-01-01"))
+    store.write_manifest(manifest("two", "r2", "2026-01-02")).write_text("{")
+    assert [found.run_id for found in store.manifests("one")] == ["r1"]
+    with pytest.raises(StoreError, match="r2"):
+        store.manifests()
 
 
 def test_an_unfinished_folder_is_no_result(store: Store) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy import stats as scipy_stats
+from statsmodels.stats.proportion import proportion_confint
 
 from harness.analysis.compare import Quantity, Sample
 from harness.analysis.gate import Pair, conclude, decide
@@ -145,11 +146,11 @@ def test_an_inconclusive_check_says_how_many_examples_would_decide() -> None:
 # -- identical ------------------------------------------------------------------------------------
 
 
-def test_equal_statistics_are_identical_and_take_no_part_of_alpha() -> None:
+def test_equal_outputs_are_identical_and_take_no_part_of_alpha() -> None:
     """They pass without bounds to pay for: the level of the others is as if they were alone."""
     before = values(50)
     other = pair(before, before + noise(50, 0.05))
-    both = decide([pair(before, before.copy()), other])
+    both = decide([pair(before, before.copy(), same_outputs=True), other])
     assert both.checks[0].verdict == "identical"
     assert (both.checks[0].gain, both.checks[0].low, both.checks[0].high) == (0, 0, 0)
     assert both.level == decide([other]).level == pytest.approx(0.05)
@@ -158,33 +159,54 @@ def test_equal_statistics_are_identical_and_take_no_part_of_alpha() -> None:
 def test_identical_alone_needs_no_level() -> None:
     """A gate in which nothing differs has nothing to bound."""
     before = values(50)
-    assert decide([pair(before, before.copy())]).level is None
+    assert decide([pair(before, before.copy(), same_outputs=True)]).level is None
+    # a loss of equal examples to the last digit comes of equal weights: no scale, no bound
+    assert decide([pair(before, before.copy(), quantity=LOSS)]).level is None
 
 
-@pytest.mark.parametrize(("n", "verdict"), [(50, "inconclusive"), (200, "pass")])
-def test_equal_0_1_scores_of_other_outputs_are_bounded_like_any_sample(
-    n: int, verdict: str
+@pytest.mark.parametrize(("n", "verdict"), [(50, "inconclusive"), (300, "pass")])
+@pytest.mark.parametrize("quantity", [ACC, ROUGE], ids=["right or wrong", "partly right"])
+def test_equal_scores_of_other_outputs_are_bounded_like_any_sample(
+    n: int, verdict: str, quantity: Quantity
 ) -> None:
-    """No change among n leaves z^2 / (n + z^2) open (Tango): 5.1 points at 50, 1.3 at 200."""
-    hits = (values(n) > 0.5).astype(float)
-    check = only(pair(hits, hits.copy(), quantity=ACC, margin=2.0))
-    z2 = 1.6448536**2
+    """No change among n leaves open what Wilson's interval of half a change does (statsmodels)."""
+    scores = values(n) if quantity is ROUGE else (values(n) > 0.5).astype(float)
+    check = only(pair(scores, scores.copy(), quantity=quantity, margin=2.0))
     assert check.verdict == verdict
-    assert check.low == pytest.approx(-z2 / (n + z2), rel=1e-4)
+    open_ = proportion_confint(0.5, n, alpha=0.1, method="wilson")[1]
+    assert check.low == pytest.approx(-open_, rel=1e-4)
     assert "outputs are not known to be equal" in check.method
-    # z^2 / (n + z^2) <= .02 from n = 133 on
-    assert check.needed_n == (133 if verdict == "inconclusive" else None)
-    assert only(pair(hits, hits.copy(), quantity=ACC, same_outputs=True)).verdict == "identical"
+    if verdict == "inconclusive":
+        assert check.needed_n is not None
+        left = proportion_confint(0.5, check.needed_n, alpha=0.1, method="wilson")[1]
+        assert 0.018 < left <= 0.02
+    same = pair(scores, scores.copy(), quantity=quantity, same_outputs=True)
+    assert only(same).verdict == "identical"
 
 
-def test_equal_0_1_scores_of_related_examples_count_as_their_clusters() -> None:
-    """Sixty clusters of five without a change leave as much open as sixty examples do."""
+def test_scores_that_are_all_zero_cannot_fall() -> None:
+    """A metric that nothing satisfies, before or after, holds no gate up."""
+    assert only(pair(np.zeros(20), np.zeros(20), quantity=ACC)).verdict == "identical"
+
+
+def test_equal_scores_of_related_examples_count_as_their_clusters() -> None:
+    """Sixty clusters of five without a change leave open what sixty examples do, by Student's t."""
     hits = np.repeat((values(60) > 0.5).astype(float), 5)
     groups = np.repeat([f"c{index}" for index in range(60)], 5)
     one = Sample("any", np.array(names(300)), groups, np.stack([hits, np.ones(300)], axis=1))
     check = only(replace(pair(hits, hits, quantity=ACC), before=one, after=one))
-    assert check.verdict == "inconclusive"
-    assert check.low == pytest.approx(-(1.671**2) / (60 + 1.671**2), rel=1e-3)  # t, 59 df
+    alpha = 2 * scipy_stats.norm.sf(scipy_stats.t.isf(0.05, 59))
+    open_ = proportion_confint(0.5, 60, alpha=alpha, method="wilson")[1]
+    assert (check.verdict, check.low) == ("inconclusive", pytest.approx(-open_, rel=1e-4))
+
+
+@pytest.mark.parametrize("n", [2, 5, 9])
+def test_a_handful_that_changed_alike_decides_nothing(n: int) -> None:
+    """Two examples that each lose a quarter have a spread of zero, and show little."""
+    before = np.linspace(0.5, 0.7, n)
+    check = only(pair(before, before - 0.25))
+    assert (check.verdict, check.needed_n) == ("inconclusive", None)
+    assert "too few" in (check.reason or "")
 
 
 # -- together -------------------------------------------------------------------------------------
@@ -276,7 +298,16 @@ def test_other_clusters_fail() -> None:
     grouped = replace(sample(before), clusters=np.array(names(15) * 2))
     assert only(pair(before, before, after=grouped)).verdict == "invalid"
     renamed = replace(sample(before), clusters=np.array([f"c{text}" for text in names(30)]))
-    assert only(pair(before, before, after=renamed)).verdict == "identical"
+    assert only(pair(before, before, after=renamed)).verdict != "invalid"
+
+
+def test_statistics_of_another_shape_fail() -> None:
+    """They are of another metric, or of another version of it."""
+    before = values(30)
+    other = replace(sample(before), stats=np.ones((30, 3)))
+    check = only(pair(before, before, after=other))
+    assert check.verdict == "invalid"
+    assert "2 statistics per example" in (check.reason or "")
 
 
 def test_an_undefined_value_fails() -> None:

@@ -8,7 +8,6 @@ from scipy import stats as scipy_stats
 
 from harness.analysis import resampling
 from harness.analysis.intervals import (
-    bootstrap_interval,
     interval,
     is_mean,
     percentile_bounds,
@@ -101,7 +100,7 @@ def test_percentiles_are_expanded_to_the_width_of_student_t() -> None:
 def test_bootstrap_agrees_with_scipy() -> None:
     """Percentile bounds of a mean equal scipy.stats.bootstrap's up to Monte-Carlo error."""
     values = np.random.default_rng(5).exponential(size=150)
-    found = bootstrap_interval(with_counts(values), mean_of, singles(150), seed=1)
+    found = interval(with_counts(values), mean_of, Resamples(singles(150), seed=1))
     expected = scipy_stats.bootstrap(
         (values,), np.mean, n_resamples=10_000, method="percentile", rng=np.random.default_rng(2)
     ).confidence_interval
@@ -137,7 +136,7 @@ def test_corpus_bleu_agrees_with_sacrebleus_bootstrap() -> None:
     ]
     metric = build_metric("bleu")
     stats = np.array([metric.statistics(o, [r]) for o, r in zip(outputs, references, strict=True)])
-    found = bootstrap_interval(stats, metric.aggregate, singles(120))
+    found = interval(stats, metric.aggregate, Resamples(singles(120)))
     theirs = sacrebleu.metrics.BLEU(references=[references]).corpus_score(
         outputs, None, n_bootstrap=2_000
     )
@@ -150,9 +149,9 @@ def test_corpus_bleu_agrees_with_sacrebleus_bootstrap() -> None:
 def test_related_examples_are_drawn_together() -> None:
     """Duplicating every example within its cluster changes no bound."""
     values = np.random.default_rng(7).normal(size=120)
-    once = bootstrap_interval(with_counts(values), mean_of, singles(120))
-    twice = bootstrap_interval(
-        with_counts(np.repeat(values, 2)), mean_of, np.repeat(singles(120), 2).tolist()
+    once = interval(with_counts(values), mean_of, Resamples(singles(120)))
+    twice = interval(
+        with_counts(np.repeat(values, 2)), mean_of, Resamples(np.repeat(singles(120), 2))
     )
     assert (once.low, once.high) == pytest.approx((twice.low, twice.high))
     assert (twice.n, twice.clusters) == (240, 120)
@@ -161,10 +160,10 @@ def test_related_examples_are_drawn_together() -> None:
 def test_order_and_memory_do_not_change_the_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shuffled examples and weights that are drawn anew give the same interval."""
     values, names = np.random.default_rng(8).normal(size=110), np.array(singles(110))
-    first = bootstrap_interval(with_counts(values), mean_of, names.tolist(), seed=9)
+    first = interval(with_counts(values), mean_of, Resamples(names, seed=9))
     order = np.random.default_rng(0).permutation(110)
     monkeypatch.setattr(resampling, "_KEPT_CELLS", 0)
-    again = bootstrap_interval(with_counts(values[order]), mean_of, names[order].tolist(), seed=9)
+    again = interval(with_counts(values[order]), mean_of, Resamples(names[order], seed=9))
     assert (first.low, first.high) == pytest.approx((again.low, again.high), abs=1e-12)
 
 
@@ -172,7 +171,7 @@ def test_the_seed_decides() -> None:
     """Equal seeds give equal bounds, other seeds other ones."""
     stats = with_counts(np.random.default_rng(8).normal(size=110))
     one, same, other = (
-        bootstrap_interval(stats, mean_of, singles(110), seed=seed) for seed in (1, 1, 2)
+        interval(stats, mean_of, Resamples(singles(110), seed=seed)) for seed in (1, 1, 2)
     )
     assert (one.low, one.high) == (same.low, same.high)
     assert (one.low, one.high) != (other.low, other.high)
@@ -191,7 +190,7 @@ def test_too_little_data_gives_a_reason(
 ) -> None:
     """Below two clusters there are no bounds, and it is said why."""
     stats = np.array([[value, 1.0] for value in values]).reshape(-1, 2)
-    found = bootstrap_interval(stats, mean_of, clusters)
+    found = interval(stats, mean_of, Resamples(clusters))
     assert (found.low, found.high, found.reason) == (None, None, reason)
 
 
@@ -203,15 +202,15 @@ def test_a_constant_has_a_width_of_zero() -> None:
 
 def test_an_undefined_value_is_none_with_a_reason() -> None:
     """NaN never leaves the function."""
-    found = bootstrap_interval(np.zeros((5, 2)), mean_of, singles(5))
+    found = interval(np.zeros((5, 2)), mean_of, Resamples(singles(5)))
     assert (found.value, found.low, found.reason) == (None, None, "undefined for these outputs")
 
 
 def test_bounds_are_withheld_where_resamples_are_undefined() -> None:
-    """A ratio whose denominator is often zero has a value but no trustworthy bounds."""
+    """A metric whose denominator is often zero has a value but no trustworthy bounds."""
     stats = np.array([[1.0, 1.0]] + [[0.0, 0.0]] * 4)
-    found = bootstrap_interval(stats, mean_of, singles(5))
-    assert found.value == 1.0
+    found = interval(stats, build_metric("perplexity").aggregate, Resamples(singles(5)))
+    assert found.value == pytest.approx(np.e)
     assert found.reason == "undefined in more than 5 % of the resamples"
 
 

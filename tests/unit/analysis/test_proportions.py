@@ -192,3 +192,28 @@ def test_disagreements_are_counted() -> None:
     assert discordant(before, after, 1.0) is None
     assert as_hits(np.array([[0.5, 1.0]]), 1.0) is None
     assert as_hits(np.array([[0.0, 2.0]]), 1.0) is None
+
+
+@pytest.mark.parametrize("level", [0.05, 0.01, 0.005, 0.001])
+@pytest.mark.parametrize(("loss", "n"), [(0.02, 300), (0.01, 1000), (0.03, 500), (0.05, 100)])
+def test_strict_bounds_fail_no_more_often_than_they_say(loss: float, n: int, level: float) -> None:
+    """By exact sums, where all disagreements are losses (plain ones do not hold)."""
+    quantile = float(scipy_stats.norm.isf(level))
+    counts = np.arange(int(scipy_stats.binom.isf(1e-9, n, loss)) + 1)
+    chances = scipy_stats.binom.pmf(counts, n, loss)
+    bounds = np.array(
+        [tango_interval(0, int(x), n, quantile=quantile, strict=True) for x in counts]
+    )
+    assert chances[bounds[:, 1] < -loss].sum() <= level  # called worse than it is
+    assert chances[bounds[:, 0] > -loss].sum() <= level  # called better than it is
+    plain = np.array([tango_interval(0, int(x), n, quantile=quantile) for x in counts])
+    assert np.all(bounds[:, 0] <= plain[:, 0])
+    assert np.all(bounds[:, 1] >= plain[:, 1])
+
+
+def test_plain_bounds_do_not_hold_at_small_levels() -> None:
+    """Why there are strict ones: 3.1 times the level at .001 for a loss of 2 % of 500."""
+    quantile, counts = float(scipy_stats.norm.isf(0.001)), np.arange(60)
+    above = [tango_interval(0, int(x), 500, quantile=quantile)[1] < -0.02 for x in counts]
+    real = scipy_stats.binom.pmf(counts, 500, 0.02)[above].sum()
+    assert real == pytest.approx(0.0031, abs=0.0002)

@@ -99,6 +99,14 @@ def test_the_terminal_shows_headline_then_the_worst_with_its_evidence() -> None:
     assert lines[-1].startswith("Alpha = 5 %: where nothing is really worse")
 
 
+def test_a_terminal_shows_the_first_changes_and_counts_the_rest() -> None:
+    """gate.json has all of them."""
+    text = gate_text(result(passing(), changes=tuple(f"change {i}" for i in range(200))))
+    assert [f"  change {i}" in text.splitlines() for i in (0, 19, 20)] == [True, True, False]
+    assert "  and 180 lines more, in gate.json" in text
+    assert "lines more" not in gate_text(result(changes=tuple(f"change {i}" for i in range(20))))
+
+
 def test_columns_line_up() -> None:
     """The margin stands under its heading."""
     lines = gate_text(result(regression(), passing())).splitlines()
