@@ -17,8 +17,12 @@ from harness.baseline import (
     BaselineMeasurements,
     BaselineScore,
     BaselineSubject,
+    Loaded,
+    fingerprint_differences,
+    name_fault,
     read_baseline,
     rounded,
+    rule_differences,
     write_baseline,
 )
 from harness.errors import BaselineError, QualityError, UsageError
@@ -40,7 +44,7 @@ from harness.gated import (
     score_words,
     subjects_of,
 )
-from harness.rules import GateSpec
+from harness.rules import GateSpec, own_unit, points
 from harness.schema import Manifest
 from harness.store import Store
 
@@ -82,17 +86,23 @@ def accept_baseline(
             scores=tuple(_accepted_score(name, reading, arrays) for reading in readings),
             measurements=_accepted_measurements(subject, rules),
         )
-    old, note = _earlier(path, manifest)
+    fingerprint = fingerprint_of(store, manifest, subjects.values(), tasks)
+    loaded, note = _earlier(path, manifest)
+    deltas: dict[str, float] = {}
+    if loaded is not None:
+        others = fingerprint_differences(loaded.baseline.fingerprint, rounded(fingerprint))
+        changed = [*others, *rule_differences(loaded.baseline.gate, rules)]
+        note = f"changed against the replaced baseline: {'; '.join(changed)}" if changed else ""
+        deltas = _deltas(loaded, accepted, subjects, others)
+    old = loaded.baseline if loaded else None
     run, when = f"{manifest.suite}/{manifest.run_id}", now()
-    entry = Acceptance(
-        when=when, who=who, why=reason, run=run, deltas=_deltas(old, accepted), note=note
-    )
+    entry = Acceptance(when=when, who=who, why=reason, run=run, deltas=deltas, note=note)
     baseline = Baseline(
         suite=manifest.suite,
         run=run,
         accepted=when,
         gate=rules,
-        fingerprint=fingerprint_of(store, manifest, subjects.values(), tasks),
+        fingerprint=fingerprint,
         context=context_of(store, manifest, subjects.values()),
         subjects=accepted,
         history=(*(old.history if old else ()), entry),
@@ -100,13 +110,30 @@ def accept_baseline(
     return write_baseline(path, baseline, arrays)
 
 
+def broken_floors(baseline: Baseline) -> list[str]:
+    """Floors of a baseline's rules that its own values do not keep to."""
+    found = []
+    for name, subject in baseline.subjects.items():
+        scores = {score.key: score for score in subject.scores}
+        for rule in baseline.gate.metrics:
+            key = named_key(rule, scores)
+            if key is None or rule.floor is None:
+                continue
+            score = scores[key]
+            short = own_unit(rule.floor, score.scale) - score.value
+            if (short if score.higher_is_better else -short) > 0:
+                side = "below its floor" if score.higher_is_better else "above its ceiling"
+                value = f"{points(score.value, score.scale):.4g}"
+                found.append(f"{score_words(name, key)}: {value} is {side} of {rule.floor:.4g}")
+    return found
+
+
 def _check_acceptable(manifest: Manifest, path: Path, reason: str) -> None:
     if not reason.strip():
         raise UsageError("A baseline is accepted for a reason.", where="--reason")
-    if path.is_dir() or path.suffix == ".npz":
-        raise UsageError(
-            "A baseline is a .json file.", where=str(path), mend="Give its name to --baseline."
-        )
+    fault = name_fault(path)
+    if fault is not None:
+        raise UsageError(fault, where=str(path), mend="Give its name to --baseline.")
     limited = limit_differences(manifest)
     where = f"{manifest.suite}/{manifest.run_id}"
     if limited:
@@ -171,7 +198,7 @@ def _check_sound(subject: Subject, reading: Reading) -> None:
 def _accepted_score(subject: str, reading: Reading, arrays: dict[str, Any]) -> BaselineScore:
     """The record of a score; its statistics go into ``arrays``, sorted by id."""
     sample, score = reading.sample, reading.score
-    if sample is None or score.value is None:
+    if sample is None or score.value is None or reading.quantity is None:
         raise TypeError("only sound scores are accepted")
     order = np.argsort(sample.ids, kind="stable")
     ids, clusters = sample.ids[order], sample.clusters[order]
@@ -185,7 +212,7 @@ def _accepted_score(subject: str, reading: Reading, arrays: dict[str, Any]) -> B
         metric=score.metric,
         split=score.split,
         n=len(ids),
-        value=score.value,
+        value=float(reading.quantity.aggregate(sample.stats.sum(axis=0))),
         unit=score.unit,
         scale=score.scale,
         higher_is_better=score.higher_is_better,
@@ -207,33 +234,49 @@ def _accepted_measurements(subject: Subject, rules: GateSpec) -> BaselineMeasure
     return subject.measurements
 
 
-def _earlier(path: Path, manifest: Manifest) -> tuple[Baseline | None, str]:
+def _earlier(path: Path, manifest: Manifest) -> tuple[Loaded | None, str]:
     """The baseline that is replaced; or None, and a note where its history is lost."""
-    if not path.exists():
-        return None, ""
     try:
-        old = read_baseline(path).baseline
+        loaded = read_baseline(path)
     except BaselineError as error:
+        if isinstance(error.__cause__, FileNotFoundError) and error.where == str(path):
+            return None, ""
         return None, f"the earlier baseline could not be read, nor its history: {error.problem}"
-    if old.suite != manifest.suite:
+    if loaded.baseline.suite != manifest.suite:
         raise UsageError(
-            f"This is the baseline of suite {old.suite}, and the run is of {manifest.suite}.",
+            f"This is the baseline of suite {loaded.baseline.suite}, and the run is of "
+            f"{manifest.suite}.",
             where=str(path),
             mend="Name another file with --baseline.",
         )
-    return old, ""
+    return loaded, ""
 
 
-def _deltas(old: Baseline | None, new: Mapping[str, BaselineSubject]) -> dict[str, float]:
-    """New minus old value of every score that both have, in the metric's own unit."""
+def _deltas(
+    old: Loaded,
+    new: Mapping[str, BaselineSubject],
+    subjects: Mapping[str, Subject],
+    others: Iterable[str],
+) -> dict[str, float]:
+    """New minus old value of every score that both have, in the metric's own unit.
+
+    Both are computed from their statistics, by the same rule. Scores of a task whose data, prompt
+    or settings differ (``others``) answer another question, and have none.
+    """
+    lines = list(others)
     before = {
-        (name, score.key): score.value
-        for name, subject in (old.subjects.items() if old else ())
+        (name, score.key): score
+        for name, subject in old.baseline.subjects.items()
         for score in subject.scores
     }
-    return {
-        score_words(name, score.key): rounded(score.value) - before[name, score.key]
-        for name, subject in new.items()
-        for score in subject.scores
-        if (name, score.key) in before
-    }
+    found = {}
+    for name, subject in new.items():
+        for score in subject.scores:
+            accepted = before.get((name, score.key))
+            quantity = subjects[name].readings[score.key].quantity
+            other = any(line.startswith(f"tasks.{score.task.partition('/')[0]}.") for line in lines)
+            if accepted is None or quantity is None or other:
+                continue
+            then = float(quantity.aggregate(old.sample(accepted).stats.sum(axis=0)))
+            found[score_words(name, score.key)] = rounded(score.value - then) + 0.0
+    return found

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -21,8 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, ValidationError
 
-from harness.analysis.compare import Sample
-from harness.errors import BaselineError
+from harness.analysis.compare import Quantity, Sample
+from harness.errors import BaselineError, DiskError
 from harness.rules import GateSpec
 from harness.schema import Measurement, Record
 from harness.store import write_atomic
@@ -31,6 +32,7 @@ VERSION = 1
 Arrays = Mapping[str, NDArray[Any]]
 
 _DIGITS = 6
+_AGREES = 1e-5  # of a value: how near rounding to that many digits leaves it
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # the earliest a zip file can hold: equal content, equal bytes
 _MEND = (
     "Restore {files} from version control, or accept a new baseline from a run you trust: "
@@ -69,6 +71,7 @@ class BaselineMeasurements(Record):
     fingerprint: str
     device_name: str
     items: tuple[Measurement, ...]
+    key: str = ""  # of the stored record, by which a run that measured nothing anew is known
 
 
 class BaselineSubject(Record):
@@ -134,10 +137,34 @@ class Loaded:
             raise _error(sidecar_of(self.path), what, self.path)
         return Sample("the baseline", ids.astype(str), clusters.astype(str), stats)
 
+    def value(self, score: BaselineScore, quantity: Quantity) -> float:
+        """The exact value of a score, of its statistics.
+
+        Raises:
+            BaselineError: The sidecar does not hold them, or the JSON holds another value.
+        """
+        found = float(quantity.aggregate(self.sample(score).stats.sum(axis=0)))
+        if abs(found - score.value) > _AGREES * max(abs(found), 1e-4 * (score.scale or 1.0)):
+            what = (
+                f"{score.task}/{score.metric} on {score.split} is {score.value:.{_DIGITS}g}, but "
+                f"its statistics give {found:.{_DIGITS}g}: the file was edited."
+            )
+            raise _error(self.path, what, self.path)
+        return found
+
 
 def sidecar_of(path: Path) -> Path:
     """Where the per-example statistics of a baseline lie."""
     return path.with_suffix(".npz")
+
+
+def name_fault(path: Path) -> str | None:
+    """Why a path cannot be that of a baseline; None where it can."""
+    if os.path.isdir(path):  # noqa: PTH112  # says no where nothing can be looked up
+        return "This is a folder, and a baseline is a .json file."
+    if path.suffix == ".npz":
+        return "This is the statistics beside a baseline; name the .json file that they belong to."
+    return None if path.suffix == ".json" else "A baseline is a .json file."
 
 
 def write_baseline(path: Path, baseline: Baseline, arrays: Arrays) -> Baseline:
@@ -147,15 +174,19 @@ def write_baseline(path: Path, baseline: Baseline, arrays: Arrays) -> Baseline:
         The baseline as it was written: rounded, with the sidecar's digest.
 
     Raises:
-        DiskError: No room, or no permission.
+        BaselineError: The files cannot be written.
     """
     packed = _packed(arrays)
     content = baseline.model_dump(mode="json")
     content["sidecar_sha256"] = hashlib.sha256(packed).hexdigest()
     written = rounded(content)
     text = json.dumps(written, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    write_atomic(sidecar_of(path), packed)
-    write_atomic(path, text + "\n")
+    try:
+        write_atomic(sidecar_of(path), packed)
+        write_atomic(path, text + "\n")
+    except DiskError as error:
+        mend = "Name another place with --baseline, or mend this one."
+        raise BaselineError(error.problem, where=str(path), mend=mend) from error
     return Baseline.model_validate(written)
 
 
@@ -166,6 +197,9 @@ def read_baseline(path: Path) -> Loaded:
         BaselineError: Names the file that is missing, cut off, of another version, or not the
             other's companion, and how to mend it.
     """
+    fault = name_fault(path)
+    if fault is not None:
+        raise BaselineError(fault, where=str(path), mend="Give its name to --baseline.")
     baseline = _read_json(path)
     side = sidecar_of(path)
     try:

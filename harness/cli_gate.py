@@ -36,7 +36,7 @@ Exit codes:
   1  regression: something is shown to be worse than its margin allows
   2  the command or the suite is wrong
   3  inconclusive: too few examples to tell (0 with gate.on_inconclusive: warn)
-  4  the baseline is missing, unreadable, or of other data, prompts or settings
+  4  the baseline is missing, unreadable, or of other data, prompts, settings or rules
   5  the run lacks a gated result, or holds an invalid one, or cannot be read
 """
 
@@ -123,7 +123,7 @@ def accept(
 ) -> None:
     """Make a run the baseline; the history keeps who, when, why, and what changed."""
     with _failing_as_no_regression():
-        from harness.accepting import accept_baseline
+        from harness.accepting import accept_baseline, broken_floors
         from harness.baseline import sidecar_of
 
         store, manifest = _find(run, runs_dir)
@@ -139,6 +139,8 @@ def accept(
         typer.echo(f"  {what}: {delta:+.4g}")
     if entry.note:
         typer.secho(f"warning: {entry.note}", err=True, fg="yellow")
+    for line in broken_floors(accepted):
+        typer.secho(f"warning: {line}; the gate will fail every such run", err=True, fg="yellow")
     typer.echo(f"Keep both in version control: {baseline} {sidecar_of(baseline)}")
 
 

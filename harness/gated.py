@@ -109,6 +109,7 @@ def _subject(store: Store, manifest: Manifest, name: str) -> Subject:
             fingerprint=environment.fingerprint,
             device_name=environment.device_name,
             items=tuple(store.read_records("measurements", key, "measurements", Measurement)),
+            key=key,
         )
     elif measure is not None:
         unmeasured = f"the measurement {measure.status}: {measure.reason}"

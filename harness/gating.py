@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
+from os import environ
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +19,11 @@ from harness.baseline import (
     Loaded,
     differences,
     fingerprint_differences,
+    name_fault,
     read_baseline,
     rounded,
     rule_differences,
+    sidecar_of,
 )
 from harness.errors import BaselineError, StoreError
 from harness.gated import (
@@ -42,14 +46,13 @@ from harness.gated import (
     score_words,
     subjects_of,
 )
+from harness.report.gate_words import check_label
 from harness.rules import GatedMetric, GateSpec, Margin, share
 from harness.schema import GateCheck, GateResult, Manifest, Measurement
 from harness.store import Store
 
-_OTHER_RULES = (
-    "The gate's rules are not those of the accepted baseline. Change the rules by accepting the "
-    "baseline anew: harness gate accept RUN --reason TEXT"
-)
+_NOT_AGAIN = "not measured again: the same record as the baseline's"
+_MEASURE = "measure"  # task id of the cells that measure memory and speed
 
 
 def run_gate(store: Store, manifest: Manifest, path: Path) -> GateResult:
@@ -79,16 +82,51 @@ def run_gate(store: Store, manifest: Manifest, path: Path) -> GateResult:
         on_inconclusive=rules.on_inconclusive,
         created=now(),
     )
+    accept = _accept_command(store, result.run, path)
     try:
         loaded = read_baseline(path)
         known = {"baseline_run": loaded.baseline.run, "accepted": loaded.baseline.accepted}
         result = result.model_copy(update=known)
         gate = _Gate(store, manifest, rules, loaded)
-        return conclude(result.model_copy(update=gate.compare()))
+        result = result.model_copy(update=gate.compare())
+        if result.differences:
+            result = result.model_copy(update=gate.mending(accept))
+        result = conclude(result, check_label)
+        if result.verdict == "invalid" and not manifest.complete:
+            return result.model_copy(update={"headline": result.problems[0]})
+        return result
     except BaselineError as error:
-        return conclude(result.model_copy(update={"differences": (str(error),)}))
+        return _unusable(result, error, path, accept)
     except StoreError as error:
         return conclude(result.model_copy(update={"problems": (str(error),)}))
+
+
+def _accept_command(store: Store, run: str, path: Path) -> str:
+    """The whole command that would make a run the baseline, where this one was called."""
+    words = ["harness", "gate", "accept", run, "--baseline", str(path)]
+    if store.root != Path(environ.get("HARNESS_RUNS", "runs")).expanduser().absolute():
+        words += ["--runs-dir", str(store.root)]
+    return f'{shlex.join(words)} --reason "..."'
+
+
+def _unusable(result: GateResult, error: BaselineError, path: Path, accept: str) -> GateResult:
+    """The result where there is no baseline, or one that cannot be used."""
+    if isinstance(error.__cause__, FileNotFoundError) and error.where == str(path):
+        found = {
+            "verdict": "incompatible",
+            "exit_code": 4,
+            "headline": f"No baseline yet: {path} does not exist.",
+            "advice": "Make one from a run you trust, such as this one:",
+            "mend": accept,
+        }
+        return result.model_copy(update=found)
+    where = f"{error.where}: " if error.where else ""
+    found = {"differences": (f"{where}{error.problem}",), "baseline_run": None, "accepted": None}
+    if name_fault(path) is not None:
+        return conclude(result.model_copy(update={**found, "advice": error.mend or ""}))
+    files = f"{path.name} and {sidecar_of(path).name}"
+    advice = f"Restore {files} from version control, or accept a new baseline:"
+    return conclude(result.model_copy(update={**found, "advice": advice, "mend": accept}))
 
 
 @dataclass
@@ -111,11 +149,12 @@ class _Gate:
         baseline, manifest = self.loaded.baseline, self.manifest
         subjects = subjects_of(self.store, manifest, self.rules.variants)
         self.differences += limit_differences(manifest)
-        other_rules = rule_differences(baseline.gate, self.rules)
-        self.differences += other_rules
+        self.differences += rule_differences(baseline.gate, self.rules)
         tasks = baseline.fingerprint.get("tasks", {})
         now = fingerprint_of(self.store, manifest, subjects.values(), tasks)
         self.differences += fingerprint_differences(baseline.fingerprint, rounded(now))
+        if not manifest.complete:
+            self.problems.append(_unfinished(manifest))
         self.problems += _unsettled(manifest, self.rules)
         for name, subject in subjects.items():
             accepted = baseline.subjects.get(name)
@@ -130,7 +169,7 @@ class _Gate:
             "changes": tuple(self.changes),
         }
         if self.differences:
-            return {**found, "problems": (_OTHER_RULES,) if other_rules else ()}
+            return found
         decision = decide(
             self.pairs,
             self.repeats,
@@ -140,6 +179,24 @@ class _Gate:
         checks = (*decision.checks, *self.checks)
         problems = tuple(self.problems)
         return {**found, "checks": checks, "level": decision.level, "problems": problems}
+
+    def mending(self, accept: str) -> dict[str, str]:
+        """What can be done about differences, and the command for it where one is enough."""
+        if self.manifest.limit is not None:
+            return {"advice": "Run the eval without --limit."}
+        if self.manifest.suite != self.loaded.baseline.suite:
+            return {"advice": "Name the baseline of this suite with --baseline."}
+        if not self.manifest.complete:
+            return {"advice": _unfinished(self.manifest)}
+        advice = "If the change is meant, accept this run as the new baseline, with a reason:"
+        return {"advice": advice, "mend": accept}
+
+    def _pending(self, subject: Subject, task: str) -> bool:
+        """Whether something is missing only because the run is not complete."""
+        there = subject.variant is not None and (
+            task in subject.cells or task.partition("/")[0] in subject.cells
+        )
+        return not self.manifest.complete and not there
 
     def _unknown(self, subject: Subject) -> None:
         """A gated variant that the baseline does not have."""
@@ -205,6 +262,8 @@ class _Gate:
         same_outputs: Container[str],
     ) -> None:
         reading = subject.readings.get(score.key)
+        if reading is None and self._pending(subject, score.task):
+            return
         if reading is None:
             reason = subject.why_missing(score.task)
             self.checks.append(_unpaired(subject, score.key, score, "missing", reason))
@@ -218,6 +277,8 @@ class _Gate:
             if then != now:
                 where = f"{score_words(subject.name, score.key)}: {what}"
                 self.differences.append(f"{where}: was {then}, is {now}")
+        if score.signature == reading.score.signature:
+            self.loaded.value(score, reading.quantity)  # refuses a value that was edited
         self.pairs.append(
             Pair(
                 subject.name,
@@ -249,9 +310,16 @@ class _Gate:
             self.differences.append(f"hardware: {other} (gate.require_hardware)")
         elif other is not None:
             self.changes.append(f"{subject.name}: memory and speed are not compared: {other}")
+        if other is None and _same_record(before, subject.measurements):
+            self.changes += [
+                f"{subject.name}: {name} decides nothing, though gate.measurements names it: "
+                f"{_NOT_AGAIN}"
+                for name in margins.keys() & then.keys()
+            ]
+            other, margins = _NOT_AGAIN, {}
         for name, item in then.items():
             found, missing = _same_point(item, subject)
-            if missing is not None and name not in margins:
+            if missing is not None and (name not in margins or self._pending(subject, _MEASURE)):
                 continue  # nothing decides by it; that the run measured nothing is listed once
             self.repeats.append(
                 Repeats(
@@ -276,17 +344,24 @@ class _Gate:
             subject = subjects.get(name)
             if subject is None:
                 continue  # the rules differ, which says so
+            if subject.variant is None and not manifest.complete:
+                continue  # it is yet to come
             now = subject.variant.id if subject.variant else "missing"
             if now != accepted.variant:
                 yield f"{name}: was {accepted.variant}, is {now}"
             weights = rounded(own_weights(self.store, subject))
-            yield from (f"{name}: {line}" for line in differences(accepted.weights, weights))
-            if accepted.measurements is not None and subject.measurements is None:
+            if weights or manifest.complete:
+                yield from (f"{name}: {line}" for line in differences(accepted.weights, weights))
+            unmeasured = accepted.measurements is not None and subject.measurements is None
+            if unmeasured and not self._pending(subject, _MEASURE):
                 yield f"{name}: memory and speed are missing: {subject.unmeasured}"
-        if not manifest.complete:
-            yield "the run is not complete"
         context = rounded(context_of(self.store, manifest, subjects.values()))
-        yield from differences(baseline.context, context)
+        known = {  # of what is yet to come nothing is known
+            key: part
+            for key, part in baseline.context.items()
+            if manifest.complete or context.get(key)
+        }
+        yield from differences(known, context)
 
 
 def _unsettled(manifest: Manifest, rules: GateSpec) -> list[str]:
@@ -296,10 +371,31 @@ def _unsettled(manifest: Manifest, rules: GateSpec) -> list[str]:
         return []
     task = selection.task.partition("/")[0]
     done = {cell.variant for cell in manifest.cells if (cell.task, cell.status) == (task, "done")}
+    if not manifest.complete:  # then only what failed is more than yet to come
+        recorded = {cell.variant for cell in manifest.cells if cell.task == task}
+        done |= {variant.id for variant in manifest.variants} - recorded
     left = [v.id for v in manifest.variants if v.kind in ("adapter", "full") and v.id not in done]
     if not left:
         return []
     return [f"the choice was made without {', '.join(left)}, not scored on {selection.task}"]
+
+
+def _unfinished(manifest: Manifest) -> str:
+    """That a run is not complete, how much of it there is, and how to go on."""
+    done = sum(cell.status == "done" for cell in manifest.cells)
+    spec = manifest.spec
+    tasks = len(spec.get("tasks", {})) + (spec.get("measure") is not None)
+    planned = max(len(manifest.cells), len(manifest.variants) * tasks)
+    there = f"{done} of {planned} cells" if done < planned else f"{done} cells are done"
+    return f"The run is not complete ({there}). Run: harness eval SUITE"
+
+
+def _same_record(before: BaselineMeasurements, after: BaselineMeasurements | None) -> bool:
+    """Whether a run took its measurements from the stored record that the baseline has."""
+    if after is None or not before.key or before.key != after.key:
+        return False
+    then, now = (rounded([i.model_dump() for i in side.items]) for side in (before, after))
+    return bool(then == now)
 
 
 def _margin(rules: GateSpec, rule: GatedMetric | None, scale: float | None) -> Margin:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from harness.analysis.select import primary_metric
 from harness.errors import SuiteError
 from harness.identities import (
     TRAIN,
@@ -206,16 +207,26 @@ def _check_select(file: SuiteFile) -> None:
             _check_watched(file, key, constraint.task, constraint.metric)
         else:
             _check_measurement(file, key, constraint)
-    if chosen.task is None:
+    mend = "Choose by a generation or perplexity task whose splits hold select."
+    if chosen.task is not None:
+        task = _task_named(file, "select.task", chosen.task)
+        if isinstance(task, LmEvalTask) or "select" not in task.splits:
+            raise SuiteError(
+                f"select.task names {chosen.task!r}, which is not scored on the select split.",
+                where=where,
+                mend=mend,
+            )
+    if chosen.metric is None:
         return
-    task = _task_named(file, "select.task", chosen.task)
-    if isinstance(task, LmEvalTask) or "select" not in task.splits:
+    deciding = primary_metric(file.suite)
+    named = file.suite.tasks[deciding[0]] if deciding else None
+    if deciding is None or named is None or isinstance(named, LmEvalTask):
         raise SuiteError(
-            f"select.task names {chosen.task!r}, which is not scored on the select split.",
+            f"select.metric names {chosen.metric!r}, but no task is scored on the select split.",
             where=where,
-            mend="Choose by a generation or perplexity task whose splits hold select.",
+            mend=mend,
         )
-    _check_metric_of(file, "select.metric", chosen.task, task, chosen.metric)
+    _check_metric_of(file, "select.metric", deciding[0], named, chosen.metric)
 
 
 def _check_watched(file: SuiteFile, key: str, name: str, metric: str | None) -> None:

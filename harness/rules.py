@@ -51,6 +51,8 @@ class ConstraintSpec(Spec):
             raise ValueError("a constraint on a measurement has min or max, and no metric")
         elif self.min is None and self.max is None:
             raise ValueError("a constraint on a measurement needs min or max")
+        elif self.min is not None and self.max is not None and amount(self.min) > amount(self.max):
+            raise ValueError(f"min {self.min} is above max {self.max}: nothing can keep to both")
         return self
 
 

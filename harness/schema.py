@@ -265,6 +265,7 @@ class ConstraintCheck(Record):
     low: float | None = None
     high: float | None = None
     bound: float | None = None  # in the unit of value; for scores the margin
+    reference: float | None = None  # the baseline's value, where the bound is a share of it
     n: int | None = None
     data: str = ""  # which examples were read: "select split" or "select half" of all documents
     unit: str = ""
@@ -380,6 +381,8 @@ class GateResult(Record):
     differences: tuple[str, ...] = ()  # fields that make it incompatible
     changes: tuple[str, ...] = ()  # what else is not as it was, and may explain a difference
     problems: tuple[str, ...] = ()  # missing or invalid data
+    advice: str = ""  # when to run what mends it
+    mend: str = ""  # the whole command that mends it
     created: str = ""
 
 

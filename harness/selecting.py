@@ -5,16 +5,19 @@ Nothing here loads torch: weights are copied as files and checked by their diges
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
-from harness.analysis.select import select_checkpoint
+from harness.analysis.select import CANDIDATES, select_checkpoint
 from harness.digests import file_digest
-from harness.errors import StoreError, UsageError
+from harness.errors import DiskError, StoreError, UsageError
 from harness.models.identity import (
     ADAPTER_PATTERNS,
     MODEL_PATTERNS,
@@ -24,11 +27,13 @@ from harness.models.identity import (
 from harness.report import build_view, write_report
 from harness.report.card import model_card
 from harness.report.selection import merged_forms, selection_text
+from harness.report.text import visible
 from harness.report.view import View
-from harness.schema import Manifest, MergedModel, Variant
+from harness.schema import ConstraintCheck, Manifest, MergedModel, Precision, Variant
 from harness.store import Store, room_on_disk, write_atomic
 
 Form = Literal["adapter", "merged"]
+_FINISH = "Run harness eval again to finish."
 RECORD = "harness-selection.json"
 CARD = "README.md"
 
@@ -63,6 +68,7 @@ class Selected:
             "suite_digest": manifest.suite_digest,
             "baseline": manifest.baseline,
             "complete": manifest.complete,
+            "updated": manifest.updated,
             "selection": manifest.selection and manifest.selection.model_dump(mode="json"),
             "report": self.view.choice.model_dump(mode="json"),
         }
@@ -71,7 +77,8 @@ class Selected:
 def select_run(store: Store, manifest: Manifest) -> Selected:
     """Choose by the run's suite from the stored results, and write what came of it.
 
-    ``selection.json`` goes into the run's folder; where the choice is not as it was recorded, the
+    ``selection.json`` goes into the run's folder once the run is complete; before, the rest of the
+    run may change the choice, so there is none. Where the choice is not as it was recorded, the
     manifest and the report are written again as well, unless an eval has gone on meanwhile.
 
     Raises:
@@ -84,8 +91,12 @@ def select_run(store: Store, manifest: Manifest) -> Selected:
     manifest = manifest.model_copy(update={"selection": found})
     folder = store.run_dir(manifest.suite, manifest.run_id)
     selected = Selected(manifest, build_view(store, manifest), changed, ())
-    files = [folder / "selection.json"]
-    write_atomic(files[0], _json(selected.record))
+    path, files = folder / "selection.json", []
+    if manifest.complete:
+        write_atomic(path, _json(selected.record))
+        files.append(path)
+    else:
+        path.unlink(missing_ok=True)
     if changed and store.read_manifest(folder).updated == manifest.updated:
         store.write_manifest(manifest)
         files += write_report(selected.view, folder)
@@ -93,15 +104,45 @@ def select_run(store: Store, manifest: Manifest) -> Selected:
 
 
 def describe(selected: Selected) -> str:
-    """The choice for a terminal."""
+    """The choice for a terminal, first of all what speaks against relying on it."""
     text, manifest, chosen = selection_text(selected.view), selected.manifest, selected.chosen
+    if notes := _notes(manifest):
+        text = visible("\n".join(f"Note: {line}" for line in notes)) + f"\n\n{text}"
     merged = manifest.spec.get("matrix", {}).get("merged")
     adapters = {variant.id for variant in manifest.variants if variant.kind == "adapter"}
     if chosen in adapters and merged == "best" and not merged_forms(manifest, str(chosen)):
         text += f"\n\n{chosen} is not merged yet: run harness eval again to merge it."
-    if not manifest.complete:
-        text += "\n\nNote: the run is not complete; run harness eval again to compute the rest."
     return text
+
+
+def _notes(manifest: Manifest) -> list[str]:
+    notes = []
+    if lacking := _unscored(manifest):
+        notes.append(f"{_no_score(manifest, lacking)} {_FINISH}")
+    elif not manifest.complete:
+        notes.append("the run is not complete; run harness eval again to compute the rest.")
+    checks: dict[str, list[ConstraintCheck]] = {}
+    for check in manifest.selection.constraints if manifest.selection else ():
+        checks.setdefault(check.what, []).append(check)
+    for what, of_all in checks.items():
+        if all(check.status == "unknown" for check in of_all):
+            reasons = "; ".join(dict.fromkeys(str(check.reason) for check in of_all))
+            notes.append(f"no checkpoint could be checked for “{what}”: {reasons}.")
+    return notes
+
+
+def _unscored(manifest: Manifest) -> list[str]:
+    """Checkpoints that the run has not scored yet on the task that decides."""
+    if manifest.selection is None or not manifest.selection.task:
+        return []
+    task = manifest.selection.task
+    done = {c.variant for c in manifest.cells if c.task == task and c.status == "done"}
+    return [v.id for v in manifest.variants if v.kind in CANDIDATES and v.id not in done]
+
+
+def _no_score(manifest: Manifest, lacking: Sequence[str]) -> str:
+    task = manifest.selection.task if manifest.selection else ""
+    return f"{', '.join(lacking)} {'has' if len(lacking) == 1 else 'have'} no score of {task} yet."
 
 
 def form_named(name: str | None, copy_to: Path | None) -> Form | None:
@@ -140,21 +181,31 @@ def ship(store: Store, selected: Selected, folder: Path, form: Form | None = Non
         The folder.
 
     Raises:
-        UsageError: Nothing was chosen, the folder is not empty, or there is no merged form.
-        StoreError: The weights are missing, or not those that were evaluated.
+        UsageError: Nothing was chosen, the folder is not empty or cannot be written, or there is
+            no merged form.
+        StoreError: The weights are missing, or not those that were evaluated; or checkpoints have
+            no score yet, so that the choice is not made among all of them.
     """
     manifest = selected.manifest
     variant = next((v for v in manifest.variants if v.id == selected.chosen), None)
     if variant is None:
         raise UsageError("No checkpoint was chosen, so there is nothing to copy.")
+    if lacking := _unscored(manifest):
+        raise StoreError(
+            f"Nothing is copied from an unfinished run: {_no_score(manifest, lacking)}",
+            where=f"{manifest.suite}/{manifest.run_id}",
+            mend=_FINISH,
+        )
     if form == "merged":
         variant = _merged(manifest, variant)
     target = folder.expanduser().absolute()
-    _check_empty(target)
-    source = _source(store, variant)
+    with _writing_to(target):
+        _check_empty(target)
+    source, saved_as = _source(store, variant)
     with store.locked(), room_on_disk(target.parent):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        made = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
+        with _writing_to(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            made = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
         try:
             names = _files_of(source, variant)
             for name in names:
@@ -162,13 +213,30 @@ def ship(store: Store, selected: Selected, folder: Path, form: Form | None = Non
             _verify(made, variant, source)
             files = {name: file_digest(made / name) for name in names}
             write_atomic(made / RECORD, _json(_record(selected, variant, files)))
-            write_atomic(made / CARD, model_card(manifest, selected.view, variant, RECORD))
+            card = model_card(manifest, selected.view, variant, RECORD, names, saved_as)
+            write_atomic(made / CARD, card)
             made.chmod(0o755)
-            made.rename(target)  # an empty folder of that name is replaced
+            with _writing_to(target):
+                made.rename(target)  # an empty folder of that name is replaced
         except BaseException:
             shutil.rmtree(made, ignore_errors=True)
             raise
     return target
+
+
+@contextmanager
+def _writing_to(target: Path) -> Iterator[None]:
+    """Say of a folder that cannot be written which one it is, and what to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise DiskError(
+            f"The folder cannot be written: {error.strerror}.",
+            where=str(target),
+            mend="Choose another folder with --copy-to.",
+        ) from error
 
 
 def _check_empty(target: Path) -> None:
@@ -201,8 +269,8 @@ def _merged(manifest: Manifest, chosen: Variant) -> Variant:
     return forms[0]
 
 
-def _source(store: Store, variant: Variant) -> Path:
-    """Where a variant's weights lie."""
+def _source(store: Store, variant: Variant) -> tuple[Path, Precision | None]:
+    """Where a variant's weights lie, and at which precision merged ones are stored."""
     if variant.kind != "merged":
         path = Path(str(variant.adapter))
         if variant.adapter is None or not path.is_dir():
@@ -211,12 +279,12 @@ def _source(store: Store, variant: Variant) -> Path:
                 where=str(path),
                 mend="Run the eval again to train it anew.",
             )
-        return path
+        return path, None
     files = _merged_digests(variant)
     for key in store.keys("merged") if files else ():
         made = store.read_record("merged", key, "merged", MergedModel)
         if made.files == files:
-            return store.path("merged", key)
+            return store.path("merged", key), made.saved_as
     raise StoreError(
         f"The weights of {variant.id} are not kept any more.",
         where=str(store.root / ".store" / "merged"),

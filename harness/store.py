@@ -47,6 +47,8 @@ IDENTITY = "identity.json"
 
 _LOCK_MODES = {False: fcntl.LOCK_SH, True: fcntl.LOCK_EX}
 _NOT_WRITABLE = (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST)
+_NO_FILE = (errno.ENOENT, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP)  # of a file to be made
+_OTHER_RUNS = "Choose another with --runs-dir."
 
 # What numpy and zipfile raise on a damaged archive: RuntimeError where a flipped bit claims another
 # compression or an encryption, TypeError where the file holds a bare array.
@@ -77,9 +79,18 @@ def digest_of(value: Any) -> str:
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:20]
 
 
-def write_atomic(path: Path, content: str | bytes) -> None:
-    """Write a file so that readers see the old or the new content, never a part."""
-    with room_on_disk(path.parent):
+def write_atomic(path: Path, content: str | bytes, *, mend: str = _OTHER_RUNS) -> None:
+    """Write a file so that readers see the old or the new content, never a part.
+
+    Args:
+        path: The file; folders above it are made.
+        content: What it is to hold.
+        mend: What the user can do where the folder cannot be written.
+
+    Raises:
+        DiskError: There is no room, no permission, or no such place.
+    """
+    with room_on_disk(path.parent, mend=mend, also=_NO_FILE):
         path.parent.mkdir(parents=True, exist_ok=True)
         fd, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
@@ -95,8 +106,16 @@ def write_atomic(path: Path, content: str | bytes) -> None:
 
 
 @contextmanager
-def room_on_disk(folder: Path) -> Iterator[None]:
-    """Turn "no space left" and "not permitted" into errors that say what to do."""
+def room_on_disk(
+    folder: Path, *, mend: str = _OTHER_RUNS, also: Sequence[int] = ()
+) -> Iterator[None]:
+    """Turn "no space left" and "not permitted" into errors that say what to do.
+
+    Args:
+        folder: Where is written.
+        mend: What the user can do where it cannot be.
+        also: Further error numbers that mean so here.
+    """
     try:
         yield
     except OSError as error:
@@ -107,11 +126,11 @@ def room_on_disk(folder: Path) -> Iterator[None]:
                 where=str(folder),
                 mend="Free some space (harness prune lists what can go) and run again to resume.",
             ) from error
-        if error.errno in _NOT_WRITABLE and error.filename is not None:
+        if error.errno in (*_NOT_WRITABLE, *also) and error.filename is not None:
             raise DiskError(
                 f"The folder cannot be written: {error.strerror}: {error.filename}.",
                 where=str(folder),
-                mend="Choose another with --runs-dir.",
+                mend=mend,
             ) from error
         raise
 

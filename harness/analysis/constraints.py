@@ -52,6 +52,7 @@ def check_score(spec: ConstraintSpec, watched: Watched, variant: str) -> Constra
     if found.low is None or found.high is None or before is None:
         return ConstraintCheck(status="unknown", reason=found.reason, **common)
     bound = margin_in_own_unit(margin, before, scale)
+    common["reference"] = before if isinstance(margin, str) else None
     worst, best = found.low, found.high
     if not panel.quantity.higher_is_better:
         worst, best = -found.high, -found.low
@@ -115,13 +116,42 @@ def check_measurement(
     return ConstraintCheck(status="kept", bound=low if low is not None else high, **common)
 
 
+_NAMES = {
+    "load_s": "load time",
+    "first_call_s": "time of the first call",
+    "prefill_tokens_per_s": "prefill speed",
+    "decode_tokens_per_s": "decode speed",
+    "ttft_s": "time to first token",
+    "itl_s": "inter-token latency",
+    "tpot_s": "time per output token",
+    "e2e_s": "end-to-end time",
+    "weights_bytes": "memory of the weights",
+    "kv_cache_bytes_per_token": "KV cache per token",
+    "rss_before_load_bytes": "resident memory before loading",
+    "peak_rss_bytes": "peak resident memory",
+    "peak_rss_inference_bytes": "peak resident memory while generating",
+    "peak_allocated_bytes": "peak allocated GPU memory",
+    "peak_reserved_bytes": "peak reserved GPU memory",
+}
+
+
 def _measurement_words(spec: ConstraintSpec) -> str:
+    name = str(spec.measurement)
     bounds = [
-        f"at {word} {value if isinstance(value, str) else f'{value:g}'}"
+        f"at {word} {value if isinstance(value, str) else _measured(value, _unit_of(name))}"
         for word, value in (("least", spec.min), ("most", spec.max))
         if value is not None
     ]
-    return f"{spec.measurement}: {' and '.join(bounds)}"
+    return f"{_NAMES.get(name, name)} {' and '.join(bounds)}"
+
+
+def _unit_of(measurement: str) -> str:
+    """The unit that a quantity's name ends in: what a bound means before anything is measured."""
+    if measurement.endswith("_tokens_per_s"):
+        return "tok/s"
+    if "_bytes" in measurement:
+        return "bytes"
+    return "s" if measurement.endswith("_s") else ""
 
 
 # -- all together ---------------------------------------------------------------------------------
@@ -187,22 +217,26 @@ def explained(check: ConstraintCheck) -> str:
         return f"{check.what}, found {_measured(check.value, check.unit)}"
     sign = 1.0 if check.higher_is_better else -1.0
     worst, best = sorted((sign * check.low, sign * check.high))
-    found = f"it is {_change(sign * check.value, check.scale)}"
+    found = f"it is {_change(sign * check.value, check)}"
     n = f"n = {check.n:,}"
     if check.status == "broken":
-        least = _change(best, check.scale)
+        least = _change(best, check)
         return f"{check.what}, but {found}, with 95 % certainty at least {least} ({n})"
     if check.status == "unsure":
-        ends = f"{_change(worst, check.scale)} to {_change(best, check.scale)}"
+        ends = f"{_change(worst, check)} to {_change(best, check)}"
         return f"{check.what}; {found}, but anything from {ends} fits the data ({n})"
     return f"{check.what}; {found} ({n})"
 
 
-def _change(gain: float, scale: float | None) -> str:
-    size = points(abs(gain), scale)
+def _change(gain: float, check: ConstraintCheck) -> str:
+    """A gain in the metric's unit, and as a share where the bound is one."""
+    size = points(abs(gain), check.scale)
     if size == 0:
         return "no different"
     shown = f"{size:.2f}" if size >= 0.1 else f"{size:.2g}"
+    shown += " points" if check.scale else ""
+    if check.reference:
+        shown += f" ({100 * abs(gain / check.reference):.3g} %)"
     return f"{shown} {'worse' if gain < 0 else 'better'}"
 
 

@@ -20,9 +20,9 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from scipy import special
@@ -339,9 +339,14 @@ def _check(
             "unit": pair.unit,
             "scale": quantity.scale,
             "higher_is_better": quantity.higher_is_better,
-            **found,
+            **{name: _plain_zero(part) for name, part in found.items()},
         }
     )
+
+
+def _plain_zero(value: Any) -> Any:
+    """0.0 for -0.0, which a record should not tell apart."""
+    return 0.0 if isinstance(value, float) and value == 0 else value
 
 
 # -- measurements ---------------------------------------------------------------------------------
@@ -381,9 +386,9 @@ def _measured(item: Repeats, level: float, seed: int, n_resamples: int) -> GateC
         n=min(len(item.before), len(item.after)) if item.after else 0,
         baseline_value=float(np.median(item.before)),
         value=float(np.median(item.after)) if item.after else None,
-        gain=found.gain if found else None,
-        low=found.low if found else None,
-        high=found.high if found else None,
+        gain=_plain_zero(found.gain) if found else None,
+        low=_plain_zero(found.low) if found else None,
+        high=_plain_zero(found.high) if found else None,
         margin=item.margin,
         method=found.method if found else "",
         reason=reason,
@@ -393,12 +398,17 @@ def _measured(item: Repeats, level: float, seed: int, n_resamples: int) -> GateC
 # -- the whole ------------------------------------------------------------------------------------
 
 
-def conclude(result: GateResult) -> GateResult:
+def conclude(result: GateResult, name: Callable[[GateCheck], str] | None = None) -> GateResult:
     """Fill verdict, exit code and headline from everything else.
 
     Incompatible wins over missing or invalid data, that over a regression, that over too little
     data, and that over a pass. A gate in which no score was compared decides nothing, and fails.
+
+    Args:
+        result: All but these.
+        name: What the headline calls a check; by default as the suite does.
     """
+    named = name or _name
     deciding = [check for check in result.checks if check.decides]
     failed = [check for check in deciding if check.verdict in _FAILED]
     lost = [check for check in deciding if check.verdict == "regression"]
@@ -408,13 +418,13 @@ def conclude(result: GateResult) -> GateResult:
         more = f" (and {len(result.differences) - 1} more)" if len(result.differences) > 1 else ""
         return _concluded(result, "incompatible", 4, f"{result.differences[0]}{more}")
     if failed or result.problems or not compared:
-        reasons = [*result.problems, *(f"{_name(c)} is {c.verdict}: {c.reason}" for c in failed)]
+        reasons = [*result.problems, *(f"{named(c)} is {c.verdict}: {c.reason}" for c in failed)]
         more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
         return _concluded(
             result, "invalid", 5, f"{reasons[0]}{more}" if reasons else "no score was compared"
         )
     if lost:
-        which = ", ".join(_name(check) for check in lost[:3])
+        which = ", ".join(named(check) for check in lost[:3])
         more = f" and {len(lost) - 3} more" if len(lost) > 3 else ""
         return _concluded(result, "regression", 1, f"worse than allowed: {which}{more}")
     if unsure:
@@ -427,7 +437,8 @@ def conclude(result: GateResult) -> GateResult:
         )
     same = all(check.verdict == "identical" for check in compared)
     words = "identical to the baseline" if same else "no worse than the margins allow"
-    return _concluded(result, "pass", 0, f"{len(compared)} scores are {words}")
+    scores = "1 score is" if len(compared) == 1 else f"{len(compared)} scores are"
+    return _concluded(result, "pass", 0, f"{scores} {words}")
 
 
 def _concluded(result: GateResult, verdict: Outcome, code: int, words: str) -> GateResult:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from harness.analysis.compare import Panel
-from harness.analysis.constraints import explained
 from harness.rules import points
 from harness.schema import Candidate, ConstraintCheck
 
@@ -19,7 +19,9 @@ def explain(
     chosen: str | None,
     baseline: str | None,
 ) -> str:
-    """Say what is best, what was excluded, why an earlier one was taken, and what is not sure.
+    """Say what is best, why an earlier one was taken, and what is gained; at most a few sentences.
+
+    What became of each constraint is in the table of the candidates, not here.
 
     Args:
         panel: The primary metric on the ``select`` split.
@@ -33,17 +35,13 @@ def explain(
     scored = [c for c in candidates if c.value is not None]
     if not scored:
         return f"{quantity.metric} on {quantity.split} is undefined for every checkpoint."
-    broken = [check for check in checks if check.status == "broken"]
     if best is None or chosen is None:
-        breaks = _excluded(scored, broken)
-        return f"No checkpoint keeps to the constraints. {breaks}"
+        return f"No checkpoint keeps to the constraints: {_breaking(scored, checks)}."
     parts = [_best(panel, scored, best), _earlier(panel, best, chosen)]
-    parts.append(_excluded(scored, broken))
+    parts.append(_against(panel, chosen, baseline, candidates))
     unscored = [c.variant for c in candidates if c.value is None]
     if unscored:
         parts.append(f"Not considered, because they have no score: {', '.join(unscored)}.")
-    parts.append(_against(panel, chosen, baseline, candidates))
-    parts += _open(checks, chosen)
     return " ".join(part for part in parts if part)
 
 
@@ -59,7 +57,7 @@ def _best(panel: Panel, scored: Sequence[Candidate], best: str) -> str:
     if highest.variant == best or highest.value == value:
         return f"{best} has {what} on {quantity.split} ({figure})."
     return (
-        f"{start}, but is excluded. Of those that keep to the constraints, {best} has the {word} "
+        f"{start}, but breaks a constraint; of those that keep to them, {best} has the {word} "
         f"({_shown(panel, value)})."
     )
 
@@ -75,14 +73,12 @@ def _earlier(panel: Panel, best: str, chosen: str) -> str:
     )
 
 
-def _excluded(scored: Sequence[Candidate], broken: Sequence[ConstraintCheck]) -> str:
-    """Which checkpoint breaks which constraint."""
-    lines = []
-    for candidate in scored:
-        own = [explained(check) for check in broken if check.variant == candidate.variant]
-        if own:
-            lines.append(f"{candidate.variant} ({'; '.join(own)})")
-    return f"Excluded: {'; '.join(lines)}." if lines else ""
+def _breaking(scored: Sequence[Candidate], checks: Sequence[ConstraintCheck]) -> str:
+    """How many checkpoints break which constraint."""
+    names = {candidate.variant for candidate in scored}
+    broken = [check for check in checks if check.status == "broken" and check.variant in names]
+    counts = Counter(check.what for check in broken)
+    return "; ".join(f"{n} of {len(scored)} break “{what}”" for what, n in counts.items())
 
 
 def _against(
@@ -99,26 +95,13 @@ def _against(
     there = _shown(panel, panel.value(baseline))
     if gain <= 0:
         return f"But that is no gain: {baseline} scores at least as well ({there})."
-    words = f"That is {_shown(panel, gain)} better than {baseline} ({there})."
+    words = f"That is {_shown(panel, gain)} better than {baseline} ({there})"
     own = next(c.p_adjusted for c in candidates if c.variant == chosen)
     if own is None:
-        return words
+        return f"{words}."
     tried = sum(c.p_adjusted is not None for c in candidates)
     among = f"one of {tried} checkpoints" if tried > 1 else "it"
-    return f"{words} Chance alone gives {among} such a gain with p {_p(own)}."
-
-
-def _open(checks: Sequence[ConstraintCheck], chosen: str) -> list[str]:
-    """What the data do not tell about the choice."""
-    own = [check for check in checks if check.variant == chosen]
-    unsure = "; ".join(explained(check) for check in own if check.status == "unsure")
-    unknown = "; ".join(explained(check) for check in own if check.status == "unknown")
-    parts = []
-    if unsure:
-        parts.append(f"Not certain for {chosen}: {unsure}.")
-    if unknown:
-        parts.append(f"Not known for {chosen}: {unknown}.")
-    return parts
+    return f"{words}; chance alone gives {among} such a gain with p {_p(own)}."
 
 
 def _p(value: float) -> str:

@@ -8,6 +8,8 @@ MINUS = "\u2212"
 EN_DASH = "\u2013"
 NONE = "\u2014"
 
+_FINE = 0.1  # points, below which an uncertainty would vanish with one decimal
+
 _NAMES = {
     "rouge1": "ROUGE-1",
     "rouge2": "ROUGE-2",
@@ -80,7 +82,7 @@ def estimate(
     *,
     signed: bool = False,
 ) -> tuple[str, str]:
-    """A value and its interval, both rounded by the uncertainty.
+    """A value and its interval, both rounded alike: points to a tenth, else by the uncertainty.
 
     Args:
         value: In the metric's own unit.
@@ -99,7 +101,10 @@ def estimate(
         return number(shown, 1 if scale else None, signed=signed), ""
     bounds = in_points(low, scale), in_points(high, scale)
     reach = (bounds[1] - bounds[0]) / 2
-    places = decimals_for(reach) if reach > 0 else 1 if scale else plain_decimals(shown)
+    if scale:  # points have one decimal, so that a row's differences add up as shown
+        places = decimals_for(reach) if 0 < reach < _FINE else 1
+    else:
+        places = decimals_for(reach) if reach > 0 else plain_decimals(shown)
     across = signed and bounds[0] < 0 < bounds[1]  # signs help where the bounds differ in it
     return number(shown, places, signed=signed), span(*bounds, places, signed=across)
 

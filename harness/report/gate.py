@@ -10,13 +10,16 @@ from harness.report.gate_html import render_gate_html
 from harness.report.gate_markdown import render_gate_comment, render_gate_summary
 from harness.report.gate_words import (
     check_words,
+    difference_title,
     meaning,
     origin,
     shortened,
     tally,
+    was_tested,
     worst_first,
 )
 from harness.report.junit import render_junit
+from harness.report.text import visible
 from harness.schema import GateCheck, GateResult
 from harness.store import write_atomic
 
@@ -41,7 +44,7 @@ def write_gate(result: GateResult, folder: Path) -> list[Path]:
         The files written.
 
     Raises:
-        DiskError: There is no room, or no permission.
+        DiskError: There is no room, no permission, or no such place.
     """
     texts = {
         "gate.json": result.model_dump_json(indent=1) + "\n",
@@ -51,7 +54,7 @@ def write_gate(result: GateResult, folder: Path) -> list[Path]:
         "gate.html": render_gate_html(result),
     }
     for name, text in texts.items():
-        write_atomic(folder / name, text)
+        write_atomic(folder / name, text, mend="Choose another folder with --output.")
     return [folder / name for name in texts]
 
 
@@ -71,11 +74,12 @@ def gate_text(result: GateResult) -> str:
         [shortened(result.headline, 1_000), shortened(_sides(result))],
         _table(shown),
         [f"and {count(len(left), 'check')} more ({tally(left)}), in gate.html"] if left else [],
-        [f"{listed} without a margin in gate.html"] if len(checks) < len(result.checks) else [],
+        [f"{listed} without a say, in gate.html"] if len(checks) < len(result.checks) else [],
         _list("Problems", result.problems),
-        _list("Not comparable, because these differ", result.differences),
+        _list(difference_title(result), result.differences),
+        _mending(result),
         _list("Also changed since the baseline", result.changes, _CHANGES),
-        [meaning(result)] if result.checks else [],
+        [meaning(result)] if was_tested(result) else [],
     ]
     return "\n\n".join("\n".join(block) for block in blocks if block)
 
@@ -86,6 +90,12 @@ def _sides(result: GateResult) -> str:
     named = [f"{name} is {v}" for name, v in found.items() if v is not None and v != name]
     run = f"{result.run} ({', '.join(named)})" if named else result.run
     return f"{run} against {origin(result)}"
+
+
+def _mending(result: GateResult) -> list[str]:
+    """What to do, and the command on a line of its own, never cut, to be copied."""
+    lines = [shortened(result.advice)] if result.advice else []
+    return [*lines, f"  {visible(result.mend)}"] if result.mend else lines
 
 
 def _list(title: str, lines: Sequence[str], most: int | None = None) -> list[str]:
@@ -100,7 +110,7 @@ def _table(checks: Sequence[GateCheck]) -> list[str]:
     """Columns as wide as they need to be; notes stand on a line of their own."""
     if not checks:
         return []
-    rows = [("", "check", "split", "n", "gain", "margin", "MDE")]
+    rows = [("", "check", "split", "n", "baseline", "this run", "gain", "margin", "MDE")]
     notes = [""]
     for check in checks:
         found = check_words(check)
@@ -110,6 +120,8 @@ def _table(checks: Sequence[GateCheck]) -> list[str]:
                 shortened(f"{check.subject} {found.what}", _NAME_CHARS),
                 shortened(found.where, _NAME_CHARS),
                 found.n,
+                found.baseline,
+                found.value,
                 found.change,
                 found.margin,
                 found.mde,

@@ -10,12 +10,14 @@ from harness.report.gate_words import (
     LEGEND,
     MARKS,
     check_words,
+    difference_title,
     meaning,
     origin,
     sentence,
     suite_of,
     tally,
     verdict_word,
+    was_tested,
     worst_first,
 )
 from harness.report.html import asset, page_environment, page_policy
@@ -37,6 +39,10 @@ def render_gate_html(result: GateResult) -> str:
     compared = [check for check in checks if check not in apart]
     scores = [check for check in compared if check.decides and check.kind != "measurement"]
     sizes = [check.n for check in scores if check.n]
+    rows = [
+        (check.verdict, check_words(check), _chart(check, f"check-{index}"))
+        for index, check in enumerate(compared)
+    ]
     return (
         page_environment(str(folder / "templates"))
         .get_template("gate.html.j2")
@@ -48,13 +54,15 @@ def render_gate_html(result: GateResult) -> str:
             suite=suite_of(result),
             mark=MARKS[result.verdict],
             origin=origin(result),
-            tally=tally(checks),
+            deciding=len(compared),
+            listed=len(apart),
+            tally=tally(compared),
+            differing=difference_title(result),
+            clipped=any("<polygon" in chart for _, _, chart in rows if chart),
+            tested=was_tested(result),
             fewest=min(sizes, default=None),
             most=max(sizes, default=None),
-            rows=[
-                (check.verdict, check_words(check), _chart(check, f"check-{index}"))
-                for index, check in enumerate(compared)
-            ],
+            rows=rows,
             apart=[check_words(check) for check in apart],
             meaning=meaning(result),
             legend=LEGEND,

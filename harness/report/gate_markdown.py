@@ -10,14 +10,17 @@ from harness.report.gate_words import (
     LEGEND,
     MARKS,
     check_words,
+    difference_title,
     meaning,
     origin,
     shortened,
     suite_of,
     tally,
+    was_tested,
     worst_first,
 )
 from harness.report.markdown import plain
+from harness.report.text import visible
 from harness.schema import GateCheck, GateResult
 
 SUMMARY_BYTES = 1_048_576  # what GitHub takes as the summary of a step
@@ -60,10 +63,11 @@ def _document(result: GateResult, limit: int, head: Sequence[str]) -> str:
     parts = [*head, *_opening(result)]
     share = limit // 8
     parts += _section("Problems", result.problems, share)
-    parts += _section("Not comparable, because these differ", result.differences, share)
+    parts += _section(difference_title(result), result.differences, share)
+    parts += _mending(result)
     after = [
         *_section("Also changed since the baseline", result.changes, share),
-        *([f"<sub>{meaning(result)} {LEGEND}</sub>"] if result.checks else []),
+        *([f"<sub>{meaning(result)} {LEGEND}</sub>"] if was_tested(result) else []),
     ]
     room = limit - _size([*parts, *after])
     return "\n\n".join([*parts, *_checks(worst_first(result.checks), room), *after]) + "\n"
@@ -79,6 +83,17 @@ def _opening(result: GateResult) -> list[str]:
     if result.checks:
         sides += f" {count(len(result.checks), 'check')}: {tally(result.checks)}."
     return [*lines, sides]
+
+
+def _mending(result: GateResult) -> list[str]:
+    """What to do, and the command as a block of code, never cut, to be copied."""
+    parts = [inert(result.advice)] if result.advice else []
+    if result.mend:
+        text = visible(" ".join(result.mend.split()))
+        longest = max((len(run) for run in re.findall("`+", text)), default=0)
+        fence = "`" * max(3, longest + 1)  # what stands inside cannot end the block
+        parts.append(f"{fence}sh\n{text}\n{fence}")
+    return parts
 
 
 def _section(title: str, lines: Sequence[str], room: int) -> list[str]:

@@ -41,6 +41,7 @@ WORST_FIRST: tuple[GateVerdict, ...] = (
     "pass",
     "identical",
 )
+_FINE = 0.1  # points: as in format.estimate, so that a row adds up as shown
 LEGEND = (
     "Gain: this run minus the baseline on the same examples, turned so that more is better, "
     "between one-sided bounds that hold for all checks together. Pass: the lower bound is not "
@@ -90,6 +91,27 @@ def check_words(check: GateCheck) -> CheckWords:
 def verdict_word(check: GateCheck) -> str:
     """The verdict; ``listed`` where there is a difference to show, but no margin to hold it to."""
     return check.verdict if check.decides or check.gain is None else "listed"
+
+
+def check_label(check: GateCheck) -> str:
+    """What a headline calls a check: the words of its row."""
+    place = f" on {check.split}" if check.split and check.kind != "measurement" else ""
+    return f"{check.subject} {_name(check)}{place}"
+
+
+def difference_title(result: GateResult) -> str:
+    """The heading over what makes the baseline unusable for this run."""
+    if result.baseline_run is None:
+        return "Not compared, because the baseline cannot be used"
+    return "Not comparable, because these differ"
+
+
+def was_tested(result: GateResult) -> bool:
+    """Whether something was bounded, so that alpha means anything."""
+    return any(
+        check.decides and check.low is not None and check.low != check.high
+        for check in result.checks
+    )
 
 
 def sentence(check: GateCheck) -> str:
@@ -197,7 +219,8 @@ def _ends(check: GateCheck) -> tuple[str, str]:
         return quantity(ends[0], check.unit), quantity(ends[1], check.unit)
     places = 1 if check.scale else None
     if check.low is not None and check.high is not None and check.high > check.low:
-        places = decimals_for(in_points(check.high - check.low, check.scale) / 2)
+        reach = in_points(check.high - check.low, check.scale) / 2
+        places = 1 if check.scale and reach >= _FINE else decimals_for(reach)
     shown = [None if end is None else in_points(end, check.scale) for end in ends]
     return number(shown[0], places), number(shown[1], places)
 

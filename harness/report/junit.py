@@ -15,6 +15,7 @@ from harness.report.gate_words import (
     meaning,
     sentence,
     suite_of,
+    was_tested,
     worst_first,
 )
 from harness.report.text import visible
@@ -53,7 +54,8 @@ def render_junit(result: GateResult) -> str:
         suite.set("timestamp", _clean(result.created[:19]))
     suite.append(_properties(result))
     suite.extend(cases)
-    lines = [result.headline, *result.changes, *result.problems, meaning(result), LEGEND]
+    lines = [result.headline, *result.changes, *result.problems]
+    lines += [meaning(result), LEGEND] if was_tested(result) else []
     _text(suite, "system-out", "\n".join(lines))
     root = ET.Element("testsuites", {"name": "harness gate", **counts, "time": "0"})
     root.append(suite)
@@ -83,7 +85,8 @@ def _others(result: GateResult) -> list[ET.Element]:
     """Cases for what no check stands for."""
     cases = []
     if result.verdict == "incompatible":
-        text = "\n".join([result.headline, *result.differences])
+        mend = [part for part in (result.advice, result.mend) if part]
+        text = "\n".join([result.headline, *result.differences, *mend])
         cases.append(_case(result, "gate", "baseline is comparable", "error", text))
     if result.problems and result.exit_code:
         text = "\n".join(result.problems)

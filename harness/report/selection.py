@@ -9,10 +9,10 @@ from harness.analysis.compare import Panel
 from harness.analysis.constraints import constraints_of, explained, watched_by
 from harness.analysis.results import Reading
 from harness.analysis.significance import equivalence
-from harness.report.format import NONE, estimate, in_points, metric_name, number, quantity
+from harness.report.format import NONE, estimate, in_points, metric_name, number, percent, quantity
 from harness.report.matrix import Panels
 from harness.report.text import visible
-from harness.report.verdict import detectable, equivalence_words
+from harness.report.verdict import detectable, equivalence_words, open_words
 from harness.report.view import Choice, Held, Row, View
 from harness.rules import SelectSpec, margin_in_own_unit
 from harness.schema import Candidate, ConstraintCheck, Equivalence, Manifest, Selection, Variant
@@ -187,6 +187,8 @@ def _mark(check: ConstraintCheck) -> CheckMark:
     if check.data:
         parts = estimate(check.value, check.low, check.high, check.scale, signed=True)
         value = " ".join(part for part in parts if part)
+        if check.reference and check.value is not None:
+            value += f" ({percent(check.value, abs(check.reference))})"
     else:
         value = quantity(check.value, check.unit)
     return CheckMark(check.status, value if check.value is not None else "", explained(check))
@@ -263,10 +265,24 @@ def selection_text(view: View) -> str:
         blocks += [how_chosen(selection), _text_table(table, view.baseline)]
         whats = [f"C{place}: {what}" for place, what in enumerate(table.constraints, 1)]
         blocks.append("\n".join([*whats, BOUNDS] if whats else []))
-    start = f"Chosen: {selection.chosen}." if selection.chosen else "No checkpoint was chosen."
+    blocks.append("\n".join(_not_kept(selection)))
+    left = open_words(selection)
+    start = "No checkpoint was chosen."
+    if selection.chosen:
+        start = f"Chosen: {selection.chosen}{f'; {left}' if left else ''}."
     blocks.append(f"{start}\n{selection.reason}")
     blocks.append("\n".join(claims(view)))
     return "\n\n".join(visible(block) for block in blocks if block)
+
+
+def _not_kept(selection: Selection) -> list[str]:
+    """What excludes a checkpoint, and what is open about the choice, in words."""
+    return [
+        f"{check.variant}, {check.status}: {explained(check)}."
+        for check in selection.constraints
+        if check.status == "broken"
+        or (check.variant == selection.chosen and check.status in ("unsure", "unknown"))
+    ]
 
 
 def _text_table(table: CandidateTable, baseline: str) -> str:

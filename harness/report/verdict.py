@@ -10,7 +10,7 @@ from harness.analysis.intervals import CONFIDENCE
 from harness.report.format import count, estimate, in_points, metric_name, number, size
 from harness.report.text import visible
 from harness.report.view import Choice, Outcome, Row, TradeOff, Verdict, View
-from harness.schema import Comparison, Equivalence, Finding, Manifest
+from harness.schema import Comparison, Equivalence, Finding, Manifest, Selection
 
 _POWER = 0.8
 _SMALL_N = 30
@@ -38,6 +38,11 @@ def build_verdict(
         outcome, headline = _chosen(manifest, chosen, row, trade_off)
     support = []
     if chosen is not None:
+        left = open_words(selection)
+        if left and outcome == "ship":
+            headline = f"{headline.removesuffix('.')}; {left} (see Choice)."
+        elif left:
+            support.append(f"{left[0].upper()}{left[1:]} (see Choice).")
         support += _merged(choice, row, trade_off)
         support += _others(rows, chosen, row)
         if selection is not None:
@@ -56,6 +61,23 @@ def verdict_text(view: View) -> str:
     verdict = view.verdict
     lines = [verdict.headline, *verdict.support, *(f"Note: {line}" for line in verdict.cautions)]
     return "\n".join(visible(line) for line in lines)
+
+
+def open_words(selection: Selection | None) -> str:
+    """How many constraints of the choice are neither kept nor broken; empty where none is."""
+    if selection is None:
+        return ""
+    own = [check.status for check in selection.constraints if check.variant == selection.chosen]
+    unknown, unsure = own.count("unknown"), own.count("unsure")
+    noun = "constraint" if unknown == 1 or (not unknown and unsure == 1) else "constraints"
+    parts = []
+    if unknown:
+        parts.append(f"{unknown} {noun} could not be checked")
+        noun = ""
+    if unsure:
+        verb = "is" if unsure == 1 else "are"
+        parts.append(f"{f'{unsure} {noun}'.strip()} {verb} not decided by the data")
+    return ", ".join(parts)
 
 
 def difference_words(comparison: Comparison, row: Row) -> str:
@@ -195,7 +217,7 @@ def _others(rows: Sequence[Row], chosen: str, primary: Row | None) -> list[str]:
     """What the choice gains and loses in everything else, at the level of whole tasks."""
     better: list[str] = []
     worse: list[str] = []
-    open_ = 0
+    open_ = same = 0
     for row in rows:
         if row is primary or row.split == "select" or row.task != row.suite_task:
             continue
@@ -204,16 +226,18 @@ def _others(rows: Sequence[Row], chosen: str, primary: Row | None) -> list[str]:
         if comparison is None or comparison.delta is None or comparison.low is None:
             continue
         words = f"{row.task} {difference_words(comparison, row)}"
-        if comparison.better is None:
+        if comparison.identical:
+            same += 1
+        elif comparison.better is None:
             open_ += 1
         else:
             (better if comparison.better else worse).append(words)
-    total = len(better) + len(worse) + open_
+    total = len(better) + len(worse) + open_ + same
     if not total:
         return []
     line = (
         f"Of {count(total, 'further metric')}, {len(better)} better, {len(worse)} worse, "
-        f"{open_} not distinguishable"
+        f"{open_} not distinguishable" + (f", {same} identical" if same else "")
     )
     return [f"{line}. Worse: {'; '.join(worse)}." if worse else f"{line}."]
 

@@ -93,7 +93,7 @@ def test_a_planted_loss_is_a_regression(runs: Path, accepted: Path, tmp_path: Pa
     edit(runs, "held_out", losses_times(lambda n: np.linspace(1.4, 1.6, n)))
     done, result = gate(tmp_path, runs)
     assert (done.code, result.verdict) == (1, "regression")
-    assert "held_out/eval_loss on report" in done.out
+    assert "chosen held_out: eval loss on report" in done.out
     assert JUnitXml.fromfile(str(tmp_path / "out" / "gate.junit.xml")).failures >= 1
 
 
@@ -128,7 +128,27 @@ def test_no_baseline_is_incompatible(runs: Path, tmp_path: Path) -> None:
     """Exit code 4, and how to make one."""
     done, result = gate(tmp_path, runs)
     assert (done.code, result.verdict) == (4, "incompatible")
-    assert "harness gate accept RUN" in done.out
+    assert done.out.startswith("No baseline yet: baseline.json does not exist.")
+    assert done.out.count("harness gate accept small/") == 1
+    assert "--baseline baseline.json" in done.out
+
+
+def test_places_that_cannot_be_used_are_told_on_one_line(
+    runs: Path, accepted: Path, tmp_path: Path
+) -> None:
+    """Exit code 2 for the output, 4 for the baseline, and no traceback."""
+    accept = ("accept", "small", "--reason", "r", "--baseline")
+    for args, code, mend in (
+        (("small", "--output", "/proc/nosuch"), 2, "Choose another folder with --output."),
+        (("small", "--baseline", "."), 4, "Give its name to --baseline."),
+        ((*accept, "/proc/nosuch/b.json"), 4, "--baseline"),
+        ((*accept, "baseline.txt"), 2, "A baseline is a .json file."),
+    ):
+        done = harness("gate", *args, cwd=tmp_path, runs=runs)
+        assert done.code == code, args
+        assert mend in done.out + done.err
+        assert "Traceback" not in done.err
+        assert "--runs-dir" not in done.err
 
 
 def test_a_truncated_baseline_names_itself(runs: Path, accepted: Path, tmp_path: Path) -> None:

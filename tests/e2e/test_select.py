@@ -68,5 +68,5 @@ def test_where_nothing_may_be_shipped_the_exit_code_is_1(
     assert "Merging" not in ran.err
     done = harness("select", "small", "--copy-to", "out", cwd=tmp_path, runs=runs)
     assert done.code == 1
-    assert "peak_rss_bytes: at most 1 MB, found" in done.out
+    assert "peak resident memory at most 1 MB, found" in done.out
     assert not (tmp_path / "out").exists()

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from harness.analysis.compare import Quantity
 from harness.baseline import (
     Acceptance,
     Baseline,
@@ -21,6 +22,7 @@ from harness.baseline import (
     write_baseline,
 )
 from harness.errors import BaselineError
+from harness.metrics.base import mean_of
 from harness.rules import GateSpec
 
 ARRAYS: dict[str, Any] = {
@@ -190,8 +192,11 @@ def test_a_sidecar_that_lacks_statistics_is_named(
 
 
 def test_a_folder_or_bytes_are_no_baseline(tmp_path: Path) -> None:
-    """Both are unreadable, with the path named."""
-    assert "Cannot be read" in error_of(tmp_path).problem
+    """Nor is another file; the path is named."""
+    for place in (tmp_path, Path(), Path("baseline.npz"), Path("b.txt")):
+        with pytest.raises(BaselineError, match="baseline") as caught:
+            read_baseline(place)
+        assert caught.value.where == str(place)
     (tmp_path / "b.json").write_bytes(b"\xff\xfe{}")
     assert "Cannot be read" in error_of(tmp_path / "b.json").problem
 
@@ -204,6 +209,23 @@ def test_rules_are_checked_and_may_be_absent(path: Path) -> None:
     assert read_baseline(path).baseline.gate == GateSpec()
     path.write_text(json.dumps(content | {"gate": {"nosuch": 1}}), "utf-8")
     assert "gate.nosuch" in error_of(path).problem
+
+
+def test_an_edited_value_is_refused(path: Path) -> None:
+    """It must be what its statistics give, to the digits that it has."""
+    quantity = Quantity("quiz", "acc", "all", mean_of, scale=1.0)
+    loaded = read_baseline(path)
+    score = loaded.baseline.subjects["chosen"].scores[0]
+    assert loaded.value(score, quantity) == pytest.approx((0.1 + 1 / 3) / 3, rel=1e-15)
+    with pytest.raises(BaselineError, match=r"quiz/acc on all is 0\.1445, but .* give 0\.144444"):
+        loaded.value(score.model_copy(update={"value": 0.1445}), quantity)
+
+
+def test_a_place_that_cannot_be_written_is_told() -> None:
+    """Exit code 4 with what the system says."""
+    with pytest.raises(BaselineError, match="cannot be written") as caught:
+        write_baseline(Path("/proc/nosuch/b.json"), baseline(), ARRAYS)
+    assert "--baseline" in (caught.value.mend or "")
 
 
 # -- differences ----------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.accepting import accept_baseline
+from harness.accepting import accept_baseline, broken_floors
 from harness.baseline import read_baseline, sidecar_of
 from harness.errors import BaselineError, QualityError, SuiteError, UsageError
 from harness.gating import run_gate
@@ -105,7 +105,7 @@ def test_a_loss_beyond_the_margin_is_a_regression(store: Store, path: Path) -> N
     assert (result.exit_code, check.verdict) == (1, "regression")
     assert (check.subject, check.variant) == ("chosen", CHOSEN)
     assert (check.margin, check.n) == (0.02, N)
-    assert "chosen answers/rougeL on report" in result.headline
+    assert "chosen answers: ROUGE-L on report" in result.headline
 
 
 def test_other_variants_are_not_gated(store: Store, path: Path) -> None:
@@ -242,7 +242,21 @@ def test_a_choice_among_some_checkpoints_only_fails(store: Store, path: Path) ->
     accept(store, path)
     result = gate(store, path, failed={("checkpoint-2", "answers"): "out of memory"})
     assert result.exit_code == 5
-    assert "made without checkpoint-2" in result.problems[0]
+    assert "made without checkpoint-2" in result.problems[1]
+
+
+def test_an_unfinished_run_is_called_so(store: Store, path: Path) -> None:
+    """What is missing because of it is no reason of its own."""
+    accept(store, path)
+    whole = Runs(store, "r2", spec=spec(measurements=FAST)).build()
+    accept_baseline(store, whole, path, "rules", "me")
+    words = "The run is not complete (1 of 16 cells). Run: harness eval SUITE"
+    for changes in ({"selection": None}, {}):
+        left = {"complete": False, "cells": whole.cells[:1], **changes}
+        result = run_gate(store, whole.model_copy(update=left), path)
+        assert (result.verdict, result.exit_code, result.checks) == ("invalid", 5, ())
+        assert (result.headline, result.problems) == (words, (words,))
+        assert not [line for line in result.changes if "missing" in line]
 
 
 def test_unreadable_results_are_an_outcome(store: Store, path: Path) -> None:
@@ -314,7 +328,10 @@ def test_a_limited_run_is_refused(store: Store, path: Path) -> None:
 
 def test_an_unreadable_baseline_is_an_outcome(store: Store, path: Path) -> None:
     """Missing or cut off: exit code 4 and the file's name in the headline."""
-    assert gate(store, path).exit_code == 4
+    none = gate(store, path)
+    assert (none.exit_code, none.differences) == (4, ())
+    assert none.headline == f"No baseline yet: {path} does not exist."
+    assert none.mend.startswith(f"harness gate accept small/r2 --baseline {path} ")
     accept(store, path)
     path.write_text(path.read_text()[:200])
     result = run_gate(store, Runs(store, "r3").build(), path)
@@ -420,7 +437,8 @@ def test_other_rules_than_the_accepted_are_refused(
     result = run_gate(store, manifest, path)
     assert (result.verdict, result.exit_code, result.checks) == ("incompatible", 4, ())
     assert [line for line in result.differences if "does not have" not in line] == expected
-    assert "harness gate accept RUN --reason" in result.problems[0]
+    assert result.mend.startswith(f"harness gate accept small/r2 --baseline {path} ")
+    assert result.mend.endswith(' --reason "..."')
     accept_baseline(store, manifest, path, "other rules", "me")
     again = run_gate(store, manifest, path)
     assert (again.differences, again.problems) == ((), ())
@@ -581,6 +599,19 @@ def test_other_hardware_is_not_compared(store: Store, path: Path) -> None:
     assert refused.differences[0].startswith("hardware: other hardware")
 
 
+def test_a_record_that_is_used_again_is_no_second_measurement(store: Store, path: Path) -> None:
+    """It is neither identical nor a pass, and does not fail; that a rule names it is told."""
+    rules = spec(measurements=FAST)
+    manifest = accept(store, path, Runs(store, spec=rules))
+    result = run_gate(store, manifest, path)
+    check = found(result, "decode_tokens_per_s", "measure")
+    assert (check.verdict, check.decides, result.exit_code) == ("not_compared", False, 0)
+    assert check.reason == "not measured again: the same record as the baseline's"
+    assert any("though gate.measurements names it" in line for line in result.changes)
+    again = gate(store, path, spec=rules)  # equal readings of another record
+    assert found(again, "decode_tokens_per_s", "measure").verdict == "identical"
+
+
 def test_a_missing_measurement_fails_where_it_decides(store: Store, path: Path) -> None:
     """And is only listed where it does not."""
     rules = spec(measurements=FAST)
@@ -608,6 +639,33 @@ def test_accepting_keeps_the_history(store: Store, path: Path) -> None:
     assert last.deltas["chosen answers/rougeL on report"] == pytest.approx(-0.1, abs=0.005)
     assert last.deltas["chosen mmlu/law/acc on all"] == 0.0
     assert run_gate(store, second, path).exit_code == 0
+
+
+def test_the_history_says_what_else_changed(store: Store, path: Path) -> None:
+    """Rules and prompts; the values of another prompt are not subtracted."""
+    accept(store, path)
+    other = {"examples": {"prompt": {"prompt": "new"}}}
+    written = accept_baseline(
+        store, Runs(store, "r2", identity=other, spec=spec(margin=3)).build(), path, "new", "me"
+    )
+    last = written.history[-1]
+    assert "tasks.answers.examples.prompt.prompt: was" in last.note
+    assert "gate.margin: was 2, is 3" in last.note
+    assert last.deltas == {}
+    same = accept_baseline(
+        store, Runs(store, "r3", identity=other, spec=spec(margin=3)).build(), path, "same", "me"
+    ).history[-1]
+    assert same.note == ""
+    assert set(same.deltas.values()) == {0.0}
+
+
+def test_floors_that_are_broken_from_the_start_are_named(store: Store, path: Path) -> None:
+    """Every later run would fail by them."""
+    rules = spec(metrics=[_entry("rougeL", floor=99), _entry("exact_match", floor=1)])
+    manifest = Runs(store, spec=rules).build()
+    (line,) = broken_floors(accept_baseline(store, manifest, path, "why", "me"))
+    assert line.startswith("chosen answers/rougeL on report: ")
+    assert line.endswith("is below its floor of 99")
 
 
 def test_accepting_over_a_broken_baseline_says_what_is_lost(store: Store, path: Path) -> None:

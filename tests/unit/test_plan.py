@@ -221,6 +221,17 @@ REFUSED: dict[str, tuple[dict[str, Any], list[str]]] = {
         {"select": {"task": "answers", "metric": "bleu"}},
         ["bleu", "rougeL, chrf"],
     ),
+    "deciding metric of the default task": (
+        {"select": {"metric": "rougel"}},
+        ["select.metric names 'rougel', which answers does not have", "rougeL, chrf"],
+    ),
+    "metric without a task that decides": (
+        {
+            "tasks": {"hellaswag": {"type": "lm_eval", "task": "hellaswag"}},
+            "select": {"metric": "acc"},
+        },
+        ["'acc'", "no task is scored on the select split"],
+    ),
     "constrained task": (
         {"select": {"constraints": [{"task": "hellaswg", "max_drop": 2}]}},
         ["select.constraints[0].task", "hellaswg", "Did you mean hellaswag"],

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness.digests import file_digest
-from harness.errors import StoreError, UsageError
+from harness.errors import DiskError, StoreError, UsageError
 from harness.models.identity import adapter_digest
 from harness.schema import Manifest, MergedModel
 from harness.selecting import Selected, describe, form_named, select_run, ship
@@ -155,6 +157,12 @@ def test_the_model_card_is_safe_and_says_how_to_load(tmp_path: Path) -> None:
     assert text.startswith("---\nlibrary_name: peft\n---\n")
     assert "resolve_model(BaseSpec(model='smollm2-135m-instruct'), Path())" in text
     assert "base\\@nf4" in text  # no user of that name is mentioned
+    assert "bnb_4bit_quant_type='nf4'," in text
+    assert "quantization_config=config" in text
+    assert 'tokenizer = AutoTokenizer.from_pretrained(".")' in text
+    block = text.split("```json\n")[1].split("\n```")[0]
+    assert json.loads(block) == SPEC["prompt"]
+    compile(text.split("```python\n")[1].split("```")[0], "card", "exec")
     assert "On the report split checkpoint-40 has ROUGE-L" in text
 
 
@@ -167,7 +175,51 @@ def test_the_merged_model_is_copied_where_asked_for(tmp_path: Path) -> None:
     assert "identity.json" not in names_in(folder)
     record = json.loads((folder / "harness-selection.json").read_text("utf-8"))
     assert record["variant"]["id"] == "merged-40"
-    assert "library_name: transformers" in (folder / "README.md").read_text("utf-8")
+    text = (folder / "README.md").read_text("utf-8")
+    assert "library_name: transformers" in text
+    assert f"stored as fp32, evaluated at {record['variant']['precision']}." in text
+
+
+@pytest.mark.parametrize("code", [errno.ENOENT, errno.EACCES, errno.EROFS])
+def test_a_folder_that_cannot_be_made_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    """As below /proc, where making a folder fails as if its parent were not there."""
+    store, found = selected(tmp_path)
+
+    def refused(**_: Any) -> str:
+        raise OSError(code, os.strerror(code), "x")
+
+    monkeypatch.setattr("harness.selecting.tempfile.mkdtemp", refused)
+    with pytest.raises(DiskError, match=r"out: .*Choose another folder with --copy-to\.") as caught:
+        ship(store, found, tmp_path / "out")
+    assert caught.value.exit_code == 2
+
+
+def test_an_unfinished_run_ships_nothing_and_leaves_no_record(tmp_path: Path) -> None:
+    """The checkpoint that has no score may be the best; the note comes first."""
+    store, manifest = build(tmp_path)
+    record = store.run_dir("sample", manifest.run_id) / "selection.json"
+    select_run(store, manifest)
+    assert record.exists()
+    cells = tuple(c for c in manifest.cells if (c.variant, c.task) != ("checkpoint-20", "summary"))
+    found = select_run(store, manifest.model_copy(update={"cells": cells, "complete": False}))
+    assert found.chosen == "checkpoint-40"
+    assert not record.exists()
+    assert describe(found).startswith(
+        "Note: checkpoint-20 has no score of summary yet. Run harness eval again to finish.\n\n"
+    )
+    with pytest.raises(StoreError, match=r"checkpoint-20 has no score.*eval again") as caught:
+        ship(store, found, tmp_path / "out")
+    assert caught.value.exit_code == 1
+
+
+def test_a_constraint_that_nobody_could_be_checked_for_is_noted_first(tmp_path: Path) -> None:
+    """A misspelled metric of lm-eval shows only when it has run."""
+    constraint = {"task": "smoke_hellaswag", "metric": "accc", "max_drop": 2}
+    text = describe(selected(tmp_path, constraints=[constraint])[1])
+    assert text.startswith("Note: no checkpoint could be checked for “smoke_hellaswag accc")
+    assert "Chosen: checkpoint-40; 1 constraint could not be checked." in text
 
 
 def test_nothing_is_overwritten(tmp_path: Path) -> None:

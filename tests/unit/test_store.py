@@ -125,6 +125,13 @@ def test_a_full_disk_is_told_as_such(tmp_path: Path) -> None:
     assert "prune" in str(caught.value)
 
 
+def test_a_file_that_cannot_be_made_is_told_with_the_caller_s_mend() -> None:
+    """Also where the system says only that there is no such place."""
+    with pytest.raises(DiskError, match="cannot be written") as caught:
+        write_atomic(Path("/proc/nosuch/a.txt"), "text", mend="Choose another with --output.")
+    assert caught.value.mend == "Choose another with --output."
+
+
 def test_an_atomic_write_replaces_the_file_in_one_step(tmp_path: Path) -> None:
     """The old content stands until the new one is whole."""
     path = tmp_path / "a.txt"

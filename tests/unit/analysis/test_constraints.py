@@ -93,6 +93,16 @@ def test_a_share_is_of_the_baseline() -> None:
     found = check(before, after, "10%")
     assert found.bound == pytest.approx(0.1 * np.mean(before))
     assert found.what == "qa f1: at most 10 % worse than base"
+    assert found.reference == pytest.approx(np.mean(before))
+
+
+def test_a_share_is_explained_in_both_units() -> None:
+    """11.21 of 26.7 points are 42 %."""
+    found = ConstraintCheck(
+        variant="c1", what="qa f1: at most 5 % worse than base", status="broken", value=-0.1121,
+        low=-0.15, high=-0.08, bound=0.01335, reference=0.267, n=50, data="select split", scale=1.0,
+    )  # fmt: skip
+    assert "but it is 11.21 points (42 %) worse" in explained(found)
 
 
 def test_equal_scores_are_a_sample_too() -> None:
@@ -273,8 +283,27 @@ def test_the_smallest_point_of_the_grid_counts() -> None:
     assert found["ttft_s"] == Median(6.0, "s")
 
 
+def test_contradicting_bounds_are_refused() -> None:
+    """Sizes are compared as numbers of bytes."""
+    with pytest.raises(ValueError, match="min 5 GB is above max 900 MB"):
+        ConstraintSpec(measurement="peak_rss_bytes", min="5 GB", max="900 MB")
+    assert ConstraintSpec(measurement="load_s", min=1, max=1).max == 1
+
+
+def test_numbers_carry_the_unit_of_their_quantity() -> None:
+    """Also where nothing was measured."""
+    for name, words in (
+        ("decode_tokens_per_s", "decode speed at least 20 tok/s"),
+        ("peak_allocated_bytes", "peak allocated GPU memory at least 20 bytes"),
+        ("ttft_s", "time to first token at least 20 s"),
+        ("load_average", "load_average at least 20"),
+    ):
+        spec = ConstraintSpec(measurement=name, min=20)
+        assert check_measurement(spec, "c1", None, None).what == words
+
+
 def test_words_name_the_bound_as_it_was_written() -> None:
     """Bytes and units as people write them."""
     spec = ConstraintSpec(measurement="peak_rss_bytes", max="4 GB")
     found = check_measurement(spec, "c1", {"peak_rss_bytes": Median(5.2e9, "bytes")}, None)
-    assert explained(found) == "peak_rss_bytes: at most 4 GB, found 5.2 GB"
+    assert explained(found) == "peak resident memory at most 4 GB, found 5.2 GB"

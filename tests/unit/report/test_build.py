@@ -37,7 +37,7 @@ def test_a_whole_run(sample: Any) -> None:
     assert (row.task, row.metric, row.split, row.n) == ("summary", "rougeL", "report", 40)
     words = view.verdict.headline
     assert words.startswith(f"Ship {view.verdict.chosen}: ROUGE-L +")
-    assert "against base@nf4 on the report split (n = 40), 640 MB, 17.5 tok/s." in words
+    assert "against base@nf4 on the report split (n = 40), 640 MB, 17.5 tok/s; " in words
     assert any(line.startswith("Merged (merged-40)") for line in view.verdict.support) or (
         view.verdict.chosen != "checkpoint-40"
     )

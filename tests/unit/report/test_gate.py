@@ -13,6 +13,7 @@ import pytest
 from harness.report import gate
 from harness.report.gate import gate_text, write_gate
 from harness.report.gate_html import render_gate_html
+from harness.report.gate_markdown import render_gate_comment
 from harness.schema import GateResult
 from tests.unit.report.gate_records import (
     HOSTILE,
@@ -92,7 +93,7 @@ def test_the_terminal_shows_headline_then_the_worst_with_its_evidence() -> None:
     assert "chosen is checkpoint-80" in lines[1]
     assert lines[4].split() == [
         *("\u2717", "regression", "chosen", "summaries:", "chrF", "report", "96"),
-        *("\u22126.9", "[\u22129.1,", "\u22124.2]", "2", "3.1"),
+        *("31.2", "24.3", "\u22126.9", "[\u22129.1,", "\u22124.2]", "2", "3.1"),
     ]
     assert any("about 1,240 examples would decide" in line for line in lines)
     assert "  torch 2.12.0 -> 2.13.0" in lines
@@ -105,6 +106,33 @@ def test_a_terminal_shows_the_first_changes_and_counts_the_rest() -> None:
     assert [f"  change {i}" in text.splitlines() for i in (0, 19, 20)] == [True, True, False]
     assert "  and 180 lines more, in gate.json" in text
     assert "lines more" not in gate_text(result(changes=tuple(f"change {i}" for i in range(20))))
+
+
+def test_the_command_that_mends_is_whole_everywhere() -> None:
+    """However long, and on a line of its own, so that it can be copied."""
+    mend = f'harness gate accept tiny/r-1 --baseline {"x" * 2_000}/b.json --reason "..."'
+    found = incompatible().model_copy(update={"advice": "Accept it:", "mend": mend})
+    assert f"  {mend}" in gate_text(found).splitlines()
+    assert mend in Page(render_gate_html(found)).text
+    assert mend in render_gate_comment(found).splitlines()
+    fenced = found.model_copy(update={"mend": "harness ``` x"})
+    assert "````sh\nharness ``` x\n````" in render_gate_comment(fenced)
+
+
+def test_alpha_is_explained_only_where_something_was_tested() -> None:
+    """Equal outputs are compared without a chance of error."""
+    assert "Alpha" in gate_text(result(passing()))
+    for text in (gate_text(result(identical())), render_gate_comment(result(identical()))):
+        assert "Alpha" not in text
+
+
+def test_the_page_counts_what_decides_and_folds_the_rest() -> None:
+    """A list of speeds is no list of checks; the menu has the words of the headings."""
+    text = render_gate_html(result(regression(), listed(), listed(metric="load_s")))
+    assert "<dd>1<small>1 regression; 2 listed</small>" in text
+    assert "<summary>2 listed or not compared</summary>" in text
+    for heading in re.findall(r"<h2>(.*?)</h2>", text):
+        assert f">{heading}</a>" in text
 
 
 def test_columns_line_up() -> None:
@@ -130,10 +158,10 @@ def test_many_passes_are_counted_and_every_failure_is_shown() -> None:
 def test_what_has_no_margin_is_counted_not_shown() -> None:
     """Speeds that vary from run to run would hide the scores that decide; the page has them."""
     text = gate_text(result(regression(), listed(), listed(metric="load_s")))
-    assert "2 measurements without a margin in gate.html" in text
+    assert "2 measurements without a say, in gate.html" in text
     assert "End to end" not in text
     page = Page(render_gate_html(result(listed())))
-    assert "+37 [17, 48] %" in page.text.replace("\u00a0", " ")
+    assert "+37.0 [17.0, 48.0] %" in page.text.replace("\u00a0", " ")
     assert "1 listed" in page.text
 
 
@@ -222,7 +250,7 @@ def test_a_chart_clips_what_is_far_away() -> None:
     far = Page(render_gate_html(result(regression(gain=-60.0, low=-70.0, high=-50.0))))
     near = Page(render_gate_html(result(identical())))
     arrows = [a for tag, a in far.tags if tag == "polygon"]
-    assert len(arrows) == 2
+    assert len(arrows) == 3  # and the one of the legend
     assert all(float(str(a["points"]).split(",")[0]) >= 0 for a in arrows)
     assert not [a for tag, a in near.tags if tag == "polygon"]
 

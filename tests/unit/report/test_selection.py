@@ -10,8 +10,8 @@ import pytest
 
 from harness.report import build_view, render_csv, render_html, render_json, render_markdown
 from harness.report.selection import candidate_table, claims, merged_forms
-from harness.report.verdict import equivalence_words
-from harness.schema import Equivalence
+from harness.report.verdict import equivalence_words, open_words
+from harness.schema import ConstraintCheck, Equivalence, Selection
 from tests.unit.report.test_build import SMALL
 
 THREE = ("base@nf4", "checkpoint-40", "merged-40")
@@ -43,10 +43,10 @@ def test_the_section_is_in_every_form(sample: Any) -> None:
     section = page[page.index('<section id="choice">') : page.index('<section id="matrix">')]
     for name in ("checkpoint-20", "checkpoint-40", "checkpoint-60"):
         assert name in section
-    assert "decode_<wbr>tokens_<wbr>per_<wbr>s: at least 15" in section
+    assert "decode speed at least 15 tok/s" in section
     assert "✓" in section
     assert "## Choice" in text
-    assert "peak\\_rss\\_bytes: at most 0.7 GB" in text
+    assert "peak resident memory at most 0.7 GB" in text
     held = json.loads(render_json(sample.view))
     assert len(held["selection"]["constraints"]) == 12
     assert held["choice"]["figure"]["n"] == 40
@@ -79,6 +79,34 @@ def test_excluded_checkpoints_are_marked(make_run: Callable[..., Any]) -> None:
     assert "excluded" in section
     assert "✗" in section
     assert view.choice.figure is None
+
+
+@pytest.mark.parametrize(
+    ("statuses", "words"),
+    [
+        (["kept"], ""),
+        (["unsure"], "1 constraint is not decided by the data"),
+        (["unknown", "unsure", "kept", "unsure"], "1 constraint could not be checked, 2 are not"),
+        (["unknown", "unknown"], "2 constraints could not be checked"),
+    ],
+)
+def test_what_is_open_about_the_choice_is_counted(statuses: list[Any], words: str) -> None:
+    """Of the chosen checkpoint alone."""
+    checks = [ConstraintCheck(variant="c1", what=str(n), status=s) for n, s in enumerate(statuses)]
+    checks.append(ConstraintCheck(variant="c2", what="0", status="unknown"))
+    selection = Selection(
+        task="t", metric="m", split="select", chosen="c1", reason="", constraints=tuple(checks)
+    )
+    assert open_words(selection).startswith(words)
+    assert bool(open_words(selection)) == bool(words)
+
+
+def test_the_headline_says_at_once_what_could_not_be_checked(make_run: Callable[..., Any]) -> None:
+    """It stands in the first line, before any figure of other tasks."""
+    spec = SMALL | {"select": {"constraints": [{"task": "mmlu/nothing", "max_drop": 1}]}}
+    verdict = view_of(make_run, spec=spec).verdict
+    assert verdict.outcome == "ship"
+    assert verdict.headline.endswith("; 1 constraint could not be checked (see Choice).")
 
 
 @pytest.mark.parametrize(
@@ -118,12 +146,12 @@ def found(**changes: Any) -> Equivalence:
         (
             {"equivalent": True},
             "b is equivalent to a within 2.00 points "
-            "(difference +0.10, 90 % interval [−0.80, +1.00], n = 96).",
+            "(difference +0.1, 90 % interval [−0.8, +1.0], n = 96).",
         ),
         (
             {"needed_n": 400},
-            "b is not shown equivalent to a within 2.00 points (difference +0.10, "
-            "90 % interval [−0.80, +1.00], n = 96); that needs about n = 400.",
+            "b is not shown equivalent to a within 2.00 points (difference +0.1, "
+            "90 % interval [−0.8, +1.0], n = 96); that needs about n = 400.",
         ),
         ({"delta": None, "reason": "b has no score"}, "b was not compared with a: b has no score."),
     ],
