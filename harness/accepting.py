@@ -38,15 +38,14 @@ from harness.gated import (
     named_key,
     no_score,
     no_variant,
-    now,
     outputs_of,
     own_weights,
     score_words,
     subjects_of,
 )
-from harness.rules import GateSpec, own_unit, points
+from harness.rules import GateSpec, in_points, own_unit
 from harness.schema import Manifest
-from harness.store import Store
+from harness.store import Store, now
 
 
 def accept_baseline(
@@ -123,7 +122,7 @@ def broken_floors(baseline: Baseline) -> list[str]:
             short = own_unit(rule.floor, score.scale) - score.value
             if (short if score.higher_is_better else -short) > 0:
                 side = "below its floor" if score.higher_is_better else "above its ceiling"
-                value = f"{points(score.value, score.scale):.4g}"
+                value = f"{in_points(score.value, score.scale):.4g}"
                 found.append(f"{score_words(name, key)}: {value} is {side} of {rule.floor:.4g}")
     return found
 

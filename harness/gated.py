@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import ValidationError
@@ -173,11 +172,6 @@ def no_score(rule: GatedMetric, subject: Subject) -> UsageError:
         where="gate.metrics",
         mend=f"It has, as task/metric/split: {there}.",
     )
-
-
-def now() -> str:
-    """The time as records keep it: ISO 8601, UTC, whole seconds."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 # -- which scores ---------------------------------------------------------------------------------

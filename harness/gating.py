@@ -39,20 +39,19 @@ from harness.gated import (
     no_score,
     no_variant,
     not_gated,
-    now,
     outputs_name,
     outputs_of,
     own_weights,
     score_words,
     subjects_of,
 )
+from harness.plan import MEASURE
 from harness.report.gate_words import check_label
 from harness.rules import GatedMetric, GateSpec, Margin, share
 from harness.schema import GateCheck, GateResult, Manifest, Measurement
-from harness.store import Store
+from harness.store import Store, now
 
 _NOT_AGAIN = "not measured again: the same record as the baseline's"
-_MEASURE = "measure"  # task id of the cells that measure memory and speed
 
 
 def run_gate(store: Store, manifest: Manifest, path: Path) -> GateResult:
@@ -319,7 +318,7 @@ class _Gate:
             other, margins = _NOT_AGAIN, {}
         for name, item in then.items():
             found, missing = _same_point(item, subject)
-            if missing is not None and (name not in margins or self._pending(subject, _MEASURE)):
+            if missing is not None and (name not in margins or self._pending(subject, MEASURE)):
                 continue  # nothing decides by it; that the run measured nothing is listed once
             self.repeats.append(
                 Repeats(
@@ -353,7 +352,7 @@ class _Gate:
             if weights or manifest.complete:
                 yield from (f"{name}: {line}" for line in differences(accepted.weights, weights))
             unmeasured = accepted.measurements is not None and subject.measurements is None
-            if unmeasured and not self._pending(subject, _MEASURE):
+            if unmeasured and not self._pending(subject, MEASURE):
                 yield f"{name}: memory and speed are missing: {subject.unmeasured}"
         context = rounded(context_of(self.store, manifest, subjects.values()))
         known = {  # of what is yet to come nothing is known

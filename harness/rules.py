@@ -124,13 +124,13 @@ class GateSpec(Spec):
     )
 
 
-def points(value: float, scale: float | None) -> float:
+def in_points(value: float, scale: float | None) -> float:
     """A value in its own unit, in points: of 100 where there is a best value ``scale``."""
     return 100 * value / scale if scale else value
 
 
 def own_unit(value: float, scale: float | None) -> float:
-    """The inverse of :func:`points`."""
+    """The inverse of :func:`in_points`."""
     return value * scale / 100 if scale else value
 
 

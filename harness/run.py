@@ -5,7 +5,6 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
 from harness.errors import UsageError
@@ -24,7 +23,7 @@ from harness.schema import (
     Selection,
     Variant,
 )
-from harness.store import Store
+from harness.store import Store, now
 from harness.suite import SuiteFile
 
 if TYPE_CHECKING:
@@ -279,8 +278,3 @@ def needs_training(run: Run) -> bool:
     to_come = [cell for cell in run.plan.cells if cell.state == "waiting"]
     matched = all(fnmatch.filter(there, pattern) for pattern in run.options.only)
     return not matched or any(run.wants(cell) for cell in to_come)
-
-
-def now() -> str:
-    """The time as records keep it: ISO 8601, UTC, whole seconds."""
-    return datetime.now(UTC).isoformat(timespec="seconds")

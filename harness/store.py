@@ -24,6 +24,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -77,6 +78,11 @@ def canonical_json(value: Any) -> str:
 def digest_of(value: Any) -> str:
     """First 20 hex digits of the sha256 of a value's canonical JSON."""
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:20]
+
+
+def now() -> str:
+    """The time as records keep it: ISO 8601, UTC, whole seconds."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def write_atomic(path: Path, content: str | bytes, *, mend: str = _OTHER_RUNS) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from harness.analysis.measured import Median, Medians
 from harness.analysis.results import Reading
 from harness.analysis.watched import Part, Watched, no_such, watch
-from harness.rules import ConstraintSpec, SelectSpec, amount, margin_in_own_unit, points, share
+from harness.rules import ConstraintSpec, SelectSpec, amount, in_points, margin_in_own_unit, share
 from harness.schema import ConstraintCheck
 
 TAIL = 0.05
@@ -230,7 +230,7 @@ def explained(check: ConstraintCheck) -> str:
 
 def _change(gain: float, check: ConstraintCheck) -> str:
     """A gain in the metric's unit, and as a share where the bound is one."""
-    size = points(abs(gain), check.scale)
+    size = in_points(abs(gain), check.scale)
     if size == 0:
         return "no different"
     shown = f"{size:.2f}" if size >= 0.1 else f"{size:.2g}"

@@ -36,7 +36,7 @@ from harness.analysis.repeats import Repeats, ratio
 from harness.analysis.resampling import N_RESAMPLES, Resamples
 from harness.analysis.simultaneous import Block, correlation, local_level
 from harness.errors import PairingError
-from harness.rules import Margin, margin_in_own_unit, own_unit, points
+from harness.rules import Margin, in_points, margin_in_own_unit, own_unit
 from harness.schema import GateCheck, GateResult, GateVerdict
 
 _BEFORE, _AFTER = "the baseline", "the run"  # as a PairingError names the two
@@ -307,7 +307,7 @@ def _floor(pair: Pair, value: float | None, floor: float) -> GateCheck:
     gain = ((value or 0.0) - bound) * (1 if quantity.higher_is_better else -1)
     kept = gain >= -_ROUNDING * abs(bound)
     side = "below the floor" if quantity.higher_is_better else "above the ceiling"
-    shown = f"{points(value or 0.0, quantity.scale):.4g} is {side} of {floor:.4g}"
+    shown = f"{in_points(value or 0.0, quantity.scale):.4g} is {side} of {floor:.4g}"
     return _check(
         pair,
         "pass" if kept else "regression",

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from harness.analysis.compare import Panel
-from harness.rules import points
+from harness.rules import in_points
 from harness.schema import Candidate, ConstraintCheck
 
 
@@ -113,4 +113,4 @@ def _shown(panel: Panel, value: float | None) -> str:
     if value is None:
         return "undefined"
     scale = panel.quantity.scale
-    return f"{points(value, scale):.2f}" if scale else f"{value:.4g}"
+    return f"{in_points(value, scale):.2f}" if scale else f"{value:.4g}"

@@ -9,13 +9,13 @@ from markupsafe import Markup
 
 from harness.report.format import (
     estimate,
-    in_points,
     metric_name,
     number,
 )
 from harness.report.labels import split_words
 from harness.report.svg import Axis, Canvas, make_axis
 from harness.report.view import Figure, Row, View
+from harness.rules import in_points
 from harness.schema import LogEntry, Variant
 
 WIDTH, WIDE, HEIGHT = 380.0, 540.0, 236.0

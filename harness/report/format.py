@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from harness.rules import in_points
+
 MINUS = "\u2212"
 EN_DASH = "\u2013"
 NONE = "\u2014"
@@ -30,11 +32,6 @@ _NAMES = {
 def metric_name(name: str) -> str:
     """A metric's usual name in print."""
     return _NAMES.get(name, name)
-
-
-def in_points(value: float, scale: float | None) -> float:
-    """A value as shown: of 100 where the metric has a best value, else as it is."""
-    return 100 * value / scale if scale else value
 
 
 def decimals_for(reach: float) -> int:

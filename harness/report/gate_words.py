@@ -11,7 +11,6 @@ from harness.report.format import (
     count,
     decimals_for,
     estimate,
-    in_points,
     metric_name,
     number,
     plain_decimals,
@@ -19,6 +18,7 @@ from harness.report.format import (
 )
 from harness.report.labels import measured_name
 from harness.report.text import cut, visible
+from harness.rules import in_points
 from harness.schema import GateCheck, GateResult, GateVerdict
 
 MARKS: dict[str, str] = {

@@ -25,6 +25,7 @@ from harness.report.text import marked, visible
 from harness.report.verdict import difference_words
 from harness.report.view import ExampleView, MatrixCell, MeasurementRow, Reading, Row, View
 from harness.resources import resource_dir
+from harness.rules import in_points
 from harness.schema import DataReport
 
 _OUTPUT_CHARS = 2_000
@@ -193,7 +194,7 @@ def _reading(reading: Reading | None, row: MeasurementRow) -> tuple[str, str]:
 def _example_value(value: float | None, row: Row | None, *, signed: bool = False) -> str:
     if value is None or row is None:
         return fmt.NONE
-    return fmt.number(fmt.in_points(value, row.scale), 1 if row.scale else None, signed=signed)
+    return fmt.number(in_points(value, row.scale), 1 if row.scale else None, signed=signed)
 
 
 def _notes(view: View) -> list[tuple[str, str]]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from markupsafe import Markup
 
 from harness.analysis.losses import LossSummary
-from harness.report.format import in_points
 from harness.report.loss_words import LossRow, loss_rows
 from harness.report.svg import Axis, Canvas
 from harness.report.view import Losses, LostExample
 from harness.report.worddiff import Compared, compare_words
+from harness.rules import in_points
 
 _WIDTH, _HEIGHT = 150.0, 18.0
 _MARGIN = 6.0

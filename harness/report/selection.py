@@ -9,12 +9,12 @@ from harness.analysis.compare import Panel
 from harness.analysis.constraints import constraints_of, explained, watched_by
 from harness.analysis.results import Reading
 from harness.analysis.significance import equivalence
-from harness.report.format import NONE, estimate, in_points, metric_name, number, percent, quantity
+from harness.report.format import NONE, estimate, metric_name, number, percent, quantity
 from harness.report.matrix import Panels
 from harness.report.text import visible
 from harness.report.verdict import detectable, equivalence_words, open_words
 from harness.report.view import Choice, Held, Row, View
-from harness.rules import SelectSpec, margin_in_own_unit
+from harness.rules import SelectSpec, in_points, margin_in_own_unit
 from harness.schema import Candidate, ConstraintCheck, Equivalence, Manifest, Selection, Variant
 
 _RULES = {

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 
 from scipy import special
 
-from harness.analysis.intervals import CONFIDENCE
-from harness.report.format import count, estimate, in_points, metric_name, number, size
+from harness.analysis.intervals import TAIL
+from harness.analysis.power import mde
+from harness.report.format import count, estimate, metric_name, number, size
 from harness.report.text import visible
 from harness.report.view import Choice, Outcome, Row, TradeOff, Verdict, View
+from harness.rules import in_points
 from harness.schema import Comparison, Equivalence, Finding, Manifest, Selection
 
-_POWER = 0.8
 _SMALL_N = 30
 
 
@@ -126,9 +127,8 @@ def detectable(comparison: Comparison) -> float | None:
     """
     if comparison.low is None or comparison.high is None or comparison.high <= comparison.low:
         return None
-    z = float(special.ndtri((1 + CONFIDENCE) / 2))
-    error = (comparison.high - comparison.low) / (2 * z)
-    return error * (z + float(special.ndtri(_POWER)))
+    error = (comparison.high - comparison.low) / (2 * float(special.ndtri(1 - TAIL)))
+    return mde(error, None, TAIL)
 
 
 def _chosen(
