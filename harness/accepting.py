@@ -27,8 +27,6 @@ from harness.baseline import (
 )
 from harness.errors import BaselineError, QualityError, UsageError
 from harness.gated import (
-    CHOSEN,
-    MERGED,
     Subject,
     context_of,
     default_keys,
@@ -43,7 +41,7 @@ from harness.gated import (
     score_words,
     subjects_of,
 )
-from harness.rules import GateSpec, in_points, own_unit
+from harness.rules import CHOSEN, MERGED, GateSpec, in_points, own_unit
 from harness.schema import Manifest
 from harness.store import Store, now
 

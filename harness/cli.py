@@ -12,6 +12,7 @@ import typer
 
 from harness import __version__
 from harness.cli_gate import gate_app
+from harness.cli_sheet import sheet_app
 from harness.errors import HarnessError, MissingExtraError, UsageError
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ DEFAULT_RUNS = Path("runs")
 _INTERRUPTED = 130  # exit code after Ctrl-C
 
 app.add_typer(gate_app)
+app.add_typer(sheet_app, name="sheet")
 
 
 @app.callback(invoke_without_command=True)
@@ -266,14 +268,17 @@ def prune(
     unfinished: Annotated[
         bool, typer.Option("--unfinished", help="Also trainings that were cut off.")
     ] = False,
+    ratings: Annotated[
+        bool, typer.Option("--ratings", help="Also rating sheets and returns that no run names.")
+    ] = False,
     runs_dir: RunsDir = DEFAULT_RUNS,
     as_json: AsJson = False,
 ) -> None:
     """Remove results that no run names, and cut-off leftovers; lists them unless --yes."""
-    from harness.prune import find_garbage, remove_garbage
+    from harness.prune import Extra, find_garbage, remove_garbage
 
-    store = _store(runs_dir)
-    garbage = (remove_garbage if yes else find_garbage)(store, merged=merged, unfinished=unfinished)
+    store, also = _store(runs_dir), Extra(merged, unfinished, ratings)
+    garbage = (remove_garbage if yes else find_garbage)(store, also)
     if as_json:
         _print_json([{"path": str(g.path), "bytes": g.size_bytes, "why": g.why} for g in garbage])
         return

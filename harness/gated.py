@@ -12,16 +12,23 @@ from harness.analysis.results import Key, Reading, read_results
 from harness.baseline import BaselineMeasurements
 from harness.digests import file_digest
 from harness.errors import UsageError
-from harness.rules import GatedMetric, GateSpec
-from harness.schema import CellResult, Environment, Manifest, Measurement, Prediction, Variant
+from harness.rules import CHOSEN, MERGED, GatedMetric, GateSpec
+from harness.schema import (
+    HUMAN,
+    CellResult,
+    Environment,
+    Manifest,
+    Measurement,
+    Prediction,
+    Variant,
+)
 from harness.store import Store, digest_of
 
-CHOSEN, MERGED = "chosen", "merged"  # names in gate.variants that stand for a variant
 _SPLITS = ("report", "all", "eval")  # where a score is gated, the first that there is
 
 # What can flip a near-tie in floating point and changes nothing else, and lists whose entries are
 # compared one by one. They may differ from the baseline's, and are listed where they do.
-_MAY_DIFFER = ("weights", "predictions", "metrics", "versions", "splits", "batch_size")
+_MAY_DIFFER = ("weights", "predictions", "metrics", "versions", "splits", "batch_size", "ratings")
 _LM_EVAL_MAY_DIFFER = ("batch_size", "batch_tokens", "engine")
 
 
@@ -52,6 +59,11 @@ class Subject:
         if self.variant is None:
             return self.reason or "the run has no such variant"
         cell = self.cells.get(task) or self.cells.get(task.partition("/")[0])
+        if cell is None and task == HUMAN:
+            return (
+                f"no ratings of {self.variant.id} were imported into this run "
+                "(harness sheet export, then harness sheet import)"
+            )
         if cell is None:
             return f"the run has no cell {self.variant.id}/{task.partition('/')[0]}"
         if cell.status != "done":
@@ -181,10 +193,13 @@ def default_keys(subject: Subject) -> Iterator[Key]:
     """Scores that are gated where ``gate.metrics`` names none.
 
     Every metric with statistics of every task as a whole. A group of lm-eval whose average is not
-    one over documents has none; its members stand for it then.
+    one over documents has none; its members stand for it then. Ratings are gated only where they
+    are named: most runs have none.
     """
     by_metric: dict[tuple[str, str], list[Reading]] = {}
     for reading in subject.readings.values():
+        if reading.kind == HUMAN:
+            continue
         by_metric.setdefault((reading.suite_task, reading.score.metric), []).append(reading)
     for (task, metric), readings in by_metric.items():
         there = {r.key for r in readings if _can_be_gated(r)}
@@ -201,9 +216,13 @@ def not_gated(subject: Subject) -> Iterator[tuple[Key, str]]:
 
     They lack the statistics that pairing needs, or are only on a split that is for choosing.
     """
+    if any(reading.kind == HUMAN for reading in subject.readings.values()):
+        yield (HUMAN, "ratings", "report"), "they are where gate.metrics names them"
     gated = [subject.readings[key] for key in default_keys(subject)]
     covered = {(reading.suite_task, reading.score.metric) for reading in gated}
-    whole = [r for r in subject.readings.values() if r.score.task == r.suite_task]
+    whole = [
+        r for r in subject.readings.values() if r.score.task == r.suite_task and r.kind != HUMAN
+    ]
     for reading in whole:
         if (reading.suite_task, reading.score.metric) in covered:
             continue

@@ -9,6 +9,9 @@ from os import environ
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from harness.analysis.compare import Sample
 from harness.analysis.gate import Pair, conclude, decide
 from harness.analysis.repeats import Repeats, at_point, main_readings, sizes
 from harness.analysis.results import Key, Reading
@@ -27,8 +30,6 @@ from harness.baseline import (
 )
 from harness.errors import BaselineError, StoreError
 from harness.gated import (
-    CHOSEN,
-    MERGED,
     Subject,
     context_of,
     default_keys,
@@ -45,10 +46,9 @@ from harness.gated import (
     score_words,
     subjects_of,
 )
-from harness.plan import MEASURE
 from harness.report.gate_words import check_label
-from harness.rules import GatedMetric, GateSpec, Margin, share
-from harness.schema import GateCheck, GateResult, Manifest, Measurement
+from harness.rules import CHOSEN, MERGED, GatedMetric, GateSpec, Margin, share
+from harness.schema import HUMAN, MEASURE, GateCheck, GateResult, Manifest, Measurement
 from harness.store import Store, now
 
 _NOT_AGAIN = "not measured again: the same record as the baseline's"
@@ -278,19 +278,37 @@ class _Gate:
                 self.differences.append(f"{where}: was {then}, is {now}")
         if score.signature == reading.score.signature:
             self.loaded.value(score, reading.quantity)  # refuses a value that was edited
+        before, after = self.loaded.sample(score), reading.sample
+        if reading.kind == HUMAN:
+            before, after = self._rated_in_both(subject, score, before, after)
         self.pairs.append(
             Pair(
                 subject.name,
                 subject.variant.id if subject.variant else None,
                 reading.quantity,
-                self.loaded.sample(score),
-                reading.sample,
+                before,
+                after,
                 _margin(self.rules, rule, score.scale),
                 unit=score.unit,
                 floor=rule.floor if rule else None,
                 same_outputs=outputs_name(reading) in same_outputs,
             )
         )
+
+    def _rated_in_both(
+        self, subject: Subject, score: BaselineScore, before: Sample, after: Sample
+    ) -> tuple[Sample, Sample]:
+        """Ratings of the items that both have: raters leave a row out now and then."""
+        common = np.intersect1d(before.ids, after.ids)
+        total = np.union1d(before.ids, after.ids).size
+        if 0 < common.size < total:
+            self.changes.append(
+                f"{score_words(subject.name, score.key)}: {common.size} of {total} items were "
+                "rated both times, and only these are compared"
+            )
+        if not common.size:
+            return before, after  # which cannot be paired, and says so
+        return before.only(common), after.only(common)
 
     # -- memory and speed ---------------------------------------------------------------------
 

@@ -5,16 +5,13 @@ Nothing here loads torch or a model, so that ``harness validate`` answers at onc
 
 from __future__ import annotations
 
-import difflib
 import fnmatch
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from harness.analysis.select import primary_metric
 from harness.errors import SuiteError
 from harness.identities import (
-    TRAIN,
     Keyed,
     examples_of,
     inputs_of,
@@ -22,15 +19,12 @@ from harness.identities import (
     training_of,
     weights_of,
 )
-from harness.measure.glossary import definitions
-from harness.metrics.registry import check_metric, is_evaluate_module
 from harness.models.identity import base_identity
-from harness.rules import ConstraintSpec
-from harness.schema import CellKind, CellResult, Checkpoint, Manifest, TrainingRun, Variant
-from harness.spec import GenerationTask, LmEvalTask, MetricSpec, PerplexityTask, Suite, TaskSpec
+from harness.schema import MEASURE, CellKind, CellResult, Checkpoint, Manifest, TrainingRun, Variant
+from harness.spec import Suite
 from harness.store import Store, digest_of
 from harness.suite import SuiteFile
-from harness.train.arguments import check_arguments
+from harness.suite_checks import check_gated, check_suite
 from harness.variants import (
     check_merged_steps,
     default_baseline,
@@ -40,9 +34,6 @@ from harness.variants import (
     trained_checkpoints,
     waiting_to_merge,
 )
-
-MEASURE = "measure"  # task id of the memory and speed cells
-_LOSSES = ("eval_loss", "perplexity")  # metrics of a perplexity task
 
 CellState = Literal["done", "missing", "waiting"]
 
@@ -147,6 +138,8 @@ def make_plan(file: SuiteFile, store: Store, merged: Sequence[str] | None = None
         *_measure_cells(suite, variants),
         *_waiting_cells(suite, waiting),
     ]
+    known = [variant.id for variant in variants] + to_come
+    check_gated(file, [*known, "merged-*"])
     digest = digest_of(suite.model_dump(mode="json"))
     return Plan(
         file=file,
@@ -157,7 +150,7 @@ def make_plan(file: SuiteFile, store: Store, merged: Sequence[str] | None = None
         examples=examples,
         variants=variants,
         cells=tuple(cells),
-        baseline=_baseline(file, [variant.id for variant in variants] + to_come),
+        baseline=_baseline(file, known),
     )
 
 
@@ -169,177 +162,6 @@ def merged_before(plan: Plan, earlier: Manifest | None) -> list[str]:
     return [
         v.id for v in plan.variants if v.kind == "adapter" and v.digests.get("adapter") in before
     ]
-
-
-# -- checks ---------------------------------------------------------------------------------------
-
-
-def check_suite(file: SuiteFile) -> None:
-    """Checks that need more than the file itself: arguments of TRL, metrics, what decides.
-
-    Raises:
-        UsageError: Something is wrong.
-    """
-    suite = file.suite
-    if suite.train is not None:
-        check_arguments(suite.train, str(file.path))
-    for task_id, task in suite.tasks.items():
-        if task_id in (MEASURE, TRAIN) or "/" in task_id:
-            raise SuiteError(
-                f"tasks.{task_id}: a task must not be called {MEASURE!r} or {TRAIN!r}, "
-                "nor hold a slash.",
-                where=str(file.path),
-                mend="Choose another name.",
-            )
-        if isinstance(task, GenerationTask):
-            for metric in task.metrics:
-                check_metric(metric)
-    _check_select(file)
-    _check_gate(file)
-
-
-def _check_select(file: SuiteFile) -> None:
-    """Refuse a choice, or a constraint of it, by what is never scored on the select split."""
-    chosen, where = file.suite.select, str(file.path)
-    for place, constraint in enumerate(chosen.constraints):
-        key = f"select.constraints[{place}]"
-        if constraint.task is not None:
-            _check_watched(file, key, constraint.task, constraint.metric)
-        else:
-            _check_measurement(file, key, constraint)
-    mend = "Choose by a generation or perplexity task whose splits hold select."
-    if chosen.task is not None:
-        task = _task_named(file, "select.task", chosen.task)
-        if isinstance(task, LmEvalTask) or "select" not in task.splits:
-            raise SuiteError(
-                f"select.task names {chosen.task!r}, which is not scored on the select split.",
-                where=where,
-                mend=mend,
-            )
-    if chosen.metric is None:
-        return
-    deciding = primary_metric(file.suite)
-    named = file.suite.tasks[deciding[0]] if deciding else None
-    if deciding is None or named is None or isinstance(named, LmEvalTask):
-        raise SuiteError(
-            f"select.metric names {chosen.metric!r}, but no task is scored on the select split.",
-            where=where,
-            mend=mend,
-        )
-    _check_metric_of(file, "select.metric", deciding[0], named, chosen.metric)
-
-
-def _check_watched(file: SuiteFile, key: str, name: str, metric: str | None) -> None:
-    """Refuse a score that no choice can look at. What lm-eval's tasks hold shows when they run."""
-    task_id, slash, _ = name.partition("/")
-    task = _task_named(file, f"{key}.task", task_id)
-    if isinstance(task, LmEvalTask):
-        return
-    if slash:
-        raise SuiteError(
-            f"{key}.task names {name!r}, but {task_id} has no members.",
-            where=str(file.path),
-            mend=f"Write {task_id}; only groups of lm-eval have members.",
-        )
-    if "select" not in task.splits:
-        raise SuiteError(
-            f"{key}.task names {name!r}, which is not scored on the select split.",
-            where=str(file.path),
-            mend=f"Add select to tasks.{name}.splits: a choice reads nothing that is claimed.",
-        )
-    _check_metric_of(file, f"{key}.metric", name, task, metric)
-
-
-def _check_gate(file: SuiteFile) -> None:
-    """Refuse a gate that watches what is never scored or measured."""
-    for place, rule in enumerate(file.suite.gate.metrics):
-        key = f"gate.metrics[{place}]"
-        task_id, slash, _ = rule.task.partition("/")
-        task = _task_named(file, f"{key}.task", task_id)
-        splits = ("all",) if isinstance(task, LmEvalTask) else task.splits
-        if rule.split is not None and rule.split not in splits:
-            raise SuiteError(
-                f"{key}.split names {rule.split!r}, on which {task_id} is not scored.",
-                where=str(file.path),
-                mend=f"It is scored on: {', '.join(splits)}.",
-            )
-        if isinstance(task, LmEvalTask):
-            continue  # its metrics and members show when it runs
-        if slash:
-            raise SuiteError(
-                f"{key}.task names {rule.task!r}, but {task_id} has no members.",
-                where=str(file.path),
-                mend=f"Write {task_id}; only groups of lm-eval have members.",
-            )
-        _check_metric_of(file, f"{key}.metric", task_id, task, rule.metric)
-    for place, watched in enumerate(file.suite.gate.measurements):
-        _check_measured(file, f"gate.measurements[{place}]", watched.measurement)
-
-
-def _check_measurement(file: SuiteFile, key: str, constraint: ConstraintSpec) -> None:
-    name = str(constraint.measurement)
-    _check_measured(file, key, name)
-    sizes = [bound for bound in (constraint.min, constraint.max) if isinstance(bound, str)]
-    if sizes and "bytes" not in name:
-        raise SuiteError(
-            f"{key} bounds {name} by {sizes[0]!r}, but it is not counted in bytes.",
-            where=str(file.path),
-            mend="Write a number in the quantity's own unit.",
-        )
-
-
-def _check_measured(file: SuiteFile, key: str, name: str) -> None:
-    known = definitions()
-    if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"Did you mean {near[0]}? " if near else ""
-        raise SuiteError(
-            f"{key}.measurement names {name!r}, which is not a measured quantity.",
-            where=str(file.path),
-            mend=f"{hint}There are: {', '.join(sorted(known))}.",
-        )
-    if file.suite.measure is None:
-        raise SuiteError(
-            f"{key} names {name}, but the suite measures nothing.",
-            where=str(file.path),
-            mend="Add a measure section.",
-        )
-
-
-def _task_named(file: SuiteFile, key: str, name: str) -> TaskSpec:
-    tasks = file.suite.tasks
-    if name not in tasks:
-        near = difflib.get_close_matches(name, tasks, n=1)
-        hint = f"Did you mean {near[0]}? " if near else ""
-        raise SuiteError(
-            f"{key} names {name!r}, which is not a task of this suite.",
-            where=str(file.path),
-            mend=f"{hint}There are: {', '.join(tasks)}.",
-        )
-    return tasks[name]
-
-
-def _check_metric_of(
-    file: SuiteFile,
-    key: str,
-    name: str,
-    task: GenerationTask | PerplexityTask,
-    metric: str | None,
-) -> None:
-    metrics = list(_metric_names(task))
-    if metric and metric not in metrics and not any(map(is_evaluate_module, metrics)):
-        raise SuiteError(
-            f"{key} names {metric!r}, which {name} does not have.",
-            where=str(file.path),
-            mend=f"It has: {', '.join(metrics)}.",
-        )
-
-
-def _metric_names(task: GenerationTask | PerplexityTask) -> Iterator[str]:
-    if isinstance(task, PerplexityTask):
-        yield from _LOSSES
-    else:
-        yield from (m.name if isinstance(m, MetricSpec) else m for m in task.metrics)
 
 
 def _baseline(file: SuiteFile, known: Sequence[str]) -> str:

@@ -11,6 +11,8 @@ from pathlib import Path
 from harness.schema import Manifest
 from harness.store import KINDS, Kind, Store, room_on_disk
 
+_BY_PEOPLE: tuple[Kind, ...] = ("sheets", "ratings")
+
 
 @dataclass(frozen=True)
 class Garbage:
@@ -21,21 +23,36 @@ class Garbage:
     why: str
 
 
-def find_garbage(store: Store, *, merged: bool = False, unfinished: bool = False) -> list[Garbage]:
+@dataclass(frozen=True)
+class Extra:
+    """What may go although it may still be of use.
+
+    Attributes:
+        merged: Merged weights that a run still names (they can be made again); without it, only
+            those of adapters that no run merged.
+        unfinished: Trainings that were cut off (they could be resumed).
+        ratings: Rating sheets and what raters returned, where no run names them; people made them.
+    """
+
+    merged: bool = False
+    unfinished: bool = False
+    ratings: bool = False
+
+
+NOTHING_MORE = Extra()
+
+
+def find_garbage(store: Store, also: Extra = NOTHING_MORE) -> list[Garbage]:
     """Results that no run names, leftovers of writes that were cut off, and merged weights.
 
     Args:
         store: Where to look.
-        merged: Also merged weights that a run still names (they can be made again); without it,
-            only those of adapters that no run merged.
-        unfinished: Also trainings that were cut off (they could be resumed).
+        also: What else may go.
     """
-    return [Garbage(path, _size(path), why) for path, why in _candidates(store, merged, unfinished)]
+    return [Garbage(path, _size(path), why) for path, why in _candidates(store, also)]
 
 
-def remove_garbage(
-    store: Store, *, merged: bool = False, unfinished: bool = False
-) -> list[Garbage]:
+def remove_garbage(store: Store, also: Extra = NOTHING_MORE) -> list[Garbage]:
     """Remove what ``find_garbage`` finds, and return it.
 
     Raises:
@@ -43,7 +60,7 @@ def remove_garbage(
         DiskError: Something may not be removed.
     """
     with store.locked(exclusive=True), room_on_disk(store.root):
-        garbage = find_garbage(store, merged=merged, unfinished=unfinished)
+        garbage = find_garbage(store, also)
         for item in garbage:
             if item.path.is_dir():
                 shutil.rmtree(item.path)
@@ -59,6 +76,10 @@ def referenced(manifests: Sequence[Manifest]) -> set[tuple[Kind, str]]:
         if manifest.training_key:
             found.add(("training", manifest.training_key))
         found.update(("examples", key) for key in manifest.examples.values())
+        if manifest.human is not None:
+            found.add(("sheets", manifest.human.sheets))
+            if manifest.human.ratings is not None:
+                found.add(("ratings", manifest.human.ratings))
         for cell in manifest.cells:
             named: list[tuple[Kind, str | None]] = [
                 ("predictions", cell.predictions_key),
@@ -69,7 +90,7 @@ def referenced(manifests: Sequence[Manifest]) -> set[tuple[Kind, str]]:
     return found
 
 
-def _candidates(store: Store, merged: bool, unfinished: bool) -> Iterator[tuple[Path, str]]:
+def _candidates(store: Store, also: Extra) -> Iterator[tuple[Path, str]]:
     manifests = store.manifests()
     named = referenced(manifests)
     adapters = {
@@ -83,13 +104,15 @@ def _candidates(store: Store, merged: bool, unfinished: bool) -> Iterator[tuple[
             path = store.path(kind, key)
             if kind == "merged":
                 used = store.identity(kind, key).get("adapter") in adapters
-                if merged or not used:
+                if also.merged or not used:
                     yield path, "merged weights; they can be made again"
+            elif kind in _BY_PEOPLE and not also.ratings:
+                continue
             elif (kind, key) not in named:
                 yield path, "no run names it"
         folder = store.root / ".store" / kind
         if folder.is_dir():
-            yield from _leftovers(folder, unfinished)
+            yield from _leftovers(folder, also.unfinished)
     yield from ((path, "cut off") for path in sorted(store.root.glob("*/*/.*.json.*")))
 
 

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 PER_CENT = r"^\d+(\.\d+)?\s?%$"
 SIZE = r"^\d+(\.\d+)?\s?[kKMGT]i?B$"
+
+PATTERNS = {
+    PER_CENT: "a share such as 5%",
+    SIZE: "a number, or bytes such as 4 GB or 512 MiB",
+}
+"""What the patterns ask for, in words."""
 
 Margin = Annotated[float, Field(ge=0)] | Annotated[str, Field(pattern=PER_CENT)]
 """How much worse something may get: a number in points (of 100 where the metric has a best value,
@@ -21,6 +28,9 @@ class Spec(BaseModel):
     """A part of a suite: unknown keys are refused, and nothing changes after reading."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+CHOSEN, MERGED = "chosen", "merged"  # names that stand for a variant of the run
 
 
 class ConstraintSpec(Spec):
@@ -122,6 +132,17 @@ class GateSpec(Spec):
     require_hardware: bool = Field(
         False, description="Refuse (exit 4) to compare memory and speed with other hardware."
     )
+
+    @model_validator(mode="after")
+    def _once(self) -> GateSpec:
+        named = [
+            " ".join(filter(None, (rule.task, rule.metric, rule.split))) for rule in self.metrics
+        ]
+        named += [rule.measurement for rule in self.measurements]
+        for words, times in Counter(named).items():
+            if times > 1:
+                raise ValueError(f"{words} is named {times} times: which of its margins holds?")
+        return self
 
 
 def in_points(value: float, scale: float | None) -> float:

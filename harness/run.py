@@ -13,10 +13,12 @@ from harness.models import hardware
 from harness.plan import Cell, Plan, make_plan, merged_before
 from harness.progress import Reporter
 from harness.schema import (
+    HUMAN,
     CellResult,
     DataReport,
     Environment,
     Finding,
+    HumanKeys,
     Manifest,
     MergedModel,
     Precision,
@@ -65,6 +67,7 @@ class Run:
     data: dict[str, DataReport] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
     selection: Selection | None = None
+    human: HumanKeys | None = None
     environment: Environment | None = None
     _policy: DevicePolicy | None = None
 
@@ -153,6 +156,7 @@ class Run:
             data=self.data,
             examples={task: item.key for task, item in plan.examples.items()},
             selection=self.selection,
+            human=self.human,
             findings=tuple(dict.fromkeys(self.findings)),
             environment=self.environment,
         )
@@ -184,6 +188,7 @@ def start(file: SuiteFile, store: Store, options: Options, reporter: Reporter) -
     if earlier is not None:
         run.created = earlier.created
         run.environment = earlier.environment
+        run.human = earlier.human
         merged = merged_before(run.plan, earlier)
         if merged:
             run.plan = make_plan(file, store, merged)
@@ -199,6 +204,8 @@ def start(file: SuiteFile, store: Store, options: Options, reporter: Reporter) -
 
 def _is_valid(result: CellResult, plan: Plan, store: Store) -> bool:
     """Whether an earlier result is what the plan would find now."""
+    if result.kind == HUMAN:
+        return _is_still_rated(result, plan, store)
     cell = next(
         (c for c in plan.cells if (c.variant, c.task) == (result.variant, result.task)), None
     )
@@ -208,6 +215,13 @@ def _is_valid(result: CellResult, plan: Plan, store: Store) -> bool:
         key = result.measurements_key
         return key is not None and store.has("measurements", key)
     return cell.state == "done" and cell.scores is not None and cell.scores.key == result.scores_key
+
+
+def _is_still_rated(result: CellResult, plan: Plan, store: Store) -> bool:
+    """Whether ratings are of what their variant writes now."""
+    texts = {c.predictions.key for c in plan.cells if c.variant == result.variant and c.predictions}
+    scores = result.scores_key
+    return result.predictions_key in texts and scores is not None and store.has("scores", scores)
 
 
 def named(variant: str, findings: Sequence[Finding]) -> list[Finding]:

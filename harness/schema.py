@@ -16,7 +16,8 @@ SPLITS: tuple[Split, ...] = ("train", "eval", "select", "report")
 Precision = Literal["nf4", "fp4", "int8", "bf16", "fp16", "fp32"]
 QUANTIZED: tuple[Precision, ...] = ("nf4", "fp4", "int8")  # by bitsandbytes
 VariantKind = Literal["base", "adapter", "merged", "full"]
-CellKind = Literal["generation", "perplexity", "lm_eval", "measure"]
+CellKind = Literal["generation", "perplexity", "lm_eval", "measure", "human"]
+MEASURE, HUMAN = "measure", "human"  # task ids of cells that no entry of a suite's tasks makes
 FinishReason = Literal["eos", "stop", "length"]
 CellStatus = Literal["done", "failed", "skipped"]
 Severity = Literal["info", "warning", "error"]
@@ -386,6 +387,13 @@ class GateResult(Record):
     created: str = ""
 
 
+class HumanKeys(Record):
+    """Where a run's rating sheets, and what came back of them, lie in the store."""
+
+    sheets: str
+    ratings: str | None = None  # None until the first sheet has come back
+
+
 class Manifest(Record):
     """What belongs to a run. Results are shared between runs; the manifest only names them."""
 
@@ -405,5 +413,6 @@ class Manifest(Record):
     data: dict[str, DataReport] = Field(default_factory=dict)  # task id (or "train") -> report
     examples: dict[str, str] = Field(default_factory=dict)  # task id -> examples key
     selection: Selection | None = None
+    human: HumanKeys | None = None
     findings: tuple[Finding, ...] = ()
     environment: Environment | None = None

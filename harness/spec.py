@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from harness.human_spec import HumanSpec
 from harness.rules import GateSpec, SelectSpec, Spec
 from harness.schema import Precision, Split
 
@@ -278,6 +279,10 @@ class MeasureSpec(Spec):
     batch_sizes: tuple[int, ...] = (1,)
     repeats: int = Field(10, ge=2)
     warmup: int = Field(1, ge=1)
+    price_per_hour: float | None = Field(
+        None, gt=0, description="What the machine costs per hour; gives prices per million tokens."
+    )
+    currency: str = Field("USD", pattern=r"^[A-Z]{3}$", description="Of price_per_hour.")
 
 
 class Suite(Spec):
@@ -301,6 +306,7 @@ class Suite(Spec):
     measure: MeasureSpec | None = None
     select: SelectSpec = SelectSpec()
     gate: GateSpec = GateSpec()
+    human: HumanSpec = HumanSpec()
 
     @model_validator(mode="after")
     def _consistent(self) -> Suite:

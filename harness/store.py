@@ -35,7 +35,9 @@ from pydantic import ValidationError
 from harness.errors import DiskError, StoreError, UsageError
 from harness.schema import Manifest, Record
 
-Kind = Literal["training", "examples", "predictions", "scores", "measurements", "merged"]
+Kind = Literal[
+    "training", "examples", "predictions", "scores", "measurements", "merged", "sheets", "ratings"
+]
 KINDS: tuple[Kind, ...] = (
     "training",
     "examples",
@@ -43,6 +45,8 @@ KINDS: tuple[Kind, ...] = (
     "scores",
     "measurements",
     "merged",
+    "sheets",
+    "ratings",
 )
 IDENTITY = "identity.json"
 

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from harness.errors import SuiteError
 from harness.resources import resource_dir
+from harness.rules import PATTERNS
 from harness.spec import Suite
 
 _HINTS = {
@@ -115,7 +116,7 @@ def load_suite(name: str, overrides: Sequence[str] = (), limit: int | None = Non
     try:
         suite = Suite.model_validate(content)
     except ValidationError as error:
-        lines = [_explain(problem, root, path) for problem in error.errors()]
+        lines = [_explain(problem, root, path) for problem in _telling(error.errors())]
         raise SuiteError("\n".join(lines)) from error
     return SuiteFile(suite, path, path.resolve().parent, limit)
 
@@ -195,16 +196,25 @@ def _item(place: list[Any], part: str) -> Any:
     return place[int(part)]
 
 
+def _telling(problems: Sequence[Any]) -> list[Any]:
+    """Errors without those of the other branch of a union, such as "no number" for ``4 XB``."""
+    patterned = {p["loc"][:-1] for p in problems if p["type"] == "string_pattern_mismatch"}
+    return [p for p in problems if p["type"] != "float_parsing" or p["loc"][:-1] not in patterned]
+
+
 def _explain(problem: Mapping[str, Any], root: yaml.Node, path: Path) -> str:
     """One error of pydantic's, as: file:line: key must ..., found ... hint."""
     keys, line = _locate(problem["loc"], root)
-    dotted = ".".join(str(key) for key in keys)
+    dotted = _dotted(keys)
     where = f"{path}:{line}"
     if problem["type"] == "extra_forbidden":
         return f"{where}: {dotted} is not a key of a suite.{_near_key(keys)}"
     if problem["type"] == "missing":
         return f"{where}: {dotted} is needed, but is missing."
     message = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "string_pattern_mismatch":
+        pattern = problem["ctx"]["pattern"]
+        message = f"must be {PATTERNS[pattern]}" if pattern in PATTERNS else message
     if problem["type"] == "value_error":
         return f"{where}: {f'{dotted}: ' if dotted else ''}{message}."
     for theirs, ours in _WORDING.items():
@@ -214,25 +224,35 @@ def _explain(problem: Mapping[str, Any], root: yaml.Node, path: Path) -> str:
     return f"{where}: {dotted} {message}{found}.{f' {hint}' if hint else ''}"
 
 
+def _dotted(keys: Sequence[str | int]) -> str:
+    """Keys as a path: ``select.constraints[0].max``."""
+    path = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys)
+    return path.removeprefix(".")
+
+
 def _locate(loc: Sequence[str | int], root: yaml.Node) -> tuple[list[str | int], int]:
     """The keys of the file that an error concerns, and the line of the innermost one present.
 
     pydantic also puts union tags (the ``type`` of a task) into ``loc``; those are not keys.
     """
-    node, line, keys = root, root.start_mark.line + 1, []
+    line, keys = root.start_mark.line + 1, []
+    node: yaml.Node | None = root
+    known = all_keys(Suite)
     for index, part in enumerate(loc):
         if isinstance(node, yaml.MappingNode):
             found = next(((k, v) for k, v in node.value if k.value == str(part)), None)
             if found is not None:
                 line, node = found[0].start_mark.line + 1, found[1]
-            elif index != len(loc) - 1 or _is_tag(part, node):
+            elif part not in known or _is_tag(part, node):
                 continue
+            else:  # not in the file: it was set on the command line, or is missing
+                node = None
         elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
             if part < len(node.value):
                 node = node.value[part]
                 line = node.start_mark.line + 1
-        elif index:  # a branch of a union over scalars, e.g. `str` or `MetricSpec`
-            continue
+        elif index and not isinstance(part, int) and (node is not None or part not in known):
+            continue  # a branch of a union over scalars, e.g. `str` or `MetricSpec`
         keys.append(part)
     return keys, line
 

@@ -62,6 +62,11 @@ class Sample:
     clusters: NDArray[np.str_]
     stats: FloatArray
 
+    def only(self, ids: NDArray[np.str_]) -> Sample:
+        """The examples whose ids are among these, in this sample's order."""
+        keep = np.isin(self.ids, ids)
+        return Sample(self.variant, self.ids[keep], self.clusters[keep], self.stats[keep])
+
 
 class Panel:
     """One quantity of several variants on the same examples.

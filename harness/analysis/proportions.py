@@ -165,8 +165,8 @@ def _skewness(losses: float, difference: float, n: float) -> float:
 
 
 def clustered_tango(
-    gains: int,
-    losses: int,
+    gains: float,
+    losses: float,
     n: int,
     error: float,
     clusters: int,

@@ -32,7 +32,7 @@ class Reading:
     Attributes:
         variant: Variant id.
         suite_task: The suite's task id; ``score.task`` may be a leaf of it.
-        kind: ``generation``, ``perplexity`` or ``lm_eval``.
+        kind: ``generation``, ``perplexity``, ``lm_eval`` or ``human``.
         score: The record.
         quantity: What the score is about; None where it has no statistics.
         sample: Per-example statistics; None likewise.
@@ -128,8 +128,13 @@ def _reading(
 
 
 def _named(kind: str, score: Score, arrays: Mapping[str, NDArray[Any]]) -> NDArray[Any] | None:
-    """Ids or clusters of a score; leaves of a group keep theirs under their own task name."""
-    for name in (f"{kind}/{score.task}/{score.split}", f"{kind}/{score.split}"):
+    """Ids or clusters of a score.
+
+    Leaves of a group keep theirs under their own task name, ratings (of which some may be missing)
+    under their criterion's.
+    """
+    places = (f"{score.task}/{score.metric}/{score.split}", f"{score.task}/{score.split}")
+    for name in (f"{kind}/{place}" for place in (*places, score.split)):
         if name in arrays:
             return arrays[name]
     return None
@@ -141,7 +146,7 @@ def _aggregate(kind: str, name: str, task: Mapping[str, Any], columns: int) -> A
     Raises:
         MetricError: The metric cannot be made from the suite's entry.
     """
-    if kind == "lm_eval":
+    if kind in ("lm_eval", "human"):
         return mean_of
     entries: list[str | MetricSpec] = [name]
     if kind == "generation":

@@ -165,7 +165,7 @@ def _half(sample: Sample, part: Part, seed: int) -> Sample:
     points_ = {name: hash_point(seed, "constraint", name) for name in set(sample.clusters.tolist())}
     keep = np.array([(points_[c] < HALF) == (part == "select") for c in sample.clusters.tolist()])
     keep = keep.astype(bool)  # of no examples it would be an array of floats
-    return Sample(sample.variant, sample.ids[keep], sample.clusters[keep], sample.stats[keep])
+    return sample.only(sample.ids[keep])
 
 
 def no_such(what: str, there: Iterable[str]) -> str:

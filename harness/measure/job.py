@@ -119,7 +119,7 @@ def measurement_identity(job: MeasureJob, architecture: dict[str, Any]) -> dict[
         "dtype": os.environ.get(DTYPE_VARIABLE) or job.base.dtype,
         "device": job.base.device,
         "attn_implementation": job.base.attn_implementation,
-        "grid": job.grid.model_dump(mode="json"),
+        "grid": job.grid.model_dump(mode="json", exclude={"price_per_hour", "currency"}),
         "threads": os.environ.get("OMP_NUM_THREADS"),
         "versions": hardware.installed_versions(packages),
         "python": ".".join(platform.python_version_tuple()[:2]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from harness.analysis.results import read_results
 from harness.analysis.select import primary_metric
+from harness.human.summary import summarise, why_none
 from harness.report.costs import build_measurements, build_trade_off
 from harness.report.examples import build_examples, output_health, read_predictions
 from harness.report.losses import build_losses
@@ -35,12 +36,13 @@ def build_view(store: Store, manifest: Manifest) -> View:
     measurements = build_measurements(store, manifest)
     trade_off = build_trade_off(manifest, measurements, deciding[0] if deciding else None)
     predictions = read_predictions(store, manifest)
+    human = summarise(store, manifest, readings)
     training = None
     if manifest.training_key is not None:
         training = store.read_record("training", manifest.training_key, "training", TrainingRun)
     return View(
         description=str(manifest.spec.get("description") or ""),
-        verdict=build_verdict(manifest, rows, primary, trade_off, choice),
+        verdict=build_verdict(manifest, rows, primary, trade_off, choice, human),
         baseline=manifest.baseline,
         variants=manifest.variants,
         primary=primary,
@@ -52,6 +54,8 @@ def build_view(store: Store, manifest: Manifest) -> View:
         training=training,
         examples=build_examples(store, manifest, panels, predictions, primary),
         losses=build_losses(store, manifest, rows, panels, predictions, primary),
+        human=human,
+        human_note=why_none(store, manifest) if human is None else "",
         outputs=output_health(manifest, predictions),
         data=manifest.data,
         findings=manifest.findings,

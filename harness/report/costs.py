@@ -8,6 +8,7 @@ import numpy as np
 
 from harness.analysis.measured import MEMORY, SPEED
 from harness.analysis.pareto import Axis, efficient
+from harness.report.prices import PRICES, price_rows
 from harness.report.view import (
     Figure,
     MeasurementRow,
@@ -61,10 +62,11 @@ def build_measurements(store: Store, manifest: Manifest) -> Measurements:
         read = store.read_records("measurements", key, "measurements", Measurement)
         columns.append({_point(item): item for item in read})
     points = sorted({point for column in columns for point in column}, key=_place)
+    rows = tuple(_measurement_row(point, columns) for point in points)
     return Measurements(
         columns=tuple(tuple(names) for names in shared.values()),
         devices=tuple(sorted({item.device for column in columns for item in column.values()})),
-        rows=tuple(_measurement_row(point, columns) for point in points),
+        rows=(*rows, *price_rows(rows, manifest.spec.get("measure"))),
         missing=missing,
     )
 
@@ -117,6 +119,7 @@ def build_trade_off(manifest: Manifest, measurements: Measurements, row: Row | N
     """
     memory, memory_row = _first(measurements, MEMORY)
     speed, speed_row = _first(measurements, (SPEED,))
+    price, price_row = _cheapest(measurements, PRICES[SPEED])
     points = []
     for variant in manifest.variants:
         cell = row.cell(variant.id) if row else None
@@ -127,6 +130,7 @@ def build_trade_off(manifest: Manifest, measurements: Measurements, row: Row | N
                 quality=figure or Figure(value=None, reason="not scored on the report split"),
                 memory_bytes=memory.get(variant.id),
                 decode_tokens_per_s=speed.get(variant.id),
+                price_per_million_new_tokens=price.get(variant.id),
             )
         )
     front = _front(points, row is None or row.higher_is_better)
@@ -134,6 +138,8 @@ def build_trade_off(manifest: Manifest, measurements: Measurements, row: Row | N
         metric=row.metric if row else "",
         memory_name=memory_row.name if memory_row else "",
         speed_sizes=sizes(speed_row) if speed_row else "",
+        currency=price_row.unit if price_row else "",
+        price_sizes=sizes(price_row) if price_row else "",
         points=tuple(
             point.model_copy(update={"efficient": point.variant in front}) for point in points
         ),
@@ -154,17 +160,28 @@ def _first(
     """Medians by variant of the first of these quantities that was measured, and its row."""
     for name in names:
         for row in measurements.rows:
-            if row.name != name:
-                continue
-            found = {
-                variant: reading.median
-                for variants, reading in zip(measurements.columns, row.readings, strict=True)
-                for variant in variants
-                if reading is not None and reading.median is not None
-            }
-            if found:
+            if row.name == name and (found := _medians(measurements, row)):
                 return found, row
     return {}, None
+
+
+def _cheapest(
+    measurements: Measurements, name: str
+) -> tuple[dict[str, float], MeasurementRow | None]:
+    """Prices by variant at the one point of the grid where they are lowest, and its row."""
+    priced = [(_medians(measurements, row), row) for row in measurements.rows if row.name == name]
+    most = max((len(found) for found, _ in priced), default=0)
+    whole = [entry for entry in priced if most and len(entry[0]) == most]
+    return min(whole, key=lambda entry: min(entry[0].values()), default=({}, None))
+
+
+def _medians(measurements: Measurements, row: MeasurementRow) -> dict[str, float]:
+    return {
+        variant: reading.median
+        for variants, reading in zip(measurements.columns, row.readings, strict=True)
+        for variant in variants
+        if reading is not None and reading.median is not None
+    }
 
 
 def _front(points: Sequence[TradeOffPoint], higher_is_better: bool) -> set[str]:

@@ -6,6 +6,7 @@ import math
 
 from markupsafe import Markup
 
+from harness.pages import asset, page_policy
 from harness.report.gate_words import (
     LEGEND,
     MARKS,
@@ -20,7 +21,7 @@ from harness.report.gate_words import (
     was_tested,
     worst_first,
 )
-from harness.report.html import asset, page_environment, page_policy
+from harness.report.html import page_environment
 from harness.report.svg import Axis, Canvas
 from harness.resources import resource_dir
 from harness.schema import GateCheck, GateResult

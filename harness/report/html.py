@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import re
 from collections.abc import Sequence
-from typing import Any
 
 import jinja2
 import yaml
 from markupsafe import Markup, escape
 
 from harness.measure.glossary import definitions
+from harness.pages import asset, page_policy
+from harness.pages import environment as plain_environment
 from harness.report import format as fmt
+from harness.report import prices
 from harness.report.charts import checkpoint_charts, training_charts
 from harness.report.cost_charts import forest_charts, trade_off_charts
 from harness.report.costs import sizes
-from harness.report.labels import GLOSSARY, measured_name, picked_words, split_words
+from harness.report.human import human_section
+from harness.report.labels import GLOSSARY, RATING_TERMS, measured_name, picked_words, split_words
 from harness.report.loss_html import barred_rows, lost_places, marked_words
 from harness.report.loss_words import loss_notes
 from harness.report.selection import BOUNDS, candidate_table, claims, how_chosen
@@ -61,6 +62,7 @@ def render_html(view: View) -> str:
         claims=claims(view),
         constraint_bounds=BOUNDS,
         lost=lost_places(view.losses),
+        human=human_section(view),
         notes=_notes(view),
         data=_data(view),
         by_step=checkpoint_charts(view),
@@ -68,37 +70,13 @@ def render_html(view: View) -> str:
         forest=forest_charts(view),
         trade_off=trade_off_charts(view),
         suite_yaml=yaml.safe_dump(view.provenance.spec, sort_keys=False, allow_unicode=True),
-        glossary=_glossary(measured),
-    )
-
-
-def asset(path: Any) -> str:
-    """A file that is embedded in a page."""
-    return str(path.read_text("utf-8")).strip()
-
-
-def page_policy(style: str, script: str) -> str:
-    """A content security policy that allows this style and this script and nothing else."""
-
-    def digest(text: str) -> str:
-        return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-
-    return (
-        f"default-src 'none'; style-src 'sha256-{digest(style)}'; "
-        f"script-src 'sha256-{digest(script)}'; base-uri 'none'; form-action 'none'"
+        glossary=_glossary(view, measured),
     )
 
 
 def page_environment(folder: str) -> jinja2.Environment:
-    """Templates that escape everything; names that do not exist are errors."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(folder),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=_neutral,
-    )
+    """Templates that escape everything, with the report's own filters."""
+    environment = plain_environment(folder, none=fmt.NONE)
     environment.filters |= {
         "bytes": fmt.size,
         "seconds": fmt.duration,
@@ -127,15 +105,6 @@ def page_environment(folder: str) -> jinja2.Environment:
         "count": fmt.count,
     }
     return environment
-
-
-def _neutral(value: Any) -> Any:
-    """Make unseen characters of any text visible; None must not print as a word."""
-    if value is None:
-        return fmt.NONE
-    if isinstance(value, str) and not isinstance(value, Markup):
-        return visible(value)
-    return value
 
 
 def _unbroken(text: str) -> str:
@@ -232,7 +201,8 @@ def _signatures(rows: Sequence[Row]) -> list[tuple[str, str, str]]:
     return [(task, metric, signature) for (task, metric), signature in found.items()]
 
 
-def _glossary(measured: Sequence[MeasurementRow]) -> list[tuple[str, str]]:
-    known = definitions()
+def _glossary(view: View, measured: Sequence[MeasurementRow]) -> list[tuple[str, str]]:
+    known = {**definitions(), **prices.DEFINITIONS}
     names = dict.fromkeys(row.name for row in measured if row.name in known)
-    return [*GLOSSARY, *((measured_name(name), known[name]) for name in names)]
+    ratings = RATING_TERMS if view.human is not None else ()
+    return [*GLOSSARY, *ratings, *((measured_name(name), known[name]) for name in names)]

@@ -19,6 +19,8 @@ _MEASURED = {
     "peak_allocated_bytes": "Peak allocated GPU memory",
     "peak_reserved_bytes": "Peak reserved GPU memory",
     "load_average": "Load average",
+    "price_per_million_prompt_tokens": "Price per million prompt tokens",
+    "price_per_million_new_tokens": "Price per million new tokens",
 }
 _PICKED = {
     "gain": "large gain",
@@ -94,6 +96,36 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
         "each metric's own unit.",
     ),
 )
+
+RATING_TERMS: tuple[tuple[str, str], ...] = (
+    (
+        "Krippendorff's alpha",
+        "How far raters agree beyond chance: 1 is full agreement, 0 what chance would give. From "
+        "0.80 on, conclusions may rest on the ratings (good); from 0.667, tentative ones; below, "
+        "agreement is low. Its interval is over items.",
+    ),
+    (
+        "Share of wins",
+        "Comparisons that raters decided for a variant, and half of the ties; each item counts "
+        "once. 50 % is even.",
+    ),
+    (
+        "Strength",
+        "Of a variant in the Bradley–Terry model with ties (Davidson 1970), on the log scale; all "
+        "of them sum to zero. A difference of 1 means 2.7 wins for each loss.",
+    ),
+    (
+        "Severity of a rater",
+        "Points that a rater gives above (+) or below (−) the other raters of the same outputs.",
+    ),
+    (
+        "A metric follows the raters",
+        "The interval of its accuracy lies above 50 % (or that of its Kendall's tau-b above 0): "
+        "it prefers what raters prefer more often than chance. Where it does not follow them, a "
+        "gain in it says little about what people think.",
+    ),
+)
+"""Of the section on human ratings, where there is one."""
 
 
 def split_words(split: str) -> str:

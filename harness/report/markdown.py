@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 
 from harness.report.costs import sizes
 from harness.report.format import NONE, estimate, metric_name, quantity, size
+from harness.report.human import human_section
+from harness.report.human_words import Cell, Table
 from harness.report.labels import measured_name
 from harness.report.loss_words import loss_notes, loss_rows
 from harness.report.selection import candidate_table, claims, how_chosen
@@ -27,6 +29,7 @@ def render_markdown(view: View) -> str:
         *_matrix(view),
         *_losses(view),
         *_measurements(view),
+        *_human(view),
         *_data(view),
         *_unfinished(view),
         *_provenance(view),
@@ -157,6 +160,41 @@ def _measurements(view: View) -> Iterator[str]:
         medians = [quantity(r.median if r else None, row.unit) for r in row.readings]
         body.append([measured_name(row.name), sizes(row), *medians])
     yield _table(header, body)
+
+
+def _human(view: View) -> Iterator[str]:
+    section = human_section(view)
+    if section is None:
+        return
+    yield "## Human ratings"
+    yield plain(section.note)
+    yield from (plain(line) for line in section.lead)
+    yield "\n".join(f"> {plain(line)}  " for line in section.cautions)
+    yield _rated(section.preference)
+    yield _rated(section.means)
+    yield "\n".join(f"- {plain(line)}" for line in section.notes)
+    yield _rated(section.agreement)
+    yield _rated(section.raters)
+    yield "\n".join(f"- {plain(line)}" for line in section.doubts)
+    yield plain(section.trust)
+    yield _rated(section.metrics)
+
+
+def _rated(table: Table | None) -> str:
+    """A table of the section on ratings under its caption; empty where there is none."""
+    if table is None:
+        return ""
+    header = [plain(head.text) for head in table.header]
+    body = [[_rated_cell(cell) for cell in row] for row in table.rows]
+    return f"{plain(table.caption)}:\n\n{_table(header, body)}"
+
+
+def _rated_cell(cell: Cell) -> str:
+    lines = [cell.text, *cell.more, *([cell.change] if cell.change else [])]
+    place = -1 if cell.change else 0  # of what the words are about
+    if cell.side and cell.words:
+        lines[place] += f", {cell.words}"
+    return "<br>".join(plain(line) for line in lines)
 
 
 def _data(view: View) -> Iterator[str]:

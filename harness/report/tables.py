@@ -7,9 +7,20 @@ import io
 from collections.abc import Iterator
 from typing import Literal
 
+from harness.report.human_csv import RATING_TABLES
 from harness.report.view import View
 
-Table = Literal["scores", "measurements", "outputs", "candidates"]
+Table = Literal[
+    "scores",
+    "measurements",
+    "outputs",
+    "candidates",
+    "rating_means",
+    "rating_wins",
+    "rating_agreement",
+    "raters",
+    "rating_metrics",
+]
 _Cell = str | float | int | bool | None
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -27,13 +38,17 @@ def render_csv(view: View, table: Table = "scores") -> str:
         table: ``scores``: one line per variant, metric and split, with interval and paired
             difference; ``measurements``: one per quantity, grid point and measured shape;
             ``outputs``: how the outputs ended; ``candidates``: one per checkpoint with what the
-            choice was made on, and one per constraint of it.
+            choice was made on, and one per constraint of it; ``rating_means``: one per criterion
+            and variant; ``rating_wins``: one per pair of variants; ``rating_agreement``: one per
+            question and, for every two raters, one more; ``raters``: one per rater;
+            ``rating_metrics``: one per automatic metric and what it was held against.
     """
     lines = {
         "scores": _scores,
         "measurements": _measurements,
         "outputs": _outputs,
         "candidates": _candidates,
+        **RATING_TABLES,
     }[table]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

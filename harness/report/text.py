@@ -1,35 +1,15 @@
-"""Text of unknown origin made safe to read: what would hide or reorder itself becomes visible.
+"""Text of unknown origin made safe to read: cut, escaped, its unseen characters marked.
 
-HTML escaping is jinja2's work (autoescape). This adds what escaping leaves: control characters,
-terminal escapes, line and paragraph separators, and marks that change the reading direction or
-show nothing at all.
+What those are, and how they are shown, :mod:`harness.pages` says.
 """
 
 from __future__ import annotations
 
-import re
-
 from markupsafe import Markup, escape
 
-_UNSEEN = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # controls but tab and newline
-    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # direction
-    "\u00ad\u180e\u200b\u2028\u2029\u2060-\u2065\u206a-\u206f\ufeff\ufff9-\ufffb"  # unseen
-    "\ud800-\udfff\ufffe\uffff\U000e0000-\U000e007f]"  # lone surrogates, non-characters, tags
-)
-# Zero-width joiners (U+200C, U+200D) stay: Persian, Hindi and emoji are wrong without them.
+from harness.pages import split_unseen, visible
 
-
-def _code(found: re.Match[str]) -> str:
-    point = ord(found[0])
-    if point < 0x100:
-        return f"\\x{point:02x}"
-    return f"\\u{point:04x}" if point < 0x10000 else f"\\U{point:08x}"
-
-
-def visible(text: str) -> str:
-    r"""Replace characters that hide, reorder or control by their escape (U+202E by ``\u202e``)."""
-    return _UNSEEN.sub(_code, text)
+__all__ = ["cut", "escaped", "marked", "visible"]
 
 
 def cut(text: str, limit: int) -> tuple[str, int]:
@@ -57,13 +37,7 @@ def marked(text: str, limit: int) -> Markup:
 
 def escaped(text: str) -> Markup:
     """HTML of a text: escaped, unseen characters marked."""
-    parts: list[Markup] = []
-    end = 0
-    for found in _UNSEEN.finditer(text):
-        parts += [
-            escape(text[end : found.start()]),
-            Markup('<span class="unseen">{}</span>').format(_code(found)),
-        ]
-        end = found.end()
-    parts.append(escape(text[end:]))
-    return Markup("").join(parts)
+    return Markup("").join(
+        Markup('<span class="unseen">{}</span>').format(part) if place % 2 else escape(part)
+        for place, part in enumerate(split_unseen(text))
+    )

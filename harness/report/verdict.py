@@ -8,7 +8,10 @@ from scipy import special
 
 from harness.analysis.intervals import TAIL
 from harness.analysis.power import mde
+from harness.human.records import HumanResults
 from harness.report.format import count, estimate, metric_name, number, size
+from harness.report.forms import form_words
+from harness.report.human_lead import preferred_words, rated_worse
 from harness.report.text import visible
 from harness.report.view import Choice, Outcome, Row, TradeOff, Verdict, View
 from harness.rules import in_points
@@ -23,6 +26,7 @@ def build_verdict(
     primary: tuple[str, str] | None,
     trade_off: TradeOff,
     choice: Choice,
+    human: HumanResults | None = None,
 ) -> Verdict:
     """Say which checkpoint to ship: chosen on ``select``, with figures from ``report``."""
     selection = manifest.selection
@@ -46,6 +50,7 @@ def build_verdict(
             support.append(f"{left[0].upper()}{left[1:]} (see Choice).")
         support += _merged(choice, row, trade_off)
         support += _others(rows, chosen, row)
+        support += [line for side, line in _raters(human, chosen) if side != "worse"]
         if selection is not None:
             support.append(f"Why this checkpoint: {selection.reason}")
     return Verdict(
@@ -53,7 +58,7 @@ def build_verdict(
         chosen=chosen,
         headline=headline,
         support=tuple(support),
-        cautions=tuple(_cautions(manifest, row, chosen)),
+        cautions=(*_rater_cautions(human, chosen), *_cautions(manifest, row, chosen)),
     )
 
 
@@ -209,7 +214,7 @@ def _merged(choice: Choice, row: Row | None, trade_off: TradeOff) -> list[str]:
             cost = _cost(found.second, trade_off)
             against = cell.comparison.baseline
             lines.append(f"Merged ({found.second}): {change} against {against}{cost}.")
-        lines.append(equivalence_words(found, row))
+        lines.append(f"{equivalence_words(found, row)} {form_words(found, trade_off)}".rstrip())
     return lines
 
 
@@ -240,6 +245,25 @@ def _others(rows: Sequence[Row], chosen: str, primary: Row | None) -> list[str]:
         f"{open_} not distinguishable" + (f", {same} identical" if same else "")
     )
     return [f"{line}. Worse: {'; '.join(worse)}." if worse else f"{line}."]
+
+
+def _raters(human: HumanResults | None, chosen: str) -> list[tuple[str, str]]:
+    """Whether raters prefer the choice to the baseline: the side, and a sentence."""
+    if human is None or human.plan.baseline is None:
+        return []
+    side, line = preferred_words(human, chosen, human.plan.baseline)
+    return [(side, line)] if line else []
+
+
+def _rater_cautions(human: HumanResults | None, chosen: str | None) -> list[str]:
+    """Where raters contradict the choice: by preference, or on a criterion."""
+    if human is None or chosen is None:
+        return []
+    lines = [line for side, line in _raters(human, chosen) if side == "worse"]
+    worse = rated_worse(human, chosen)
+    if worse:
+        lines.append(f"Raters find {chosen} worse than {human.plan.baseline}: {'; '.join(worse)}.")
+    return lines
 
 
 def _cautions(manifest: Manifest, row: Row | None, chosen: str | None) -> list[str]:

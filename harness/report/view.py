@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from harness.analysis.losses import LossSummary
+from harness.human.records import HumanResults
 from harness.schema import (
     CellResult,
     Comparison,
@@ -120,6 +121,7 @@ class TradeOffPoint(Part):
     quality: Figure
     memory_bytes: float | None = None
     decode_tokens_per_s: float | None = None
+    price_per_million_new_tokens: float | None = None
     efficient: bool = False  # no other variant is better in one respect and no worse in the rest
 
 
@@ -129,6 +131,8 @@ class TradeOff(Part):
     metric: str = ""
     memory_name: str = ""
     speed_sizes: str = ""  # the point of the grid that speed was taken from
+    currency: str = ""  # of the prices; empty where there are none
+    price_sizes: str = ""  # the point of the grid where they are lowest
     points: tuple[TradeOffPoint, ...] = ()
 
 
@@ -269,6 +273,8 @@ class View(Part):
     training: TrainingRun | None
     examples: Examples
     losses: Losses = Losses()
+    human: HumanResults | None = None
+    human_note: str = ""  # why human is None although sheets were exported
     outputs: tuple[OutputHealth, ...]
     data: dict[str, DataReport]
     findings: tuple[Finding, ...]

@@ -9,8 +9,9 @@ import pytest
 
 from harness.errors import UsageError
 from harness.progress import Reporter
-from harness.prune import find_garbage, referenced, remove_garbage
+from harness.prune import Extra, find_garbage, referenced, remove_garbage
 from harness.run import Options, start
+from harness.schema import HumanKeys
 from harness.store import Store
 from tests.unit.suites import put, suite_file
 
@@ -71,7 +72,7 @@ def test_an_unfinished_training_stays_unless_asked(store: Store) -> None:
     work = store.root / ".store/training/.key.work/checkpoint-2"
     work.mkdir(parents=True)
     assert find_garbage(store) == []
-    assert [item.path for item in find_garbage(store, unfinished=True)] == [work.parent]
+    assert [item.path for item in find_garbage(store, Extra(unfinished=True))] == [work.parent]
 
 
 def test_merged_weights_stay_while_a_run_has_merged_that_adapter(
@@ -86,7 +87,7 @@ def test_merged_weights_stay_while_a_run_has_merged_that_adapter(
     run.save()
     used, unused = put(store, "merged", "k", {"adapter": "a"}), put(store, "merged", "l", {})
     assert [item.path for item in find_garbage(store)] == [unused]
-    assert [item.path for item in find_garbage(store, merged=True)] == [used, unused]
+    assert [item.path for item in find_garbage(store, Extra(merged=True))] == [used, unused]
 
 
 def test_nothing_is_removed_while_a_run_is_going_on(store: Store) -> None:
@@ -105,3 +106,20 @@ def test_no_run_begins_while_results_are_removed(store: Store) -> None:
         pass
     with store.locked(), store.locked():
         pass
+
+
+def test_what_people_made_stays_unless_asked(store: Store) -> None:
+    """Sheets and returns of a run that was deleted cannot be computed again."""
+    path = put(store, "ratings", "orphan", {})
+    assert find_garbage(store) == []
+    assert [item.path for item in find_garbage(store, Extra(ratings=True))] == [path]
+
+
+def test_ratings_that_a_run_names_stay_in_any_case(store: Store) -> None:
+    """With the sheets that they answer."""
+    paths = [put(store, "sheets", "s", {}), put(store, "ratings", "r", {})]
+    (manifest,) = store.manifests()
+    human = HumanKeys(sheets="s", ratings="r")
+    store.write_manifest(manifest.model_copy(update={"human": human}))
+    assert find_garbage(store, Extra(ratings=True)) == []
+    assert all(path.exists() for path in paths)

@@ -10,7 +10,7 @@ from harness.errors import UsageError
 from harness.plan import Cell, make_plan
 from harness.progress import Reporter
 from harness.run import Options, Run, check_matches, check_patterns, needs_training, start
-from harness.schema import Finding
+from harness.schema import CellResult, Finding, HumanKeys
 from harness.store import Store
 from tests.unit.suites import TRAIN, adapter, put, suite_file
 
@@ -145,3 +145,31 @@ def test_an_only_pattern_that_no_variant_can_match_is_refused_before_training(
         return
     with pytest.raises(UsageError, match="no such variant"):
         check_patterns(run)
+
+
+def test_ratings_are_carried_over_while_the_rated_outputs_are_the_same(
+    tmp_path: Path, store: Store
+) -> None:
+    """They belong to texts; a variant that writes others has not been rated."""
+    run = begin(tmp_path, store)
+    cell = next(c for c in run.plan.cells if c.task == "answers")
+    finish(run, cell)
+    assert cell.predictions is not None
+    put(store, "scores", "rated", {})
+    for variant, predictions in (("base@nf4", cell.predictions.key), ("base@fp32", "gone")):
+        run.record(
+            CellResult(
+                variant=variant,
+                task="human",
+                kind="human",
+                status="done",
+                predictions_key=predictions,
+                scores_key="rated",
+            )
+        )
+    run.human = HumanKeys(sheets="s", ratings="r")
+    run.save()
+    again = begin(tmp_path, store)
+    assert [place for place in again.results if place[1] == "human"] == [("base@nf4", "human")]
+    assert again.human == run.human
+    assert again.save().human == run.human

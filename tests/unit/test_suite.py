@@ -187,3 +187,21 @@ def test_a_limit_over_wrong_tasks_ends_in_a_message(tmp_path: Path, tasks: str) 
     path = write(tmp_path, f"name: mine\nbase: {{model: tiny:llama}}\n{tasks}\n")
     with pytest.raises(SuiteError, match="tasks"):
         load_suite(path, limit=2)
+
+
+@pytest.mark.parametrize(
+    ("key", "needle"),
+    [
+        (
+            "select.constraints=[{measurement: ttft_s, max: 4 XB}]",
+            "select.constraints[0].max must be a number, or bytes such as 4 GB or 512 MiB, "
+            "found '4 XB'.",
+        ),
+        ("gate.margin=2 %%", "gate.margin must be a share such as 5%, found '2 %%'."),
+    ],
+)
+def test_amounts_and_margins_are_asked_for_in_words(tmp_path: Path, key: str, needle: str) -> None:
+    """Not by a regular expression, and once per mistake."""
+    told = message(write(tmp_path, MINIMAL), key)
+    assert needle in told
+    assert len(told.splitlines()) == 1

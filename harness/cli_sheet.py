@@ -1,0 +1,189 @@
+"""``harness sheet export``, ``import`` and ``status``: parse, call, print. No logic lives here."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from harness.errors import UsageError
+
+if TYPE_CHECKING:
+    from harness.human.kept import Sheets
+    from harness.rating import RaterStatus
+    from harness.schema import Manifest
+    from harness.store import Store
+
+_HELP = """Rating sheets for people: export them blinded, import them filled in.
+
+\b
+  harness sheet export RUN           one sheet per rater, as the suite's human section asks
+  harness sheet import RUN FILES...  read returned XLSX, ODS, CSV or the page's file
+  harness sheet status RUN           what has come back
+
+RUN is a run folder, a suite's name (its latest run), or SUITE/RUN-ID.
+"""
+
+sheet_app = typer.Typer(no_args_is_help=True)
+RunArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN", help="A run folder, a suite's name (its latest run), or SUITE/RUN-ID."
+    ),
+]
+RunsDir = Annotated[
+    Path, typer.Option("--runs-dir", envvar="HARNESS_RUNS", help="Where runs and results lie.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+_RUNS = Path("runs")
+
+
+@sheet_app.callback(help=_HELP)
+def _root() -> None:
+    pass
+
+
+@sheet_app.command("export")
+def export(
+    run: RunArgument,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Folder to write to; default: in the run's own."),
+    ] = None,
+    format_: Annotated[
+        str, typer.Option("--format", help="xlsx, csv, html (a page that works offline), or all.")
+    ] = "all",
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Even where ratings of other sheets came back.")
+    ] = False,
+    as_json: AsJson = False,
+    runs_dir: RunsDir = _RUNS,
+) -> None:
+    """Write one blinded sheet per rater, and the key that stays with you."""
+    from harness.progress import Reporter
+    from harness.rating import FORMATS, KEEP, SEND, export_sheets, leak_words
+
+    if format_ not in (*FORMATS, "all"):
+        raise UsageError(
+            f"There is no format {format_!r}.",
+            where="--format",
+            mend=f"Use one of: {', '.join(FORMATS)}, all.",
+        )
+    store, manifest = _find(run, runs_dir)
+    formats = FORMATS if format_ == "all" else (format_,)
+    reporter = Reporter(-1 if as_json else 0)
+    made = export_sheets(store, manifest, output, formats, replace=replace, reporter=reporter)
+    plan = made.sheets.plan
+    if as_json:
+        _print_json(
+            {
+                "id": plan.id,
+                "folder": str(made.folder),
+                "items": len(made.sheets.items),
+                "rows": len(made.sheets.rows),
+                "raters": plan.raters,
+                "variants": plan.variants,
+                "changed_texts": made.changes,
+                "leaks": [leak.model_dump(mode="json") for leak in made.leaks],
+                "advice": made.advice,
+                "notes": plan.notes,
+            }
+        )
+        return
+    for line in (*made.advice, *plan.notes):
+        typer.echo(line)
+    for reason, count in made.changes.items():
+        typer.secho(f"note: {count} texts changed: {reason}", err=True, fg="yellow")
+    for leak in made.leaks:
+        typer.secho(f"{leak.severity}: {leak_words(leak)}", err=True, fg="yellow")
+    typer.echo(f"Send each rater one file:   {made.folder / SEND}/RATER/")
+    typer.echo(f"Keep to yourself:           {made.folder / KEEP}/  (key.csv tells variants apart)")
+    typer.echo(f"Then: harness sheet import {manifest.suite}/{manifest.run_id} FILES...")
+
+
+@sheet_app.command("import")
+def import_(
+    run: RunArgument,
+    files: Annotated[list[Path], typer.Argument(metavar="FILES...", help="Returned files.")],
+    replace: Annotated[
+        bool,
+        typer.Option("--replace", help="Let a rater's later file change answers given before."),
+    ] = False,
+    skip_invalid: Annotated[
+        bool, typer.Option("--skip-invalid", help="Take what is right of files with mistakes.")
+    ] = False,
+    as_json: AsJson = False,
+    runs_dir: RunsDir = _RUNS,
+) -> None:
+    """Read returned sheets. Every mistake is named with its cell; exit code 1 if there is one."""
+    from harness.rating import import_returns, sheet_status
+
+    store, manifest = _find(run, runs_dir)
+    done = import_returns(store, manifest, files, replace=replace, skip_invalid=skip_invalid)
+    checked = done.checked
+    if as_json:
+        _print_json(
+            {
+                "ratings": len(checked.ratings),
+                "problems": checked.problems,
+                "notes": checked.notes,
+                "report": [str(path) for path in done.files],
+            }
+        )
+    else:
+        for note in checked.notes:
+            typer.echo(note)
+        for problem in checked.problems:
+            typer.secho(f"error: {problem}", err=True, fg="red")
+    if checked.problems and not skip_invalid:
+        count = len(checked.problems)
+        typer.secho(
+            f"Nothing was imported: {count} {'mistake' if count == 1 else 'mistakes'}. "
+            "Have them mended, or take the rest with --skip-invalid.",
+            err=True,
+            fg="red",
+        )
+    elif not as_json:
+        _print_status(*sheet_status(store, done.manifest))
+        for path in done.files:
+            typer.echo(f"Report: {path}")
+    if checked.problems:
+        raise typer.Exit(1)
+
+
+@sheet_app.command("status")
+def status(run: RunArgument, as_json: AsJson = False, runs_dir: RunsDir = _RUNS) -> None:
+    """Say how much of each rater's sheet has come back."""
+    from harness.rating import sheet_status
+
+    store, manifest = _find(run, runs_dir)
+    sheets, states = sheet_status(store, manifest)
+    if as_json:
+        _print_json({"id": sheets.plan.id, "raters": [dataclasses.asdict(s) for s in states]})
+    else:
+        _print_status(sheets, states)
+
+
+def _print_status(sheets: Sheets, states: tuple[RaterStatus, ...]) -> None:
+    typer.echo(f"Sheets {sheets.plan.id}, {len(sheets.items)} items:")
+    width = max(len(state.rater) for state in states)
+    for state in states:
+        share = state.answered / state.asked if state.asked else 1.0
+        came = f"  {', '.join(state.files)} ({state.last})" if state.files else "  nothing yet"
+        typer.echo(
+            f"  {state.rater:<{width}}  {state.answered:>6,} of {state.asked:,} rows "
+            f"({share:4.0%}){came}"
+        )
+
+
+def _find(run: str, runs_dir: Path) -> tuple[Store, Manifest]:
+    from harness.store import find_run
+
+    return find_run(run, runs_dir)
+
+
+def _print_json(value: object) -> None:
+    typer.echo(json.dumps(value, indent=1, ensure_ascii=False, sort_keys=True))

@@ -1,0 +1,1 @@
+"""Human raters: sheets out, ratings back, and what they say."""

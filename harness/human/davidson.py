@@ -1,0 +1,330 @@
+"""Bradley-Terry with ties: strengths of variants from votes on two of them at a time.
+
+With log strengths s and d = s_j - s_i, a vote on i and j is a choice among three with log odds
+
+    i wins: -d/2        j wins: d/2        tie: log nu
+
+which is P(i wins) = p_i / (p_i + p_j + nu sqrt(p_i p_j)) for p = exp(s). Only differences of s
+matter, so strengths sum to zero. The log likelihood is concave; Newton's method maximises it.
+
+Source:
+    Davidson (1970), On extending the Bradley-Terry model to accommodate ties in paired comparison
+    experiments, JASA 65: 317-328.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.metrics.base import FloatArray
+
+Codes = NDArray[np.intp]
+
+RIDGE = 0.1
+"""Where votes alone do not bound the strengths: each has a normal prior of variance 1 / RIDGE.
+
+Its standard deviation, 3.2 on the log scale, hardly says more than that no variant beats an
+average one thousands of times for once that it loses.
+"""
+
+_MOST_STEPS = 200
+_CONVERGED = 1e-9  # a Newton step this small leaves an error of about its square
+_ROUNDING = 1e-13  # relative; log likelihoods this near are equal
+
+
+@dataclass(frozen=True, eq=False)
+class Votes:
+    """Comparisons of two variants each, a vote per element.
+
+    Attributes:
+        size: Number of variants K.
+        first: Variant shown first in the plan's order, as a number below K, shape (n,).
+        second: The other one, likewise.
+        result: 1 where the second is preferred, 0 for a tie, -1 for the first, shape (n,).
+        clusters: Cluster of the item, numbered from 0, shape (n,).
+        raters: Rater, numbered from 0, shape (n,).
+    """
+
+    size: int
+    first: Codes
+    second: Codes
+    result: Codes
+    clusters: Codes
+    raters: Codes
+
+    def counts(self) -> Counts:
+        """How often each variant beat, and tied with, each other one."""
+        behind = self.result > 0
+        winner = np.where(behind, self.second, self.first)
+        loser = np.where(behind, self.first, self.second)
+        cells = winner * self.size + loser
+        tied = self.result == 0
+        wins, ties = (
+            np.bincount(cells[rows], minlength=self.size**2).reshape(self.size, self.size)
+            for rows in (~tied, tied)
+        )
+        return Counts(wins.astype(np.float64), (ties + ties.T).astype(np.float64))
+
+
+@dataclass(frozen=True, eq=False)
+class Counts:
+    """Votes summed up; what the strengths depend on.
+
+    Attributes:
+        wins: Row beat column, shape (K, K).
+        ties: Row and column tied, symmetric, shape (K, K).
+    """
+
+    wins: FloatArray
+    ties: FloatArray
+
+    @property
+    def total_ties(self) -> float:
+        """Ties in all."""
+        return float(self.ties.sum()) / 2
+
+    @property
+    def met(self) -> NDArray[np.bool_]:
+        """Whether two variants were compared, shape (K, K)."""
+        found: NDArray[np.bool_] = (self.wins + self.wins.T + self.ties) > 0
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """Strengths that votes give.
+
+    Attributes:
+        strengths: On the log scale, with sum zero, shape (K,).
+        nu: Davidson's tie parameter; 0 where there are no ties. Two equal variants tie with
+            probability nu / (2 + nu).
+        ridge: Precision of the prior on each strength; 0 for plain maximum likelihood.
+        bread: Inverse information of K - 1 contrasts and, where there are ties, log nu.
+    """
+
+    strengths: FloatArray
+    nu: float
+    ridge: float
+    bread: FloatArray
+
+
+def groups_apart(counts: Counts) -> list[list[int]]:
+    """Variants in groups between which no votes are; one group where all can be compared."""
+    return _mutual(_reach(counts.met))
+
+
+def groups_unbounded(counts: Counts) -> list[list[int]]:
+    """Variants in groups such that between any two groups one never beat or tied the other.
+
+    One group is Ford's condition, with ties in both directions.
+
+    Source:
+        Ford (1957), Solution of a ranking problem from binary comparisons, The American
+        Mathematical Monthly 64(8).
+    """
+    return _mutual(_reach((counts.wins + counts.ties) > 0))
+
+
+def is_bounded(counts: Counts) -> bool:
+    """Whether maximum likelihood strengths exist, where all variants can be compared.
+
+    They do not where the likelihood keeps rising along some direction: strengths u and log nu
+    apart by a factor h, with u_winner - u_loser >= 2 h for all wins and |u_i - u_j| <= 2 h for all
+    ties. At h = 0 that is Ford's condition. At h = 1, which takes ties, it is a system of
+    differences, to be met unless a cycle of it sums to less than zero: so a variant that never
+    loses has no bounded strength even where it ties.
+    """
+    if len(groups_unbounded(counts)) > 1:
+        return False
+    if not counts.total_ties:
+        return True
+    distance = np.where(counts.wins > 0, -2.0, np.where(counts.ties > 0, 2.0, np.inf))
+    np.fill_diagonal(distance, 0.0)
+    for middle in range(len(distance)):
+        distance = np.minimum(distance, distance[:, [middle]] + distance[[middle]])
+    return bool(np.any(np.diag(distance) < 0))
+
+
+def davidson(counts: Counts, *, ridge: float = 0.0) -> Fit:
+    """Strengths and tie parameter of the highest (penalised) likelihood.
+
+    Without ties this is the plain Bradley-Terry model: nu is zero, which is its bound.
+
+    Args:
+        counts: Votes; at least one is decisive, and without a ridge :func:`is_bounded` holds.
+        ridge: Half of it times the sum of squared strengths is taken off the log likelihood.
+
+    Raises:
+        ValueError: The votes have no such maximum.
+    """
+    i, j = np.nonzero(np.triu(counts.met))
+    lost, won, tied = counts.wins[i, j], counts.wins[j, i], counts.ties[i, j]
+    total, ties = float((lost + won + tied).sum()), float(tied.sum())
+    if ties == total:
+        raise ValueError("every vote is a tie, which leaves nu without a bound")
+    if not ridge and (len(groups_apart(counts)) > 1 or not is_bounded(counts)):
+        raise ValueError("the votes alone do not bound the strengths")
+    basis = contrasts(len(counts.wins))
+    model = _Model(basis[j] - basis[i], won - lost, tied, lost + won + tied, ridge)
+    start = np.zeros(basis.shape[1] + (ties > 0))
+    if ties:
+        start[-1] = np.log(2 * ties / (total - ties))
+    found = model.maximum(start)
+    nu = float(np.exp(found[-1])) if ties else 0.0
+    strengths = basis @ found[: basis.shape[1]]
+    bread = np.linalg.inv(model.information(found)).astype(np.float64)
+    return Fit(strengths, nu, ridge, bread)
+
+
+def covariance(fit: Fit, votes: Votes, groups: Codes) -> FloatArray:
+    """Sandwich covariance of the strengths where votes of a group are related, shape (K, K).
+
+    Args:
+        fit: The maximum likelihood fit of these votes.
+        votes: The votes.
+        groups: Group of each vote, numbered from 0, shape (n,); at least two groups.
+
+    Source:
+        Liang & Zeger (1986), Biometrika 73: 13-22, with the usual factor groups / (groups - 1).
+    """
+    basis = contrasts(votes.size)
+    width = basis.shape[1]
+    rows = basis[votes.second] - basis[votes.first]
+    log_nu = np.log(fit.nu) if fit.nu else -np.inf
+    shares = _shares(fit.strengths[votes.second] - fit.strengths[votes.first], log_nu)
+    surprise = (votes.result - (shares[1] - shares[0])) / 2
+    scores = np.column_stack([rows * surprise[:, None], (votes.result == 0) - shares[2]])
+    scores = scores[:, : len(fit.bread)]
+    sums = np.stack([np.bincount(groups, weights=column) for column in scores.T], axis=1)
+    count = len(np.unique(groups))
+    meat = sums.T @ sums * count / (count - 1)
+    inner = (fit.bread @ meat @ fit.bread)[:width, :width]
+    result: FloatArray = basis @ inner @ basis.T
+    return result
+
+
+def two_way_covariance(fit: Fit, votes: Votes) -> FloatArray:
+    """Covariance where votes on an item and votes of a rater are related, shape (K, K).
+
+    Items' plus raters' less that of both at once. With few raters the result can have negative
+    eigenvalues, which are set to zero; and no variance is left below that of items alone, or of
+    raters alone.
+
+    Source:
+        Cameron, Gelbach & Miller (2011), Robust inference with multiway clustering, Journal of
+        Business & Economic Statistics 29(2): 238-249, section 2.3.
+    """
+    by_item = covariance(fit, votes, votes.clusters)
+    by_rater = covariance(fit, votes, votes.raters)
+    both = votes.clusters * (int(votes.raters.max()) + 1) + votes.raters
+    both = np.unique(both, return_inverse=True)[1].reshape(-1)
+    values, vectors = np.linalg.eigh(by_item + by_rater - covariance(fit, votes, both))
+    result: FloatArray = (vectors * np.maximum(values, 0.0)) @ vectors.T
+    least = np.maximum(np.diag(by_item), np.diag(by_rater))
+    result += np.diag(np.maximum(least - np.diag(result), 0.0))
+    return result
+
+
+def contrasts(size: int) -> FloatArray:
+    """An orthonormal basis of vectors that sum to zero (Helmert's), shape (K, K - 1)."""
+    columns = []
+    for number in range(1, size):
+        column = np.zeros(size)
+        column[:number], column[number] = 1.0, -number
+        columns.append(column / np.sqrt(number * (number + 1)))
+    return np.stack(columns, axis=1)
+
+
+@dataclass(frozen=True, eq=False)
+class _Model:
+    """The likelihood in contrasts and, as the last parameter where there are ties, log nu.
+
+    Attributes:
+        design: Contrasts of the second less the first of each pair, shape (pairs, K - 1).
+        lead: Wins of the second less those of the first, shape (pairs,).
+        tied: Ties, shape (pairs,).
+        total: Votes, shape (pairs,).
+        ridge: Precision of the prior.
+    """
+
+    design: FloatArray
+    lead: FloatArray
+    tied: FloatArray
+    total: FloatArray
+    ridge: float
+
+    def maximum(self, start: FloatArray) -> FloatArray:
+        """Newton's method; a step that does not lead upwards is halved."""
+        here, height = start, self._height(start)
+        for _ in range(_MOST_STEPS):
+            step = np.linalg.solve(self.information(here), self._slope(here))
+            while self._height(here + step) < height - _ROUNDING * abs(height):
+                step /= 2
+            here = here + step
+            height = self._height(here)
+            if np.max(np.abs(step)) < _CONVERGED:
+                return here
+        raise ArithmeticError(f"no maximum of the likelihood within {_MOST_STEPS} Newton steps")
+
+    def _parts(self, at: FloatArray) -> tuple[FloatArray, FloatArray, float]:
+        """Contrasts, differences of strengths per pair, and log nu."""
+        width = self.design.shape[1]
+        log_nu = float(at[-1]) if len(at) > width else -np.inf
+        return at[:width], self.design @ at[:width], log_nu
+
+    def _height(self, at: FloatArray) -> float:
+        beta, apart, log_nu = self._parts(at)
+        norm = np.logaddexp(np.logaddexp(-apart / 2, apart / 2), log_nu)
+        ties = float(self.tied.sum()) * log_nu if self.tied.any() else 0.0
+        fit = float(self.lead @ apart) / 2 + ties - float(self.total @ norm)
+        return fit - self.ridge / 2 * float(beta @ beta)
+
+    def _slope(self, at: FloatArray) -> FloatArray:
+        beta, apart, log_nu = self._parts(at)
+        first, second, tie = _shares(apart, log_nu)
+        expected = self.total * (second - first)
+        slope = self.design.T @ (self.lead - expected) / 2 - self.ridge * beta
+        more_ties = float((self.tied - self.total * tie).sum())
+        return np.append(slope, more_ties)[: len(at)]
+
+    def information(self, at: FloatArray) -> FloatArray:
+        """Minus the second derivatives, shape (parameters, parameters)."""
+        beta, apart, log_nu = self._parts(at)
+        first, second, tie = _shares(apart, log_nu)
+        lead = second - first
+        own = self.total * (first + second - lead**2) / 4
+        mixed = -self.total * lead * tie / 2
+        width = len(beta)
+        result = np.empty((width + 1, width + 1))
+        result[:width, :width] = self.design.T @ (own[:, None] * self.design)
+        result[:width, :width] += self.ridge * np.eye(width)
+        result[:width, width] = result[width, :width] = self.design.T @ mixed
+        result[width, width] = float((self.total * tie * (1 - tie)).sum())
+        return result[: len(at), : len(at)]
+
+
+def _shares(apart: FloatArray, log_nu: float) -> FloatArray:
+    """Probabilities that the first wins, the second wins, and of a tie, shape (3, n)."""
+    odds = np.stack([-apart / 2, apart / 2, np.full_like(apart, log_nu)])
+    odds = np.exp(odds - odds.max(axis=0))
+    result: FloatArray = odds / odds.sum(axis=0)
+    return result
+
+
+def _reach(links: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which variants can be reached from which, themselves included (Warshall)."""
+    reach = links | np.eye(len(links), dtype=np.bool_)
+    for middle in range(len(reach)):
+        reach |= reach[:, [middle]] & reach[[middle]]
+    return reach
+
+
+def _mutual(reach: NDArray[np.bool_]) -> list[list[int]]:
+    """Groups that reach each other, each in order, by their first members."""
+    both = reach & reach.T
+    return [
+        np.flatnonzero(row).tolist() for at, row in enumerate(both) if np.flatnonzero(row)[0] == at
+    ]

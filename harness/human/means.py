@@ -1,0 +1,185 @@
+"""Means of what raters said: of each variant's output of an item, and of each variant.
+
+Each item counts once, however many raters judged it, so that an item which more of them saw does
+not weigh more. Only rows of purpose ``main`` count: repeats, spoilt outputs and texts beside
+themselves are about the raters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from harness.analysis.compare import Panel, Quantity, Sample
+from harness.analysis.paired import Difference
+from harness.analysis.resampling import Resamples
+from harness.human.records import CriterionMean, Estimate, Item, Rating, SheetPlan
+from harness.human_spec import CriterionSpec
+from harness.metrics.base import mean_of
+
+ItemMeans = dict[str, dict[str, float]]
+"""Variant -> item id -> mean over the raters of that output; only what was rated is there."""
+
+_NOBODY = "there is no item of which raters judged the outputs of all variants"
+
+
+def item_means(
+    plan: SheetPlan, items: Sequence[Item], ratings: Sequence[Rating], criterion: str
+) -> ItemMeans:
+    """What raters said of each output, on average over those who judged it.
+
+    Args:
+        plan: The export.
+        items: Items that count; ratings of others are passed over.
+        ratings: All ratings.
+        criterion: The criterion's name.
+
+    Returns:
+        Points by variant, in the plan's order, and item id, in the order of the items. A text that
+        several variants wrote is rated once and counts for each of them. Who cannot judge an
+        output has no part in its mean.
+    """
+    points: dict[tuple[str, str], list[int]] = {}
+    for rating in ratings:
+        point = rating.scores.get(criterion)
+        if rating.kind == "scale" and rating.purpose == "main" and point is not None:
+            for variant in rating.variants:
+                points.setdefault((variant, rating.item), []).append(point)
+    return {
+        variant: {
+            item.id: sum(held) / len(held)
+            for item in items
+            if (held := points.get((variant, item.id)))
+        }
+        for variant in plan.variants
+    }
+
+
+def complete_items(
+    values: Mapping[str, Mapping[str, float]], variants: Sequence[str]
+) -> tuple[str, ...]:
+    """Ids of the items that have a value for every one of some variants, in their order.
+
+    Args:
+        values: Variant -> item id -> value.
+        variants: Those that must have one; without any, no item is complete.
+    """
+    if not variants:
+        return ()
+    others = [values.get(variant, {}) for variant in variants[1:]]
+    return tuple(
+        name for name in values.get(variants[0], {}) if all(name in other for other in others)
+    )
+
+
+def left_out(
+    items: Sequence[Item], values: Mapping[str, Mapping[str, float]], variants: Sequence[str]
+) -> dict[str, int]:
+    """Why items are not complete: reason -> number of them."""
+    found: dict[str, int] = {}
+    for item in items:
+        held = sum(item.id in values.get(variant, {}) for variant in variants)
+        if held < len(variants):
+            reason = "judged for some variants only" if held else "not judged by anybody"
+            found[reason] = found.get(reason, 0) + 1
+    return found
+
+
+def criterion_means(
+    plan: SheetPlan, items: Sequence[Item], ratings: Sequence[Rating]
+) -> tuple[tuple[CriterionMean, ...], dict[str, int]]:
+    """Mean of each criterion by variant with its interval, and paired against the baseline.
+
+    All variants are compared on the same items, those judged for all of them; near-identical
+    items (of one cluster) are resampled together.
+
+    Args:
+        plan: The export, which says the criteria, the variants and the baseline.
+        items: Items of the export.
+        ratings: All ratings.
+
+    Returns:
+        One mean per criterion and variant; and reason, with the criterion -> items left out.
+    """
+    found: list[CriterionMean] = []
+    dropped: dict[str, int] = {}
+    clusters = {item.id: item.cluster for item in items}
+    drawn: dict[tuple[str, ...], Resamples] = {}  # criteria of the same items share their weights
+    for criterion in plan.criteria:
+        values = item_means(plan, items, ratings, criterion.name)
+        out = left_out(items, values, plan.variants)
+        dropped |= {f"{criterion.name}: {reason}": n for reason, n in out.items()}
+        ids = complete_items(values, plan.variants)
+        if not ids:
+            nothing = Estimate(value=None, reason=_NOBODY)
+            found += [_mean(criterion, variant, nothing) for variant in plan.variants]
+            continue
+        if ids not in drawn:
+            drawn[ids] = Resamples([clusters[name] for name in ids], seed=plan.seed)
+        found += _means(plan, criterion, ids, values, drawn[ids])
+    return tuple(found), dropped
+
+
+def _means(
+    plan: SheetPlan,
+    criterion: CriterionSpec,
+    ids: Sequence[str],
+    values: ItemMeans,
+    resamples: Resamples,
+) -> list[CriterionMean]:
+    """Means of one criterion over complete items.
+
+    They are computed as shares of the scale's range, from 0 (the worst point) to 1: the methods
+    for bounded scores then apply, and their bounds stay on the scale.
+    """
+    worst, best = criterion.points[0], criterion.points[-1]
+    reach = best - worst
+    names = np.array(ids)
+    samples = []
+    for variant in plan.variants:
+        shares = (np.array([values[variant][name] for name in ids]) - worst) / reach
+        stats = np.stack([shares, np.ones(len(ids))], axis=1)
+        samples.append(Sample(variant, names, names, stats))  # clusters are the resamples'
+    quantity = Quantity(plan.task, criterion.name, "rated", mean_of, scale=1.0)
+    panel = Panel(quantity, samples, resamples=resamples)
+    found = []
+    for variant in plan.variants:
+        own = panel.interval(variant)
+        mean = Estimate(
+            value=_point(own.value, reach, worst),
+            low=_point(own.low, reach, worst),
+            high=_point(own.high, reach, worst),
+            n=own.n,
+            method=own.method,
+            reason=own.reason,
+        )
+        difference = None
+        if plan.baseline is not None and variant != plan.baseline:
+            difference = _paired(panel.difference(plan.baseline, variant), reach, len(ids))
+        found.append(_mean(criterion, variant, mean, difference))
+    return found
+
+
+def _paired(found: Difference, reach: int, n: int) -> Estimate:
+    return Estimate(
+        value=_point(found.delta, reach),
+        low=_point(found.low, reach),
+        high=_point(found.high, reach),
+        n=n,
+        method=found.method,
+        reason=found.reason,
+    )
+
+
+def _point(share: float | None, reach: int, worst: int = 0) -> float | None:
+    """A share of the scale's range in the scale's own points."""
+    return None if share is None else worst + reach * share
+
+
+def _mean(
+    criterion: CriterionSpec, variant: str, mean: Estimate, difference: Estimate | None = None
+) -> CriterionMean:
+    return CriterionMean(
+        criterion=criterion.name, variant=variant, mean=mean, difference=difference
+    )

@@ -1,0 +1,57 @@
+"""In which form to ship the choice: as its adapter on the base, or merged into one model."""
+
+from __future__ import annotations
+
+from harness.report.format import number, size
+from harness.report.view import TradeOff, TradeOffPoint
+from harness.schema import Equivalence
+
+_NOTABLE = 0.05  # relative; smaller differences are within what repeats of a measurement vary
+
+
+def form_words(found: Equivalence, trade_off: TradeOff) -> str:
+    """Which of two forms to ship, and on what grounds; empty where they were not compared.
+
+    Equivalent forms are weighed by what was measured of both. Where equivalence is not shown, the
+    form that was chosen is the one that the figures are of.
+
+    Args:
+        found: The adapter (first) and its merged form (second).
+        trade_off: Memory and speed of both.
+    """
+    if found.delta is None:
+        return ""
+    adapter, merged = found.first, found.second
+    if not (found.equivalent or found.identical):
+        return f"Ship {adapter} as an adapter: the figures above are of that form."
+    points = {point.variant: point for point in trade_off.points}
+    gains = _gains(points.get(adapter), points.get(merged))
+    if not gains:
+        return f"Either form can be shipped; memory and speed do not tell {merged} from {adapter}."
+    better = [words for words, is_better in gains if is_better]
+    worse = [words for words, is_better in gains if not is_better]
+    if not worse:
+        return f"Ship {merged}: as good, and it {' and '.join(better)}."
+    if not better:
+        return f"Ship {adapter} as an adapter: as good merged, but {merged} {' and '.join(worse)}."
+    return (
+        f"Either form can be shipped: {merged} {' and '.join(better)}, but {' and '.join(worse)}."
+    )
+
+
+def _gains(adapter: TradeOffPoint | None, merged: TradeOffPoint | None) -> list[tuple[str, bool]]:
+    """What the merged form does otherwise than the adapter by 5 % or more, and if that is good."""
+    if adapter is None or merged is None:
+        return []
+    found = []
+    before, after = adapter.memory_bytes, merged.memory_bytes
+    if before and after and abs(after / before - 1) >= _NOTABLE:
+        word = "less" if after < before else "more"
+        found.append(
+            (f"needs {word} memory ({size(after)} against {size(before)})", after < before)
+        )
+    slow, fast = adapter.decode_tokens_per_s, merged.decode_tokens_per_s
+    if slow and fast and abs(fast / slow - 1) >= _NOTABLE:
+        word = "faster" if fast > slow else "more slowly"
+        found.append((f"decodes {word} ({number(fast)} against {number(slow)} tok/s)", fast > slow))
+    return found

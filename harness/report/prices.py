@@ -1,0 +1,67 @@
+"""What a million tokens cost on a machine that is paid by the hour."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from harness.report.view import MeasurementRow, Reading
+
+PRICES = {
+    "prefill_tokens_per_s": "price_per_million_prompt_tokens",
+    "decode_tokens_per_s": "price_per_million_new_tokens",
+}
+"""Speed -> the price that it makes."""
+
+DEFINITIONS = {
+    "price_per_million_prompt_tokens": "Price per hour of the machine divided by the prompt tokens "
+    "it reads in an hour, times a million. The machine is taken to be busy all the time.",
+    "price_per_million_new_tokens": "Price per hour of the machine divided by the new tokens it "
+    "writes in an hour, times a million, reading the prompts aside. The machine is taken to be "
+    "busy all the time.",
+}
+
+
+def price_rows(
+    rows: tuple[MeasurementRow, ...], measure: Mapping[str, Any] | None
+) -> tuple[MeasurementRow, ...]:
+    """Prices of a million tokens at every measured point of the grid.
+
+    The machine is taken to do nothing else, and to be busy all the time: price per hour / (tokens
+    per second × 3600) × 1,000,000. A machine that idles half of the time costs twice as much.
+
+    Args:
+        rows: Measured quantities.
+        measure: The suite's ``measure``; without ``price_per_hour`` there are no prices.
+    """
+    price = (measure or {}).get("price_per_hour")
+    if price is None:
+        return ()
+    unit = str((measure or {}).get("currency") or "USD")
+    return tuple(_priced(rows, float(price), unit))
+
+
+def _priced(rows: tuple[MeasurementRow, ...], price: float, unit: str) -> Iterator[MeasurementRow]:
+    for row in rows:
+        if row.name in PRICES:
+            readings = tuple(_price(reading, price) for reading in row.readings)
+            yield row.model_copy(
+                update={"name": PRICES[row.name], "unit": unit, "readings": readings}
+            )
+
+
+def _price(reading: Reading | None, price: float) -> Reading | None:
+    """A speed as a price; the fastest quartile is the cheapest."""
+    if reading is None or not reading.median:
+        return reading
+
+    def per_million(speed: float | None) -> float | None:
+        return price / (speed * 3600) * 1e6 if speed else None
+
+    return reading.model_copy(
+        update={
+            "median": per_million(reading.median),
+            "low": per_million(reading.high),
+            "high": per_million(reading.low),
+        }
+    )
