@@ -104,7 +104,7 @@ class HumanSpec(Spec):
         description="Items come from these in equal parts; a constraint of select on ratings "
         "reads those of select.",
     )
-    items: int = Field(50, gt=0, description="Examples to rate, at most one per cluster if it can.")
+    items: int = Field(40, gt=0, description="Examples to rate, at most one per cluster if it can.")
     raters: int | tuple[Name, ...] = Field(
         3, description="How many raters, or a name for each (lower-case; they see it)."
     )

@@ -7,6 +7,7 @@ in another, and in the store.
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -105,12 +106,17 @@ def export_sheets(
     with store.locked():
         write_sheets(store, sheets)
         changes = _write_sheets(sheets, folder / SEND, formats, reporter)
-        leaks = find_leaks(sheets.plan, sheets.items)
+        leaks = find_leaks(sheets.plan, sheets.items, names=_model_names(manifest))
         lines = advice(sheets.plan, sheets.items, sheets.rows)
         _write_kept(sheets, folder / KEEP, manifest, leaks, lines)
         if earlier is None or earlier.sheets != sheets.key:
             _record(store, manifest, HumanKeys(sheets=sheets.key), ())
     return Exported(sheets, folder, changes, leaks, lines)
+
+
+def _model_names(manifest: Manifest) -> list[str]:
+    """Names of the base model, which an output should not give away."""
+    return sorted({variant.base_model for variant in manifest.variants})
 
 
 def _write_sheets(
@@ -241,7 +247,8 @@ def import_returns(
     """
     keys = _keys(manifest)
     sheets = read_sheets(store, keys.sheets)
-    known = read_ratings(store, keys.ratings) if keys.ratings else Kept((), ())
+    gone = keys.ratings is not None and not store.has("ratings", keys.ratings)
+    known = read_ratings(store, keys.ratings) if keys.ratings and not gone else Kept()
     returned, unreadable = [], []
     for path in paths:
         try:
@@ -259,6 +266,9 @@ def import_returns(
         elsewhere=_Elsewhere(store, keys.sheets),
         unreadable=unreadable,
     )
+    if gone:  # moved away because it was damaged, as its error says to
+        note = "What was imported before is not in the store: only the files named now count."
+        checked = dataclasses.replace(checked, notes=(note, *checked.notes))
     if (checked.problems and not skip_invalid) or checked.ratings == known.ratings:
         return Imported(checked, manifest)
     with store.locked():
@@ -340,7 +350,7 @@ def sheet_status(store: Store, manifest: Manifest) -> tuple[Sheets, tuple[RaterS
     """
     keys = _keys(manifest)
     sheets = read_sheets(store, keys.sheets)
-    kept = read_ratings(store, keys.ratings) if keys.ratings else Kept((), ())
+    kept = read_ratings(store, keys.ratings) if keys.ratings else Kept()
     asked = Counter(row.rater for row in sheets.rows)
     answered = Counter(rating.rater for rating in kept.ratings)
     states = []

@@ -107,7 +107,7 @@ def checks(found: Facts) -> str:
         parts.append(f"{were(found.of('same'), 'comparison')} of a text with itself")
     if not parts:
         return "There were no repeated rows and no attention checks."
-    return f"{listed(parts)}. Such rows describe the raters and enter no result."
+    return f"{'; '.join(parts)}. Such rows describe the raters and enter no result."
 
 
 def variants_in_words(plan: SheetPlan) -> str:

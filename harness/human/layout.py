@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from harness.human.records import Item, RowKind, SheetPlan, SheetRow
 from harness.human_spec import PREFERENCE, CriterionSpec
@@ -68,7 +69,7 @@ class RaterSheet:
         """Kinds of which there are rows."""
         return tuple(kind for kind in SHEET_NAMES if self.rows(kind))
 
-    @property
+    @cached_property  # asked for every row
     def shows_reference(self) -> bool:
         """Whether there is a column for the reference."""
         return any(row.reference is not None for row in (*self.scale, *self.pair))
