@@ -103,7 +103,8 @@ _MENDS = (
 
 
 def _mark(missing: int) -> str:
-    return f"\n[… the text goes on for {missing:,} more characters]"
+    # On the same line: LibreOffice breaks lines of over 16,367 units in texts of several lines.
+    return f" [… the text goes on for {missing:,} more characters]"
 
 
 def _cut(text: str, units: bytes, limit: int) -> str:

@@ -74,7 +74,8 @@ def read_return(path: Path) -> Returned:
             where=where,
             mend="If this is a rating sheet, put back its first line, which holds "
             f"“{ROW}” above the ids of the rows and the names of the other columns; if it is "
-            "something else, such as the instructions, leave it out.",
+            "something else, such as the instructions, leave it out."
+            + (" A workbook saved as CSV holds the sheet on view only." if form == "csv" else ""),
         )
     return Returned(
         path=path,

@@ -7,7 +7,9 @@ archive, and nothing is drawn at random.
 from __future__ import annotations
 
 import io
+import math
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -46,6 +48,8 @@ _CREATED = datetime(2000, 1, 1, tzinfo=UTC)  # any date but today's
 _WIDTHS = {ROW: 12, PROMPT: 45, REFERENCE: 45, OUTPUT: 65, OUTPUT_A: 50, OUTPUT_B: 50}
 _WIDTHS |= {COMMENT: 30, MINUTES: 9}
 _ANSWER = 20  # characters wide: a column to choose in
+_PAGE = 100  # likewise: the instructions
+_LINE, _TALLEST = 15, 27  # points per line; lines per row, of which Excel allows 409 points
 _FIXED = {"valign": "top", "text_wrap": True, "border": 1, "border_color": "#C8C8C8"}
 _FORMATS: dict[str, dict[str, Any]] = {
     "title": {"bold": True, "font_size": 14, "valign": "top"},
@@ -139,7 +143,7 @@ class _Writer:
         """Write the first worksheet; returns column name -> range of its possible answers."""
         page = self.book.add_worksheet(INSTRUCTIONS)
         page.set_column(0, 0, 22)
-        page.set_column(1, 1, 100)
+        page.set_column(1, 1, _PAGE)
         page.hide_gridlines(2)
         self._finish(page)
         self._text(page, 0, 0, "Rating sheet", "title")
@@ -160,6 +164,7 @@ class _Writer:
             row += 1
             self._text(page, row, 0, label, "label")
             for line in _lines(paragraphs):
+                _fit(page, row, [line], [_PAGE])
                 self._text(page, row, 1, line, "paragraph")
                 row += 1
         return self._answers(page, row + 1)
@@ -170,8 +175,10 @@ class _Writer:
         for criterion in self.sheet.criteria if self.sheet.scale else ():
             self._text(page, row, 0, criterion.name, "label")
             self._text(page, row, 1, criterion.question, "label")
+            _fit(page, row, [criterion.question], [_PAGE])
             points = answers(criterion)
             for offset, answer in enumerate(points, 1):
+                _fit(page, row + offset, [answer], [_PAGE])
                 self._text(page, row + offset, 1, answer, "paragraph")
             ranges[criterion.name] = f"={INSTRUCTIONS}!$B${row + 2}:$B${row + 1 + len(points)}"
             row += len(points) + 2
@@ -194,12 +201,13 @@ class _Writer:
         for column, name in enumerate(names):
             page.set_column(column, column, _WIDTHS.get(name, _ANSWER))
             self._text(page, 0, column, name, "header")
-        # Rows have no height of their own: Excel (up to its 409 points) and LibreOffice then fit
-        # them to their text on opening, with the fonts at hand, better than any guess of ours.
         blanks = [self.formats["number" if name == MINUTES else "answer"] for name in names[first:]]
+        widths = [_WIDTHS[name] for name in names[1:first]]
         for number, row in enumerate(rows, 1):
+            texts = shown_texts(self.sheet, row)
+            _fit(page, number, texts, widths)
             self._text(page, number, 0, row.token, "token")
-            for column, text in enumerate(shown_texts(self.sheet, row), 1):
+            for column, text in enumerate(texts, 1):
                 self._text(page, number, column, text, "text")
             for column, blank in enumerate(blanks, first):
                 page.write_blank(number, column, None, blank)
@@ -269,3 +277,26 @@ class _Writer:
 def _lines(paragraphs: Sequence[str]) -> list[str]:
     """A row each: the height of a row is limited, the number of rows is not."""
     return [line for text in paragraphs for line in text.splitlines() if line.strip()]
+
+
+def _fit(page: Any, row: int, texts: Sequence[str], widths: Sequence[int]) -> None:
+    """Make a row as tall as its longest text needs, going by characters.
+
+    Excel would fit rows without a height by itself, but LibreOffice shows one line of each.
+    """
+    lines = max(_needed(text, width) for text, width in zip(texts, widths, strict=True))
+    if lines > 1:
+        page.set_row(row, _LINE * min(lines, _TALLEST))
+
+
+def _needed(text: str, width: int) -> int:
+    """Lines that a text takes; a width is in digits, and words do not fill it to the end."""
+    lines = text[: _TALLEST * width].splitlines() or [""]
+    return sum(max(1, math.ceil(_columns(line) / (0.95 * width))) for line in lines)
+
+
+def _columns(line: str) -> int:
+    """Width of a line in characters, Chinese, Japanese, Korean ones and emoji counting two."""
+    if line.isascii():
+        return len(line)
+    return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in line)

@@ -99,7 +99,7 @@ def test_a_text_over_the_limit_is_cut_with_a_mark(text):
     """The mark says how many characters are missing; no emoji is cut in two."""
     changes = Changes()
     shown = cell_text(text, changes)
-    kept, mark = shown.split("\n[… the text goes on for ")
+    kept, mark = shown.split(" [… the text goes on for ")
     assert text.startswith(kept)
     assert int(mark.split(" ")[0].replace(",", "")) == len(text) - len(kept)
     assert mark.endswith(" more characters]")

@@ -278,8 +278,30 @@ def test_layout_for_screen_and_print(written: tuple[RaterSheet, Path]):
         assert (setup.get("orientation"), setup.get("fitToHeight")) == ("landscape", "0")
         footer = page.findtext("m:headerFooter/m:oddFooter", "", NAMESPACE)
         assert footer == "&Lsheet-1&CPage &P of &N&Rrater-1"
-        assert not page.findall(".//m:row[@ht]", NAMESPACE)  # rows fit their text on opening
     assert "Ratings!$1:$1" in parts(path)["xl/workbook.xml"]
+
+
+@pytest.mark.parametrize(
+    ("text", "points"),
+    [
+        ("short", None),  # the default
+        ("one\ntwo\r\nthree", 45),
+        ("word " * 39, 60),  # 195 characters in lines of at most 65
+        ("字" * 65, 45),  # two columns each
+        ("😀\n\n" * 3, 90),
+        ("x" * 1_700, 405),
+        ("x" * 40_000, 405),  # Excel allows 409
+        ("\n" * 5_000 + "x", 405),
+    ],
+)
+def test_rows_are_as_tall_as_their_text(tmp_path: Path, text: str, points: int | None):
+    """LibreOffice fits no row on opening, and what a row hides is not judged."""
+    rows = (ShownRow("bcdf", "p", None, (text,)),)
+    write_workbook(a_sheet([], scale=rows, pair=()), tmp_path / "a.xlsx")
+    row = page_of(tmp_path / "a.xlsx", 2).find(".//m:row[@r='2']", NAMESPACE)
+    assert row is not None
+    height = row.get("ht")
+    assert (height and float(height)) == points
 
 
 def test_questions_stand_at_the_columns(written: tuple[RaterSheet, Path]):
