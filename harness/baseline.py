@@ -360,7 +360,7 @@ def _by_name(entries: Iterable[str | dict[str, Any]]) -> dict[str, dict[str, Any
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     """Dotted keys whose values differ, sorted, each with what it was and is."""
-    then, now = dict(_flat(before)), dict(_flat(after))
+    then, now = dict(flat(before)), dict(flat(after))
     return [
         f"{key}: was {_shown(then, key)}, is {_shown(now, key)}"
         for key in sorted(then.keys() | now.keys())
@@ -368,10 +368,11 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str
     ]
 
 
-def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted keys and values of nested mappings; what is absent and what is empty are the same."""
     if isinstance(value, Mapping) and value:
         for key, part in value.items():
-            yield from _flat(part, f"{prefix}.{key}" if prefix else str(key))
+            yield from flat(part, f"{prefix}.{key}" if prefix else str(key))
     elif value not in (None, {}, [], ()):  # absent and empty are the same
         yield prefix, list(value) if isinstance(value, tuple) else value
 

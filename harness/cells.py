@@ -275,6 +275,7 @@ def _lm_eval(work: Workplace, cell: Cell, model: Any, advance: Callable[..., Non
         with work.store.writing("predictions", keyed.key, keyed.identity) as folder:
             lines = "".join(json.dumps(sample) + "\n" for sample in outcome.samples)
             (folder / "samples.jsonl").write_text(lines, "utf-8")
+            work.store.write_records(folder, "datasets", outcome.datasets)
             work.store.write_record(folder, "environment", work.environment)
     return outcome
 

@@ -135,7 +135,14 @@ def train(
 
 @app.command()
 def report(
-    run: RunArgument,
+    runs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="RUN...",
+            help="A run folder, a suite's name (its latest run), or SUITE/RUN-ID; "
+            "of several, the first is the reference that the others are compared with.",
+        ),
+    ],
     format_: Annotated[
         str, typer.Option("--format", help="html, markdown, json, csv, or all.")
     ] = "html",
@@ -143,20 +150,37 @@ def report(
         Path | None,
         typer.Option("--output", "-o", help="Folder to write to; default: the run's own."),
     ] = None,
+    variant: Annotated[
+        str | None,
+        typer.Option(
+            "--variant", help="Of several runs, compare this variant; default: each run's choice."
+        ),
+    ] = None,
     open_report: Annotated[bool, typer.Option("--open", help="Open the HTML report.")] = False,
     as_json: AsJson = False,
     runs_dir: RunsDir = DEFAULT_RUNS,
 ) -> None:
-    """Render the report of a finished or unfinished run again."""
-    from harness.report import build_view, render_json, write_report
+    """Render the report of a finished or unfinished run again, or compare several runs."""
+    if len(runs) > 1:
+        paths = _compare(runs, runs_dir, variant, format_, output, as_json)
+        if open_report and paths:
+            typer.launch(str(paths[0]))
+        return
+    from harness.report import AllExamples, build_view, render_json, write_report
 
-    store, manifest = _find(run, runs_dir)
+    if variant is not None:
+        raise UsageError(
+            "Only a comparison of several runs takes a variant.",
+            where="--variant",
+            mend="Name another RUN, or leave --variant out.",
+        )
+    store, manifest = _find(runs[0], runs_dir)
     view = build_view(store, manifest)
     if as_json:
         typer.echo(render_json(view))
         return
     folder = output or store.run_dir(manifest.suite, manifest.run_id)
-    paths = write_report(view, folder, format_)
+    paths = write_report(view, folder, format_, AllExamples(store, manifest))
     for path in paths:
         typer.echo(str(path))
     if open_report:
@@ -177,7 +201,7 @@ def select(
     runs_dir: RunsDir = DEFAULT_RUNS,
 ) -> None:
     """Say which checkpoint to ship and why; copy it with --copy-to. Exit code 1 if none."""
-    from harness.selecting import describe, form_named, select_run, ship
+    from harness.selecting import card_note, describe, form_named, select_run, ship
 
     wanted = form_named(form, copy_to)
     store, manifest = _find(run, runs_dir)
@@ -191,6 +215,51 @@ def select(
     if copy_to is not None:
         folder = ship(store, selected, copy_to, wanted)
         typer.echo(f"Copied to {folder}", err=as_json)
+        if note := card_note():
+            typer.echo(note, err=True)
+
+
+@app.command()
+def card(
+    run: RunArgument,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Folder to write to; default: card/ in the run's own."),
+    ] = None,
+    variant: Annotated[
+        str | None, typer.Option("--variant", help="A checkpoint; default: the run's choice.")
+    ] = None,
+    form: Annotated[
+        str | None, typer.Option("--form", help="What is shipped: adapter (default) or merged.")
+    ] = None,
+    repo_id: Annotated[
+        str | None, typer.Option("--repo-id", metavar="OWNER/NAME", help="Where it will be.")
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace a card that was changed, or is another's.")
+    ] = False,
+    as_json: AsJson = False,
+    runs_dir: RunsDir = DEFAULT_RUNS,
+) -> None:
+    """Write a model card: README.md with its results as metadata, and .eval_results/*.yaml."""
+    from harness.carding import card_run, describe
+    from harness.report.card_forms import named_form
+
+    wanted = None if form is None else named_form(form)
+    store, manifest = _find(run, runs_dir)
+    written = card_run(
+        store,
+        manifest,
+        output=output,
+        variant=variant,
+        form=wanted,
+        repo_id=repo_id,
+        force=force,
+    )
+    if as_json:
+        _print_json(written.as_json())
+    else:
+        typer.echo(describe(written))
 
 
 @app.command()
@@ -355,6 +424,31 @@ def _find(run: str, runs_dir: Path) -> tuple[Store, Manifest]:
     return find_run(run, runs_dir)
 
 
+def _compare(
+    runs: list[str],
+    runs_dir: Path,
+    variant: str | None,
+    format_: str,
+    output: Path | None,
+    as_json: bool,
+) -> list[Path]:
+    """Write the comparison of several runs, or print it as JSON; what was written."""
+    from harness.report.runs_build import build_comparison
+    from harness.report.runs_words import verdict_lines
+    from harness.report.runs_write import render_runs_json, write_runs
+
+    view = build_comparison([_find(run, runs_dir) for run in runs], variant)
+    if as_json:
+        typer.echo(render_runs_json(view))
+        return []
+    folder = output or _store(runs_dir).root / "comparisons" / view.digest()
+    paths = write_runs(view, folder, format_)
+    typer.echo("\n".join(verdict_lines(view)))
+    for path in paths:
+        typer.echo(str(path))
+    return paths
+
+
 def _reporter(verbose: bool, quiet: bool) -> Reporter:
     from harness.progress import Reporter
 
@@ -371,10 +465,11 @@ def _report_path(store: Store, manifest: Manifest) -> Path:
 
 def _print_outcome(store: Store, manifest: Manifest) -> None:
     """Render the report and print what it says first."""
-    from harness.report import build_view, verdict_text, write_report
+    from harness.report import AllExamples, build_view, verdict_text, write_report
 
     view = build_view(store, manifest)
-    path = write_report(view, store.run_dir(manifest.suite, manifest.run_id))[0]
+    folder = store.run_dir(manifest.suite, manifest.run_id)
+    path = write_report(view, folder, examples=AllExamples(store, manifest))[0]
     typer.echo(verdict_text(view))
     failed = [cell for cell in manifest.cells if cell.status == "failed"]
     for cell in failed:

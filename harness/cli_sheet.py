@@ -87,6 +87,7 @@ def export(
                 "raters": plan.raters,
                 "variants": plan.variants,
                 "changed_texts": made.changes,
+                "taken_over": made.taken_over,
                 "leaks": [leak.model_dump(mode="json") for leak in made.leaks],
                 "advice": made.advice,
                 "notes": plan.notes,
@@ -99,6 +100,8 @@ def export(
         typer.secho(f"note: {count} texts changed: {reason}", err=True, fg="yellow")
     for leak in made.leaks:
         typer.secho(f"{leak.severity}: {leak_words(leak)}", err=True, fg="yellow")
+    if made.taken_over:
+        typer.echo(f"{made.taken_over:,} ratings of these sheets were there, and are taken over.")
     typer.echo(f"Send each rater one file:   {made.folder / SEND}/RATER/")
     typer.echo(f"Keep to yourself:           {made.folder / KEEP}/  (key.csv tells variants apart)")
     typer.echo(f"Then: harness sheet import {manifest.suite}/{manifest.run_id} FILES...")

@@ -20,6 +20,7 @@ OPTIONAL = {
     "gguf": ("hf", "GGUF files"),
     "lm_eval": ("lm-eval", "lm-eval tasks"),
     "evaluate": ("evaluate", "metrics named evaluate:..."),
+    "huggingface_hub": ("card", "model cards"),
 }
 
 

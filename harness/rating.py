@@ -18,10 +18,18 @@ from typing import Any
 from harness.errors import UsageError
 from harness.human.advice import advice
 from harness.human.checking import Checked, check_returns
-from harness.human.delimited import write_delimited
+from harness.human.delimited import is_instructions, write_delimited
 from harness.human.design import make_plan
 from harness.human.items import choose_items
-from harness.human.kept import Kept, Sheets, read_ratings, read_sheets, write_ratings, write_sheets
+from harness.human.kept import (
+    Kept,
+    Sheets,
+    ratings_of,
+    read_ratings,
+    read_sheets,
+    write_ratings,
+    write_sheets,
+)
 from harness.human.layout import RaterSheet, rater_sheets
 from harness.human.leaks import find_leaks
 from harness.human.methods import heds_draft, methods_paragraph
@@ -31,7 +39,7 @@ from harness.human.scores import write_scores
 from harness.human.workbook import write_workbook
 from harness.human_spec import HumanSpec
 from harness.progress import Reporter
-from harness.report import build_view, write_report
+from harness.report import AllExamples, build_view, write_report
 from harness.schema import HUMAN, Finding, HumanKeys, Manifest
 from harness.store import Store, now, room_on_disk, write_atomic
 
@@ -54,6 +62,7 @@ class Exported:
         changes: Texts that could not be shown as they are, by reason.
         leaks: What may tell raters which variant wrote a text.
         advice: How much can be learned from it, and how long it takes.
+        taken_over: Ratings of the same sheets that the store had already.
     """
 
     sheets: Sheets
@@ -61,6 +70,7 @@ class Exported:
     changes: Changes
     leaks: tuple[Finding, ...]
     advice: tuple[str, ...]
+    taken_over: int = 0
 
 
 def export_sheets(
@@ -93,7 +103,7 @@ def export_sheets(
     chosen = choose_items(store, manifest, spec)
     seed = int(manifest.spec.get("seed", 0))
     sheets = make_plan(chosen, spec, seed=seed, run=f"{manifest.suite}/{manifest.run_id}")
-    earlier = manifest.human
+    earlier = store.read_manifest(store.run_dir(manifest.suite, manifest.run_id)).human
     if earlier is not None and earlier.ratings and earlier.sheets != sheets.key and not replace:
         raise UsageError(
             "This run has ratings of other sheets: the outputs, the choice or what is asked have "
@@ -103,15 +113,51 @@ def export_sheets(
         )
     own = store.run_dir(manifest.suite, manifest.run_id) / HUMAN
     folder = (output or own / sheets.plan.id).expanduser().absolute()
+    _check_folder(sheets, folder)
     with store.locked():
         write_sheets(store, sheets)
         changes = _write_sheets(sheets, folder / SEND, formats, reporter)
         leaks = find_leaks(sheets.plan, sheets.items, names=_model_names(manifest))
         lines = advice(sheets.plan, sheets.items, sheets.rows)
         _write_kept(sheets, folder / KEEP, manifest, leaks, lines)
-        if earlier is None or earlier.sheets != sheets.key:
-            _record(store, manifest, HumanKeys(sheets=sheets.key), ())
-    return Exported(sheets, folder, changes, leaks, lines)
+        taken_over = _adopt(store, manifest, sheets)
+    return Exported(sheets, folder, changes, leaks, lines, taken_over)
+
+
+def _adopt(store: Store, manifest: Manifest, sheets: Sheets) -> int:
+    """Name the sheets in the manifest, and ratings that the store has of them already.
+
+    Returns:
+        How many ratings were taken over.
+    """
+    with store.holding(manifest.suite, manifest.run_id):
+        latest = store.read_manifest(store.run_dir(manifest.suite, manifest.run_id)).human
+        if latest is not None and latest.sheets == sheets.key:
+            return 0
+        key = ratings_of(store, sheets.key)
+        kept = read_ratings(store, key) if key else Kept()
+        cells = write_scores(store, sheets, kept, key) if key else ()
+        _record(store, manifest, HumanKeys(sheets=sheets.key, ratings=key), cells)
+    return len(kept.ratings)
+
+
+def _check_folder(sheets: Sheets, folder: Path) -> None:
+    """Refuse a folder that holds the files of another export: they would look sendable.
+
+    Raises:
+        UsageError: It does.
+    """
+    path = folder / KEEP / "key.csv"
+    if not path.is_file():
+        return
+    with path.open(encoding="utf-8", newline="") as stream:
+        tokens = {row.get("row") for row in csv.DictReader(stream)}
+    if not tokens & {row.token for row in sheets.rows}:
+        raise UsageError(
+            "This folder holds the sheets of another export.",
+            where=str(folder),
+            mend="Choose another folder with --output, or move those sheets away.",
+        )
 
 
 def _model_names(manifest: Manifest) -> list[str]:
@@ -245,12 +291,34 @@ def import_returns(
         UsageError: No sheets were exported from this run.
         StoreError: What was kept of the sheets is missing or unreadable.
     """
+    with store.locked(), store.holding(manifest.suite, manifest.run_id):
+        manifest = store.read_manifest(store.run_dir(manifest.suite, manifest.run_id))
+        done = _import(store, manifest, paths, replace=replace, skip_invalid=skip_invalid)
+    if done.manifest is manifest:
+        return done
+    folder = store.run_dir(manifest.suite, manifest.run_id)
+    view = build_view(store, done.manifest)
+    files = write_report(view, folder, examples=AllExamples(store, done.manifest))
+    return dataclasses.replace(done, files=tuple(files))
+
+
+def _import(
+    store: Store,
+    manifest: Manifest,
+    paths: Sequence[Path],
+    *,
+    replace: bool,
+    skip_invalid: bool,
+) -> Imported:
     keys = _keys(manifest)
     sheets = read_sheets(store, keys.sheets)
     gone = keys.ratings is not None and not store.has("ratings", keys.ratings)
     known = read_ratings(store, keys.ratings) if keys.ratings and not gone else Kept()
-    returned, unreadable = [], []
+    returned, unreadable, notes = [], [], []
     for path in paths:
+        if is_instructions(path):
+            notes.append(f"{path}: passed over; these are the instructions.")
+            continue
         try:
             returned.append(read_return(path))
         except UsageError as error:  # told together with the mistakes of the other files
@@ -267,18 +335,15 @@ def import_returns(
         unreadable=unreadable,
     )
     if gone:  # moved away because it was damaged, as its error says to
-        note = "What was imported before is not in the store: only the files named now count."
-        checked = dataclasses.replace(checked, notes=(note, *checked.notes))
+        notes.append("What was imported before is not in the store: only these files now count.")
+    checked = dataclasses.replace(checked, notes=(*notes, *checked.notes))
     if (checked.problems and not skip_invalid) or checked.ratings == known.ratings:
         return Imported(checked, manifest)
-    with store.locked():
-        kept = Kept(checked.ratings, checked.files)
-        ratings_key = write_ratings(store, keys.sheets, kept.ratings, kept.files, checked.blobs)
-        cells = write_scores(store, sheets, kept, ratings_key)
-        found = HumanKeys(sheets=keys.sheets, ratings=ratings_key)
-        manifest = _record(store, manifest, found, cells)
-    folder = store.run_dir(manifest.suite, manifest.run_id)
-    return Imported(checked, manifest, tuple(write_report(build_view(store, manifest), folder)))
+    kept = Kept(checked.ratings, checked.files)
+    ratings_key = write_ratings(store, keys.sheets, kept.ratings, kept.files, checked.blobs)
+    cells = write_scores(store, sheets, kept, ratings_key)
+    found = HumanKeys(sheets=keys.sheets, ratings=ratings_key)
+    return Imported(checked, _record(store, manifest, found, cells))
 
 
 def _keys(manifest: Manifest) -> HumanKeys:
@@ -287,7 +352,8 @@ def _keys(manifest: Manifest) -> HumanKeys:
         raise UsageError(
             "No rating sheets were exported from this run.",
             where=run,
-            mend=f"Export them with: harness sheet export {run}",
+            mend=f"Export them with: harness sheet export {run} (which takes over what has come "
+            "back of the same sheets for another run of the suite).",
         )
     return manifest.human
 
@@ -311,7 +377,7 @@ class _Elsewhere:
 
 
 def _record(store: Store, manifest: Manifest, keys: HumanKeys, cells: Sequence[Any]) -> Manifest:
-    """The manifest with its sheets and ratings, written; what an eval added meanwhile is kept."""
+    """The manifest with its sheets and ratings, written; the caller holds it."""
     latest = store.read_manifest(store.run_dir(manifest.suite, manifest.run_id))
     others = tuple(cell for cell in latest.cells if cell.kind != HUMAN)
     updated = latest.model_copy(update={"human": keys, "cells": (*others, *cells)})

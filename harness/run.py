@@ -137,9 +137,30 @@ class Run:
         return all((cell.variant, cell.task) in done for cell in self.plan.cells)
 
     def save(self) -> Manifest:
-        """Write the manifest of what is known so far."""
+        """Write the manifest of what is known so far, and of ratings that came in meanwhile."""
+        suite = self.file.suite
+        with self.store.holding(suite.name, self.plan.run_id):
+            self._take_ratings()
+            manifest = self._manifest()
+            self.store.write_manifest(manifest)
+        return manifest
+
+    def _take_ratings(self) -> None:
+        """Take over from the manifest on disk what people said: another command writes it."""
+        path = self.store.run_dir(self.file.suite.name, self.plan.run_id) / "manifest.json"
+        if not path.is_file():
+            return
+        latest = self.store.read_manifest(path)
+        self.human = latest.human
+        results = {place: r for place, r in self.results.items() if r.kind != HUMAN}
+        for cell in latest.cells:
+            if cell.kind == HUMAN and _is_still_rated(cell, self.plan, self.store):
+                results[(cell.variant, cell.task)] = cell
+        self.results = results
+
+    def _manifest(self) -> Manifest:
         plan, suite = self.plan, self.file.suite
-        manifest = Manifest(
+        return Manifest(
             run_id=plan.run_id,
             suite=suite.name,
             suite_digest=plan.suite_digest,
@@ -160,8 +181,6 @@ class Run:
             findings=tuple(dict.fromkeys(self.findings)),
             environment=self.environment,
         )
-        self.store.write_manifest(manifest)
-        return manifest
 
     def _decided(self, variant: Variant) -> Variant:
         """The variant with what was decided and made since it was planned."""

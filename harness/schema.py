@@ -95,6 +95,16 @@ class Score(Record):
     stats: str | None = None
 
 
+class HubData(Record):
+    """The data set on the Hub that the documents of one lm-eval task come from."""
+
+    task: str  # as in Score.task
+    dataset: str  # Hub id
+    config: str | None = None
+    split: str | None = None  # that is scored
+    revision: str | None = None  # None: not pinned, and the commit is not known
+
+
 class Measurement(Record):
     """Repeated readings of one quantity in one process, warm-up excluded."""
 

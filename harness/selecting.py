@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any
 
 from harness.analysis.select import CANDIDATES, select_checkpoint
 from harness.digests import file_digest
@@ -24,18 +24,25 @@ from harness.models.identity import (
     checkpoint_digest,
     model_files,
 )
-from harness.report import build_view, write_report
-from harness.report.card import model_card
+from harness.report import AllExamples, build_view, write_report
+from harness.report.card import card_files
+from harness.report.card_data import card_of
+from harness.report.card_forms import (
+    Form,
+    merged_digests,
+    merged_form,
+    merged_weights,
+    named_form,
+)
+from harness.report.card_results import hub_installed
 from harness.report.selection import merged_forms, selection_text
 from harness.report.text import visible
 from harness.report.view import View
-from harness.schema import ConstraintCheck, Manifest, MergedModel, Precision, Variant
+from harness.schema import ConstraintCheck, Manifest, Precision, Variant
 from harness.store import Store, room_on_disk, write_atomic
 
-Form = Literal["adapter", "merged"]
 _FINISH = "Run harness eval again to finish."
 RECORD = "harness-selection.json"
-CARD = "README.md"
 
 
 @dataclass(frozen=True)
@@ -87,7 +94,7 @@ def select_run(store: Store, manifest: Manifest) -> Selected:
     found = select_checkpoint(
         store, manifest.variants, manifest.cells, manifest.spec, manifest.baseline
     )
-    changed = found != manifest.selection
+    changed, before = found != manifest.selection, manifest
     manifest = manifest.model_copy(update={"selection": found})
     folder = store.run_dir(manifest.suite, manifest.run_id)
     selected = Selected(manifest, build_view(store, manifest), changed, ())
@@ -97,10 +104,18 @@ def select_run(store: Store, manifest: Manifest) -> Selected:
         files.append(path)
     else:
         path.unlink(missing_ok=True)
-    if changed and store.read_manifest(folder).updated == manifest.updated:
-        store.write_manifest(manifest)
-        files += write_report(selected.view, folder)
+    if changed and _written(store, manifest, before):
+        files += write_report(selected.view, folder, examples=AllExamples(store, manifest))
     return Selected(manifest, selected.view, changed, tuple(files))
+
+
+def _written(store: Store, manifest: Manifest, before: Manifest) -> bool:
+    """Write a run's manifest, unless it is not what it was: then another command is at it."""
+    with store.holding(manifest.suite, manifest.run_id):
+        if store.read_manifest(store.run_dir(manifest.suite, manifest.run_id)) != before:
+            return False
+        store.write_manifest(manifest)
+    return True
 
 
 def describe(selected: Selected) -> str:
@@ -155,10 +170,7 @@ def form_named(name: str | None, copy_to: Path | None) -> Form | None:
         return None
     if copy_to is None:
         raise UsageError("--form says what to copy, but nothing is copied.", mend="Add --copy-to.")
-    for form in get_args(Form):
-        if name == form:
-            return cast("Form", form)
-    raise UsageError(f"There is no form {name!r}.", where="--form", mend="Use adapter or merged.")
+    return named_form(name)
 
 
 # -- shipping -------------------------------------------------------------------------------------
@@ -167,7 +179,8 @@ def form_named(name: str | None, copy_to: Path | None) -> Form | None:
 def ship(store: Store, selected: Selected, folder: Path, form: Form | None = None) -> Path:
     """Leave the chosen checkpoint in a folder of its own, ready to ship, with its record.
 
-    Weights, configuration and tokenizer are copied, what only a trainer needs is not. The copy is
+    Weights, configuration and tokenizer are copied, what only a trainer needs is not. A model card
+    lies beside them, with its results as metadata where huggingface_hub is installed. The copy is
     checked against the digests of the run before it appears under its name.
 
     Args:
@@ -197,7 +210,7 @@ def ship(store: Store, selected: Selected, folder: Path, form: Form | None = Non
             mend=_FINISH,
         )
     if form == "merged":
-        variant = _merged(manifest, variant)
+        variant = merged_form(manifest, variant)
     target = folder.expanduser().absolute()
     with _writing_to(target):
         _check_empty(target)
@@ -213,8 +226,17 @@ def ship(store: Store, selected: Selected, folder: Path, form: Form | None = Non
             _verify(made, variant, source)
             files = {name: file_digest(made / name) for name in names}
             write_atomic(made / RECORD, _json(_record(selected, variant, files)))
-            card = model_card(manifest, selected.view, variant, RECORD, names, saved_as)
-            write_atomic(made / CARD, card)
+            card = card_of(
+                store,
+                manifest,
+                selected.view,
+                variant,
+                saved_as=saved_as,
+                files=names,
+                record=RECORD,
+            )
+            for name, text in card_files(card).files.items():
+                write_atomic(made / name, text)
             made.chmod(0o755)
             with _writing_to(target):
                 made.rename(target)  # an empty folder of that name is replaced
@@ -222,6 +244,14 @@ def ship(store: Store, selected: Selected, folder: Path, form: Form | None = Non
             shutil.rmtree(made, ignore_errors=True)
             raise
     return target
+
+
+def card_note() -> str | None:
+    """What the shipped card lacks on this machine; None where it is whole."""
+    if hub_installed():
+        return None
+    extra = "pip install 'qlora-harness[card]'"
+    return f"The card has no results as metadata: huggingface_hub is not installed ({extra})."
 
 
 @contextmanager
@@ -254,21 +284,6 @@ def _check_empty(target: Path) -> None:
         )
 
 
-def _merged(manifest: Manifest, chosen: Variant) -> Variant:
-    forms = merged_forms(manifest, chosen.id)
-    if not forms:
-        what = (
-            "a whole model, not an adapter" if chosen.kind == "full" else "not merged in this run"
-        )
-        raise UsageError(
-            f"There is no merged form of {chosen.id}: it is {what}.",
-            where="--form merged",
-            mend="Copy it with --form adapter"
-            + ("." if chosen.kind == "full" else ", or set matrix.merged: best and run the eval."),
-        )
-    return forms[0]
-
-
 def _source(store: Store, variant: Variant) -> tuple[Path, Precision | None]:
     """Where a variant's weights lie, and at which precision merged ones are stored."""
     if variant.kind != "merged":
@@ -280,11 +295,9 @@ def _source(store: Store, variant: Variant) -> tuple[Path, Precision | None]:
                 mend="Run the eval again to train it anew.",
             )
         return path, None
-    files = _merged_digests(variant)
-    for key in store.keys("merged") if files else ():
-        made = store.read_record("merged", key, "merged", MergedModel)
-        if made.files == files:
-            return store.path("merged", key), made.saved_as
+    found = merged_weights(store, variant)
+    if found is not None:
+        return found[0], found[1].saved_as
     raise StoreError(
         f"The weights of {variant.id} are not kept any more.",
         where=str(store.root / ".store" / "merged"),
@@ -293,15 +306,10 @@ def _source(store: Store, variant: Variant) -> tuple[Path, Precision | None]:
     )
 
 
-def _merged_digests(variant: Variant) -> dict[str, str]:
-    start = "merged/"
-    return {k.removeprefix(start): v for k, v in variant.digests.items() if k.startswith(start)}
-
-
 def _files_of(source: Path, variant: Variant) -> list[str]:
     """Names of the files that belong to the model, sorted."""
     if variant.kind == "merged":
-        return sorted(_merged_digests(variant))
+        return sorted(merged_digests(variant))
     patterns = ADAPTER_PATTERNS if variant.kind == "adapter" else MODEL_PATTERNS
     return [path.name for path in model_files(source, patterns)]
 
@@ -310,7 +318,7 @@ def _verify(folder: Path, variant: Variant, source: Path) -> None:
     """Refuse weights that are not those the run was evaluated with."""
     differ = [
         name
-        for name, digest in _merged_digests(variant).items()
+        for name, digest in merged_digests(variant).items()
         if file_digest(folder / name) != digest
     ]
     wanted = variant.digests.get("adapter")

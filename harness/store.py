@@ -273,6 +273,20 @@ class Store:
         """Folder of a run, whether or not it exists."""
         return self.root / suite / run_id
 
+    @contextmanager
+    def holding(self, suite: str, run_id: str) -> Iterator[None]:
+        """Hold a run's manifest from reading to writing it, waiting for others that do.
+
+        An eval and an import of ratings may go on at the same time; neither undoes the other.
+        """
+        folder = self.run_dir(suite, run_id)
+        with room_on_disk(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            stream = (folder / ".lock").open("a")
+        with stream:
+            fcntl.flock(stream, fcntl.LOCK_EX)
+            yield
+
     def write_manifest(self, manifest: Manifest) -> Path:
         """Write a run's manifest, replacing the earlier one in one step."""
         path = self.run_dir(manifest.suite, manifest.run_id) / "manifest.json"

@@ -90,7 +90,16 @@ def influence(sums: FloatArray) -> FloatArray:
 def standard_error(influences: FloatArray) -> float:
     """Standard error of an estimate from cluster influences, shape (clusters,), at least two."""
     count = len(influences)
-    return float(np.sqrt(np.sum(influences**2) / (count * (count - 1))))
+    return root_of_squares(influences) / float(np.sqrt(count * (count - 1)))
+
+
+def root_of_squares(values: FloatArray) -> float:
+    """Square root of a sum of squares, also where a square is beyond a float.
+
+    Perplexities of a model that diverged are as large. Scaling by a power of two is exact.
+    """
+    _, exponent = np.frexp(np.max(np.abs(values)))
+    return float(np.ldexp(np.sqrt(np.sum(np.ldexp(values, -exponent) ** 2)), exponent))
 
 
 def t_bounds(

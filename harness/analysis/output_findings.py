@@ -6,7 +6,7 @@ the same of every variant. None of them proves that an output is bad.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from harness.schema import Prediction
 
@@ -29,7 +29,7 @@ DEFINITIONS: dict[str, str] = {
 _LONGEST_PHRASE = 40
 _TIMES, _TIMES_ALONE = 3, 5
 _COPIED_RUN = 5
-_COPIED_SHARE = 0.5
+COPIED_SHARE = 0.5
 
 
 def findings_of(
@@ -49,7 +49,7 @@ def findings_of(
         EMPTY: not words,
         LOOP: repeats_itself(words),
         SAME: baseline is not None and prediction.text.strip() == baseline.text.strip(),
-        COPY: prompt is not None and copied_share(words, prompt.split()) >= _COPIED_SHARE,
+        COPY: prompt is not None and copied_share(words, prompt.split()) >= COPIED_SHARE,
     }
     return tuple(name for name, found in held.items() if found)
 
@@ -69,7 +69,9 @@ def repeats_itself(words: Sequence[str]) -> bool:
         needed = (_TIMES if period > 1 else _TIMES_ALONE) * period - period
         # a run that long holds a position from every ``needed`` ones, so only those are tried
         for place in range(needed - 1, len(words) - period, needed):
-            if _run_through(words, place, period) >= needed:
+            if words[place] == words[place + period] and (
+                _run_through(words, place, period) >= needed
+            ):
                 return True
     return False
 
@@ -90,9 +92,24 @@ def copied_share(words: Sequence[str], source: Sequence[str]) -> float:
     >>> copied_share("a b c d e and more of it now".split(), "so a b c d e f".split())
     0.5
     """
-    runs = {tuple(source[start : start + _COPIED_RUN]) for start in range(len(source))}
+    return share_of(words, phrases_of(source))
+
+
+def phrases_of(source: Sequence[str]) -> frozenset[tuple[str, ...]]:
+    """All runs of five words of a text, to look for in several outputs."""
+    return frozenset(_runs(source))
+
+
+def share_of(words: Sequence[str], phrases: frozenset[tuple[str, ...]]) -> float:
+    """Share of words that stand in one of the phrases, in [0, 1]; see :func:`copied_share`."""
+    if phrases.isdisjoint(_runs(words)):  # as most outputs do; the rest is slower
+        return 0.0
     covered = [False] * len(words)
-    for start in range(len(words) - _COPIED_RUN + 1):
-        if tuple(words[start : start + _COPIED_RUN]) in runs:
+    for start, run in enumerate(_runs(words)):
+        if run in phrases:
             covered[start : start + _COPIED_RUN] = [True] * _COPIED_RUN
     return sum(covered) / len(words) if words else 0.0
+
+
+def _runs(words: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    return zip(*(words[start:] for start in range(_COPIED_RUN)), strict=False)

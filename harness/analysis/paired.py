@@ -20,6 +20,7 @@ from harness.analysis.intervals import (
     bootstrap_words,
     influence,
     percentile_bounds,
+    root_of_squares,
     standard_error,
     t_bounds,
 )
@@ -133,6 +134,8 @@ def drawn_difference(
         return Difference(delta, reason="undefined in more than 5 % of the resamples")
     count = resamples.n_clusters
     # draws of a mean vary by its variance with divisor n, which is too small by this factor
-    error = float(np.std(drawn[np.isfinite(drawn)], ddof=1)) * float(np.sqrt(count / (count - 1)))
+    defined = drawn[np.isfinite(drawn)]
+    factor = float(np.sqrt(count / (count - 1) / (len(defined) - 1)))
+    error = root_of_squares(defined - defined.mean()) * factor
     words = f"paired {bootstrap_words(resamples)}"
     return Difference(delta, *bounds, error, count - 1, method=words)

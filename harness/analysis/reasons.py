@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from harness.analysis.compare import Panel
+from harness.metrics.names import metric_name
 from harness.rules import in_points
 from harness.schema import Candidate, ConstraintCheck
 
@@ -34,7 +35,9 @@ def explain(
     quantity = panel.quantity
     scored = [c for c in candidates if c.value is not None]
     if not scored:
-        return f"{quantity.metric} on {quantity.split} is undefined for every checkpoint."
+        return (
+            f"{metric_name(quantity.metric)} on {quantity.split} is undefined for every checkpoint."
+        )
     if best is None or chosen is None:
         return f"No checkpoint keeps to the constraints: {_breaking(scored, checks)}."
     parts = [_best(panel, scored, best), _earlier(panel, best, chosen)]
@@ -50,7 +53,7 @@ def _best(panel: Panel, scored: Sequence[Candidate], best: str) -> str:
     sign = 1.0 if quantity.higher_is_better else -1.0
     highest = max(scored, key=lambda c: sign * (c.value or 0.0))
     word = "highest" if quantity.higher_is_better else "lowest"
-    what = f"the {word} {quantity.metric} of {quantity.task}"
+    what = f"the {word} {metric_name(quantity.metric)} of {quantity.task}"
     figure = f"{_shown(panel, highest.value)}, n = {len(panel.ids)}"
     start = f"{highest.variant} has {what} on {quantity.split} ({figure})"
     value = next(c.value for c in scored if c.variant == best)

@@ -13,6 +13,7 @@ from harness.analysis.reasons import explain
 from harness.analysis.results import Reading, read_results
 from harness.analysis.significance import max_t
 from harness.errors import PairingError
+from harness.metrics.names import metric_name
 from harness.rules import SelectSpec
 from harness.schema import Candidate, CellResult, ConstraintCheck, Selection, Variant
 from harness.spec import Suite
@@ -104,7 +105,8 @@ def select_checkpoint(
     quantity = next((r.quantity for r in deciding if r.quantity is not None), None)
     if quantity is None or not any(sample.variant in steps for sample in samples):
         reason = next((r.reason for r in deciding if r.reason), None) or "there are no scores of it"
-        return none(f"No checkpoint could be chosen by {metric} of {task} on {SPLIT}: {reason}.")
+        what = f"{metric_name(metric)} of {task} on {SPLIT}"
+        return none(f"No checkpoint could be chosen by {what}: {reason}.")
     try:
         panel = Panel(quantity, _baseline_first(samples, baseline), seed=int(spec.get("seed", 0)))
     except PairingError as error:

@@ -28,7 +28,7 @@ _UNITS = {
     **dict.fromkeys(("min", "mins", "minute", "minutes"), 1.0),
     **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), 1 / 60),
 }
-_CHOOSE = "choose one from the cell's list, or leave it empty"
+_CHOOSE = "write one of these, or leave it empty if it is not done yet"
 
 
 @dataclass(frozen=True)

@@ -95,6 +95,7 @@ def check_returns(
     """
     questions = Questions(plan, rows, elsewhere)
     desk = _Desk(questions, known, replace=replace, now=now)
+    desk.again = replace and all(file.digest in desk.names for file in returned)
     desk.problems.extend(unreadable)
     for file in returned:
         desk.take(file)
@@ -127,6 +128,8 @@ class _Desk:
         self.problems: list[str] = []
         self.notes: list[str] = []
         self.left_out = 0
+        self.merged: set[str] = set()  # digests of files that this call has merged
+        self.again = False  # whether files that were imported before are named to count again
 
     def take(self, file: Returned) -> None:
         """Check one file and add what it says."""
@@ -134,7 +137,7 @@ class _Desk:
             self.notes.append(f"{file.path}: the same file as {self.seen[file.digest]}.")
             return
         self.seen[file.digest] = str(file.path)
-        if file.digest in self.names and not self.replace:
+        if file.digest in self.names and not self.again:
             earlier = self.names[file.digest]
             self.notes.append(f"{file.path}: already imported, as {earlier}; nothing new.")
             return
@@ -144,6 +147,7 @@ class _Desk:
         self.left_out += entries.left_out
         if not entries.refused and not self._clashes(entries):
             self._merge(entries)
+            self.merged.add(file.digest)
 
     def _clashes(self, entries: Entries) -> bool:
         """Whether other answers are known of the same rows, and no correction was announced."""
@@ -162,6 +166,13 @@ class _Desk:
                     place = f"{row.address(name)} ({shown(row.cells[name])}, there {there})"
                     clashes.setdefault(held.file, []).append(place)
         path = entries.file.path
+        if self.replace and clashes.keys() & self.merged:
+            other = self.names[next(iter(clashes.keys() & self.merged))]
+            self.problems.append(
+                f"{path}: found other answers than in {other}, which is imported by the same "
+                "command; needed is one of the two; name only the file that counts."
+            )
+            return True
         if self.replace and clashes:
             count = sum(map(len, clashes.values()))
             self.notes.append(f"{path}: replaced {count} earlier answers.")

@@ -24,6 +24,9 @@ from harness.store import write_atomic
 _ENCODING = "utf-8-sig"  # without the mark, Excel takes UTF-8 for the code page of its country
 
 
+_TITLE = "Rating sheet "  # which the instructions begin with
+
+
 def write_delimited(sheet: RaterSheet, folder: Path) -> Changes:
     """Write one CSV file per kind of rows, and the instructions beside them as text.
 
@@ -59,14 +62,23 @@ def file_of(sheet: RaterSheet, kind: RowKind, folder: Path) -> Path:
     return folder / f"{sheet.rater}-{SHEET_NAMES[kind].lower()}.csv"
 
 
+def is_instructions(path: Path) -> bool:
+    """Whether a file is the instructions beside the CSV files, which raters return now and then."""
+    try:
+        with path.open("rb") as stream:
+            return stream.read(40).lstrip(b"\xef\xbb\xbf").startswith(_TITLE.encode())
+    except OSError:
+        return False  # whoever reads it will say why
+
+
 def _instructions(sheet: RaterSheet, *, quoted: bool) -> list[str]:
     paragraphs = [
-        f"Rating sheet {sheet.id} for {sheet.rater}",
+        f"{_TITLE}{sheet.id} for {sheet.rater}",
         *general_instructions(sheet),
         "Open the .csv files with a spreadsheet program and fill in the empty columns. Leave the "
         "column “row” as it is: your answers are found by it, so the order of the rows does not "
-        "matter. Save as CSV (UTF-8), or as .xlsx or .ods, and send back all files under the names "
-        "that they have now. You may stop at any row and go on later.",
+        "matter. Save as CSV (UTF-8), or as .xlsx or .ods, and send back what you filled in, under "
+        "the names that the files have now. You may stop at any row and go on later.",
     ]
     if quoted:
         paragraphs.append(

@@ -167,7 +167,7 @@ class Entries:
             "",
             f"a sheet of another export or run ({reason})",
             f"a sheet of {plan.run}",
-            f"import it into {home}" if home else "import it into the run that it was made for",
+            _way_out(home, plan.run),
         )
 
     def _strangers(self, rater: str | None) -> None:
@@ -275,6 +275,18 @@ def as_shown(answer: Any, row: SheetRow) -> str:
         return CANNOT_JUDGE
     sides = {meant: side for side, meant in _SIDES[row.swapped].items()}
     return str(sides.get(answer, answer) if row.kind == "pair" else answer)
+
+
+def _way_out(home: str | None, run: str) -> str:
+    """What to do with a sheet of another export."""
+    if home is None:
+        return "import it into the run that it was made for"
+    if home == run:
+        return (
+            "it is of an earlier export of this run, which was replaced: ask the rater for the "
+            "new sheet, or export once more with the human section as it was then"
+        )
+    return f"import it into {home}"
 
 
 def _near(token: str) -> Iterator[str]:

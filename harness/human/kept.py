@@ -176,6 +176,20 @@ def read_ratings(store: Store, key: str) -> Kept:
         )
 
 
+def ratings_of(store: Store, sheets_key: str) -> str | None:
+    """The fullest result of ratings of an export, whichever run it was made for; None without any.
+
+    Sheets depend on what is shown and asked, not on the run, so another run of the same results
+    (with other rules of choosing, say) can take its ratings over.
+    """
+    found = [
+        (len(identity["files"]), store.path("ratings", key).stat().st_mtime, key)
+        for key in store.keys("ratings")
+        if (identity := store.identity("ratings", key)).get("sheets") == sheets_key
+    ]
+    return max(found)[2] if found else None
+
+
 @contextmanager
 def _mended(mend: str) -> Iterator[None]:
     """Give errors of the store another way out than computing a result anew."""

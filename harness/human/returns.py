@@ -244,7 +244,7 @@ def _bytes_of(path: Path) -> bytes:
                 "A file was needed, but this is a folder"
                 + (" (as Apple's programs save)." if path.suffix else "."),
                 where=where,
-                mend="Name the files in it, or export it as .xlsx.",
+                mend="Name the files in it (FOLDER/*), or export it as .xlsx.",
             )
         if path.stat().st_size > _MOST_BYTES:
             raise DataError("The file has more than 1 GiB: no sheet.", where=where, mend=AGAIN)

@@ -170,7 +170,9 @@ def _how(job: MeasureJob, model: Any, policy: DevicePolicy) -> str:
     """Threads, attention kernel and compute dtype the figures were taken with."""
     attention = getattr(model.config, "_attn_implementation", None) or "unknown"
     dtype = str(weight_dtype(job.precision, policy)).removeprefix("torch.")
-    return f"{torch.get_num_threads()} threads, {attention} attention, activations in {dtype}"
+    n = torch.get_num_threads()
+    threads = f"{n} thread{'' if n == 1 else 's'}"
+    return f"{threads}, {attention} attention, activations in {dtype}"
 
 
 def die_with(parent: int) -> None:

@@ -1,5 +1,6 @@
 """The report: one view of a run, written as HTML, Markdown, JSON or CSV."""
 
+from harness.report.browser import AllExamples
 from harness.report.build import build_view
 from harness.report.html import render_html
 from harness.report.markdown import render_markdown
@@ -9,6 +10,7 @@ from harness.report.view import View
 from harness.report.write import write_report
 
 __all__ = [
+    "AllExamples",
     "View",
     "build_view",
     "render_csv",

@@ -1,149 +1,180 @@
-"""The model card of a checkpoint that is shipped."""
+"""The model card of a checkpoint that is shipped: README.md, and .eval_results beside it."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
-from harness.models.source import BUILTIN_GGUF, TINY_PREFIX
+from harness.report import card_results, card_sections
+from harness.report.card_data import Card
+from harness.report.card_limits import limits
+from harness.report.card_training import training
+from harness.report.card_use import prompt, use
 from harness.report.markdown import code, plain
-from harness.report.selection import claims, how_chosen
-from harness.report.view import View
-from harness.schema import Manifest, Precision, Variant
-from harness.spec import QuantizationSpec
+from harness.report.selection import how_chosen
+from harness.schema import Variant
 
-_DTYPES = {"bf16": "torch.bfloat16", "fp16": "torch.float16", "fp32": "torch.float32"}
+README = "README.md"
+TO_FILL_IN = "TO FILL IN"
+_MARK = re.compile(r"(?:<!-- |# )Written by qlora-harness; sha256 of all above: ([0-9a-f]{64})")
 
 
-def model_card(
-    manifest: Manifest,
-    view: View,
-    variant: Variant,
-    record: str,
-    files: Sequence[str] = (),
-    saved_as: Precision | None = None,
-) -> str:
-    """A short model card: what it is, why it was chosen, what is claimed for it, how to load it.
+@dataclass(frozen=True)
+class CardFiles:
+    """A card as files.
+
+    Attributes:
+        files: Path within the model's folder -> text: ``README.md`` and ``.eval_results/*.yaml``.
+        scores: How many scores the ``model-index`` has; None where it could not be made.
+        left_out: Task -> why ``.eval_results`` has no entry for it.
+        to_fill_in: What only its author can say.
+    """
+
+    files: Mapping[str, str]
+    scores: int | None
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    to_fill_in: tuple[str, ...] = ()
+
+
+def card_files(card: Card) -> CardFiles:
+    """Write a card, its results through huggingface_hub's classes where that is installed.
 
     Args:
-        manifest: The run, with its choice.
-        view: Its report.
-        variant: The choice, or a merged form of it.
-        record: Name of the file beside the card that holds the whole record.
-        files: Names of the files beside it.
-        saved_as: Precision that merged weights are stored at.
+        card: What it is of.
     """
-    found = manifest.selection
-    library = "peft" if variant.kind == "adapter" else "transformers"
-    base = f"{variant.base_model}{f' @ {variant.base_revision}' if variant.base_revision else ''}"
-    kind = {
-        "adapter": f"A PEFT adapter for {plain(base)}, evaluated at {variant.precision}.",
-        "merged": f"{plain(base)} with an adapter merged into it, "
-        f"{f'stored as {saved_as}, ' if saved_as else ''}evaluated at {variant.precision}.",
-    }.get(variant.kind, f"A full fine-tuning of {plain(base)}, evaluated at {variant.precision}.")
-    origin = f"\nbase_model: {variant.base_model}" if _on_hub(variant) else ""
-    lines = [
-        f"---\nlibrary_name: {library}{origin}\n---",
-        f"# {plain(variant.id)} of {plain(manifest.suite)}",
-        kind,
-        "## Why this checkpoint",
-    ]
-    if found is not None:
-        lines += [plain(how_chosen(found)), plain(found.reason)]
-    lines += [
-        "## Figures",
-        "\n".join(f"- {plain(line)}" for line in claims(view)),
+    body, missing = _body(card), tuple(name for name, _ in _missing(card))
+    if not card_results.hub_installed():
+        text = f"{_front_matter(card)}\n{body}"
+        return CardFiles({README: _marked(text, "<!-- ", " -->")}, None, {}, missing)
+    items = card_results.scored(card)
+    data = card_results.metadata(card, items).to_yaml()
+    text = card_results.normalised(f"---\n{data}\n---\n\n{body}")
+    files = {README: _marked(text, "<!-- ", " -->")}
+    for path, entries in card_results.result_files(card, items).items():
+        files[path] = _marked(entries, "# ", "")
+    return CardFiles(files, len(items), card_results.left_out(items), missing)
+
+
+def is_untouched(text: str) -> bool:
+    """Whether a file was written by :func:`card_files` and not changed since."""
+    above, _, last = text.removesuffix("\n").rpartition("\n")
+    found = _MARK.match(last)
+    return found is not None and found[1] == _digest(f"{above}\n")
+
+
+def _marked(text: str, start: str, end: str) -> str:
+    """The text with a last line by which it is known again, unless it was changed."""
+    text = f"{text.rstrip()}\n"
+    return f"{text}{start}Written by qlora-harness; sha256 of all above: {_digest(text)}{end}\n"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _front_matter(card: Card) -> str:
+    """The metadata that need no library to be written; JSON strings are YAML strings."""
+    lines = [f"library_name: {card_results.library(card)}"]
+    if card.base.hub:
+        lines.insert(0, f"base_model: {json.dumps(card.base.name)}")
+    return "\n".join(["---", *lines, "---\n"])
+
+
+def _body(card: Card) -> str:
+    parts = [
+        f"# {plain(card.title)}",
+        _what(card),
+        *_why(card),
+        *card_sections.results(card),
+        *card_sections.ratings(card),
+        *card_sections.cost(card),
         "## Use",
-        f"```python\n{_use(manifest, variant, files)}```",
-        *_prompt(manifest),
-        "## Provenance",
-        f"Run {plain(manifest.suite)}/{plain(manifest.run_id)}, made by "
-        f"{code(manifest.command)}. Suite, digests, selection and versions: `{record}`.",
+        f"```python\n{use(card)}```",
+        *prompt(card),
+        *training(card),
+        *limits(card),
+        *_provenance(card),
+        *_to_fill_in(card),
     ]
-    return "\n\n".join(line for line in lines if line) + "\n"
+    return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _on_hub(variant: Variant) -> bool:
-    return re.fullmatch(r"\w[\w.-]*/[\w.-]+", variant.base_model) is not None
+def _what(card: Card) -> str:
+    variant, base = card.variant, card.base
+    name = plain(f"{base.name}{f' at revision {base.revision}' if base.revision else ''}")
+    if variant.kind == "adapter":
+        return f"A PEFT adapter for {name}, evaluated at {variant.precision}."
+    if variant.kind == "merged":
+        stored = f"stored as {card.saved_as}, " if card.saved_as else ""
+        into = f"{name} with the adapter {plain(card.checkpoint.id)} merged into it"
+        return f"{into}, {stored}evaluated at {variant.precision}."
+    return f"A full fine-tuning of {name}, evaluated at {variant.precision}."
 
 
-def _use(manifest: Manifest, variant: Variant, files: Sequence[str]) -> str:
-    """Python that loads the copied weights as they were evaluated."""
-    loading, config = _loading(manifest, variant)
-    names = ["AutoModelForCausalLM", "AutoTokenizer"] + ["BitsAndBytesConfig"] * bool(config)
-    imports = ["import torch"] if "torch." in loading + config else []
-    own = f"from transformers import {', '.join(names)}"
-    tokenizer = '"."'
-    if variant.kind != "adapter":
-        lines = [f'model = AutoModelForCausalLM.from_pretrained("."{loading})']
+def _why(card: Card) -> Iterator[str]:
+    found = card.manifest.selection
+    yield "## Why this checkpoint"
+    if found is None:
+        yield "No choice was made in this run; the checkpoint was named by hand."
+    elif not card.chosen:
+        own = f"chose {plain(found.chosen)}" if found.chosen else "chose none"
+        yield f"It was named by hand: the run itself {own}. {plain(found.reason)}"
     else:
-        place, more = _base(variant)
-        if _on_hub(variant) and variant.base_revision:
-            loading = f", revision={variant.base_revision!r}{loading}"
-        imports += [*more, "from peft import PeftModel"]
-        lines = [
-            f"location = {place}",
-            f"base = AutoModelForCausalLM.from_pretrained(location{loading})",
-            'model = PeftModel.from_pretrained(base, ".")',
-        ]
-        if not any(name.startswith("tokenizer") for name in files):
-            tokenizer = "location"
-    lines.append(f"tokenizer = AutoTokenizer.from_pretrained({tokenizer})")
-    return "\n".join([*imports, own, "", *([config] if config else []), *lines]) + "\n"
+        yield plain(how_chosen(found))
+        yield plain(found.reason)
 
 
-def _base(variant: Variant) -> tuple[str, list[str]]:
-    """Where the base under an adapter is loaded from, in Python, and what that imports."""
-    name = variant.base_model
-    if name.startswith(TINY_PREFIX) or name in BUILTIN_GGUF or name.endswith(".gguf"):
-        return f"resolve_model(BaseSpec(model={name!r}), Path())", [  # by the harness's own name
-            "from pathlib import Path",
-            "from harness.models.builtin import resolve_model",
-            "from harness.spec import BaseSpec",
-        ]
-    return repr(name), []
-
-
-def _loading(manifest: Manifest, variant: Variant) -> tuple[str, str]:
-    """Arguments of ``from_pretrained`` as in the evaluation, and the lines that define them."""
-    spec, environment = manifest.spec, manifest.environment
-    compute = _DTYPES.get(environment.compute_dtype) if environment else None
-    remote = ", trust_remote_code=True" if spec.get("base", {}).get("trust_remote_code") else ""
-    if variant.precision in _DTYPES:
-        return f"{remote}, dtype={_DTYPES[variant.precision]}", ""
-    if variant.precision == "auto":
-        return f"{remote}, dtype={compute or repr('auto')}", ""
-    found = QuantizationSpec.model_validate((spec.get("train") or {}).get("quantization") or {})
-    options: dict[str, str] = {
-        "load_in_8bit": "True",
-        "llm_int8_threshold": repr(found.llm_int8_threshold),
-    }
-    if variant.precision != "int8":
-        options = {
-            "load_in_4bit": "True",
-            "bnb_4bit_quant_type": repr(variant.precision),
-            "bnb_4bit_use_double_quant": repr(found.bnb_4bit_use_double_quant),
-        }
-        if dtype := _DTYPES.get(found.bnb_4bit_compute_dtype, compute):
-            options["bnb_4bit_compute_dtype"] = dtype
-    inner = "".join(f"    {name}={value},\n" for name, value in options.items())
-    dtype = f", dtype={compute}" if compute else ""
-    return f"{remote}, quantization_config=config{dtype}", f"config = BitsAndBytesConfig(\n{inner})"
-
-
-def _prompt(manifest: Manifest) -> list[str]:
-    """The template that the prompts of the deciding task were made with, and its stop strings."""
-    task = manifest.selection.task if manifest.selection else ""
-    own = (manifest.spec.get("tasks", {}).get(task) or {}).get("prompt")
-    prompt: Mapping[str, Any] = own or manifest.spec.get("prompt") or {}
-    used = {name: value for name, value in prompt.items() if value not in (None, "", [], ())}
-    if not used:
-        return []
-    stops = ", ".join(f"`{json.dumps(text)}`" for text in used.get("stop", ()))
-    ends = f"a generation ends at {stops}" if stops else "no string ends a generation early"
-    return [
-        f"Prompts were made with this template (Jinja), and {ends}:",
-        f"```json\n{json.dumps(used, indent=2, ensure_ascii=False)}\n```",
+def _provenance(card: Card) -> Iterator[str]:
+    manifest, variant = card.manifest, card.variant
+    environment = manifest.environment
+    yield "## Provenance"
+    lines = [
+        f"run {plain(f'{manifest.suite}/{manifest.run_id}')}, last updated {manifest.updated}; "
+        f"suite digest {manifest.suite_digest}, seed {manifest.spec.get('seed')}",
+        f"command: {code(manifest.command)}" if manifest.command else "",
+        _digests(variant),
     ]
+    if environment is not None:
+        versions = ", ".join(f"{name} {v}" for name, v in sorted(environment.versions.items()))
+        lines += [
+            f"evaluated on {plain(card_sections.hardware(card))}; {plain(environment.platform)}, "
+            f"Python {plain(environment.python)}",
+            f"versions: {code(versions)}",
+        ]
+    if card.record:
+        lines.append(f"the whole record (suite, selection, digests of all files): `{card.record}`")
+    yield "\n".join(f"- {line}" for line in lines if line)
+    yield (
+        "To repeat it, install these versions and run the command on the suite of this digest and "
+        "its data; `harness card` then writes this card again."
+    )
+
+
+def _digests(variant: Variant) -> str:
+    found = {name: digest for name, digest in variant.digests.items() if "/" not in name}
+    words = ", ".join(f"{name} {code(digest)}" for name, digest in sorted(found.items()))
+    return f"digests: {words}" if words else ""
+
+
+def _missing(card: Card) -> Iterator[tuple[str, str]]:
+    """What only the author of the model can say: its name, and a line of Markdown."""
+    yield "license", "license (`license` in the metadata; the base's own binds it too)"
+    yield "language", "language (`language` in the metadata)"
+    if not card.base.hub:
+        name = plain(card.base.name)
+        yield "base model", f"Hub id of the base (`base_model` in the metadata), here {name}"
+    data = card.training_data
+    if data is None:
+        yield "training data", "what it was trained on (`datasets` in the metadata)"
+    elif data.hub is None:
+        yield "training data", f"origin and terms of the training data, {plain(data.name)}"
+
+
+def _to_fill_in(card: Card) -> Iterator[str]:
+    lines = [f"- {TO_FILL_IN}: {line}" for _, line in _missing(card)]
+    yield "## To fill in"
+    yield "\n".join(lines)
+    yield f"{len(lines)} lines of this card are to be filled in before it is published."

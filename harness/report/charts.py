@@ -13,12 +13,13 @@ from harness.report.format import (
     number,
 )
 from harness.report.labels import split_words
+from harness.report.palette import shades
 from harness.report.svg import Axis, Canvas, make_axis
 from harness.report.view import Figure, Row, View
 from harness.rules import in_points
 from harness.schema import LogEntry, Variant
 
-WIDTH, WIDE, HEIGHT = 380.0, 540.0, 236.0
+WIDTH, WIDE, HEIGHT = 380.0, 470.0, 236.0
 LEFT, RIGHT, TOP, BOTTOM = 46.0, 14.0, 14.0, 36.0
 MOST_METRICS = 12  # metric-by-checkpoint charts; the matrix has the rest
 
@@ -80,18 +81,21 @@ def _checkpoint_chart(view: View, row: Row, trained: Sequence[Variant], ident: s
     ]
     canvas.path(line, "line adapter")
     steps = {variant.step: variant.id for variant in trained}
+    shade = shades(view.variants, view.baseline, view.verdict.chosen)
     for variant in [*trained, *merged]:
         source = variant.id if variant.id in places else steps.get(variant.step, "")
         if variant.id not in figures or source not in places:
             continue
         shift = 9.0 if variant.kind == "merged" else 0.0
         figure = figures[variant.id]
-        whisker(canvas, x(places[source][0]) + shift, figure, row, y, variant.kind)
+        whisker(canvas, x(places[source][0]) + shift, figure, row, y, shade[variant.id])
         canvas.marker(
             x(places[source][0]) + shift,
             y(points_of(figure.value, row)),
             variant.kind,
+            shade[variant.id],
             ring=variant.id == view.verdict.chosen,
+            name=f"{variant.id}: {' '.join(figure_words(figure, row)).strip()}",
         )
     legend = [("adapter", "checkpoint")]
     if any(variant.id in figures for variant in merged):
@@ -207,14 +211,14 @@ def _reference(canvas: Canvas, row: Row, figure: Figure, y: Axis) -> None:
     canvas.line(LEFT, at, canvas.width - RIGHT, at, "reference")
 
 
-def whisker(canvas: Canvas, x: float, figure: Figure, row: Row, y: Axis, kind: str) -> None:
-    """An interval as an upright bar with ends."""
+def whisker(canvas: Canvas, x: float, figure: Figure, row: Row, y: Axis, shade: str) -> None:
+    """An interval as an upright bar with ends, in the colour of its variant."""
     if figure.low is None or figure.high is None:
         return
     low, high = y(points_of(figure.low, row)), y(points_of(figure.high, row))
-    canvas.line(x, low, x, high, f"whisker {kind}")
+    canvas.line(x, low, x, high, f"whisker {shade}")
     for end in (low, high):
-        canvas.line(x - 3, end, x + 3, end, f"whisker {kind}")
+        canvas.line(x - 3, end, x + 3, end, f"whisker {shade}")
 
 
 def _figure(row: Row, variant: Variant) -> Figure | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from harness.analysis import pareto
 from harness.report.charts import (
     BOTTOM,
     LEFT,
@@ -18,10 +19,13 @@ from harness.report.charts import (
     shown_rows,
     whisker,
 )
-from harness.report.format import estimate, metric_name, number, size
-from harness.report.svg import Axis, Canvas, make_axis
+from harness.report.format import count, estimate, metric_name, number, size
+from harness.report.palette import shades
+from harness.report.svg import Axis, Canvas, make_axis, shortened
 from harness.report.view import Row, TradeOffPoint, View
 from harness.schema import Variant
+
+MOST_NAMES = 12  # beside points; beyond, names would cover each other
 
 
 def trade_off_charts(view: View) -> list[Chart]:
@@ -61,15 +65,20 @@ def _scatter(
         canvas.text(x(tick), bottom + 15, x.tick_text(tick), "tick", "middle")
     canvas.text((LEFT + width - RIGHT) / 2, height - 5, label, "axis", "middle")
     kinds = {variant.id: variant.kind for variant in view.variants}
+    shade = shades(view.variants, view.baseline, view.verdict.chosen)
     spots = []
     for point, at in points:
-        whisker(canvas, x(at), point.quality, row, y, kinds[point.variant])
+        whisker(canvas, x(at), point.quality, row, y, shade[point.variant])
         spots.append((x(at), y(points_of(point.quality.value, row)), point.variant))
+    _front(canvas, row, points, spots, less_is_better=ident == "cost-memory")
     for px, py, name in spots:
-        canvas.marker(px, py, kinds[name], ring=name == view.verdict.chosen)
+        chosen = name == view.verdict.chosen
+        canvas.marker(px, py, kinds[name], shade[name], ring=chosen, name=name)
     taken = [(px - 8, px + 8, py) for px, py, _ in spots]
+    named = _named(view, [name for _, _, name in spots])
     for px, py, name in sorted(spots, key=lambda spot: (spot[1], spot[0])):
-        _tag(canvas, px, py, name, taken)
+        if name in named:
+            _tag(canvas, px, py, name, taken)
     rows = tuple(
         (
             point.variant,
@@ -81,15 +90,44 @@ def _scatter(
         for point, _ in points
     )
     header = ("variant", metric_name(row.metric), "95 % interval", "memory", "tok/s", "efficient")
-    return Chart(
-        ident, title, f"{row.split} split; bars are 95 % intervals", canvas.render(), header, rows
-    )
+    left = len(spots) - len(named)
+    note = f"{row.split} split; bars are 95 % intervals; the dotted line joins what nothing beats"
+    note += f"; {count(left, 'variant')} not named here" if left else ""
+    return Chart(ident, title, note, canvas.render(), header, rows)
+
+
+def _front(
+    canvas: Canvas,
+    row: Row,
+    points: Sequence[tuple[TradeOffPoint, float]],
+    spots: Sequence[tuple[float, float, str]],
+    *,
+    less_is_better: bool,
+) -> None:
+    """Join the variants that no other one beats in both quantities of the chart."""
+    quality = {point.variant: point.quality.value for point, _ in points}
+    cost = {point.variant: at for point, at in points}
+    axes = [
+        pareto.Axis("quality", quality, row.higher_is_better),
+        pareto.Axis("cost", cost, higher_is_better=not less_is_better),
+    ]
+    front = pareto.efficient(axes)
+    canvas.path(sorted((px, py) for px, py, name in spots if name in front), "front")
+
+
+def _named(view: View, names: Sequence[str]) -> set[str]:
+    """Variants that are named beside their points: of many, those that matter to the choice."""
+    if len(names) <= MOST_NAMES:
+        return set(names)
+    front = [point.variant for point in view.trade_off.points if point.efficient]
+    return {view.baseline, view.verdict.chosen or "", *front[:MOST_NAMES]} & set(names)
 
 
 def _tag(
     canvas: Canvas, x: float, y: float, text: str, taken: list[tuple[float, float, float]]
 ) -> None:
     """Name a point beside it, where no other name or point stands (left, right, middle)."""
+    text = shortened(text, 28)
     width = 6.3 * len(text)
     right, left = x + 13, x - 13 - width
     places = [
@@ -138,7 +176,7 @@ def forest_charts(view: View) -> list[Chart]:
 def _forest(
     view: View, rows: Sequence[Row], variants: Sequence[Variant], ident: str, title: str, unit: str
 ) -> Chart:
-    left, right, pitch = 200.0, 176.0, 20.0 + 13.0 * len(variants)
+    left, right, pitch = 200.0, 190.0, 20.0 + 13.0 * len(variants)
     width, height = 790.0, 30.0 + pitch * len(rows) + BOTTOM
     canvas = Canvas(
         ident,
@@ -161,10 +199,12 @@ def _forest(
     canvas.text(x(0) + 8, 14, "better →", "axis")
     canvas.text((left + width - right) / 2, height - 5, unit, "axis", "middle")
     table = []
+    shade = shades(view.variants, view.baseline, view.verdict.chosen)
     for index, row in enumerate(rows):
         top = 30 + index * pitch
         flipped = "" if row.higher_is_better else " (lower is better)"
-        canvas.text(0, top + pitch / 2, f"{row.task}: {metric_name(row.metric)}", "row")
+        label = shortened(f"{row.task}: {metric_name(row.metric)}", 30)
+        canvas.text(0, top + pitch / 2, label, "row")
         if flipped:
             canvas.text(0, top + pitch / 2 + 13, flipped.strip(), "axis")
         for place, variant in enumerate(variants):
@@ -173,12 +213,13 @@ def _forest(
                 continue
             y = top + 10 + 13.0 * place + 3
             low, middle, high = gain
-            canvas.line(x(low), y, x(high), y, f"whisker {variant.kind}")
-            canvas.marker(x(middle), y, variant.kind)
             words = _difference(row, variant)
+            canvas.line(x(low), y, x(high), y, f"whisker {shade[variant.id]}")
+            said = f"{variant.id}: {' '.join(words).strip()}"
+            canvas.marker(x(middle), y, variant.kind, shade[variant.id], name=said)
             canvas.text(width - right + 10, y + 4, " ".join(words), "value")
             table.append((f"{row.task}: {metric_name(row.metric)}", variant.id, *words))
-    legend = tuple((variant.kind, variant.id) for variant in variants)
+    legend = tuple((f"{variant.kind} {shade[variant.id]}", variant.id) for variant in variants)
     note = "difference from the baseline on the same examples; right of zero is better"
     header = ("metric", "variant", "difference", "95 % interval")
     return Chart(ident, title, note, canvas.render(), header, tuple(table), legend)

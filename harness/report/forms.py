@@ -39,6 +39,15 @@ def form_words(found: Equivalence, trade_off: TradeOff) -> str:
     )
 
 
+def prefers_merged(found: Equivalence, trade_off: TradeOff) -> bool:
+    """Whether the merged form is as good as the adapter, and better in memory or speed alone."""
+    if found.delta is None or not (found.equivalent or found.identical):
+        return False
+    points = {point.variant: point for point in trade_off.points}
+    gains = _gains(points.get(found.first), points.get(found.second))
+    return bool(gains) and all(is_better for _, is_better in gains)
+
+
 def _gains(adapter: TradeOffPoint | None, merged: TradeOffPoint | None) -> list[tuple[str, bool]]:
     """What the merged form does otherwise than the adapter by 5 % or more, and if that is good."""
     if adapter is None or merged is None:

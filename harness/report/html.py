@@ -14,14 +14,25 @@ from harness.pages import asset, page_policy
 from harness.pages import environment as plain_environment
 from harness.report import format as fmt
 from harness.report import prices
+from harness.report.browser import AllExamples
+from harness.report.browser_html import browser_section
 from harness.report.charts import checkpoint_charts, training_charts
 from harness.report.cost_charts import forest_charts, trade_off_charts
 from harness.report.costs import sizes
+from harness.report.facts import headline_parts, lead_facts
 from harness.report.human import human_section
 from harness.report.labels import GLOSSARY, RATING_TERMS, measured_name, picked_words, split_words
 from harness.report.loss_html import barred_rows, lost_places, marked_words
 from harness.report.loss_words import loss_notes
-from harness.report.selection import BOUNDS, candidate_table, claims, how_chosen
+from harness.report.palette import shades
+from harness.report.repeats import grouped_findings, grouped_notes, of_variants
+from harness.report.selection import (
+    BOUNDS,
+    axes_words,
+    candidate_table,
+    held_claims,
+    how_chosen,
+)
 from harness.report.text import marked, visible
 from harness.report.verdict import difference_words
 from harness.report.view import ExampleView, MatrixCell, MeasurementRow, Reading, Row, View
@@ -29,21 +40,32 @@ from harness.resources import resource_dir
 from harness.rules import in_points
 from harness.schema import DataReport
 
+_STYLES = ("report.css", "browser.css")
+_SCRIPTS = ("report.js", "browser.js")
 _OUTPUT_CHARS = 2_000
 _PROMPT_CHARS = 3_000
 _SHORT_CHARS = 200  # outputs up to here stand in narrow columns
 NBSP = "\u00a0"
+_TOGETHER = re.compile(
+    r"(?<=\d) (?=[kMGT]?B\b|tok/s|%)"  # numbers and their units
+    r"|(?<=\bp) (?=[<=])|(?<=\bp [<=]) "  # p < 0.001
+    r"|(?<=\d,) (?=[−+]?\d[\d.,]*\])"  # intervals
+)
 
 
-def render_html(view: View) -> str:
+def render_html(view: View, examples: AllExamples | None = None) -> str:
     """Write a report as one self-contained page.
 
     The page's content security policy allows its own style and script by their hashes and
     nothing else, so nothing a model wrote can run or load anything, escaped or not.
+
+    Args:
+        view: What to show.
+        examples: All examples of the run, for the section that lists them; None: there is none.
     """
     folder = resource_dir("reports")
-    style = asset(folder / "assets" / "report.css")
-    script = asset(folder / "assets" / "report.js")
+    style = "\n".join(asset(folder / "assets" / name) for name in _STYLES)
+    script = "\n".join(asset(folder / "assets" / name) for name in _SCRIPTS)
     template = page_environment(str(folder / "templates")).get_template("report.html.j2")
     measured = [row for row in view.measurements.rows if any(row.readings)]
     return template.render(
@@ -59,11 +81,16 @@ def render_html(view: View) -> str:
         measured=measured,
         candidates=candidate_table(view.selection, view.rows),
         how_chosen=how_chosen(view.selection) if view.selection else "",
-        claims=claims(view),
+        axes=axes_words(view.selection) if view.selection else [],
+        claims=held_claims(view),
         constraint_bounds=BOUNDS,
         lost=lost_places(view.losses),
+        browser=browser_section(examples),
         human=human_section(view),
-        notes=_notes(view),
+        facts=lead_facts(view),
+        shades=shades(view.variants, view.baseline, view.verdict.chosen),
+        findings=grouped_findings(view),
+        notes=grouped_notes(view),
         data=_data(view),
         by_step=checkpoint_charts(view),
         curves=training_charts(view),
@@ -91,10 +118,13 @@ def page_environment(folder: str) -> jinja2.Environment:
         "measured_name": measured_name,
     }
     environment.globals |= {
+        "headline_parts": headline_parts,
+        "of_variants": of_variants,
+        "points_aligned": points_aligned,
         "value_of": _value,
         "difference_of": _difference,
         "sort_value": _sort_value,
-        "reading_of": _reading,
+        "readings_of": _readings,
         "example_value": _example_value,
         "is_long": _is_long,
         "loss_rows": barred_rows,
@@ -109,7 +139,7 @@ def page_environment(folder: str) -> jinja2.Environment:
 
 def _unbroken(text: str) -> str:
     """Keep intervals and numbers with their units on one line."""
-    joined = re.sub(r"(?<=\d) (?=[kMGT]?B\b|tok/s)|(?<=\d,) (?=[−+]?\d[\d.,]*\])", NBSP, text)
+    joined = _TOGETHER.sub(NBSP, text)
     return joined.replace("n = ", f"n{NBSP}={NBSP}")
 
 
@@ -147,34 +177,49 @@ def _sort_value(cell: MatrixCell) -> str:
     return "" if value is None else f"{value:.10g}"
 
 
-def _reading(reading: Reading | None, row: MeasurementRow) -> tuple[str, str]:
-    """Median and quartiles of a measurement, in words."""
+def points_aligned(rows: Sequence[Row]) -> dict[tuple[str, str, str, str], tuple[str, str]]:
+    """Values of a table and what pads them, so that each column's decimal points are in a line.
+
+    Args:
+        rows: Those of the table.
+
+    Returns:
+        The text of each value and its padding, by task, metric, split and variant.
+    """
+    found: dict[tuple[str, str, str, str], tuple[str, str]] = {}
+    for place in range(max((len(row.cells) for row in rows), default=0)):
+        column = [(row, row.cells[place]) for row in rows]
+        texts = fmt.aligned([_value(cell, row)[0] for row, cell in column])
+        for (row, cell), text in zip(column, texts, strict=True):
+            value = text.rstrip(fmt.FIGURE_SPACE + fmt.POINT_SPACE)
+            found[row.task, row.metric, row.split, cell.variant] = value, text[len(value) :]
+    return found
+
+
+def _readings(row: MeasurementRow) -> list[tuple[str, str]]:
+    """Median and quartiles of each reading, in words; all medians in one unit."""
+    medians = [reading.median if reading else None for reading in row.readings]
+    texts = fmt.quantities(medians, row.unit)
+    return [
+        (text, _spread(reading, row.unit))
+        for text, reading in zip(texts, row.readings, strict=True)
+    ]
+
+
+def _spread(reading: Reading | None, unit: str) -> str:
     if reading is None:
-        return fmt.NONE, ""
+        return ""
     if reading.median is None:
-        return fmt.NONE, reading.reason or ""
-    spread = ""
-    if reading.low is not None and reading.high is not None and reading.n > 1:
-        ends = fmt.quantity_range(reading.low, reading.high, row.unit)
-        spread = f"{ends} · {reading.n}×"
-    return fmt.quantity(reading.median, row.unit), spread
+        return reading.reason or ""
+    if reading.low is None or reading.high is None or reading.n < 2:
+        return ""
+    return f"{fmt.quantity_range(reading.low, reading.high, unit)} · {reading.n}×"
 
 
 def _example_value(value: float | None, row: Row | None, *, signed: bool = False) -> str:
     if value is None or row is None:
         return fmt.NONE
     return fmt.number(in_points(value, row.scale), 1 if row.scale else None, signed=signed)
-
-
-def _notes(view: View) -> list[tuple[str, str]]:
-    """Notes on measurements, once per column however many quantities carry them."""
-    found = dict.fromkeys(
-        (", ".join(names), reading.note)
-        for column, names in enumerate(view.measurements.columns)
-        for row in view.measurements.rows
-        if (reading := row.readings[column]) is not None and reading.note
-    )
-    return list(found)
 
 
 def _data(view: View) -> list[tuple[str, DataReport]]:

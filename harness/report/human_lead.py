@@ -92,6 +92,12 @@ def _who_wins(results: HumanResults) -> str:
             f"Raters do not tell the variants apart: even {top}, the strongest, is not shown to "
             "be preferred to any other. "
         )
+    elif len(beaten) + len(open_) < len(models) - 1:
+        others = f"; it is not distinguishable from {listed(open_)}" if open_ else ""
+        line = (
+            f"Raters prefer {top} to {listed(beaten)}{others}; not every two variants were "
+            "compared. "
+        )
     else:
         rest = f"; it is not distinguishable from {listed(open_)}" if open_ else ""
         line = f"Raters prefer {top} most: it wins against {listed(beaten)}{rest}. "

@@ -75,7 +75,7 @@ def value_words(found: Estimate, *, signed: bool = False) -> tuple[str, str]:
     value = number(found.value, 2, signed=signed)
     if found.low is None or found.high is None:
         return value, ""
-    return value, span(found.low, found.high, 2, signed=signed and found.low < 0 < found.high)
+    return value, span(found.low, found.high, 2, signed=signed)
 
 
 def share_words(found: Estimate) -> tuple[str, str]:

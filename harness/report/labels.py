@@ -5,8 +5,8 @@ from __future__ import annotations
 _MEASURED = {
     "load_s": "Load",
     "first_call_s": "First call",
-    "prefill_tokens_per_s": "Prefill",
-    "decode_tokens_per_s": "Decode",
+    "prefill_tokens_per_s": "Prefill speed",
+    "decode_tokens_per_s": "Decode speed",
     "ttft_s": "Time to first token",
     "itl_s": "Inter-token latency",
     "tpot_s": "Time per output token",

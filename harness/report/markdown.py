@@ -6,12 +6,12 @@ import re
 from collections.abc import Iterator, Sequence
 
 from harness.report.costs import sizes
-from harness.report.format import NONE, estimate, metric_name, quantity, size
+from harness.report.format import NONE, estimate, metric_name, quantities, size
 from harness.report.human import human_section
 from harness.report.human_words import Cell, Table
 from harness.report.labels import measured_name
 from harness.report.loss_words import loss_notes, loss_rows
-from harness.report.selection import candidate_table, claims, how_chosen
+from harness.report.selection import candidate_table, held_claims, how_chosen
 from harness.report.text import visible
 from harness.report.view import MatrixCell, Row, View
 
@@ -50,7 +50,8 @@ def code(text: str) -> str:
     return f"{fence} {line} {fence}" if longest else f"{fence}{line}{fence}"
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table of texts that are Markdown already."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
@@ -76,8 +77,8 @@ def _choice(view: View) -> Iterator[str]:
                 "yes" if line.efficient else "no",
             ]
         )
-    yield _table([*header, "efficient"], body)
-    yield "\n".join(f"- {plain(line)}" for line in claims(view))
+    yield markdown_table([*header, "efficient"], body)
+    yield "\n".join(f"- {plain(line)}" for line in held_claims(view))
 
 
 def _matrix(view: View) -> Iterator[str]:
@@ -101,7 +102,7 @@ def _matrix(view: View) -> Iterator[str]:
         ]
         for row in rows
     ]
-    yield _table(header, body)
+    yield markdown_table(header, body)
 
 
 def _cell(cell: MatrixCell, row: Row) -> str:
@@ -143,7 +144,7 @@ def _losses(view: View) -> Iterator[str]:
                 ]
                 for row in rows
             ]
-            yield _table([*header, "less the rest's", "verdict"], body)
+            yield markdown_table([*header, "less the rest's", "verdict"], body)
         yield "\n".join(f"- {plain(note)}" for note in loss_notes(summary))
     yield "\n".join(f"- {plain(f'{loss.summary.task}: {loss.sentence}')}" for loss in losses.others)
 
@@ -157,9 +158,9 @@ def _measurements(view: View) -> Iterator[str]:
     header = ["quantity", "sizes", *(plain(", ".join(names)) for names in found.columns)]
     body = []
     for row in rows:
-        medians = [quantity(r.median if r else None, row.unit) for r in row.readings]
+        medians = quantities([r.median if r else None for r in row.readings], row.unit)
         body.append([measured_name(row.name), sizes(row), *medians])
-    yield _table(header, body)
+    yield markdown_table(header, body)
 
 
 def _human(view: View) -> Iterator[str]:
@@ -186,7 +187,7 @@ def _rated(table: Table | None) -> str:
         return ""
     header = [plain(head.text) for head in table.header]
     body = [[_rated_cell(cell) for cell in row] for row in table.rows]
-    return f"{plain(table.caption)}:\n\n{_table(header, body)}"
+    return f"{plain(table.caption)}:\n\n{markdown_table(header, body)}"
 
 
 def _rated_cell(cell: Cell) -> str:
@@ -213,7 +214,7 @@ def _data(view: View) -> Iterator[str]:
                 f"{report.near_duplicates:,}",
             ]
         )
-    yield _table(["data of", "rows read", "kept", "dropped", "near duplicates"], body)
+    yield markdown_table(["data of", "rows read", "kept", "dropped", "near duplicates"], body)
 
 
 def _unfinished(view: View) -> Iterator[str]:

@@ -18,7 +18,7 @@ from harness.schema import CellResult, Comparison, Manifest
 Panels = dict[Key, Panel]
 
 
-class _Weights:
+class Weights:
     """Bootstrap weights, drawn once for all metrics of the same examples."""
 
     def __init__(self, seed: int) -> None:
@@ -47,7 +47,7 @@ def build_matrix(
         Rows in the suite's order of tasks, a group before its subjects; and the panel behind each
         row that has statistics.
     """
-    weights = _Weights(int(manifest.spec.get("seed", 0)))
+    weights = Weights(int(manifest.spec.get("seed", 0)))
     order = {task: place for place, task in enumerate(manifest.spec.get("tasks", {}))}
     groups = group_by_key(readings)
     panels: Panels = {}
@@ -63,7 +63,7 @@ def build_matrix(
 
 
 def _panel(
-    manifest: Manifest, by_variant: dict[str, Reading], weights: _Weights
+    manifest: Manifest, by_variant: dict[str, Reading], weights: Weights
 ) -> tuple[Panel | None, dict[str, str]]:
     """All variants that can be paired with the baseline, and why the others cannot."""
     names = [manifest.baseline, *(v.id for v in manifest.variants if v.id != manifest.baseline)]
@@ -95,7 +95,7 @@ def _row(
 ) -> Row:
     first = next(iter(by_variant.values()))
     score, spec = first.score, manifest.spec.get("tasks", {}).get(first.suite_task, {})
-    marks = _marks(panel) if panel else {}
+    marks = marks_of(panel) if panel else {}
     cells = []
     for variant in manifest.variants:
         name = variant.id
@@ -107,8 +107,8 @@ def _row(
         cells.append(
             MatrixCell(
                 variant=name,
-                figure=_figure(reading, panel),
-                comparison=_comparison(manifest.baseline, reading, panel, unpaired),
+                figure=figure_of(reading, panel),
+                comparison=compare_with(manifest.baseline, reading, panel, unpaired),
                 mark=marks.get(name),
             )
         )
@@ -124,13 +124,14 @@ def _row(
         higher_is_better=score.higher_is_better,
         primary=primary == key[:2],
         n=max(reading.score.n for reading in by_variant.values()),
-        num_fewshot=_shots(spec.get("num_fewshot"), score.signature),
+        num_fewshot=shots_of(spec.get("num_fewshot"), score.signature),
         signature=" / ".join(signatures),
         cells=tuple(cells),
     )
 
 
-def _figure(reading: Reading, panel: Panel | None) -> Figure:
+def figure_of(reading: Reading, panel: Panel | None) -> Figure:
+    """A score with its interval: of the panel, else of its own sample, else of its own error."""
     score, sample = reading.score, reading.sample
     found: Interval | None = None
     if panel and reading.variant in panel.variants:
@@ -162,9 +163,17 @@ def _figure(reading: Reading, panel: Panel | None) -> Figure:
     return Figure(value=score.value, n=score.n, reason=reason, stderr=score.stderr)
 
 
-def _comparison(
+def compare_with(
     baseline: str, reading: Reading, panel: Panel | None, unpaired: dict[str, str]
 ) -> Comparison | None:
+    """A score's paired difference from the baseline, or why there is none; None for itself.
+
+    Args:
+        baseline: Variant id.
+        reading: The score.
+        panel: Samples that can be paired, those of the baseline among them.
+        unpaired: Why others cannot, by variant.
+    """
     name = reading.variant
     if name == baseline:
         return None
@@ -184,7 +193,7 @@ def _comparison(
     )
 
 
-def _marks(panel: Panel) -> dict[str, Mark]:
+def marks_of(panel: Panel) -> dict[str, Mark]:
     """Mark the best where at least one variant is distinguishably worse than it."""
     sign = 1.0 if panel.quantity.higher_is_better else -1.0
     values = {name: value for name in panel.variants if (value := panel.value(name)) is not None}
@@ -208,7 +217,7 @@ def _marks(panel: Panel) -> dict[str, Mark]:
     return dict.fromkeys(tied, "best" if len(tied) == 1 else "tied")
 
 
-def _shots(asked: int | None, signature: str) -> int | None:
+def shots_of(asked: int | None, signature: str) -> int | None:
     """The number of shots: as the suite says, else as lm-eval's own task has it."""
     found = re.search(r"\|nshot:(\d+)(?:\||$)", signature)
     return int(found[1]) if asked is None and found else asked

@@ -10,6 +10,7 @@ from harness.analysis.constraints import constraints_of, explained, watched_by
 from harness.analysis.results import Reading
 from harness.analysis.significance import equivalence
 from harness.report.format import NONE, estimate, metric_name, number, percent, quantity
+from harness.report.labels import measured_name
 from harness.report.matrix import Panels
 from harness.report.text import visible
 from harness.report.verdict import detectable, equivalence_words, open_words
@@ -210,6 +211,19 @@ def how_chosen(selection: Selection) -> str:
     )
 
 
+def axes_words(selection: Selection) -> list[str]:
+    """What a choice weighs on the Pareto front, in words."""
+    return [_axis_words(name) for name in selection.axes]
+
+
+def _axis_words(name: str) -> str:
+    metric, of, task = name.partition(" of ")
+    if of:
+        return f"{metric_name(metric)} of {task}"
+    printed = measured_name(name)
+    return name if printed == name else printed.lower().replace("gpu", "GPU")
+
+
 def claims(view: View) -> list[str]:
     """What is claimed for the choice: on report, on what constraints did not read, and merged."""
     choice, row = view.choice, view.primary_row
@@ -226,10 +240,19 @@ def claims(view: View) -> list[str]:
             parts.append(f", {change} against {found.baseline}")
         parts.append(f" (n = {choice.figure.n:,}")
         if choice.mde is not None:
-            smallest = number(in_points(choice.mde, row.scale))
+            smallest = number(in_points(choice.mde, row.scale), 1 if row.scale else None)
             parts.append(f"; a true difference of {smallest} is found in 80 of 100 such runs")
         lines.append("".join(parts) + ").")
-    for held in choice.held:
+    lines += held_claims(view)
+    if row is not None:
+        lines += [equivalence_words(found, row) for found in choice.merged]
+    return lines
+
+
+def held_claims(view: View) -> list[str]:
+    """What is claimed for the choice on examples that its constraints did not read."""
+    lines = []
+    for held in view.choice.held:
         found = held.comparison
         change = _worded(found.delta, found.low, found.high, held.scale, signed=True)
         change = "identical to it" if found.identical else change
@@ -237,8 +260,6 @@ def claims(view: View) -> list[str]:
             f"{found.task} {metric_name(found.metric)} against {found.baseline} on the "
             f"{found.split}: {change} (n = {found.n:,}); the choice did not read these examples."
         )
-    if row is not None:
-        lines += [equivalence_words(found, row) for found in choice.merged]
     return lines
 
 

@@ -49,7 +49,7 @@ class Canvas:
             Markup(' {}="{}"').format(name.rstrip("_").replace("_", "-"), _short(value))
             for name, value in attributes.items()
         )
-        body = "" if text is None else escape(visible(text))
+        body = text if isinstance(text, Markup) else escape(visible(text or ""))
         self._parts.append(Markup("<{}{}>{}</{}>").format(tag, pairs, body, tag))
 
     def line(self, x1: float, y1: float, x2: float, y2: float, class_: str) -> None:
@@ -66,18 +66,31 @@ class Canvas:
             steps = " L".join(f"{_short(x)} {_short(y)}" for x, y in points)
             self.add("path", d=f"M{steps}", class_=class_)
 
-    def marker(self, x: float, y: float, kind: str, *, ring: bool = False) -> None:
-        """A data point: circle for checkpoints, square for merged models, diamond for bases."""
+    def marker(
+        self, x: float, y: float, kind: str, shade: str = "", *, ring: bool = False, name: str = ""
+    ) -> None:
+        """A data point: circle for checkpoints, square for merged models, diamond for bases.
+
+        Args:
+            x: Its middle.
+            y: Its middle.
+            kind: Kind of the variant, which gives the shape.
+            shade: Classes of the variant's colour.
+            ring: Whether to draw a ring around it.
+            name: Shown while a pointer rests on it.
+        """
         if ring:
             self.add("circle", cx=x, cy=y, r=8, class_="ring")
+        class_ = f"mark {kind} {shade}".strip()
+        tag, place = "circle", dict[str, float | str](cx=x, cy=y, r=4.2)
         if kind == "merged":
-            self.add("rect", x=x - 4, y=y - 4, width=8, height=8, class_="mark merged")
+            tag, place = "rect", {"x": x - 4, "y": y - 4, "width": 8, "height": 8}
         elif kind == "base":
-            spots = f"{_short(x)},{_short(y - 5)} {_short(x + 5)},{_short(y)} "
-            spots += f"{_short(x)},{_short(y + 5)} {_short(x - 5)},{_short(y)}"
-            self.add("polygon", points=spots, class_="mark base")
-        else:
-            self.add("circle", cx=x, cy=y, r=4.2, class_="mark adapter")
+            corners = ((x, y - 5), (x + 5, y), (x, y + 5), (x - 5, y))
+            points = " ".join(f"{_short(at)},{_short(down)}" for at, down in corners)
+            tag, place = "polygon", {"points": points}
+        title = Markup("<title>{}</title>").format(visible(name)) if name else None
+        self.add(tag, title, class_=class_, **place)
 
     def render(self) -> Markup:
         """The finished drawing."""
@@ -137,6 +150,18 @@ def make_axis(
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     ticks = tuple(index * step for index in range(first, last + 1))
     return Axis(ticks[0], ticks[-1], start, end, ticks)
+
+
+def shortened(text: str, most: int) -> str:
+    """A name that fits its place; the end stays, which tells checkpoints apart.
+
+    >>> shortened("a-very-long-experiment-checkpoint-40", 20)
+    'a-very…checkpoint-40'
+    """
+    if len(text) <= most:
+        return text
+    tail = 2 * (most - 1) // 3 + 1
+    return f"{text[: most - 1 - tail]}…{text[-tail:]}"
 
 
 def _round_step(rough: float) -> float:

@@ -52,11 +52,11 @@ def render_csv(view: View, table: Table = "scores") -> str:
     }[table]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerows([_plain(value) for value in line] for line in lines(view))
+    writer.writerows([plain_cell(value) for value in line] for line in lines(view))
     return text.getvalue()
 
 
-def _plain(value: _Cell) -> str | float | int:
+def plain_cell(value: _Cell) -> str | float | int:
     """A cell that no spreadsheet takes for a formula."""
     if value is None:
         return ""

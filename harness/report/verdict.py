@@ -10,7 +10,7 @@ from harness.analysis.intervals import TAIL
 from harness.analysis.power import mde
 from harness.human.records import HumanResults
 from harness.report.format import count, estimate, metric_name, number, size
-from harness.report.forms import form_words
+from harness.report.forms import form_words, prefers_merged
 from harness.report.human_lead import preferred_words, rated_worse
 from harness.report.text import visible
 from harness.report.view import Choice, Outcome, Row, TradeOff, Verdict, View
@@ -41,6 +41,9 @@ def build_verdict(
         outcome, headline = "none", f"No checkpoint was chosen. {why}"
     else:
         outcome, headline = _chosen(manifest, chosen, row, trade_off)
+    shipped = _shipped(choice, row, trade_off) if outcome == "ship" else None
+    if row is not None and chosen is not None and shipped is not None:
+        headline = _merged_headline(chosen, shipped, row, trade_off)
     support = []
     if chosen is not None:
         left = open_words(selection)
@@ -48,17 +51,22 @@ def build_verdict(
             headline = f"{headline.removesuffix('.')}; {left} (see Choice)."
         elif left:
             support.append(f"{left[0].upper()}{left[1:]} (see Choice).")
-        support += _merged(choice, row, trade_off)
-        support += _others(rows, chosen, row)
+        if shipped is not None and row is not None:
+            support += _form_line(f"As an adapter ({chosen})", chosen, row, trade_off)
+        support += _merged(choice, row, trade_off, shipped)
+        support += _others(rows, shipped or chosen, row)
         support += [line for side, line in _raters(human, chosen) if side != "worse"]
         if selection is not None:
             support.append(f"Why this checkpoint: {selection.reason}")
+        if outcome == "ship" and row is not None:
+            support += _sensitivity(row, chosen)
     return Verdict(
         outcome=outcome,
         chosen=chosen,
+        shipped=shipped or chosen,
         headline=headline,
         support=tuple(support),
-        cautions=(*_rater_cautions(human, chosen), *_cautions(manifest, row, chosen)),
+        cautions=(*_rater_cautions(human, chosen), *_cautions(manifest, row, chosen, outcome)),
     )
 
 
@@ -96,8 +104,8 @@ def difference_words(comparison: Comparison, row: Row) -> str:
 
 def equivalence_words(found: Equivalence, row: Row) -> str:
     """Whether two variants are shown to be as good as each other, with n and the margin."""
-    margin = number(in_points(found.margin, row.scale))
-    within = f"{margin} {'point' if margin == '1.00' else 'points'}" if row.scale else margin
+    margin = f"{in_points(found.margin, row.scale):.4g}"  # as it was asked for
+    within = f"{margin} {'point' if margin == '1' else 'points'}" if row.scale else margin
     if found.delta is None:
         return f"{found.second} was not compared with {found.first}: {found.reason}."
     if found.identical:
@@ -202,20 +210,58 @@ def _cost(variant: str, trade_off: TradeOff) -> str:
     return "".join(f", {part}" for part in parts)
 
 
-def _merged(choice: Choice, row: Row | None, trade_off: TradeOff) -> list[str]:
+def _shipped(choice: Choice, row: Row | None, trade_off: TradeOff) -> str | None:
+    """The merged form to ship in place of the adapter: shown as good, and cheaper; else None."""
+    for found in choice.merged:
+        cell = row.cell(found.second) if row is not None else None
+        comparison = cell.comparison if cell else None
+        if comparison is not None and comparison.better and prefers_merged(found, trade_off):
+            return found.second
+    return None
+
+
+def _merged_headline(chosen: str, merged: str, row: Row, trade_off: TradeOff) -> str:
+    cell = row.cell(merged)
+    if cell is None or cell.comparison is None:
+        raise ValueError(f"{merged} has no comparison to ship it on")
+    _, words = _compared(merged, cell.comparison, row, _cost(merged, trade_off))
+    return words.replace(f"Ship {merged}:", f"Ship {chosen}, merged ({merged}):", 1)
+
+
+def _form_line(start: str, variant: str, row: Row, trade_off: TradeOff) -> list[str]:
+    """The gain and the cost of one form of the choice."""
+    cell = row.cell(variant)
+    if cell is None or cell.comparison is None or cell.comparison.delta is None:
+        return []
+    change = difference_words(cell.comparison, row)
+    against = cell.comparison.baseline
+    return [f"{start}: {change} against {against}{_cost(variant, trade_off)}."]
+
+
+def _merged(choice: Choice, row: Row | None, trade_off: TradeOff, shipped: str | None) -> list[str]:
     """What the merged forms of the choice give, and whether they are as good as the adapter."""
     lines = []
     for found in choice.merged:
         cell = row.cell(found.second) if row is not None else None
         if row is None or cell is None or cell.comparison is None:
             continue
-        if cell.comparison.delta is not None:
-            change = difference_words(cell.comparison, row)
-            cost = _cost(found.second, trade_off)
-            against = cell.comparison.baseline
-            lines.append(f"Merged ({found.second}): {change} against {against}{cost}.")
+        if found.second != shipped:
+            lines += _form_line(f"Merged ({found.second})", found.second, row, trade_off)
         lines.append(f"{equivalence_words(found, row)} {form_words(found, trade_off)}".rstrip())
     return lines
+
+
+def _sensitivity(row: Row, chosen: str) -> list[str]:
+    """How small a difference such a comparison finds; nothing where it has no interval."""
+    cell = row.cell(chosen)
+    smallest = detectable(cell.comparison) if cell and cell.comparison else None
+    if smallest is None:
+        return []
+    shown = number(in_points(smallest, row.scale), 1 if row.scale else None)
+    return [
+        f"With n = {row.n:,}, a true difference of {shown} in {metric_name(row.metric)} "
+        "is found in 80 of 100 such runs; smaller ones are often missed."
+    ]
 
 
 def _others(rows: Sequence[Row], chosen: str, primary: Row | None) -> list[str]:
@@ -266,17 +312,14 @@ def _rater_cautions(human: HumanResults | None, chosen: str | None) -> list[str]
     return lines
 
 
-def _cautions(manifest: Manifest, row: Row | None, chosen: str | None) -> list[str]:
+def _cautions(
+    manifest: Manifest, row: Row | None, chosen: str | None, outcome: Outcome
+) -> list[str]:
     lines = []
     cell = row.cell(chosen) if row and chosen else None
-    if row and cell and cell.comparison:
-        smallest = detectable(cell.comparison)
-        if smallest is not None:
-            shown = number(in_points(smallest, row.scale))
-            lines.append(
-                f"With n = {row.n:,}, a true difference of {shown} in {metric_name(row.metric)} "
-                "is found in 80 of 100 such runs; smaller ones are often missed."
-            )
+    if row and chosen and cell and cell.comparison:
+        if outcome != "ship":  # where a gain is shown, what might be missed is no caution
+            lines += _sensitivity(row, chosen)
         if row.n < _SMALL_N:
             lines.append(f"{count(row.n, 'example')} on the report split is very few.")
     unfinished = [cell for cell in manifest.cells if cell.status != "done"]

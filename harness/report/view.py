@@ -235,6 +235,7 @@ class Verdict(Part):
 
     outcome: Outcome
     chosen: str | None
+    shipped: str | None = None  # the form whose figures the headline has: chosen, or merged
     headline: str
     support: tuple[str, ...] = ()
     cautions: tuple[str, ...] = ()

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from harness.errors import UsageError
+from harness.report.browser import AllExamples
+from harness.report.browser_csv import render_examples_csv
 from harness.report.html import render_html
 from harness.report.markdown import render_markdown
 from harness.report.tables import render_csv, render_json
@@ -13,20 +15,23 @@ from harness.report.view import View
 from harness.store import write_atomic
 
 _RENDERERS: dict[str, tuple[str, Callable[[View], str]]] = {
-    "html": ("report.html", render_html),
+    "html": ("report.html", render_html),  # with the examples, where there are any
     "markdown": ("report.md", render_markdown),
     "json": ("report.json", render_json),
     "csv": ("report.csv", render_csv),
 }
 
 
-def write_report(view: View, folder: Path, format_: str = "html") -> list[Path]:
+def write_report(
+    view: View, folder: Path, format_: str = "html", examples: AllExamples | None = None
+) -> list[Path]:
     """Render a view into a folder, replacing earlier renderings of the same format.
 
     Args:
         view: What to show.
         folder: Where ``report.html``, ``report.md``, ``report.json`` or ``report.csv`` go.
         format_: One of these formats, or ``all``.
+        examples: All examples of the run, for HTML and CSV (``examples.csv``); read only there.
 
     Returns:
         The files written.
@@ -41,10 +46,12 @@ def write_report(view: View, folder: Path, format_: str = "html") -> list[Path]:
             mend=f"Use one of {', '.join([*_RENDERERS, 'all'])}.",
         )
     wanted = list(_RENDERERS) if format_ == "all" else [format_]
-    paths = []
+    texts: dict[str, str] = {}
     for name in wanted:
         file, render = _RENDERERS[name]
-        path = folder / file
-        write_atomic(path, render(view))
-        paths.append(path)
-    return paths
+        texts[file] = render_html(view, examples) if name == "html" else render(view)
+        if name == "csv" and examples is not None and examples.tasks:
+            texts["examples.csv"] = render_examples_csv(examples)
+    for file, text in texts.items():
+        write_atomic(folder / file, text)
+    return [folder / file for file in texts]

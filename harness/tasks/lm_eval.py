@@ -20,6 +20,7 @@ from harness.engines.loglikelihood import PrefixSharingLM, SharedRequests
 from harness.engines.probe import EngineChoice
 from harness.errors import DataError, MetricError, MissingExtraError, ModelError, UsageError
 from harness.spec import LmEvalTask
+from harness.tasks.lm_eval_hub import hub_data
 from harness.tasks.lm_eval_load import FOLDER_PREFIX, LoadedTasks, load_tasks
 from harness.tasks.lm_eval_local import effective_num_fewshot
 from harness.tasks.lm_eval_outcome import GroupFacts, LmEvalOutcome, RunFacts, outcome_of
@@ -162,6 +163,11 @@ class PreparedLmEval:
                 warnings=warnings.texts(),
                 lm_eval=lm_eval_version,
                 engine=choice,
+                datasets={
+                    name: found
+                    for name, leaf in loaded.leaves.items()
+                    if (found := hub_data(name, leaf)) is not None
+                },
             )
         return outcome_of(task, self._task_id, facts)
 

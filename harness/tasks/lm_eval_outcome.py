@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.schema import Finding, Score
+from harness.schema import Finding, HubData, Score
 from harness.spec import LmEvalTask
 from harness.tasks.outcome import TaskOutcome
 
@@ -49,9 +49,11 @@ class LmEvalOutcome(TaskOutcome):
     Attributes:
         missing: Leaf task -> why it was not scored.
         engine: What computed log-likelihoods; None where none were asked for.
+        datasets: Where the documents of leaf tasks come from; only those on the Hub.
     """
 
     missing: dict[str, str] = field(default_factory=dict)
+    datasets: list[HubData] = field(default_factory=list)
     engine: EngineChoice | None = None
 
 
@@ -83,6 +85,7 @@ class RunFacts:
         warnings: What lm-eval warned of.
         lm_eval: Version of lm-eval.
         engine: What computed log-likelihoods; None where none were asked for.
+        datasets: Leaf task -> the data set on the Hub that it reads; only those that do.
     """
 
     results: Mapping[str, Any]
@@ -95,6 +98,7 @@ class RunFacts:
     warnings: Sequence[str]
     lm_eval: str
     engine: EngineChoice | None = None
+    datasets: Mapping[str, HubData] = field(default_factory=dict)
 
 
 def outcome_of(task: LmEvalTask, task_id: str, run: RunFacts) -> LmEvalOutcome:
@@ -114,6 +118,9 @@ def outcome_of(task: LmEvalTask, task_id: str, run: RunFacts) -> LmEvalOutcome:
     outcome.scores.sort(key=lambda score: score.task != task_id)  # the group's average first
     outcome.missing = dict(run.missing)
     outcome.engine = run.engine
+    outcome.datasets = [
+        data.model_copy(update={"task": builder.name(leaf)}) for leaf, data in run.datasets.items()
+    ]
     outcome.findings = _findings(task_id, run)
     if run.engine is not None:
         outcome.findings.append(_engine_finding(task, task_id, run.engine))

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.conftest import SUITE, Finished, harness, write_suite
+
 
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Any]:
@@ -44,12 +46,18 @@ class Opener:
         page = self.context.new_page()
         page.on("pageerror", lambda error: self.watch.complaints.append(str(error)))
         page.on("console", self._console)
+        page.on("dialog", self._dialog)
         page.goto(path.as_uri())
         return page
 
     def _console(self, message: Any) -> None:
         if message.type in ("error", "warning"):
             self.watch.complaints.append(message.text)
+
+    def _dialog(self, dialog: Any) -> None:
+        if dialog.type != "beforeunload":
+            self.watch.complaints.append(f"{dialog.type}: {dialog.message}")
+        dialog.accept()
 
 
 @pytest.fixture
@@ -82,3 +90,33 @@ def new_browser(chromium: Any, tmp_path: Path) -> Iterator[Callable[..., Opener]
     for opener in openers:
         opener.context.close()
     assert [opener.watch for opener in openers] == [Watch()] * len(openers)
+
+
+@pytest.fixture(scope="session")
+def real_run(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """A small run with everything in it, made through the command line: trained, measured, priced.
+
+    Half a minute; the data and the model are so small that figures mean nothing.
+    """
+    folder = tmp_path_factory.mktemp("real-run")
+    measure = {
+        "prompt_tokens": [32],
+        "new_tokens": [8],
+        "repeats": 2,
+        "price_per_hour": 0.8,
+        "currency": "EUR",
+    }
+    suite = write_suite(
+        folder,
+        SUITE | {"name": "browser", "matrix": {"merged": "best"}},
+        measure=measure,
+    )
+    result = harness("eval", str(suite), cwd=folder, runs=folder / "runs")
+    assert result.code == 0, result.err
+    return Finished(folder, suite, folder / "runs", result)
+
+
+@pytest.fixture(scope="session")
+def report_page(real_run: Finished) -> Path:
+    """The report of that run."""
+    return next(real_run.runs.glob("*/*/report.html"))

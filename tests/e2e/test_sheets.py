@@ -7,6 +7,7 @@ import json
 import shutil
 import zipfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 import xlsxwriter
 from python_calamine import CalamineWorkbook
 
+from harness.rating import import_returns, sheet_status
 from harness.schema import Manifest
 from harness.store import Store
 from tests.e2e.conftest import Finished, Result, harness
@@ -329,3 +331,48 @@ def test_without_sheets_the_mend_is_named(finished: Finished, tmp_path: Path) ->
     done = light(tmp_path, "sheet", "status", "small", runs=finished.runs)
     assert done.code == 2
     assert "harness sheet export" in done.err
+
+
+def test_two_imports_at_the_same_moment_lose_nothing(exported: Sheets, tmp_path: Path) -> None:
+    """Whoever comes second waits, and adds to what the first one brought."""
+    sheets = exported.copy(tmp_path)
+    files = {name: fill_page(sheets, name, tmp_path) for name in ("rater-1", "rater-2", "rater-3")}
+    store, manifest = Store(sheets.runs), sheets.manifest
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(lambda paths: import_returns(store, manifest, paths), files.values()))
+    _, states = sheet_status(store, sheets.manifest)
+    assert [state.answered for state in states] == [state.asked for state in states]
+
+
+def test_another_run_of_the_same_results_takes_the_ratings_over(
+    rated: Sheets, finished: Finished, tmp_path: Path
+) -> None:
+    """Other rules of choosing make another run; nobody has to rate anything again."""
+    sheets = rated.copy(tmp_path)
+    other = ("eval", str(finished.suite), "--set", HUMAN, "--set", "select.rule=best")
+    ran = harness(*other, cwd=tmp_path, runs=sheets.runs)
+    assert ran.code == 0, ran.err
+    run = Store(sheets.runs).manifests()[0]
+    assert run.run_id != sheets.manifest.run_id
+    name = f"small/{run.run_id}"
+    done = light(tmp_path, "sheet", "export", name, "-o", "again", "--json", runs=sheets.runs)
+    assert done.code == 0, done.err
+    if json.loads(done.out)["id"] in rated.result.out:  # the rule chose the same checkpoint
+        assert json.loads(done.out)["taken_over"] > 0
+        status = light(tmp_path, "sheet", "status", name, runs=sheets.runs)
+        assert status.out.count("(100%)") == 3
+
+
+def test_a_folder_of_another_export_is_not_mixed_with_this_one(
+    exported: Sheets, finished: Finished, tmp_path: Path
+) -> None:
+    """Stale sheets beside a new key would look sendable."""
+    sheets = exported.copy(tmp_path)
+    args = ("eval", str(finished.suite), "--set", "human={items: 4}")
+    assert harness(*args, cwd=tmp_path, runs=sheets.runs).code == 0
+    name = f"small/{Store(sheets.runs).manifests()[0].run_id}"
+    folder = tmp_path / "out"
+    shutil.copytree(sheets.folder, folder)
+    done = light(tmp_path, "sheet", "export", name, "-o", str(folder), runs=sheets.runs)
+    assert done.code == 2
+    assert "another export" in done.err

@@ -156,20 +156,23 @@ def test_ratings_are_carried_over_while_the_rated_outputs_are_the_same(
     finish(run, cell)
     assert cell.predictions is not None
     put(store, "scores", "rated", {})
-    for variant, predictions in (("base@nf4", cell.predictions.key), ("base@fp32", "gone")):
-        run.record(
-            CellResult(
-                variant=variant,
-                task="human",
-                kind="human",
-                status="done",
-                predictions_key=predictions,
-                scores_key="rated",
-            )
+    rated = [
+        CellResult(
+            variant=variant,
+            task="human",
+            kind="human",
+            status="done",
+            predictions_key=predictions,
+            scores_key="rated",
         )
-    run.human = HumanKeys(sheets="s", ratings="r")
-    run.save()
+        for variant, predictions in (("base@nf4", cell.predictions.key), ("base@fp32", "gone"))
+    ]
+    manifest, keys = run.save(), HumanKeys(sheets="s", ratings="r")
+    imported = {"human": keys, "cells": (*manifest.cells, *rated)}
+    store.write_manifest(manifest.model_copy(update=imported))  # as an import does meanwhile
+    assert run.save().human == keys
+    assert [place for place in run.results if place[1] == "human"] == [("base@nf4", "human")]
     again = begin(tmp_path, store)
     assert [place for place in again.results if place[1] == "human"] == [("base@nf4", "human")]
-    assert again.human == run.human
-    assert again.save().human == run.human
+    assert again.human == keys
+    assert again.save().human == keys

@@ -109,7 +109,7 @@ def test_the_terminal_shows_evidence_reason_and_claim(tmp_path: Path) -> None:
     text = describe(selected(tmp_path, constraints=[constraint])[1])
     assert "*  checkpoint-40" in text
     assert "C1: smoke_hellaswag acc: at most 90 points worse than base@nf4" in text
-    assert "Chosen: checkpoint-40.\ncheckpoint-40 has the highest rougeL of summary on" in text
+    assert "Chosen: checkpoint-40.\ncheckpoint-40 has the highest ROUGE-L of summary on" in text
     assert "On the report split checkpoint-40 has ROUGE-L" in text
     assert "(n = 40; a true difference of" in text
     assert "smoke_hellaswag acc against base@nf4 on the report half:" in text
@@ -154,7 +154,7 @@ def test_the_model_card_is_safe_and_says_how_to_load(tmp_path: Path) -> None:
     """A built-in base is named as the harness resolves it; no text in it is markup."""
     store, found = selected(tmp_path)
     text = (ship(store, found, tmp_path / "out") / "README.md").read_text("utf-8")
-    assert text.startswith("---\nlibrary_name: peft\n---\n")
+    assert text.startswith("---\nlibrary_name: peft\n")
     assert "resolve_model(BaseSpec(model='smollm2-135m-instruct'), Path())" in text
     assert "base\\@nf4" in text  # no user of that name is mentioned
     assert "bnb_4bit_quant_type='nf4'," in text

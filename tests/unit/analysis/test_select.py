@@ -51,7 +51,7 @@ def test_an_earlier_checkpoint_within_one_standard_error_is_preferred() -> None:
     """c60 is best by .01, less than the standard error .0526 of its paired difference to c40."""
     found = choose(VALUES)
     assert found.chosen == "c40"
-    assert "c60 has the highest rougeL of summary on select (60.00, n = 4)." in found.reason
+    assert "c60 has the highest ROUGE-L of summary on select (60.00, n = 4)." in found.reason
     assert "difference of 1.00 is within its standard error of 5.26" in found.reason
     names, values = zip(*found.ranking, strict=True)
     assert names == ("c60", "c40", "c20", "base")
@@ -125,7 +125,7 @@ def test_a_checkpoint_that_breaks_a_constraint_is_not_chosen() -> None:
     found = choose(VALUES, checks=[checked("c60", "broken")])
     assert found.chosen == "c40"
     assert (
-        "c60 has the highest rougeL of summary on select (60.00, n = 4), but breaks" in found.reason
+        "c60 has the highest ROUGE-L of summary on select (60.00, n = 4), but breaks" in found.reason
     )
     assert "of those that keep to them, c40 has the highest (59.00)." in found.reason
     assert explained(found.constraints[0]) == (

@@ -217,7 +217,7 @@ def test_problem_reads_as_one_sentence() -> None:
     """A problem says what was found, what was needed, and what to do."""
     assert str(parse_point("7", FLUENCY)) == (
         "found “7”, which is not on the scale of fluency; needed is a whole number from 1 to 5, or "
-        "“cannot judge”; choose one from the cell's list, or leave it empty."
+        "“cannot judge”; write one of these, or leave it empty if it is not done yet."
     )
 
 

@@ -326,6 +326,30 @@ def test_many_other_answers_are_one_problem(folder: Folder) -> None:
     assert checked.left_out == 9
 
 
+def test_a_correction_is_not_undone_by_the_file_that_it_corrects(folder: Folder) -> None:
+    """Both lie in one folder, and names sort as they like: what was imported does not count again.
+
+    Two new files that differ are a mistake, announced or not: nobody knows which one is later.
+    """
+    first, corrected = folder.csv(ANNA), folder.csv(OTHER, "anna 2.csv")
+    known = kept(check(first))
+    for files in ([corrected, first], [first, corrected]):
+        checked = check_returns(files, PLAN, ROWS, known, NOW, replace=True)
+        assert checked.problems == ()
+        assert by_token(checked)["bsclx"].scores == {"fluency": 1, "relevance": 4}
+        assert any("already imported" in note for note in checked.notes)
+    unknown = check_returns([first, corrected], PLAN, ROWS, Kept(), NOW, replace=True)
+    (problem,) = unknown.problems
+    assert "imported by the same command" in problem
+
+
+def test_a_sheet_that_was_replaced_by_another_export_says_so(folder: Folder) -> None:
+    """The mend is not to import it where it was just refused."""
+    strange = [["row", "fluency"], ["zzzzz", 3]]
+    problem = the_problem(check(folder.csv(strange), elsewhere=lambda _: PLAN.run))
+    assert "earlier export of this run" in problem
+
+
 def test_correction_replaces_where_it_was_announced(folder: Folder) -> None:
     """With ``replace`` the later answer counts, and how many were replaced is said."""
     before = check(folder.csv(ANNA))

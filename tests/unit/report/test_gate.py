@@ -161,7 +161,7 @@ def test_what_has_no_margin_is_counted_not_shown() -> None:
     assert "2 measurements without a say, in gate.html" in text
     assert "End to end" not in text
     page = Page(render_gate_html(result(listed())))
-    assert "+37.0 [17.0, 48.0] %" in page.text.replace("\u00a0", " ")
+    assert "+37.0 [+17.0, +48.0] %" in page.text.replace("\u00a0", " ")
     assert "1 listed" in page.text
 
 

@@ -4,12 +4,12 @@ import base64
 import hashlib
 import re
 from collections.abc import Callable
-from html.parser import HTMLParser
 from typing import Any
 
 import pytest
 
 from harness.report import build_view, render_html
+from tests.unit.report.page_parser import Page
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -26,37 +26,6 @@ HOSTILE = (
     "&lt;b&gt; &amp; ]]>",
     "x" * 50_000,
 )
-VOID = {"meta", "link", "br", "img", "hr", "input", "wbr", "source"}
-
-
-class Page(HTMLParser):
-    """Collects tags and attributes, and checks that elements nest."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(convert_charrefs=True)
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.open: list[str] = []
-        self.words: list[str] = []
-        self.errors: list[str] = []
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        if not self.open or self.open[-1] != tag:
-            self.errors.append(f"</{tag}> closes {self.open[-3:]} at {self.getpos()}")
-        else:
-            self.open.pop()
-
-    def handle_data(self, data: str) -> None:
-        if self.open and self.open[-1] not in ("style", "script"):
-            self.words.append(data)
-
-
 @pytest.fixture(scope="module")
 def page(sample: Any) -> str:
     return render_html(sample.view)
@@ -204,8 +173,9 @@ def test_huge_outputs_are_cut_with_a_note(hostile_page: str) -> None:
 
 
 def test_notes_and_data_are_not_repeated(page: str) -> None:
-    """A note of a measurement stands once per column; tasks of the same data share a line."""
-    assert page.count("2 threads, sdpa, float32") == 4
+    """A note of several measurements stands once; tasks of the same data share a line."""
+    assert page.count("2 threads, sdpa, float32") == 1
+    assert "all 6 variants: 2 threads" in page
     assert '<th scope="row">summary, qa</th>' in page
 
 

@@ -111,7 +111,7 @@ def test_it_begins_with_who_wins_and_how_far_raters_agree(view: View) -> None:
     assert section.lead == (
         "Raters prefer checkpoint-40 to base@nf4: it wins 64 % [56, 72] of comparisons "
         "(n = 50 items; a tie is half a win).",
-        "Against base@nf4, checkpoint-40 is rated better in fluency (+0.54 [0.34, 0.74]), not "
+        "Against base@nf4, checkpoint-40 is rated better in fluency (+0.54 [+0.34, +0.74]), not "
         "distinguishably different in correctness.",
         "Agreement of the raters is good on fluency (alpha 0.84), tentative on preference "
         "(alpha 0.71), low on correctness (alpha 0.41).",
@@ -288,7 +288,7 @@ def test_means_carry_their_difference(view: View) -> None:
     assert (fluency[0].text, fluency[0].more) == ("fluency", ("1 to 5, 50 items",))
     assert (fluency[1].text, fluency[1].change) == ("3.42", "")
     assert (fluency[2].text, fluency[2].side) == ("3.96", "better")
-    assert fluency[2].change == "+0.54 [0.34, 0.74]"
+    assert fluency[2].change == "+0.54 [+0.34, +0.74]"
     same = means_of("fluency", (BASE, 3.0, None), (CHOSEN, 3.0, None))
     same[1] = same[1].model_copy(update={"difference": estimate(0.0, 0.0)})
     table = section_of(view, means=tuple(same)).means
@@ -430,7 +430,7 @@ def test_markdown_has_the_same_words(view: View) -> None:
     assert "Raters prefer checkpoint-40 to base\\@nf4: it wins 64 % \\[56, 72\\]" in own
     assert "> Raters agree little on correctness" in own
     assert "64 %, preferred<br>\\[56, 72\\]" in own
-    assert "+0.54 \\[0.34, 0.74\\], better" in own
+    assert "+0.54 \\[+0.34, +0.74\\], better" in own
 
 
 def test_json_is_the_whole_view(view: View) -> None:

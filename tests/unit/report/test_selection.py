@@ -113,7 +113,7 @@ def test_the_headline_says_at_once_what_could_not_be_checked(make_run: Callable[
     ("merged", "words"),
     [
         ("same", "merged-40 scores exactly as checkpoint-40 does on every example of the report"),
-        ("other", "merged-40 differs from checkpoint-40 by more than 2.00 points"),
+        ("other", "merged-40 differs from checkpoint-40 by more than 2 points"),
     ],
 )
 def test_merged_and_adapter_are_tested_for_equivalence(
@@ -145,12 +145,12 @@ def found(**changes: Any) -> Equivalence:
     [
         (
             {"equivalent": True},
-            "b is equivalent to a within 2.00 points "
+            "b is equivalent to a within 2 points "
             "(difference +0.1, 90 % interval [−0.8, +1.0], n = 96).",
         ),
         (
             {"needed_n": 400},
-            "b is not shown equivalent to a within 2.00 points (difference +0.1, "
+            "b is not shown equivalent to a within 2 points (difference +0.1, "
             "90 % interval [−0.8, +1.0], n = 96); that needs about n = 400.",
         ),
         ({"delta": None, "reason": "b has no score"}, "b was not compared with a: b has no score."),

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from harness.metrics.base import mean_of
+from harness.schema import HubData
 from harness.spec import LmEvalTask
 from harness.tasks.lm_eval_outcome import LmEvalOutcome, RunFacts, outcome_of, plain
 
@@ -147,3 +148,13 @@ def test_samples_are_json() -> None:
 def test_plain_values(value: Any, expected: Any) -> None:
     """Each kind of value that lm-eval's samples hold."""
     assert plain(value) == expected
+
+
+def test_data_sets_are_kept_under_the_names_of_their_scores() -> None:
+    """The suite's name of the task, not lm-eval's; of a group, with the leaf's name behind."""
+    data = {"leaf": HubData(task="leaf", dataset="acme/rows", split="test")}
+    values, samples = {"acc,none": 1.0}, [_sample(0, "none", acc=1.0)]
+    assert _outcome(values, samples).datasets == []
+    assert _outcome(values, samples, datasets=data).datasets[0].task == "t"
+    in_tag = _outcome(values, samples, datasets=data, root=None).datasets[0]
+    assert (in_tag.task, in_tag.dataset) == ("t/leaf", "acme/rows")
