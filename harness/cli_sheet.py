@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -104,7 +105,9 @@ def export(
         typer.echo(f"{made.taken_over:,} ratings of these sheets were there, and are taken over.")
     typer.echo(f"Send each rater one file:   {made.folder / SEND}/RATER/")
     typer.echo(f"Keep to yourself:           {made.folder / KEEP}/  (key.csv tells variants apart)")
-    typer.echo(f"Then: harness sheet import {manifest.suite}/{manifest.run_id} FILES...")
+    place = [] if runs_dir == _RUNS else ["--runs-dir", str(runs_dir)]
+    command = ["harness", "sheet", "import", f"{manifest.suite}/{manifest.run_id}", *place]
+    typer.echo(f"Then: {shlex.join(command)} FILES...")
 
 
 @sheet_app.command("import")

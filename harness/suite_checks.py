@@ -53,20 +53,26 @@ def check_suite(file: SuiteFile) -> None:
 
 def _check_human(file: SuiteFile) -> None:
     """Refuse to have outputs rated that are not generated, or not on the splits of the items."""
-    human, where = file.suite.human, str(file.path)
-    if human.task is None:
-        return
-    task = _task_named(file, "human.task", human.task)
-    if not isinstance(task, GenerationTask):
+    human, where, tasks = file.suite.human, str(file.path), file.suite.tasks
+    name = human.task
+    if name is not None and not isinstance(_task_named(file, "human.task", name), GenerationTask):
         raise SuiteError(
-            f"human.task names {human.task!r}, which generates no text that could be rated.",
+            f"human.task names {name!r}, which generates no text that could be rated.",
             where=where,
             mend="Name a generation task.",
         )
+    if name is None and "human" in file.suite.model_fields_set:
+        generating = [task for task, spec in tasks.items() if isinstance(spec, GenerationTask)]
+        deciding = primary_metric(file.suite)
+        named = [deciding[0]] if deciding and deciding[0] in generating else generating
+        name = next(iter(named), None)
+    task = tasks.get(name or "")
+    if not isinstance(task, GenerationTask):
+        return  # nobody asked for ratings
     lacking = [split for split in human.splits if split not in task.splits]
     if lacking:
         raise SuiteError(
-            f"human.splits names {', '.join(lacking)}, on which {human.task} is not generated.",
+            f"human.splits names {', '.join(lacking)}, on which {name} is not generated.",
             where=where,
             mend=f"It is generated on: {', '.join(task.splits)}.",
         )

@@ -128,7 +128,7 @@ def _power_method(plan: SheetPlan) -> str:
     ]
     assumed = [
         f"a correlation of {ICC:g} between raters of one item",
-        *([f"a standard deviation of {SD:g} points of differences"] if plan.criteria else []),
+        *([f"a standard deviation of differences of {SD:.1f} points"] if plan.criteria else []),
     ]
     return (
         f"Power of {listed(methods)}, two-sided at 5 %; assumed: {listed(assumed)}, for want of "

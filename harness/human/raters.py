@@ -19,8 +19,9 @@ from harness.human.records import Estimate, RaterSummary, Rating, SheetPlan, She
 from harness.human_spec import PREFERENCE, CriterionSpec
 from harness.metrics.base import FloatArray
 
-FAILED_ABOVE = 0.5
-"""A spoilt output passes for good where its mean point is above the middle of the scale."""
+FAILED_FROM = 0.5
+"""A spoilt output passes for good where its mean point is the middle of the scale or above,
+which is also where a rater who always chooses the middle one ends up."""
 NEAR = 1
 """Points that answers to the same row may differ by and still count as near."""
 
@@ -209,7 +210,7 @@ def _attention(mine: Sequence[Rating], criteria: Sequence[CriterionSpec]) -> tup
             (point - ends[name][0]) / (ends[name][1] - ends[name][0])
             for name, point in points.items()
         ]
-        passed.append(sum(shares) / len(shares) > FAILED_ABOVE)
+        passed.append(sum(shares) / len(shares) >= FAILED_FROM)
     return len(passed), sum(passed)
 
 

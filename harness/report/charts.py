@@ -21,6 +21,7 @@ from harness.schema import LogEntry, Variant
 
 WIDTH, WIDE, HEIGHT = 380.0, 470.0, 236.0
 LEFT, RIGHT, TOP, BOTTOM = 46.0, 14.0, 14.0, 36.0
+_TICK_CHAR = 6.6  # pixels of a character
 MOST_METRICS = 12  # metric-by-checkpoint charts; the matrix has the rest
 
 
@@ -69,8 +70,12 @@ def _checkpoint_chart(view: View, row: Row, trained: Sequence[Variant], ident: s
     y = make_axis(bounds, HEIGHT - BOTTOM, TOP)
     x = _step_axis(view, places, WIDTH)
     frame(canvas, y)
-    for place, label in places.values():
-        canvas.text(x(place), HEIGHT - BOTTOM + 15, label, "tick", "middle")
+    free = 0.0  # where the next label fits
+    for place, label in sorted(places.values()):
+        half = _TICK_CHAR * len(label) / 2
+        if x(place) - half >= free:
+            canvas.text(x(place), HEIGHT - BOTTOM + 15, label, "tick", "middle")
+            free = x(place) + half + _TICK_CHAR
     canvas.text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 5, "training step", "axis", "middle")
     if base is not None and base.id in figures:
         _reference(canvas, row, figures[base.id], y)

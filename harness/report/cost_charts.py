@@ -34,7 +34,7 @@ def trade_off_charts(view: View) -> list[Chart]:
     if row is None:
         return []
     charts = []
-    found = view.trade_off.points
+    found = [point for point in view.trade_off.points if point.quality.value is not None]
     if any(point.memory_bytes is not None for point in found):
         where = [(p, None if p.memory_bytes is None else p.memory_bytes / 1e9) for p in found]
         title = f"{metric_name(row.metric)} against memory"
@@ -120,7 +120,8 @@ def _named(view: View, names: Sequence[str]) -> set[str]:
     if len(names) <= MOST_NAMES:
         return set(names)
     front = [point.variant for point in view.trade_off.points if point.efficient]
-    return {view.baseline, view.verdict.chosen or "", *front[:MOST_NAMES]} & set(names)
+    shipped = view.verdict.chosen or "", view.verdict.shipped or ""
+    return {view.baseline, *shipped, *front[:3]} & set(names)
 
 
 def _tag(

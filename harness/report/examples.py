@@ -9,6 +9,7 @@ import numpy as np
 from harness.analysis.compare import Panel
 from harness.analysis.results import Key
 from harness.metrics.base import FloatArray
+from harness.metrics.names import metric_name
 from harness.report.view import Examples, ExampleView, Output, OutputHealth
 from harness.schema import Example, FinishReason, Manifest, Prediction
 from harness.store import Store
@@ -183,7 +184,7 @@ def _picks(panel: Panel, manifest: Manifest) -> tuple[list[tuple[int, str, float
         middle=len(middle),
         candidate=candidate,
         baseline=baseline,
-        metric=panel.quantity.metric,
+        metric=metric_name(panel.quantity.metric),
     )
     return picks, how
 

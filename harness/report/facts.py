@@ -11,6 +11,8 @@ from harness.report.format import NONE, count, estimate, metric_name, number, si
 from harness.report.labels import measured_name, split_words
 from harness.report.view import Row, TradeOffPoint, View
 
+_BEGINNINGS = ("only ", "the ", "it ")
+
 Side = Literal["better", "worse", "open", "same", ""]
 
 
@@ -36,8 +38,12 @@ def headline_parts(text: str) -> tuple[str, str]:
 
     >>> headline_parts("Ship checkpoint-40: ROUGE-L +12.3 [+10.1, +14.6].")
     ('Ship checkpoint-40', 'ROUGE-L +12.3 [+10.1, +14.6].')
+    >>> headline_parts("There is no checkpoint to choose: only the base was evaluated.")
+    ('There is no checkpoint to choose', 'Only the base was evaluated.')
     """
     first, mark, rest = next(iter(re.findall(r"^(.*?)(: |\. |$)(.*)$", text, re.DOTALL)))
+    if rest.startswith(_BEGINNINGS):  # not a metric's name, which keeps its case
+        rest = rest[:1].upper() + rest[1:]
     return first + mark.strip().removesuffix(":"), rest
 
 
@@ -82,8 +88,9 @@ def _gain(view: View, row: Row, name: str) -> Iterator[Fact]:
 def _value(view: View, row: Row, name: str) -> Fact:
     value, bounds = _estimate(row, name)
     notes = [bounds] if bounds else []
-    if name != view.baseline and row.cell(view.baseline) is not None:
-        notes.append(f"{view.baseline} {_estimate(row, view.baseline)[0]}")
+    there = _estimate(row, view.baseline)[0]
+    if name != view.baseline and there != NONE:
+        notes.append(f"{view.baseline} {there}")
     return Fact(f"{metric_name(row.metric)} of {name}", value, tuple(notes))
 
 

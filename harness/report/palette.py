@@ -1,8 +1,9 @@
 """Which colour a variant has, everywhere on the page.
 
-The choice has the accent colour and the baseline is grey; the others have six more in the order of
-the matrix. Colours are CSS classes (``v0`` to ``v7``): the style says what they look like in light,
-dark and print. Beyond eight variants colours come again on hollow marks, and names tell them apart.
+The choice has the accent colour and the baseline is grey; up to six others have one each, in the
+order of the matrix. Of more, colours would tell nothing: they share a hollow grey mark, and names
+and places tell them apart. Colours are CSS classes: the style says what they look like in light,
+dark and print.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from harness.schema import Variant
 
 BASELINE, CHOICE = "v0", "v1"
 OTHERS = ("v2", "v3", "v4", "v5", "v6", "v7")
+MANY = "v8 hollow"
 
 
 def shades(variants: Sequence[Variant], baseline: str, chosen: str | None) -> dict[str, str]:
@@ -25,7 +27,5 @@ def shades(variants: Sequence[Variant], baseline: str, chosen: str | None) -> di
     """
     found = {baseline: BASELINE} | ({chosen: CHOICE} if chosen else {})
     others = [variant.id for variant in variants if variant.id not in found]
-    for place, name in enumerate(others):
-        turn, colour = divmod(place, len(OTHERS))
-        found[name] = OTHERS[colour] + (" hollow" if turn % 2 else "")
-    return found
+    few = len(others) <= len(OTHERS)
+    return found | {name: OTHERS[i] if few else MANY for i, name in enumerate(others)}

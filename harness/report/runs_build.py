@@ -135,7 +135,9 @@ def _pick(manifest: Manifest, asked: str | None, label: str) -> tuple[Variant, t
         return variants[str(selection.chosen)], ("chosen", f"the run's choice, by {what}")
     trained = [v for v in manifest.variants if v.kind in ("adapter", "full")]
     if trained:
-        why = "no checkpoint was chosen" + (f": {selection.reason}" if selection else "")
+        why = "no checkpoint was chosen" + (
+            f": {selection.reason.removesuffix('.')}" if selection else ""
+        )
         steps = [-1 if v.step is None else v.step for v in trained]
         last = len(steps) - 1 - steps[::-1].index(max(steps))
         return trained[last], ("last", f"the last checkpoint, because {why}")

@@ -53,7 +53,7 @@ def render_runs_html(view: RunsView) -> str:
     environment = page_environment(str(folder / "templates"))
     environment.filters |= {
         "loss": loss,
-        "setting": lambda text: marked(text, _SETTING_CHARS),
+        "setting": _setting,
     }
     environment.globals |= {"aligned_values": aligned_values}
     return environment.get_template("runs.html.j2").render(
@@ -83,6 +83,11 @@ def render_runs_html(view: RunsView) -> str:
         groups=list(_grouped(view.differences)),
         reading=READING,
     )
+
+
+def _setting(text: str) -> Markup:
+    """A setting's value, which may be a whole prompt."""
+    return marked(text, _SETTING_CHARS)
 
 
 def aligned_values(rows: Sequence[Row]) -> list[tuple[Row, list[str]]]:

@@ -231,7 +231,7 @@
   let searched = ""; // the last search that went through to its end
   let progress = ""; // how far the search is, in words
 
-  const patternOf = (query) => new RegExp(query.replace(/[\\^$.*+?()[\]{}|/-]/g, "\\$&"), "giu");
+  const patternOf = (query) => new RegExp(query.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&"), "giu");
 
   const matches = (pattern, texts) => texts.some((text) => {
     pattern.lastIndex = 0;
@@ -256,6 +256,8 @@
     searched = "";
     task.ids.forEach((id, i) => { if (matches(pattern, [id])) known[i] = 1; });
     hits = known;
+    progress = "Searching \u2026 ";
+    showStatus(); // the list stays as it is until something is found
     let looked = 0, begun = performance.now(), drawn = begun;
     for (const [chunk, members] of owner.members) {
       looked += members.length;
@@ -510,7 +512,7 @@
     const last = Math.min(list.length, first + size);
     for (let place = first; place < first + pool.length; place++) {
       const row = pool[place % pool.length];
-      if (place >= last) { row.hidden = true; row.place = -1; }
+      if (place >= last) { row.hidden = true; row.place = -1; row.setAttribute("aria-selected", false); }
       else if (afresh || row.place !== place) fillRow(row, place);
     }
     const active = pool.find((row) => row.place === activePlace && activePlace >= 0);
@@ -691,7 +693,7 @@
   const enterDetail = () => {
     section.classList.add("reading");
     parts.detail.focus({ preventScroll: true });
-    parts.detail.scrollIntoView({ block: "nearest" });
+    parts.detail.scrollIntoView({ block: "nearest", behavior: "instant" });
   };
 
   const leaveDetail = () => {
@@ -835,18 +837,22 @@
     touched = true;
     section.classList.add("touched");
     refresh();
-    if (state.query) search();
     if (i === undefined) {
+      if (state.query) search();
       if (target.id) parts.status.textContent = `There is no example ${target.id}. ${parts.status.textContent}`;
-      section.scrollIntoView();
+      section.scrollIntoView({ behavior: "instant" });
       return;
     }
     if (activePlace >= 0) { reveal(activePlace); drawRows(); }
     await showDetail();
     section.classList.add("reading");
     const pointed = parts.detail.querySelector(".pointed");
-    (pointed ?? parts.detail).scrollIntoView();
+    (pointed ?? parts.detail).scrollIntoView({ behavior: "instant" });
     parts.detail.focus({ preventScroll: true });
+    if (!state.query) return;
+    await search();
+    if (activePlace >= 0) { reveal(activePlace); drawRows(); }
+    showDetail();
   };
 
   // -- controls -------------------------------------------------------------------------------

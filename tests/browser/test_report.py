@@ -166,6 +166,7 @@ def test_the_theme_is_kept(page_file: Path, new_browser: Start, scheme: str, oth
 def test_paper_shows_what_is_folded(page_file: Path, tmp_path: Path, new_browser: Start) -> None:
     """In print every fold is open, controls are gone, and the screen is as before afterwards."""
     page = new_browser()(page_file)
+    page.locator("#browser.ready").wait_for()
     folded = page.locator("main details:not([open])").count()
     assert folded > 10
     page.evaluate(

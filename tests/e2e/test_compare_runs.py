@@ -72,12 +72,13 @@ def test_the_figures_are_those_of_the_runs(compared: Compared) -> None:
     own = [build_view(Store(compared.runs), m) for m in (compared.first, compared.second)]
     assert len(view["rows"]) == len(own[0].rows)
     for row in view["rows"]:
-        values = []
+        values: list[float] = []
         for cell, facts, single in zip(row["cells"], view["runs"], own, strict=True):
             there = single.row(row["task"], row["metric"], row["split"])
             found = there.cell(facts["variant"]) if there else None
             assert found is not None
             assert found.figure is not None
+            assert found.figure.value is not None
             assert cell["figure"]["value"] == found.figure.value
             values.append(found.figure.value)
         comparison = row["cells"][1]["comparison"]

@@ -70,6 +70,7 @@ RATED = {"task": "human", "metric": "fluency", "max_drop": 0}
         ({"human": {"task": "nosuch"}}, "human.task names 'nosuch', which is not a task"),
         ({"human": {"task": "held_out"}}, "generates no text"),
         ({"human": {"task": "answers", "splits": ["eval"]}}, "on which answers is not generated"),
+        ({"human": {"splits": ["eval"]}}, "on which answers is not generated"),
         ({"select": {"constraints": [RATED]}}, r"reads ratings of the select split"),
         (
             {"select": {"constraints": [{**RATED, "metric": "style"}]}},

@@ -146,7 +146,7 @@ def test_repeated_preferences_are_equal_or_not() -> None:
     ("rating", "judged", "failed"),
     [
         (scale("a", "attention", fluency=1, grounded=0), 1, 0),
-        (scale("a", "attention", fluency=3, grounded=None), 1, 0),  # the middle: .5
+        (scale("a", "attention", fluency=3, grounded=None), 1, 1),  # the middle: .5
         (scale("a", "attention", fluency=4, grounded=0), 1, 0),  # (.75 + 0) / 2
         (scale("a", "attention", fluency=2, grounded=1), 1, 1),  # (.25 + 1) / 2
         (scale("a", "attention", fluency=4), 1, 1),
@@ -162,7 +162,7 @@ def test_repeated_preferences_are_equal_or_not() -> None:
 def test_attention_fails_where_a_spoilt_output_passes_for_good(
     rating: Rating, judged: int, failed: int
 ) -> None:
-    """A mean above the middle of the scales, or a win over the output that it was made from."""
+    """A mean at or above the middle of the scales, or a win over the output that it was made from."""
     found = summary(rating)
     assert (found.attention, found.attention_failed) == (judged, failed)
 

@@ -65,11 +65,11 @@ def test_other_tables_as_csv(view: View) -> None:
 
 def test_no_cell_is_a_formula() -> None:
     """A text that a spreadsheet would compute is quoted."""
-    from harness.report.tables import _plain
+    from harness.report.tables import plain_cell
 
-    assert _plain("=1+1") == "'=1+1"
-    assert _plain(-1.5) == -1.5
-    assert _plain(True) == "true"
+    assert plain_cell("=1+1") == "'=1+1"
+    assert plain_cell(-1.5) == -1.5
+    assert plain_cell(True) == "true"
 
 
 def test_markdown_holds_verdict_matrix_and_failures(view: View) -> None:
