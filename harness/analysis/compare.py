@@ -205,7 +205,9 @@ class Panel:
         metrics belong together row by row.
         """
         index = self.variants.index
-        return self._drawn[:, index(candidate)] - self._drawn[:, index(baseline)]
+        with np.errstate(invalid="ignore"):  # of two that are infinite, NaN: undefined
+            found: FloatArray = self._drawn[:, index(candidate)] - self._drawn[:, index(baseline)]
+        return found
 
     def swapped_differences(self, baseline: str, candidate: str) -> FloatArray:
         """Candidate minus baseline where some clusters have the two swapped, shape (F,).
@@ -260,7 +262,8 @@ class Panel:
         moved = moved.reshape(len(moved), *sums.shape[1:])
         aggregate = self.quantity.aggregate
         after, before = aggregate(sums.sum(axis=0) - moved), aggregate(start.sum(axis=0) + moved)
-        return np.asarray(after - before, dtype=np.float64)
+        with np.errstate(invalid="ignore"):  # of two that are infinite, NaN: undefined
+            return np.asarray(after - before, dtype=np.float64)
 
     @cached_property
     def _drawn(self) -> FloatArray:

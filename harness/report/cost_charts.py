@@ -135,7 +135,7 @@ def _tag(
         (begin, y + shift)
         for shift in (0, 12, -12, 24, -24, 36, -36, 48, -48)
         for begin in (right, left)
-        if begin > LEFT and begin + width < canvas.width
+        if begin > LEFT and begin + width < canvas.width and y + shift > TOP - 6
     ]
     begin, middle = next(
         (place for place in places if _is_free(place[0], place[0] + width, place[1], taken)),

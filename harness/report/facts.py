@@ -128,8 +128,8 @@ def _costs(view: View, name: str) -> list[Fact]:
         return [*facts, Fact(what, NONE, ("needs measure.price_per_hour",))]
     price = _with(number(point.price_per_million_new_tokens), found.currency)
     beside = _beside(base, number(base.price_per_million_new_tokens if base else None))
-    busy = ", ".join(filter(None, (found.price_sizes, "always busy")))
-    return [*facts, Fact(what, price, (*beside, busy))]
+    terms = [found.price_sizes, "machine always busy"]
+    return [*facts, Fact(what, price, (*beside, *filter(None, terms)))]
 
 
 def _with(text: str, unit: str) -> str:

@@ -127,6 +127,7 @@ def page_environment(folder: str) -> jinja2.Environment:
         "readings_of": _readings,
         "example_value": _example_value,
         "is_long": _is_long,
+        "scrolls": _scrolls,
         "loss_rows": barred_rows,
         "loss_notes": loss_notes,
         "marked_words": marked_words,
@@ -238,6 +239,11 @@ def _is_long(item: ExampleView) -> bool:
     """Whether texts need wide columns."""
     texts = [*item.references, *(output.text for output in item.outputs)]
     return max(map(len, texts), default=0) > _SHORT_CHARS
+
+
+def _scrolls(text: str) -> bool:
+    """Whether a text may need more lines than its place has, and so be reached by keyboard."""
+    return len(text) > 300 or text.count("\n") > 8
 
 
 def _signatures(rows: Sequence[Row]) -> list[tuple[str, str, str]]:

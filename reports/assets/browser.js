@@ -230,6 +230,7 @@
   let searchRun = 0;
   let searched = ""; // the last search that went through to its end
   let progress = ""; // how far the search is, in words
+  let notice = ""; // what is wrong with a link
 
   const patternOf = (query) => new RegExp(query.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&"), "giu");
 
@@ -459,9 +460,9 @@
     });
     parts.head.replaceChildren(...cells);
     parts.grid.setAttribute("aria-colcount", cells.length);
-    const middle = `repeat(${state.shown.length}, 84px)`;
-    const least = 150 + 170 + 84 * state.shown.length + 84 + 60;
-    parts.grid.style.setProperty("--columns", `minmax(120px, 200px) minmax(160px, 1fr) ${middle} 84px`);
+    const middle = `repeat(${state.shown.length}, 92px)`;
+    const least = 120 + 160 + 92 * state.shown.length + 92 + 12 * (state.shown.length + 2) + 28;
+    parts.grid.style.setProperty("--columns", `minmax(120px, 200px) minmax(160px, 1fr) ${middle} 92px`);
     parts.grid.style.setProperty("--least", `${least}px`);
     pool.forEach((row) => row.remove());
     pool = [];
@@ -483,7 +484,7 @@
     const i = list[place];
     row.place = place;
     row.id = `browser-row-${place}`;
-    row.style.transform = `translateY(${place * rowHeight}px)`;
+    row.style.top = `${place * rowHeight}px`;
     row.setAttribute("aria-rowindex", place + 2);
     row.setAttribute("aria-selected", i === state.open);
     row.hidden = false;
@@ -547,7 +548,7 @@
     const all = `${count(list.length)} of ${plural(task.n, "example")}`;
     const without = bare ? `, ${count(bare)} of them without texts in this page` : "";
     const hint = hits && !progress && task.members.size && bareTotal() ? " (only texts in this page were searched)" : "";
-    parts.status.textContent = `${progress}${all}${without}${hint}`;
+    parts.status.textContent = `${notice}${progress}${all}${without}${hint}`;
     parts.reset.hidden = !(state.only.size || state.query || state.split >= 0);
   };
 
@@ -716,7 +717,12 @@
     drawRows();
   };
 
-  const changed = () => { touched = true; section.classList.add("touched"); writeHash(); };
+  const changed = () => {
+    touched = true;
+    notice = "";
+    section.classList.add("touched");
+    writeHash();
+  };
 
   // Anything that changes which columns, values or filters there are.
   const refresh = () => {
@@ -838,8 +844,9 @@
     section.classList.add("touched");
     refresh();
     if (i === undefined) {
-      if (state.query) search();
-      if (target.id) parts.status.textContent = `There is no example ${target.id}. ${parts.status.textContent}`;
+      if (target.id) notice = `There is no example ${target.id}. `;
+      showStatus();
+      if (state.query) search().catch(fail);
       section.scrollIntoView({ behavior: "instant" });
       return;
     }
@@ -850,9 +857,10 @@
     (pointed ?? parts.detail).scrollIntoView({ behavior: "instant" });
     parts.detail.focus({ preventScroll: true });
     if (!state.query) return;
-    await search();
-    if (activePlace >= 0) { reveal(activePlace); drawRows(); }
-    showDetail();
+    search().then(() => {
+      if (activePlace >= 0) { reveal(activePlace); drawRows(); }
+      showDetail();
+    }, fail);
   };
 
   // -- controls -------------------------------------------------------------------------------
@@ -964,7 +972,7 @@
     state.query = query;
     changed();
     parts.grid.scrollTop = 0;
-    search().then(() => { if (state.open >= 0) showDetail(); });
+    search().then(() => { if (state.open >= 0) showDetail(); }, fail);
   };
 
   const listenToGrid = () => {
@@ -1043,6 +1051,7 @@
     index = readIndex(await unpack("browser-index"));
     await pause();
     enter(0);
+    linkPicked();
     listen();
     parts.options.open = !matchMedia("(max-width: 760px)").matches;
     section.querySelector(".browser-app").hidden = false;
@@ -1058,8 +1067,20 @@
     section.classList.add("ready");
   };
 
+  // From the examples picked above, which are of the first task, to the same ones here.
+  const linkPicked = () => {
+    for (const title of document.querySelectorAll("#examples .example h3")) {
+      if (!task.place.has(title.textContent)) continue;
+      const link = make("a", "permalink small", "In the list below");
+      link.href = `#example/${encodeURIComponent(task.task)}/${encodeURIComponent(title.textContent)}`;
+      title.parentElement.append(link);
+    }
+  };
+
   const fail = (error) => {
-    document.getElementById("browser-plain").prepend(`The list could not be read here (${error.message}). `);
+    const plain = document.getElementById("browser-plain");
+    plain.hidden = false;
+    plain.prepend(`The examples could not be read here (${error.message}). `);
   };
 
   // The page is read and drawn first.

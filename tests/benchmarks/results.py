@@ -87,8 +87,8 @@ class Goal:
         share = self.measured / self.target
         return f"short by {abs(1 - share):.0%}"
 
-    def line(self) -> str:
-        """As a line of the table."""
+    def line(self, columns: int = 7) -> str:
+        """The first cells of its line in the table: name, target, figure, verdict, ours, ..."""
         sign = "≤" if self.at_most else "≥"
         cells = (
             self.name,
@@ -99,7 +99,7 @@ class Goal:
             self.reference,
             self.outputs,
         )
-        return f"| {' | '.join(cells)} |"
+        return f"| {' | '.join(cells[:columns])} |"
 
     def _shown(self, value: float) -> str:
         return f"1/{1 / value:.0f}" if self.fraction else f"{value:.2f}{self.unit}"
@@ -123,11 +123,16 @@ class Result:
 
     @classmethod
     def of_goals(
-        cls, goals: Sequence[Goal], notes: Sequence[str] = (), figures: dict[str, Any] | None = None
+        cls,
+        goals: Sequence[Goal],
+        notes: Sequence[str] = (),
+        figures: dict[str, Any] | None = None,
+        *,
+        columns: int = 7,
     ) -> Result:
-        """The result of a row that measures goals."""
+        """The result of a row that measures goals, with so many columns of their lines."""
         numbers = {"goals": [asdict(goal) for goal in goals], **(figures or {})}
-        lines = [goal.line() for goal in goals]
+        lines = [goal.line(columns) for goal in goals]
         return cls(lines, notes, numbers, all(goal.reached for goal in goals))
 
 

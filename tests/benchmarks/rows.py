@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 
-from tests.benchmarks import main_jobs, nf4, pure_python
+from tests.benchmarks import main_jobs, nf4, pure_python, report_page
 from tests.benchmarks.results import GOALS_HEADER, Result, Settings
 
 
@@ -93,10 +93,20 @@ ROWS: dict[str, Row] = {
     ),
     "python": Row("hot pure-Python parts, by pytest-benchmark", "python", pure_python.measure),
     **{name: _job(name) for name in main_jobs.JOBS},
+    "report-render": Row(
+        "report of 10,000 examples x 8 variants: build and render it", "report", report_page.render
+    ),
+    "report-browser": Row(
+        "the same page in headless Chromium: paint, keys, scrolling, filters",
+        "report",
+        report_page.browse,
+    ),
+    "report-demo": Row("size of the demo's report", "report", report_page.demo),
 }
 GROUPS: dict[str, tuple[str, ...]] = {
     "goals": GOALS_HEADER,
     "parity": (),
     "python": pure_python.HEADER,
     "main-jobs": main_jobs.HEADER,
+    "report": report_page.HEADER,
 }

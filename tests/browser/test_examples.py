@@ -653,3 +653,13 @@ def test_texts_that_had_no_room_are_named(shortened: Path, new_browser: Start) -
     browser.search("summarise")
     assert browser.listed == EXAMPLES - int(missing[1].replace(",", ""))
     assert "only texts in this page were searched" in browser.status
+
+
+def test_picked_examples_lead_to_the_list(large: Report, browser: Browser) -> None:
+    """From one of the ten above it is one click to the same example here."""
+    article = browser.page.locator("#examples .example").first
+    name = article.locator("h3").inner_text()
+    article.get_by_text("In the list below").click()
+    browser.shown(name)
+    assert browser.hash == f"#example/summary/{name}"
+    assert browser.page.locator(".browser-detail").is_visible()

@@ -125,7 +125,8 @@ def test_a_checkpoint_that_breaks_a_constraint_is_not_chosen() -> None:
     found = choose(VALUES, checks=[checked("c60", "broken")])
     assert found.chosen == "c40"
     assert (
-        "c60 has the highest ROUGE-L of summary on select (60.00, n = 4), but breaks" in found.reason
+        "c60 has the highest ROUGE-L of summary on select (60.00, n = 4), but breaks"
+        in found.reason
     )
     assert "of those that keep to them, c40 has the highest (59.00)." in found.reason
     assert explained(found.constraints[0]) == (

@@ -162,7 +162,7 @@ def test_repeated_preferences_are_equal_or_not() -> None:
 def test_attention_fails_where_a_spoilt_output_passes_for_good(
     rating: Rating, judged: int, failed: int
 ) -> None:
-    """A mean at or above the middle of the scales, or a win over the output that it was made from."""
+    """A mean at or above the middle of the scales, or a win over the output it was made from."""
     found = summary(rating)
     assert (found.attention, found.attention_failed) == (judged, failed)
 

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from harness.report import View, build_view, verdict_text
-from harness.report.verdict import detectable
-from harness.schema import Comparison, Manifest
+from harness.report.verdict import build_verdict, detectable
+from harness.report.view import Choice, Verdict
+from harness.schema import Comparison, Equivalence, Manifest
 from harness.store import Store
 
 SMALL: dict[str, Any] = {
@@ -41,6 +42,53 @@ def test_a_whole_run(sample: Any) -> None:
     assert any(line.startswith("Merged (merged-40)") for line in view.verdict.support) or (
         view.verdict.chosen != "checkpoint-40"
     )
+
+
+def test_a_merged_form_as_good_and_cheaper_is_what_to_ship(sample: Any) -> None:
+    """Headline, figures and further metrics are of the merged form; the adapter's stand below."""
+    view, manifest = sample.view, sample.manifest
+    chosen = view.verdict.chosen
+    points = tuple(
+        point.model_copy(update={"memory_bytes": 5e8, "decode_tokens_per_s": 50.0})
+        if point.variant == "merged-40"
+        else point
+        for point in view.trade_off.points
+    )
+    found = Equivalence(
+        task="summary", metric="rougeL", split="report", first=chosen, second="merged-40", n=40,
+        delta=0.001, low=-0.01, high=0.012, margin=0.02, equivalent=True,
+    )  # fmt: skip
+    cheaper = view.trade_off.model_copy(update={"points": points})
+
+    def verdict(choice: Choice) -> Verdict:
+        return build_verdict(manifest, view.rows, view.primary, cheaper, choice)
+
+    merged = verdict(view.choice.model_copy(update={"merged": (found,)}))
+    assert (merged.chosen, merged.shipped) == (chosen, "merged-40")
+    assert merged.headline.startswith(f"Ship {chosen}, merged (merged-40): ROUGE-L +")
+    assert "500 MB, 50.0 tok/s" in merged.headline
+    assert any(line.startswith(f"As an adapter ({chosen}): ROUGE-L +") for line in merged.support)
+    unlike = found.model_copy(update={"equivalent": False})
+    adapter = verdict(view.choice.model_copy(update={"merged": (unlike,)}))
+    assert (adapter.shipped, adapter.headline) == (chosen, view.verdict.headline)
+
+
+def test_what_might_be_missed_is_a_caution_only_where_nothing_is_shown(
+    make_run: Callable[..., Any], sample: Any
+) -> None:
+    """It is said once: beside a shown gain as a remark, else as a caution."""
+    shown = sample.view.verdict
+    assert sum("in 80 of 100" in line for line in shown.support) == 1
+    assert not any("in 80 of 100" in line for line in shown.cautions)
+
+    def write(variant: str, reference: str) -> str:
+        words = 3 + (len(reference) + (variant == "base@nf4")) % 2
+        return " ".join(reference.split()[:words])
+
+    view, _, _ = viewed(make_run, spec=SMALL, variants=TWO, text=write)
+    assert view.verdict.outcome == "undecided"
+    assert sum("in 80 of 100" in line for line in view.verdict.cautions) == 1
+    assert not any("in 80 of 100" in line for line in view.verdict.support)
 
 
 def test_every_figure_is_the_records_own(sample: Any) -> None:

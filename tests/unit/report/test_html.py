@@ -26,6 +26,8 @@ HOSTILE = (
     "&lt;b&gt; &amp; ]]>",
     "x" * 50_000,
 )
+
+
 @pytest.fixture(scope="module")
 def page(sample: Any) -> str:
     return render_html(sample.view)
@@ -196,7 +198,7 @@ def test_empty_states(make_run: Callable[..., Any]) -> None:
     assert found.errors == []
     words = " ".join("".join(found.words).split())
     for sentence in (
-        "only the base was evaluated",
+        "Only the base was evaluated",
         "Nothing to draw",
         "Nothing was measured",
         "The suite has no task that decides",
