@@ -5,6 +5,7 @@ The run is made up (``tests/large_run.py``); the page is opened from its file in
 
 from __future__ import annotations
 
+import os
 import shutil
 import statistics
 import time
@@ -127,18 +128,19 @@ def browse(settings: Settings) -> Result:
 
     frames = sorted(delta for visit in visits for delta in visit["frames"])
     longest = [max(visit["frames"]) for visit in visits]
+    over = sum(delta > 50.5 for delta in frames)  # three frames of 60 Hz are 50 ms, give or take
     slowest = [max(visit["filters"].values()) for visit in visits]
     goals = [
         _seconds("first contentful paint", 1, each("paint")),
         _seconds("interactive: an example is listed and a key brings the next", 2, each("key")),
         Goal(
-            "scrolling the list: longest frame of the calmest visit",
+            "scrolling the list: longest frame of all visits",
             50,
-            min(longest),
+            max(longest),
             at_most=True,
             unit=" ms",
-            ours=f"{_all(longest, 'ms')}; 99th percentile of all {len(frames):,} frames "
-            f"{frames[len(frames) * 99 // 100]:.1f} ms",
+            ours=f"longest of each {_all(longest, 'ms')}; 99th percentile of all {len(frames):,} "
+            f"frames {frames[len(frames) * 99 // 100]:.1f} ms, {over} over 50 ms",
         ),
         Goal(
             "scrolling the list: work of the page's thread for a frame, mean",
@@ -159,8 +161,9 @@ def browse(settings: Settings) -> Result:
     ]
     notes = [
         f"Chromium {version}, headless, a window of 1280×800, from `file://`; times begin with "
-        f"the navigation. Medians of {len(visits)} visits, except the longest frame: what else the "
-        "machine does makes frames longer, never shorter, so the least of them is the page's own.",
+        f"the navigation. Medians of {len(visits)} visits, except the longest frame. Other work "
+        f"on the machine makes frames longer; its load was {os.getloadavg()[0]:.1f} at the end, on "
+        f"{os.cpu_count()} cores, at niceness {os.nice(0)}.",
         "The list is scrolled by script, down and up: wholly in 300 and in 100 frames, and a fifth "
         "of it in 300. Frames are told apart by the timestamps of requestAnimationFrame; with a "
         "screen of 60 Hz one takes 16.7 ms. Work is the processor time of the page's main thread.",

@@ -20,7 +20,7 @@ from harness.report.browser_csv import render_examples_csv
 from harness.report.packing import pack
 from harness.store import Store
 from tests.large_run import HOSTILE, write_large_run
-from tests.unit.report.conftest import RunFactory
+from tests.unit.report.conftest import SPEC, RunFactory
 
 if TYPE_CHECKING:
     from tests.browser.conftest import Opener
@@ -69,9 +69,14 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Report:
     """Two tasks of six variants, which write what must not run."""
     folder = tmp_path_factory.mktemp("hostile")
     place = iter(range(1_000_000))
+    tasks = {  # metrics that are quick on a million characters
+        "summary": {"type": "generation", "metrics": ["exact_match"]},
+        "qa": {"type": "generation", "metrics": ["exact_match", "f1"], "splits": ["report"]},
+    }
     run = RunFactory(
         Store(folder / "runs"),
         n=10,
+        spec=SPEC | {"tasks": tasks, "select": {}},
         text=lambda variant, reference: TEXTS[next(place) % len(TEXTS)],
         failed={("base@fp32", "summary"): "OutOfMemoryError: <b>CUDA</b>"},
     )
