@@ -122,6 +122,11 @@ def browse(settings: Settings) -> Result:
         version = browser.version
         for _ in range(settings.repeats):
             visits.append(_visit(browser, _page_file(settings)))
+    return browsed(visits, version, load=os.getloadavg()[0], niceness=os.nice(0))
+
+
+def browsed(visits: list[dict[str, Any]], version: str, *, load: float, niceness: int) -> Result:
+    """What visits to the page amount to, and how busy the machine was at their end."""
 
     def each(name: str) -> list[float]:
         return [visit[name] for visit in visits]
@@ -162,8 +167,8 @@ def browse(settings: Settings) -> Result:
     notes = [
         f"Chromium {version}, headless, a window of 1280×800, from `file://`; times begin with "
         f"the navigation. Medians of {len(visits)} visits, except the longest frame. Other work "
-        f"on the machine makes frames longer; its load was {os.getloadavg()[0]:.1f} at the end, on "
-        f"{os.cpu_count()} cores, at niceness {os.nice(0)}.",
+        f"on the machine makes frames longer; its load was {load:.1f} at the end, on "
+        f"{os.cpu_count()} cores, at niceness {niceness}.",
         "The list is scrolled by script, down and up: wholly in 300 and in 100 frames, and a fifth "
         "of it in 300. Frames are told apart by the timestamps of requestAnimationFrame; with a "
         "screen of 60 Hz one takes 16.7 ms. Work is the processor time of the page's main thread.",
