@@ -86,7 +86,13 @@ def rate(page: Any, places: range) -> None:
 
 
 def choose(page: Any, label: str) -> None:
+    """Answer the page's question; the page acts on it in a later task than the click's own."""
+    page.evaluate(
+        """() => { window.answered = new Promise((done) => document.querySelector("#ask")
+        .addEventListener("close", () => setTimeout(done), { once: true })); }"""
+    )
     page.locator("#ask").get_by_role("button", name=label, exact=True).click()
+    page.evaluate("() => window.answered")
 
 
 def save(page: Any, folder: Path, *, partial: bool = False) -> Path:

@@ -90,27 +90,24 @@ def test_a_second_run_computes_nothing(finished: Finished) -> None:
     assert again.out == finished.result.out
 
 
-def test_a_new_metric_regenerates_no_text(finished: Finished) -> None:
+def test_a_new_metric_regenerates_no_text(finished: Finished, tmp_path: Path) -> None:
     """Predictions are kept apart from scores."""
-    predictions = set(finished.store.keys("predictions"))
-    again = harness(
-        "eval",
-        str(finished.suite),
-        "--set",
-        "tasks.summaries.metrics=[rougeL, chrf, rouge1]",
-        cwd=finished.folder,
-        runs=finished.runs,
-    )
+    runs = tmp_path / "runs"  # a copy: other tests read the finished run as the only one
+    shutil.copytree(finished.runs, runs)
+    store = Store(runs)
+    predictions = set(store.keys("predictions"))
+    metrics = "tasks.summaries.metrics=[rougeL, chrf, rouge1]"
+    again = harness("eval", str(finished.suite), "--set", metrics, cwd=finished.folder, runs=runs)
     assert again.code == 0, again.err
-    assert set(finished.store.keys("predictions")) == predictions
+    assert set(store.keys("predictions")) == predictions
     assert "Loading" not in again.err  # scoring texts takes no model
-    metrics = {
+    found = {
         score.metric
-        for cell in finished.manifest.cells
+        for cell in store.manifests()[0].cells
         if cell.task == "summaries" and cell.scores_key
-        for score in finished.store.read_records("scores", cell.scores_key, "scores", Score)
+        for score in store.read_records("scores", cell.scores_key, "scores", Score)
     }
-    assert metrics == {"rougeL", "chrf", "rouge1"}
+    assert found == {"rougeL", "chrf", "rouge1"}
 
 
 def test_training_again_forgets_no_result(finished: Finished) -> None:

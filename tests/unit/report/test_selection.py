@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from harness.report import build_view, render_csv, render_html, render_json, render_markdown
-from harness.report.selection import candidate_table, claims, merged_forms
+from harness.report.selection import candidate_table, claims
 from harness.report.verdict import equivalence_words, open_words
 from harness.schema import ConstraintCheck, Equivalence, Selection
 from tests.unit.report.test_build import SMALL
@@ -165,10 +165,10 @@ def test_equivalence_in_words(sample: Any, changes: dict[str, Any], words: str) 
 def test_a_merged_form_is_of_the_same_adapter(sample: Any) -> None:
     """Not only of the same step: two trainings may both have a checkpoint-40."""
     manifest = sample.manifest
-    assert [v.id for v in merged_forms(manifest, "checkpoint-40")] == ["merged-40"]
-    assert merged_forms(manifest, "checkpoint-20") == []
+    assert [v.id for v in manifest.merged_forms("checkpoint-40")] == ["merged-40"]
+    assert manifest.merged_forms("checkpoint-20") == []
     other = tuple(
         v.model_copy(update={"digests": {"adapter": "x"}}) if v.kind == "merged" else v
         for v in manifest.variants
     )
-    assert merged_forms(manifest.model_copy(update={"variants": other}), "checkpoint-40") == []
+    assert manifest.model_copy(update={"variants": other}).merged_forms("checkpoint-40") == []
