@@ -92,7 +92,7 @@ def accept_baseline(
         note = f"changed against the replaced baseline: {'; '.join(changed)}" if changed else ""
         deltas = _deltas(loaded, accepted, subjects, others)
     old = loaded.baseline if loaded else None
-    run, when = f"{manifest.suite}/{manifest.run_id}", now()
+    run, when = manifest.name, now()
     entry = Acceptance(when=when, who=who, why=reason, run=run, deltas=deltas, note=note)
     baseline = Baseline(
         suite=manifest.suite,
@@ -132,7 +132,7 @@ def _check_acceptable(manifest: Manifest, path: Path, reason: str) -> None:
     if fault is not None:
         raise UsageError(fault, where=str(path), mend="Give its name to --baseline.")
     limited = limit_differences(manifest)
-    where = f"{manifest.suite}/{manifest.run_id}"
+    where = manifest.name
     if limited:
         raise BaselineError(f"{limited[0]}.", where=where, mend="Run the eval without --limit.")
     failed = [f"{c.variant}/{c.task}: {c.reason}" for c in manifest.cells if c.status == "failed"]

@@ -103,7 +103,7 @@ def shipped_variant(manifest: Manifest, name: str | None, form: Form | None) -> 
     Raises:
         UsageError: There are none of that name or form.
     """
-    run = f"{manifest.suite}/{manifest.run_id}"
+    run = manifest.name
     trained = [variant for variant in manifest.variants if variant.kind != "base"]
     known = ", ".join(variant.id for variant in trained) or "none"
     chosen = manifest.selection.chosen if manifest.selection else None

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from harness import __version__
 from harness.cli_gate import gate_app
+from harness.cli_options import (
+    DEFAULT_RUNS,
+    AsJson,
+    RunArgument,
+    RunsDir,
+    found_run,
+    print_json,
+)
 from harness.cli_sheet import sheet_app
 from harness.errors import HarnessError, MissingExtraError, UsageError
 
@@ -34,15 +41,6 @@ app = typer.Typer(
 SuiteArgument = Annotated[
     str, typer.Argument(metavar="SUITE", help="A suite file, or the name of a built-in suite.")
 ]
-RunArgument = Annotated[
-    str,
-    typer.Argument(
-        metavar="RUN", help="A run folder, a suite's name (its latest run), or SUITE/RUN-ID."
-    ),
-]
-RunsDir = Annotated[
-    Path, typer.Option("--runs-dir", envvar="HARNESS_RUNS", help="Where runs and results lie.")
-]
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the suite; repeatable."),
@@ -53,8 +51,6 @@ LimitOption = Annotated[
 ]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Say more.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but warnings and results.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-DEFAULT_RUNS = Path("runs")
 _INTERRUPTED = 130  # exit code after Ctrl-C
 
 app.add_typer(gate_app)
@@ -174,7 +170,7 @@ def report(
             where="--variant",
             mend="Name another RUN, or leave --variant out.",
         )
-    store, manifest = _find(runs[0], runs_dir)
+    store, manifest = found_run(runs[0], runs_dir)
     view = build_view(store, manifest)
     if as_json:
         typer.echo(render_json(view))
@@ -204,10 +200,10 @@ def select(
     from harness.selecting import card_note, describe, form_named, select_run, ship
 
     wanted = form_named(form, copy_to)
-    store, manifest = _find(run, runs_dir)
+    store, manifest = found_run(run, runs_dir)
     selected = select_run(store, manifest)
     if as_json:
-        _print_json(selected.record)
+        print_json(selected.record)
     else:
         typer.echo(describe(selected))
     if selected.chosen is None:
@@ -246,7 +242,7 @@ def card(
     from harness.report.card_forms import named_form
 
     wanted = None if form is None else named_form(form)
-    store, manifest = _find(run, runs_dir)
+    store, manifest = found_run(run, runs_dir)
     written = card_run(
         store,
         manifest,
@@ -257,7 +253,7 @@ def card(
         force=force,
     )
     if as_json:
-        _print_json(written.as_json())
+        print_json(written.as_json())
     else:
         typer.echo(describe(written))
 
@@ -269,7 +265,7 @@ def suites(as_json: AsJson = False) -> None:
 
     found = {name: load_suite(str(path)).suite for name, path in builtin_suites().items()}
     if as_json:
-        _print_json([{"name": name, "description": s.description} for name, s in found.items()])
+        print_json([{"name": name, "description": s.description} for name, s in found.items()])
         return
     width = max(map(len, found), default=0)
     for name, loaded in found.items():
@@ -302,7 +298,7 @@ def validate(
 
     file, store = _load(suite, overrides, limit), _store(runs_dir)
     if as_json:
-        _print_json(plan_as_json(file, store))
+        print_json(plan_as_json(file, store))
     else:
         typer.echo(describe_plan(file, store))
 
@@ -315,7 +311,7 @@ def runs(runs_dir: RunsDir = DEFAULT_RUNS, as_json: AsJson = False) -> None:
     for error in unreadable.values():
         typer.secho(f"unreadable: {error}", err=True, fg="yellow")
     if as_json:
-        _print_json([m.model_dump(mode="json", exclude={"spec"}) for m in manifests])
+        print_json([m.model_dump(mode="json", exclude={"spec"}) for m in manifests])
         return
     if not manifests and not unreadable:
         typer.echo(f"There are no runs in {store.root}.")
@@ -323,7 +319,7 @@ def runs(runs_dir: RunsDir = DEFAULT_RUNS, as_json: AsJson = False) -> None:
         done = sum(cell.status == "done" for cell in manifest.cells)
         state = "complete" if manifest.complete else "partial"
         typer.echo(
-            f"{manifest.suite}/{manifest.run_id}  {manifest.updated}  {state}, "
+            f"{manifest.name}  {manifest.updated}  {state}, "
             f"{done} of {len(manifest.cells)} cells  {manifest.command}"
         )
 
@@ -349,7 +345,7 @@ def prune(
     store, also = _store(runs_dir), Extra(merged, unfinished, ratings)
     garbage = (remove_garbage if yes else find_garbage)(store, also)
     if as_json:
-        _print_json([{"path": str(g.path), "bytes": g.size_bytes, "why": g.why} for g in garbage])
+        print_json([{"path": str(g.path), "bytes": g.size_bytes, "why": g.why} for g in garbage])
         return
     for item in garbage:
         typer.echo(f"{item.size_bytes / 1e6:10.1f} MB  {item.path}  ({item.why})")
@@ -366,7 +362,7 @@ def doctor(as_json: AsJson = False) -> None:
 
     diagnosis = diagnose()
     if as_json:
-        _print_json(diagnosis)
+        print_json(diagnosis)
     else:
         typer.echo(describe(diagnosis))
 
@@ -376,7 +372,7 @@ def schema() -> None:
     """Print the JSON Schema of a suite (editors complete from it)."""
     from harness.spec import suite_schema
 
-    _print_json(suite_schema())
+    print_json(suite_schema())
 
 
 def main() -> None:
@@ -418,12 +414,6 @@ def _store(runs_dir: Path) -> Store:
     return Store(runs_dir)
 
 
-def _find(run: str, runs_dir: Path) -> tuple[Store, Manifest]:
-    from harness.store import find_run
-
-    return find_run(run, runs_dir)
-
-
 def _compare(
     runs: list[str],
     runs_dir: Path,
@@ -437,7 +427,7 @@ def _compare(
     from harness.report.runs_words import verdict_lines
     from harness.report.runs_write import render_runs_json, write_runs
 
-    view = build_comparison([_find(run, runs_dir) for run in runs], variant)
+    view = build_comparison([found_run(run, runs_dir) for run in runs], variant)
     if as_json:
         typer.echo(render_runs_json(view))
         return []
@@ -475,7 +465,3 @@ def _print_outcome(store: Store, manifest: Manifest) -> None:
     for cell in failed:
         typer.secho(f"failed: {cell.variant}/{cell.task}: {cell.reason}", err=True, fg="red")
     typer.echo(f"Report: {path}")
-
-
-def _print_json(value: Any) -> None:
-    typer.echo(json.dumps(value, indent=1, ensure_ascii=False, sort_keys=True))

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from harness.cli_options import DEFAULT_RUNS, AsJson, RunArgument, RunsDir, found_run
 from harness.errors import HarnessError, QualityError
 
 if TYPE_CHECKING:
-    from harness.schema import Manifest
-    from harness.store import Store
+    pass
 
 _DEFAULT = "check"  # what `harness gate RUN` means
 _HELP = """Compare a run with the accepted baseline: is it worse than its margins allow?
@@ -60,25 +60,15 @@ gate_app = typer.Typer(
     rich_markup_mode=None,
 )
 
-_Run = Annotated[
-    str,
-    typer.Argument(
-        metavar="RUN", help="A run folder, a suite's name (its latest run), or SUITE/RUN-ID."
-    ),
-]
 _Baseline = Annotated[
     Path, typer.Option("--baseline", metavar="FILE", help="The baseline; a .npz lies beside it.")
 ]
-_RunsDir = Annotated[
-    Path, typer.Option("--runs-dir", envvar="HARNESS_RUNS", help="Where runs and results lie.")
-]
 _BASELINE = Path("baseline.json")
-_RUNS = Path("runs")
 
 
 @gate_app.command(_DEFAULT)
 def check(
-    run: _Run,
+    run: RunArgument,
     baseline: _Baseline = _BASELINE,
     output: Annotated[
         Path | None,
@@ -88,15 +78,15 @@ def check(
             help="Folder for gate.json, .md, .junit.xml and .html; default: the run's own.",
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    runs_dir: _RunsDir = _RUNS,
+    as_json: AsJson = False,
+    runs_dir: RunsDir = DEFAULT_RUNS,
 ) -> None:
     """Compare a run with the baseline; what `harness gate RUN` does."""
     with _failing_as_no_regression():
         from harness.gating import run_gate
         from harness.report.gate import gate_text, write_gate
 
-        store, manifest = _find(run, runs_dir)
+        store, manifest = found_run(run, runs_dir)
         result = run_gate(store, manifest, baseline)
         folder = output or store.run_dir(manifest.suite, manifest.run_id)
         paths = write_gate(result, folder)  # before anything can end the process
@@ -110,7 +100,7 @@ def check(
 
 @gate_app.command()
 def accept(
-    run: _Run,
+    run: RunArgument,
     reason: Annotated[
         str, typer.Option("--reason", metavar="TEXT", help="Why; kept in the baseline's history.")
     ],
@@ -119,14 +109,14 @@ def accept(
         str | None,
         typer.Option("--by", metavar="NAME", help="Who; default: $GITHUB_ACTOR, or the login."),
     ] = None,
-    runs_dir: _RunsDir = _RUNS,
+    runs_dir: RunsDir = DEFAULT_RUNS,
 ) -> None:
     """Make a run the baseline; the history keeps who, when, why, and what changed."""
     with _failing_as_no_regression():
         from harness.accepting import accept_baseline, broken_floors
         from harness.baseline import sidecar_of
 
-        store, manifest = _find(run, runs_dir)
+        store, manifest = found_run(run, runs_dir)
         accepted = accept_baseline(store, manifest, baseline, reason, by or _user())
     entry = accepted.history[-1]
     count = sum(len(subject.scores) for subject in accepted.subjects.values())
@@ -164,12 +154,6 @@ def _is_optional(error: ModuleNotFoundError) -> bool:
     from harness.doctor import OPTIONAL
 
     return (error.name or "").partition(".")[0] in OPTIONAL
-
-
-def _find(run: str, runs_dir: Path) -> tuple[Store, Manifest]:
-    from harness.store import find_run
-
-    return find_run(run, runs_dir)
 
 
 def _user() -> str:

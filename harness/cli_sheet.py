@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harness.cli_options import (
+    DEFAULT_RUNS,
+    AsJson,
+    RunArgument,
+    RunsDir,
+    found_run,
+    print_json,
+)
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
     from harness.human.kept import Sheets
     from harness.rating import RaterStatus
-    from harness.schema import Manifest
-    from harness.store import Store
 
 _HELP = """Rating sheets for people: export them blinded, import them filled in.
 
@@ -29,17 +34,6 @@ RUN is a run folder, a suite's name (its latest run), or SUITE/RUN-ID.
 """
 
 sheet_app = typer.Typer(no_args_is_help=True)
-RunArgument = Annotated[
-    str,
-    typer.Argument(
-        metavar="RUN", help="A run folder, a suite's name (its latest run), or SUITE/RUN-ID."
-    ),
-]
-RunsDir = Annotated[
-    Path, typer.Option("--runs-dir", envvar="HARNESS_RUNS", help="Where runs and results lie.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-_RUNS = Path("runs")
 
 
 @sheet_app.callback(help=_HELP)
@@ -61,11 +55,11 @@ def export(
         bool, typer.Option("--replace", help="Even where ratings of other sheets came back.")
     ] = False,
     as_json: AsJson = False,
-    runs_dir: RunsDir = _RUNS,
+    runs_dir: RunsDir = DEFAULT_RUNS,
 ) -> None:
     """Write one blinded sheet per rater, and the key that stays with you."""
     from harness.progress import Reporter
-    from harness.rating import FORMATS, KEEP, SEND, export_sheets, leak_words
+    from harness.rating import FORMATS, KEEP, SEND, export_sheets
 
     if format_ not in (*FORMATS, "all"):
         raise UsageError(
@@ -73,13 +67,13 @@ def export(
             where="--format",
             mend=f"Use one of: {', '.join(FORMATS)}, all.",
         )
-    store, manifest = _find(run, runs_dir)
+    store, manifest = found_run(run, runs_dir)
     formats = FORMATS if format_ == "all" else (format_,)
     reporter = Reporter(-1 if as_json else 0)
     made = export_sheets(store, manifest, output, formats, replace=replace, reporter=reporter)
     plan = made.sheets.plan
     if as_json:
-        _print_json(
+        print_json(
             {
                 "id": plan.id,
                 "folder": str(made.folder),
@@ -100,13 +94,13 @@ def export(
     for reason, count in made.changes.items():
         typer.secho(f"note: {count} texts changed: {reason}", err=True, fg="yellow")
     for leak in made.leaks:
-        typer.secho(f"{leak.severity}: {leak_words(leak)}", err=True, fg="yellow")
+        typer.secho(f"{leak.severity}: {leak.words}", err=True, fg="yellow")
     if made.taken_over:
         typer.echo(f"{made.taken_over:,} ratings of these sheets were there, and are taken over.")
     typer.echo(f"Send each rater one file:   {made.folder / SEND}/RATER/")
     typer.echo(f"Keep to yourself:           {made.folder / KEEP}/  (key.csv tells variants apart)")
-    place = [] if runs_dir == _RUNS else ["--runs-dir", str(runs_dir)]
-    command = ["harness", "sheet", "import", f"{manifest.suite}/{manifest.run_id}", *place]
+    place = [] if runs_dir == DEFAULT_RUNS else ["--runs-dir", str(runs_dir)]
+    command = ["harness", "sheet", "import", manifest.name, *place]
     typer.echo(f"Then: {shlex.join(command)} FILES...")
 
 
@@ -122,16 +116,16 @@ def import_(
         bool, typer.Option("--skip-invalid", help="Take what is right of files with mistakes.")
     ] = False,
     as_json: AsJson = False,
-    runs_dir: RunsDir = _RUNS,
+    runs_dir: RunsDir = DEFAULT_RUNS,
 ) -> None:
     """Read returned sheets. Every mistake is named with its cell; exit code 1 if there is one."""
     from harness.rating import import_returns, sheet_status
 
-    store, manifest = _find(run, runs_dir)
+    store, manifest = found_run(run, runs_dir)
     done = import_returns(store, manifest, files, replace=replace, skip_invalid=skip_invalid)
     checked = done.checked
     if as_json:
-        _print_json(
+        print_json(
             {
                 "ratings": len(checked.ratings),
                 "problems": checked.problems,
@@ -161,14 +155,14 @@ def import_(
 
 
 @sheet_app.command("status")
-def status(run: RunArgument, as_json: AsJson = False, runs_dir: RunsDir = _RUNS) -> None:
+def status(run: RunArgument, as_json: AsJson = False, runs_dir: RunsDir = DEFAULT_RUNS) -> None:
     """Say how much of each rater's sheet has come back."""
     from harness.rating import sheet_status
 
-    store, manifest = _find(run, runs_dir)
+    store, manifest = found_run(run, runs_dir)
     sheets, states = sheet_status(store, manifest)
     if as_json:
-        _print_json({"id": sheets.plan.id, "raters": [dataclasses.asdict(s) for s in states]})
+        print_json({"id": sheets.plan.id, "raters": [dataclasses.asdict(s) for s in states]})
     else:
         _print_status(sheets, states)
 
@@ -183,13 +177,3 @@ def _print_status(sheets: Sheets, states: tuple[RaterStatus, ...]) -> None:
             f"  {state.rater:<{width}}  {state.answered:>6,} of {state.asked:,} rows "
             f"({share:4.0%}){came}"
         )
-
-
-def _find(run: str, runs_dir: Path) -> tuple[Store, Manifest]:
-    from harness.store import find_run
-
-    return find_run(run, runs_dir)
-
-
-def _print_json(value: object) -> None:
-    typer.echo(json.dumps(value, indent=1, ensure_ascii=False, sort_keys=True))

@@ -86,7 +86,7 @@ def gate_rules(manifest: Manifest) -> GateSpec:
         )
         raise UsageError(
             f"The run's rules cannot be used: {'; '.join(faults)}.",
-            where=f"the manifest of {manifest.suite}/{manifest.run_id}",
+            where=f"the manifest of {manifest.name}",
             mend="Run the eval again with the suite as it is now, and with this version.",
         ) from error
 
@@ -146,9 +146,8 @@ def _resolve(manifest: Manifest, name: str) -> Variant | str:
         return f"no checkpoint was chosen: {reason}"
     if name == CHOSEN:
         return chosen
-    merged = (v for v in manifest.variants if v.kind == MERGED and v.step == chosen.step)
-    same = (v for v in merged if v.digests.get("adapter") == chosen.digests.get("adapter"))
-    return next(same, f"{chosen.id} was not merged (matrix.merged)")
+    merged = manifest.merged_forms(chosen.id)
+    return merged[0] if merged else f"{chosen.id} was not merged (matrix.merged)"
 
 
 def limit_differences(manifest: Manifest) -> list[str]:

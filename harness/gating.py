@@ -75,7 +75,7 @@ def run_gate(store: Store, manifest: Manifest, path: Path) -> GateResult:
         verdict="invalid",
         exit_code=5,
         headline="",
-        run=f"{manifest.suite}/{manifest.run_id}",
+        run=manifest.name,
         baseline=str(path),
         alpha=rules.alpha,
         on_inconclusive=rules.on_inconclusive,

@@ -18,7 +18,7 @@ from harness.models.source import locate
 from harness.plan import Cell, make_plan
 from harness.progress import Reporter
 from harness.run import Options, Run, check_matches, check_patterns, needs_training, start
-from harness.schema import HUMAN, QUANTIZED, DataReport, Example, Finding, Manifest
+from harness.schema import QUANTIZED, DataReport, Example, Finding, Manifest
 from harness.spec import DataSpec, LmEvalTask, PromptSpec
 from harness.store import Store
 from harness.suite import SuiteFile
@@ -92,9 +92,7 @@ def _precision_findings(file: SuiteFile) -> list[Finding]:
 def _finish(run: Run) -> Manifest:
     """Write the manifest of what was planned, without what is not part of the run any more."""
     planned = [(cell.variant, cell.task) for cell in run.plan.cells]
-    rated = [place for place in run.results if place[1] == HUMAN]  # asked of people, not planned
-    kept = [place for place in planned if place in run.results] + rated
-    run.results = {place: run.results[place] for place in kept}
+    run.results = {place: run.results[place] for place in planned if place in run.results}
     manifest = run.save()
     check_matches(run)
     return manifest

@@ -102,13 +102,13 @@ def export_sheets(
     spec = HumanSpec.model_validate(manifest.spec.get(HUMAN) or {})
     chosen = choose_items(store, manifest, spec)
     seed = int(manifest.spec.get("seed", 0))
-    sheets = make_plan(chosen, spec, seed=seed, run=f"{manifest.suite}/{manifest.run_id}")
-    earlier = store.read_manifest(store.run_dir(manifest.suite, manifest.run_id)).human
+    sheets = make_plan(chosen, spec, seed=seed, run=manifest.name)
+    earlier = store.latest(manifest).human
     if earlier is not None and earlier.ratings and earlier.sheets != sheets.key and not replace:
         raise UsageError(
             "This run has ratings of other sheets: the outputs, the choice or what is asked have "
             "changed since. With new sheets, the report would show those ratings no longer.",
-            where=f"{manifest.suite}/{manifest.run_id}",
+            where=manifest.name,
             mend="Add --replace for new sheets (the ratings so far stay in the store).",
         )
     own = store.run_dir(manifest.suite, manifest.run_id) / HUMAN
@@ -131,13 +131,13 @@ def _adopt(store: Store, manifest: Manifest, sheets: Sheets) -> int:
         How many ratings were taken over.
     """
     with store.holding(manifest.suite, manifest.run_id):
-        latest = store.read_manifest(store.run_dir(manifest.suite, manifest.run_id)).human
-        if latest is not None and latest.sheets == sheets.key:
+        latest = store.latest(manifest)
+        if latest.human is not None and latest.human.sheets == sheets.key:
             return 0
         key = ratings_of(store, sheets.key)
         kept = read_ratings(store, key) if key else Kept()
         cells = write_scores(store, sheets, kept, key) if key else ()
-        _record(store, manifest, HumanKeys(sheets=sheets.key, ratings=key), cells)
+        _record(store, latest, HumanKeys(sheets=sheets.key, ratings=key), cells)
     return len(kept.ratings)
 
 
@@ -240,13 +240,8 @@ def _key_table(sheets: Sheets) -> str:
 def _advice(lines: Sequence[str], leaks: Sequence[Finding], notes: Sequence[str]) -> str:
     parts = ["# Before the sheets go out\n", *(f"- {line}\n" for line in (*lines, *notes))]
     parts.append("\n## What may tell raters which variant wrote a text\n\n")
-    parts += [f"- {leak_words(leak)}\n" for leak in leaks]
+    parts += [f"- {leak.words}\n" for leak in leaks]
     return "".join(parts if leaks else [*parts, "Nothing was found.\n"])
-
-
-def leak_words(leak: Finding) -> str:
-    """A finding of the leak scan in one line."""
-    return " ".join(part for part in (leak.what, leak.why, leak.mend) if part)
 
 
 # -- back -----------------------------------------------------------------------------------------
@@ -292,7 +287,7 @@ def import_returns(
         StoreError: What was kept of the sheets is missing or unreadable.
     """
     with store.locked(), store.holding(manifest.suite, manifest.run_id):
-        manifest = store.read_manifest(store.run_dir(manifest.suite, manifest.run_id))
+        manifest = store.latest(manifest)
         done = _import(store, manifest, paths, replace=replace, skip_invalid=skip_invalid)
     if done.manifest is manifest:
         return done
@@ -347,7 +342,7 @@ def _import(
 
 
 def _keys(manifest: Manifest) -> HumanKeys:
-    run = f"{manifest.suite}/{manifest.run_id}"
+    run = manifest.name
     if manifest.human is None:
         raise UsageError(
             "No rating sheets were exported from this run.",
@@ -377,10 +372,9 @@ class _Elsewhere:
 
 
 def _record(store: Store, manifest: Manifest, keys: HumanKeys, cells: Sequence[Any]) -> Manifest:
-    """The manifest with its sheets and ratings, written; the caller holds it."""
-    latest = store.read_manifest(store.run_dir(manifest.suite, manifest.run_id))
-    others = tuple(cell for cell in latest.cells if cell.kind != HUMAN)
-    updated = latest.model_copy(update={"human": keys, "cells": (*others, *cells)})
+    """The manifest with its sheets and ratings, written; the caller holds it and just read it."""
+    others = tuple(cell for cell in manifest.cells if cell.kind != HUMAN)
+    updated = manifest.model_copy(update={"human": keys, "cells": (*others, *cells)})
     store.write_manifest(updated)
     return updated
 

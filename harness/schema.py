@@ -144,6 +144,11 @@ class Finding(Record):
     why: str = ""
     mend: str = ""
 
+    @property
+    def words(self) -> str:
+        """All of it in one line."""
+        return " ".join(part for part in (self.what, self.why, self.mend) if part)
+
 
 class LogEntry(Record):
     """One line of the training log; every quantity is optional except the step."""
@@ -426,3 +431,20 @@ class Manifest(Record):
     human: HumanKeys | None = None
     findings: tuple[Finding, ...] = ()
     environment: Environment | None = None
+
+    @property
+    def name(self) -> str:
+        """``SUITE/RUN-ID``, as commands take it."""
+        return f"{self.suite}/{self.run_id}"
+
+    def merged_forms(self, checkpoint: str) -> list[Variant]:
+        """The merged variants made of a checkpoint, told by the digest of its adapter."""
+        own = next((variant for variant in self.variants if variant.id == checkpoint), None)
+        return [
+            variant
+            for variant in self.variants
+            if own is not None
+            and variant.kind == "merged"
+            and (variant.step, variant.adapter) == (own.step, own.adapter)
+            and variant.digests.get("adapter") == own.digests.get("adapter")
+        ]

@@ -35,7 +35,7 @@ from harness.report.card_forms import (
     named_form,
 )
 from harness.report.card_results import hub_installed
-from harness.report.selection import merged_forms, selection_text
+from harness.report.selection import selection_text
 from harness.report.text import visible
 from harness.report.view import View
 from harness.schema import ConstraintCheck, Manifest, Precision, Variant
@@ -71,7 +71,7 @@ class Selected:
         """The choice as ``selection.json`` has it."""
         manifest = self.manifest
         return {
-            "run": f"{manifest.suite}/{manifest.run_id}",
+            "run": manifest.name,
             "suite_digest": manifest.suite_digest,
             "baseline": manifest.baseline,
             "complete": manifest.complete,
@@ -112,7 +112,7 @@ def select_run(store: Store, manifest: Manifest) -> Selected:
 def _written(store: Store, manifest: Manifest, before: Manifest) -> bool:
     """Write a run's manifest, unless it is not what it was: then another command is at it."""
     with store.holding(manifest.suite, manifest.run_id):
-        if store.read_manifest(store.run_dir(manifest.suite, manifest.run_id)) != before:
+        if store.latest(manifest) != before:
             return False
         store.write_manifest(manifest)
     return True
@@ -125,7 +125,7 @@ def describe(selected: Selected) -> str:
         text = visible("\n".join(f"Note: {line}" for line in notes)) + f"\n\n{text}"
     merged = manifest.spec.get("matrix", {}).get("merged")
     adapters = {variant.id for variant in manifest.variants if variant.kind == "adapter"}
-    if chosen in adapters and merged == "best" and not merged_forms(manifest, str(chosen)):
+    if chosen in adapters and merged == "best" and not manifest.merged_forms(str(chosen)):
         text += f"\n\n{chosen} is not merged yet: run harness eval again to merge it."
     return text
 
@@ -206,7 +206,7 @@ def ship(store: Store, selected: Selected, folder: Path, form: Form | None = Non
     if lacking := _unscored(manifest):
         raise StoreError(
             f"Nothing is copied from an unfinished run: {_no_score(manifest, lacking)}",
-            where=f"{manifest.suite}/{manifest.run_id}",
+            where=manifest.name,
             mend=_FINISH,
         )
     if form == "merged":

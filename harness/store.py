@@ -298,6 +298,10 @@ class Store:
         path = path / "manifest.json" if path.is_dir() else path
         return self._validated(path, Manifest, self._text(path))
 
+    def latest(self, manifest: Manifest) -> Manifest:
+        """A run's manifest as it is on disk now."""
+        return self.read_manifest(self.run_dir(manifest.suite, manifest.run_id))
+
     def manifests(self, suite: str | None = None) -> list[Manifest]:
         """All runs (of one suite), most recently updated first.
 
@@ -380,7 +384,7 @@ def find_run(name: str, runs_dir: Path) -> tuple[Store, Manifest]:
         if name in (folder_name, *folder_name.split("/")):
             raise error
     for manifest in manifests:  # the latest first
-        if name in (manifest.suite, f"{manifest.suite}/{manifest.run_id}", manifest.run_id):
+        if name in (manifest.suite, manifest.name, manifest.run_id):
             return store, manifest
     known = ", ".join(f"{m.suite}/{m.run_id}" for m in manifests[:5]) or "none"
     also = f"; unreadable: {', '.join(list(unreadable)[:5])}" if unreadable else ""

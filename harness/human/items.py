@@ -14,7 +14,6 @@ from harness.human.subjects import (
     predictions_key,
     rated_task,
     rated_variants,
-    run_name,
 )
 from harness.human_spec import REFERENCES, HumanSpec
 from harness.schema import Example, Manifest, Prediction, Split
@@ -125,7 +124,7 @@ class _Pool:
         if key is None:
             raise StoreError(
                 f"The run does not say where the examples of {task} lie.",
-                where=run_name(manifest),
+                where=manifest.name,
                 mend="Run the eval again with the same suite; finished results are reused.",
             )
         outputs = {
@@ -232,7 +231,7 @@ def _no_outputs(manifest: Manifest, task: str, split: Split, pool: _Pool) -> Usa
     return UsageError(
         f"human.splits names {split}, of which there is no example of {task} with outputs of all "
         "variants.",
-        where=run_name(manifest),
+        where=manifest.name,
         mend=f"Name splits that have some ({', '.join(there) or 'there are none'}), or add {split} "
         f"to tasks.{task}.splits and run the eval again.",
     )

@@ -14,11 +14,6 @@ BASELINE, CHOSEN, MERGED = "baseline", "chosen", "merged"  # in human.variants
 _GENERATION = "generation"
 
 
-def run_name(manifest: Manifest) -> str:
-    """The run, as messages name it."""
-    return f"{manifest.suite}/{manifest.run_id}"
-
-
 def rated_task(manifest: Manifest, spec: HumanSpec) -> str:
     """The task that is named, else the one that decides, else the first that generates text."""
     tasks: Mapping[str, Mapping[str, object]] = manifest.spec.get("tasks", {})
@@ -31,14 +26,14 @@ def rated_task(manifest: Manifest, spec: HumanSpec) -> str:
         known = "which generates no text that could be rated" if spec.task in tasks else "unknown"
         raise UsageError(
             f"human.task names {spec.task!r}, {known}.",
-            where=run_name(manifest),
+            where=manifest.name,
             mend=f"{hint}Tasks that generate text: {', '.join(generating) or 'none'}.",
         )
     if not generating:
         raise UsageError(
             "Raters judge generated texts, but the run has no generation task; it has "
             f"{', '.join(tasks) or 'no task'}.",
-            where=run_name(manifest),
+            where=manifest.name,
             mend="Add a task of type generation to the suite and run the eval again.",
         )
     primary = primary_metric(manifest.spec)
@@ -88,14 +83,7 @@ def _chosen(manifest: Manifest, name: str) -> Variant:
 
 
 def _merged(manifest: Manifest, chosen: Variant) -> list[str]:
-    """Merged models made of the chosen checkpoint, told by the digest of its adapter."""
-    found = [
-        variant.id
-        for variant in manifest.variants
-        if variant.kind == MERGED
-        and (variant.step, variant.adapter) == (chosen.step, chosen.adapter)
-        and variant.digests.get("adapter") == chosen.digests.get("adapter")
-    ]
+    found = [variant.id for variant in manifest.merged_forms(chosen.id)]
     if not found:
         raise _no_variant(manifest, MERGED, f"{chosen.id} was not merged (matrix.merged)")
     return found
@@ -138,7 +126,7 @@ def _no_variant(manifest: Manifest, name: str, why: str) -> UsageError:
     ids = ", ".join(variant.id for variant in manifest.variants) or "none"
     return UsageError(
         f"human.variants names {name!r}, but {why}.",
-        where=run_name(manifest),
+        where=manifest.name,
         mend=f"Name variants of the run in human.variants; it has: {ids}.",
     )
 
@@ -146,6 +134,6 @@ def _no_variant(manifest: Manifest, name: str, why: str) -> UsageError:
 def _unfinished(manifest: Manifest, cell: str, found: str) -> UsageError:
     return UsageError(
         f"There are no outputs to rate: the cell {cell} {found}.",
-        where=run_name(manifest),
+        where=manifest.name,
         mend="Run the eval again to finish it, or leave the variant out of human.variants.",
     )

@@ -132,7 +132,7 @@ def _provenance(card: Card) -> Iterator[str]:
     environment = manifest.environment
     yield "## Provenance"
     lines = [
-        f"run {plain(f'{manifest.suite}/{manifest.run_id}')}, last updated {manifest.updated}; "
+        f"run {plain(f'{manifest.name}')}, last updated {manifest.updated}; "
         f"suite digest {manifest.suite_digest}, seed {manifest.spec.get('seed')}",
         f"command: {code(manifest.command)}" if manifest.command else "",
         _digests(variant),

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from harness.gated import cell_identity
-from harness.report.selection import merged_forms
 from harness.report.view import Row, View
 from harness.schema import CellResult, HubData, Manifest, Precision, Variant
 from harness.store import Store
@@ -146,7 +145,7 @@ def card_of(
         if row.suite_task == cell.task and row.split in CLAIMED
     }
     sources = (v for v in manifest.variants if v.kind == "adapter")
-    made_from = (v for v in sources if variant in merged_forms(manifest, v.id))
+    made_from = (v for v in sources if variant in manifest.merged_forms(v.id))
     return Card(
         manifest=manifest,
         view=view,

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Literal, cast, get_args
 
 from harness.errors import UsageError
-from harness.report.selection import merged_forms
 from harness.schema import Manifest, MergedModel, Variant
 from harness.store import Store
 
@@ -34,7 +33,7 @@ def merged_form(manifest: Manifest, checkpoint: Variant) -> Variant:
     Raises:
         UsageError: There is none.
     """
-    forms = merged_forms(manifest, checkpoint.id)
+    forms = manifest.merged_forms(checkpoint.id)
     if not forms:
         what = (
             "a whole model, not an adapter"

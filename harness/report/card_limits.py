@@ -38,7 +38,7 @@ def _limits(card: Card) -> Iterator[str]:
         yield "The run is not complete: some of its cells have no result yet."
     for found in card.manifest.findings:
         if found.severity == "error":
-            yield " ".join(part for part in (found.what, found.why, found.mend) if part)
+            yield found.words
     yield (
         "Intervals cover the choice of examples. Another training run, another seed or another "
         "prompt would differ by more."

@@ -110,7 +110,7 @@ def _command(found: Sequence[tuple[Store, Manifest]], variant: str | None) -> st
     here = Path(environ.get("HARNESS_RUNS", "runs")).expanduser().absolute()
     words = ["harness", "report"]
     if len(roots) == 1:
-        words += [f"{manifest.suite}/{manifest.run_id}" for _, manifest in found]
+        words += [manifest.name for _, manifest in found]
         words += [] if roots == {here} else ["--runs-dir", str(next(iter(roots)))]
     else:
         words += [str(store.run_dir(m.suite, m.run_id)) for store, m in found]

@@ -16,7 +16,7 @@ from harness.report.text import visible
 from harness.report.verdict import detectable, equivalence_words, open_words
 from harness.report.view import Choice, Held, Row, View
 from harness.rules import SelectSpec, in_points, margin_in_own_unit
-from harness.schema import Candidate, ConstraintCheck, Equivalence, Manifest, Selection, Variant
+from harness.schema import Candidate, ConstraintCheck, Equivalence, Manifest, Selection
 
 _RULES = {
     "one_se": "the earliest within one standard error of the best is chosen",
@@ -47,7 +47,7 @@ def build_choice(
     if row is None or cell is None:
         return Choice(held=held)
     panel = panels.get((row.task, row.metric, row.split))
-    forms = merged_forms(manifest, chosen)
+    forms = manifest.merged_forms(chosen)
     return Choice(
         figure=cell.figure,
         comparison=cell.comparison,
@@ -55,19 +55,6 @@ def build_choice(
         held=held,
         merged=tuple(_equivalent(manifest, panel, row, chosen, form.id) for form in forms),
     )
-
-
-def merged_forms(manifest: Manifest, chosen: str) -> list[Variant]:
-    """The merged variants made of a checkpoint."""
-    own = next((variant for variant in manifest.variants if variant.id == chosen), None)
-    return [
-        variant
-        for variant in manifest.variants
-        if own is not None
-        and variant.kind == "merged"
-        and (variant.step, variant.adapter) == (own.step, own.adapter)
-        and variant.digests.get("adapter") == own.digests.get("adapter")
-    ]
 
 
 def _held(manifest: Manifest, readings: Sequence[Reading], chosen: str) -> Iterator[Held]:

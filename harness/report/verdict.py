@@ -15,7 +15,7 @@ from harness.report.human_lead import preferred_words, rated_worse
 from harness.report.text import visible
 from harness.report.view import Choice, Outcome, Row, TradeOff, Verdict, View
 from harness.rules import in_points
-from harness.schema import Comparison, Equivalence, Finding, Manifest, Selection
+from harness.schema import Comparison, Equivalence, Manifest, Selection
 
 _SMALL_N = 30
 
@@ -330,12 +330,8 @@ def _cautions(
         )
     elif not manifest.complete:
         lines.append("The run is not complete: some of its cells have not been computed.")
-    lines += [_finding_words(found) for found in manifest.findings if found.severity == "error"]
+    lines += [found.words for found in manifest.findings if found.severity == "error"]
     return lines
-
-
-def _finding_words(found: Finding) -> str:
-    return " ".join(part for part in (found.what, found.why, found.mend) if part)
 
 
 def _find(rows: Sequence[Row], key: tuple[str, str, str]) -> Row | None:
