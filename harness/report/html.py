@@ -51,6 +51,7 @@ _TOGETHER = re.compile(
     r"|(?<=\bp) (?=[<=])|(?<=\bp [<=]) "  # p < 0.001
     r"|(?<=\d,) (?=[−+]?\d[\d.,]*\])"  # intervals
 )
+_HYPHENED = re.compile(r"\b[A-Z]+-[A-Z]\w*")  # ROUGE-L
 
 
 def render_html(view: View, examples: AllExamples | None = None) -> str:
@@ -138,10 +139,11 @@ def page_environment(folder: str) -> jinja2.Environment:
     return environment
 
 
-def _unbroken(text: str) -> str:
-    """Keep intervals and numbers with their units on one line."""
-    joined = _TOGETHER.sub(NBSP, text)
-    return joined.replace("n = ", f"n{NBSP}={NBSP}")
+def _unbroken(text: str) -> Markup:
+    """Keep intervals, numbers with their units, and names such as ROUGE-L on one line."""
+    joined = _TOGETHER.sub(NBSP, visible(text)).replace("n = ", f"n{NBSP}={NBSP}")
+    whole = _HYPHENED.sub(r'<span class="together">\g<0></span>', str(escape(joined)))
+    return Markup(whole)  # noqa: S704  # escaped above
 
 
 def _breakable(text: str) -> Markup:

@@ -14,6 +14,7 @@ from harness.schema import Variant
 
 BASELINE, CHOICE = "v0", "v1"
 OTHERS = ("v2", "v3", "v4", "v5", "v6", "v7")
+COLOURS = (BASELINE, CHOICE, *OTHERS)
 MANY = "v8 hollow"
 
 

@@ -1,6 +1,6 @@
 """Charts of a comparison of runs: losses over steps, and differences from the reference.
 
-Runs are told apart by colour and, beyond five, by a dashed line; the legend and the table under
+Runs are told apart by colour and, beyond eight, by a dashed line; the legend and the table under
 each chart name them.
 """
 
@@ -10,13 +10,13 @@ from collections.abc import Sequence
 
 from harness.report.charts import Chart
 from harness.report.format import estimate, metric_name, number
+from harness.report.palette import COLOURS
 from harness.report.runs import RunFacts, RunsView
 from harness.report.svg import Canvas, make_axis
 from harness.report.view import Row
 from harness.rules import in_points
 from harness.schema import Comparison
 
-COLOURS, STYLES = 5, 10  # the last five are dashed; more runs begin again
 _WIDTH, _HEIGHT = 540.0, 250.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 50.0, 14.0, 14.0, 36.0
 _FOREST_WIDTH, _FOREST_LEFT, _FOREST_RIGHT = 790.0, 210.0, 176.0
@@ -24,9 +24,13 @@ _MOST_ROWS = 12  # rows of a forest; the matrix has the rest
 
 
 def style_of(view: RunsView, run: RunFacts) -> str:
-    """The class that gives a run its colour and line, the same on the whole page."""
-    place = view.runs.index(run) % STYLES
-    return f"run-{place % COLOURS}" + (" dashed" if place >= COLOURS else "")
+    """The classes that give a run its colour and line, the same on the whole page.
+
+    The reference is the first run and has the baseline's colour. The second eight are dashed; more
+    runs begin again.
+    """
+    again, place = divmod(view.runs.index(run), len(COLOURS))
+    return f"of-run {COLOURS[place]}" + (" dashed" if again % 2 else "")
 
 
 def loss_charts(view: RunsView) -> list[Chart]:

@@ -25,7 +25,7 @@
   const key = (row, column) => {
     const cell = row.cells[column];
     const text = (cell.dataset.sort ?? cell.textContent).trim();
-    const value = Number(text.replace(/\u2212/g, "-").replace(/,/g, "").match(/^[+-]?\d*\.?\d+/)?.[0]);
+    const value = Number(text.replace(/\u2212/g, "-").replace(/,/g, "").match(/^[+-]?\d*\.?\d+(e[+-]?\d+)?/i)?.[0]);
     return text && !Number.isNaN(value) ? value : text.toLowerCase();
   };
   const compare = (a, b) => {
