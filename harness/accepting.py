@@ -19,6 +19,7 @@ from harness.baseline import (
     BaselineSubject,
     Loaded,
     fingerprint_differences,
+    kept_readings,
     name_fault,
     read_baseline,
     rounded,
@@ -28,6 +29,7 @@ from harness.baseline import (
 from harness.errors import BaselineError, QualityError, UsageError
 from harness.gated import (
     Subject,
+    choosing_words,
     context_of,
     default_keys,
     fingerprint_of,
@@ -81,13 +83,14 @@ def accept_baseline(
             weights=own_weights(store, subject),
             outputs=outputs_of(store, subject, readings),
             scores=tuple(_accepted_score(name, reading, arrays) for reading in readings),
-            measurements=_accepted_measurements(subject, rules),
+            measurements=_accepted_measurements(name, subject, rules, arrays),
         )
     fingerprint = fingerprint_of(store, manifest, subjects.values(), tasks)
     loaded, note = _earlier(path, manifest)
     deltas: dict[str, float] = {}
     if loaded is not None:
-        others = fingerprint_differences(loaded.baseline.fingerprint, rounded(fingerprint))
+        splits = loaded.baseline.splits
+        others = fingerprint_differences(loaded.baseline.fingerprint, rounded(fingerprint), splits)
         changed = [*others, *rule_differences(loaded.baseline.gate, rules)]
         note = f"changed against the replaced baseline: {'; '.join(changed)}" if changed else ""
         deltas = _deltas(loaded, accepted, subjects, others)
@@ -184,6 +187,10 @@ def _check_sound(subject: Subject, reading: Reading) -> None:
     if reading.sample is None:
         mend = "Name another in gate.metrics."
         raise UsageError(f"It cannot be gated: {reading.reason}.", where=where, mend=mend)
+    biased = choosing_words(subject, reading.score.split)
+    if biased is not None:
+        mend = "Gate it on report: change its split in gate.metrics, and run the eval again."
+        raise UsageError(f"It cannot be gated: {biased}.", where=where, mend=mend)
     broken = int((~np.isfinite(reading.sample.stats)).any(axis=1).sum())
     if broken:
         raise QualityError(f"{broken} examples hold NaN or infinity.", where=where)
@@ -219,7 +226,10 @@ def _accepted_score(subject: str, reading: Reading, arrays: dict[str, Any]) -> B
     )
 
 
-def _accepted_measurements(subject: Subject, rules: GateSpec) -> BaselineMeasurements | None:
+def _accepted_measurements(
+    name: str, subject: Subject, rules: GateSpec, arrays: dict[str, Any]
+) -> BaselineMeasurements | None:
+    """What is kept of memory and speed; the repeats go into ``arrays``."""
     there = main_readings(subject.measurements.items) if subject.measurements else {}
     for rule in rules.measurements:
         if rule.measurement not in there:
@@ -228,7 +238,14 @@ def _accepted_measurements(subject: Subject, rules: GateSpec) -> BaselineMeasure
                 where="gate.measurements",
                 mend=f"It has: {', '.join(there) or subject.unmeasured}.",
             )
-    return subject.measurements
+    if subject.measurements is None:
+        return None
+    return BaselineMeasurements(
+        fingerprint=subject.measurements.fingerprint,
+        device_name=subject.measurements.device_name,
+        readings=kept_readings(name, subject.measurements.items, arrays),
+        key=subject.measurements.key,
+    )
 
 
 def _earlier(path: Path, manifest: Manifest) -> tuple[Loaded | None, str]:

@@ -2,8 +2,11 @@
 
 ``baseline.json`` is made to be read in a diff: sorted keys, six significant digits, a final
 newline. ``baseline.npz`` holds the per-example statistics of every gated score, exactly, in bytes
-that depend on the content only; its sha256 is in the JSON. The sidecar is written first, so a
-crash between the two leaves a pair that does not match, which reading refuses.
+that depend on the content only, and the repeats of memory and speed, which can be thousands; its
+sha256 is in the JSON. The sidecar is written first, so a crash between the two leaves a pair that
+does not match, which reading refuses.
+
+Files of version 1 hold all readings of all sizes in the JSON; they are read as version 2.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ import io
 import json
 import os
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,12 +26,14 @@ from numpy.typing import NDArray
 from pydantic import Field, ValidationError
 
 from harness.analysis.compare import Quantity, Sample
+from harness.analysis.repeats import main_readings
 from harness.errors import BaselineError, DiskError
 from harness.rules import GateSpec
 from harness.schema import Measurement, Record
 from harness.store import write_atomic
 
-VERSION = 1
+VERSION = 2
+_EARLIER = 1  # the version before, which is still read
 Arrays = Mapping[str, NDArray[Any]]
 
 _DIGITS = 6
@@ -65,12 +70,32 @@ class BaselineScore(Record):
         return (self.task, self.metric, self.split)
 
 
+class BaselineReading(Record):
+    """One measured quantity at the smallest sizes that gave readings: what a gate compares.
+
+    ``values`` names the array of the sidecar that holds its repeats, shape (n,), at the JSON's
+    precision.
+    """
+
+    name: str
+    unit: str
+    n: int
+    median: float
+    low: float  # 5th percentile of the repeats
+    high: float  # 95th percentile
+    batch_size: int = 1
+    prompt_tokens: int = 0
+    new_tokens: int = 0
+    device: str = "cpu"
+    values: str
+
+
 class BaselineMeasurements(Record):
     """Memory and speed of a gated variant, and the hardware they belong to."""
 
     fingerprint: str
     device_name: str
-    items: tuple[Measurement, ...]
+    readings: tuple[BaselineReading, ...]
     key: str = ""  # of the stored record, by which a run that measured nothing anew is known
 
 
@@ -102,6 +127,7 @@ class Baseline(Record):
     is listed, because it may explain a difference.
     """
 
+    schema_version: int = VERSION
     suite: str
     run: str  # SUITE/RUN-ID
     accepted: str  # ISO 8601, UTC
@@ -111,6 +137,15 @@ class Baseline(Record):
     subjects: dict[str, BaselineSubject]
     sidecar_sha256: str = ""
     history: tuple[Acceptance, ...]
+
+    @property
+    def splits(self) -> dict[str, set[str]]:
+        """The splits that are gated, by task of the suite."""
+        found: dict[str, set[str]] = {}
+        for subject in self.subjects.values():
+            for score in subject.scores:
+                found.setdefault(score.task.partition("/")[0], set()).add(score.split)
+        return found
 
 
 @dataclass(frozen=True)
@@ -151,6 +186,58 @@ class Loaded:
             )
             raise _error(self.path, what, self.path)
         return found
+
+    def measured(self, subject: BaselineSubject) -> dict[str, Measurement]:
+        """Accepted readings of memory and speed by quantity; empty where there are none.
+
+        Raises:
+            BaselineError: The sidecar does not hold them, or the JSON holds another median.
+        """
+        found: dict[str, Measurement] = {}
+        for reading in subject.measurements.readings if subject.measurements else ():
+            values = self.arrays.get(reading.values)
+            if values is None or values.shape != (reading.n,) or not reading.n:
+                what = f"There is no array {reading.values!r} of {reading.n} readings."
+                raise _error(sidecar_of(self.path), what, self.path)
+            median = float(np.median(values))
+            if abs(median - reading.median) > _AGREES * abs(median):
+                what = (
+                    f"The median of {reading.name} is {reading.median:.{_DIGITS}g}, but its "
+                    f"readings give {median:.{_DIGITS}g}: the file was edited."
+                )
+                raise _error(self.path, what, self.path)
+            found[reading.name] = Measurement(
+                **reading.model_dump(exclude={"n", "median", "low", "high", "values"}),
+                values=tuple(values.tolist()),
+            )
+        return found
+
+
+def kept_readings(
+    subject: str, items: Iterable[Measurement], arrays: dict[str, Any]
+) -> tuple[BaselineReading, ...]:
+    """What a baseline keeps of a variant's measurements; the repeats go into ``arrays``."""
+    kept = []
+    for name, item in main_readings(items).items():
+        where = "/".join(("measured", subject, name))
+        arrays[where] = values = np.array(rounded(item.values), dtype=np.float64)
+        low, high = np.quantile(values, [0.05, 0.95])
+        kept.append(
+            BaselineReading(
+                name=name,
+                unit=item.unit,
+                n=len(values),
+                median=float(np.median(values)),
+                low=float(low),
+                high=float(high),
+                batch_size=item.batch_size,
+                prompt_tokens=item.prompt_tokens,
+                new_tokens=item.new_tokens,
+                device=item.device,
+                values=where,
+            )
+        )
+    return tuple(kept)
 
 
 def sidecar_of(path: Path) -> Path:
@@ -200,7 +287,7 @@ def read_baseline(path: Path) -> Loaded:
     fault = name_fault(path)
     if fault is not None:
         raise BaselineError(fault, where=str(path), mend="Give its name to --baseline.")
-    baseline = _read_json(path)
+    baseline, within = _read_json(path)
     side = sidecar_of(path)
     try:
         packed = side.read_bytes()
@@ -220,13 +307,14 @@ def read_baseline(path: Path) -> Loaded:
         raise _error(side, what, path)
     try:
         with np.load(io.BytesIO(packed), allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
+            arrays = within | {name: archive[name] for name in archive.files}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise _error(side, f"Not readable as .npz: {error}.", path) from error
     return Loaded(baseline, path, arrays)
 
 
-def _read_json(path: Path) -> Baseline:
+def _read_json(path: Path) -> tuple[Baseline, dict[str, NDArray[Any]]]:
+    """The JSON, and arrays that it holds itself, as those of the earlier version do."""
     try:
         text = path.read_text("utf-8")
     except FileNotFoundError as error:
@@ -244,15 +332,33 @@ def _read_json(path: Path) -> Baseline:
         what = f"Not complete JSON, so it was cut off or edited: {error}."
         raise _error(path, what, path) from error
     version = content.get("schema_version") if isinstance(content, dict) else None
-    if version != VERSION:
-        what = f"This is not a baseline of version {VERSION}: schema_version is {version!r}."
+    if version not in (_EARLIER, VERSION) or isinstance(version, bool):
+        what = (
+            f"This is not a baseline of version {VERSION} (or {_EARLIER}): schema_version is "
+            f"{version!r}."
+        )
         raise _error(path, what, path)
+    arrays: dict[str, NDArray[Any]] = {}
     try:
-        return Baseline.model_validate_json(text)
+        if version == _EARLIER:
+            _raise_version(content, arrays)
+        return Baseline.model_validate(content), arrays
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         raise _error(path, f"Not a valid baseline: {key}: {first['msg']}.", path) from error
+
+
+def _raise_version(content: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
+    """Turn a file of version 1 into one of version 2: its JSON holds the readings themselves."""
+    content["schema_version"] = VERSION
+    subjects = content.get("subjects")
+    for name, subject in subjects.items() if isinstance(subjects, dict) else ():
+        measured = subject.get("measurements") if isinstance(subject, dict) else None
+        if isinstance(measured, dict) and isinstance(measured.get("items"), list):
+            items = [Measurement.model_validate(item) for item in measured.pop("items")]
+            readings = kept_readings(str(name), items, arrays)
+            measured["readings"] = [reading.model_dump() for reading in readings]
 
 
 def _error(where: Path, problem: str, path: Path) -> BaselineError:
@@ -288,22 +394,39 @@ def rounded(value: Any) -> Any:
 # -- differences ----------------------------------------------------------------------------------
 
 
-def fingerprint_differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+def fingerprint_differences(
+    before: Mapping[str, Any], after: Mapping[str, Any], splits: Mapping[str, Collection[str]]
+) -> list[str]:
     """Fields that make two fingerprints incompatible, each with what it was and is.
 
     Tasks, metrics and signatures that only one of the two has are no difference: what the run
-    lacks is missing, and what it adds is new.
+    lacks is missing, and what it adds is new. Nor is a limit of a split that is not compared.
+
+    Args:
+        before: The baseline's.
+        after: The run's.
+        splits: The splits that are compared, by task; see :attr:`Baseline.splits`.
     """
     then, now = before.get("tasks", {}), after.get("tasks", {})
     pairs = [({"suite": before.get("suite")}, {"suite": after.get("suite")})]
     for task in then.keys() & now.keys():
-        sides = [dict(then[task]), dict(now[task])]
+        sides = [_of_splits(side[task], splits.get(task, ())) for side in (then, now)]
         for part in ("metrics", "signatures"):
             common = sides[0].get(part, {}).keys() & sides[1].get(part, {}).keys()
             for side in sides:
                 side[part] = {key: side.get(part, {})[key] for key in common}
         pairs.append(({"tasks": {task: sides[0]}}, {"tasks": {task: sides[1]}}))
     return [line for old, new in pairs for line in differences(old, new)]
+
+
+def _of_splits(task: Mapping[str, Any], splits: Collection[str]) -> dict[str, Any]:
+    """The fingerprint of a task, of the limits of its data only those of some splits."""
+    examples = task.get("examples") or {}
+    data = examples.get("data") or {}
+    if "limits" not in data:
+        return dict(task)
+    limits = {split: n for split, n in data["limits"].items() if split in splits}
+    return {**task, "examples": {**examples, "data": {**data, "limits": limits}}}
 
 
 def rule_differences(before: GateSpec, after: GateSpec) -> list[str]:

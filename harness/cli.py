@@ -80,6 +80,10 @@ def eval_(
     limit: LimitOption = None,
     overrides: SetOption = None,
     runs_dir: RunsDir = DEFAULT_RUNS,
+    measure_again: Annotated[
+        bool,
+        typer.Option("--measure-again", help="Measure memory and speed anew, in place of stored."),
+    ] = False,
     open_report: Annotated[
         bool, typer.Option("--open", help="Open the report in the browser.")
     ] = False,
@@ -90,7 +94,7 @@ def eval_(
     from harness.pipeline import Options, run_suite
 
     file, store = _load(suite, overrides, limit), _store(runs_dir)
-    options = Options(only=tuple(only or ()), command=_command_line())
+    options = Options(only=tuple(only or ()), command=_command_line(), measure_again=measure_again)
     manifest = run_suite(file, store, options, _reporter(verbose, quiet))
     _print_outcome(store, manifest)
     if open_report:
@@ -201,11 +205,13 @@ def select(
 
     wanted = form_named(form, copy_to)
     store, manifest = found_run(run, runs_dir)
-    selected = select_run(store, manifest)
+    selected, state = select_run(store, manifest), store.state_of(manifest)
     if as_json:
-        print_json(selected.record)
+        print_json({**selected.record, "state": state})
     else:
-        typer.echo(describe(selected))
+        typer.echo(f"Run {manifest.name} ({state})\n\n{describe(selected)}")
+    if selected.unwritten:
+        typer.secho(f"note: not recorded in the run: {selected.unwritten}", err=True, fg="yellow")
     if selected.chosen is None:
         raise typer.Exit(1)
     if copy_to is not None:
@@ -296,7 +302,7 @@ def validate(
     """Check a suite; show its matrix, its cells, what is done and why something is stale."""
     from harness.validate import describe_plan, plan_as_json
 
-    file, store = _load(suite, overrides, limit), _store(runs_dir)
+    file, store = _load(suite, overrides, limit, rows=True), _store(runs_dir)
     if as_json:
         print_json(plan_as_json(file, store))
     else:
@@ -311,16 +317,26 @@ def runs(runs_dir: RunsDir = DEFAULT_RUNS, as_json: AsJson = False) -> None:
     for error in unreadable.values():
         typer.secho(f"unreadable: {error}", err=True, fg="yellow")
     if as_json:
-        print_json([m.model_dump(mode="json", exclude={"spec"}) for m in manifests])
+        print_json(
+            [
+                {
+                    **manifest.model_dump(mode="json", exclude={"spec"}),
+                    "state": store.state_of(manifest),
+                    "planned": manifest.planned_cells,
+                    "done": manifest.done_cells,
+                }
+                for manifest in manifests
+            ]
+        )
         return
     if not manifests and not unreadable:
         typer.echo(f"There are no runs in {store.root}.")
     for manifest in manifests:
-        done = sum(cell.status == "done" for cell in manifest.cells)
-        state = "complete" if manifest.complete else "partial"
+        failed = sum(cell.status == "failed" for cell in manifest.cells)
         typer.echo(
-            f"{manifest.name}  {manifest.updated}  {state}, "
-            f"{done} of {len(manifest.cells)} cells  {manifest.command}"
+            f"{manifest.name}  {manifest.updated}  {store.state_of(manifest)}, "
+            f"{manifest.done_cells} of {manifest.planned_cells} cells"
+            f"{f', {failed} failed' if failed else ''}  {manifest.command}"
         )
 
 
@@ -331,7 +347,8 @@ def prune(
         bool, typer.Option("--merged", help="Also weights of merged models (they can be remade).")
     ] = False,
     unfinished: Annotated[
-        bool, typer.Option("--unfinished", help="Also trainings that were cut off.")
+        bool,
+        typer.Option("--unfinished", help="Also what runs that were cut off would go on with."),
     ] = False,
     ratings: Annotated[
         bool, typer.Option("--ratings", help="Also rating sheets and returns that no run names.")
@@ -402,10 +419,12 @@ def _missing_extra(error: ModuleNotFoundError) -> MissingExtraError | None:
     return MissingExtraError(package, OPTIONAL[package][0]) if package in OPTIONAL else None
 
 
-def _load(suite: str, overrides: list[str] | None, limit: int | None) -> SuiteFile:
-    from harness.suite import load_suite
+def _load(
+    suite: str, overrides: list[str] | None, limit: int | None, *, rows: bool = False
+) -> SuiteFile:
+    from harness.suite_checks import read_suite
 
-    return load_suite(suite, overrides or (), limit)
+    return read_suite(suite, overrides or (), limit, rows=rows)
 
 
 def _store(runs_dir: Path) -> Store:

@@ -23,13 +23,27 @@ RunsDir = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 DEFAULT_RUNS = Path("runs")
+_LISTED = 3  # runs of the same name
 
 
 def found_run(run: str, runs_dir: Path) -> tuple[Store, Manifest]:
-    """A run as it was named; the store is imported only now, so that ``--help`` is quick."""
+    """A run as it was named, with a warning where others have that name too.
+
+    The store is imported only now, so that ``--help`` is quick.
+    """
     from harness.store import find_run
 
-    return find_run(run, runs_dir)
+    store, manifest = find_run(run, runs_dir)
+    others = store.other_runs(manifest) if run == manifest.suite else []
+    if others:
+        listed = ", ".join(others[:_LISTED]) + (", …" if len(others) > _LISTED else "")
+        typer.secho(
+            f"warning: {len(others) + 1} runs are named {run}. This is {manifest.name}, the one "
+            f"touched last. There {'is' if len(others) == 1 else 'are'} also: {listed}.",
+            err=True,
+            fg="yellow",
+        )
+    return store, manifest
 
 
 def print_json(value: Any) -> None:

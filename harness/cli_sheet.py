@@ -58,6 +58,7 @@ def export(
     runs_dir: RunsDir = DEFAULT_RUNS,
 ) -> None:
     """Write one blinded sheet per rater, and the key that stays with you."""
+    from harness.human.leaks import leak_lines
     from harness.progress import Reporter
     from harness.rating import FORMATS, KEEP, SEND, export_sheets
 
@@ -93,8 +94,8 @@ def export(
         typer.echo(line)
     for reason, count in made.changes.items():
         typer.secho(f"note: {count} texts changed: {reason}", err=True, fg="yellow")
-    for leak in made.leaks:
-        typer.secho(f"{leak.severity}: {leak.words}", err=True, fg="yellow")
+    for line in leak_lines(made.leaks):
+        typer.secho(line, err=True, fg="yellow")
     if made.taken_over:
         typer.echo(f"{made.taken_over:,} ratings of these sheets were there, and are taken over.")
     typer.echo(f"Send each rater one file:   {made.folder / SEND}/RATER/")
@@ -119,6 +120,7 @@ def import_(
     runs_dir: RunsDir = DEFAULT_RUNS,
 ) -> None:
     """Read returned sheets. Every mistake is named with its cell; exit code 1 if there is one."""
+    from harness.human.mistakes import summed_up
     from harness.rating import import_returns, sheet_status
 
     store, manifest = found_run(run, runs_dir)
@@ -136,7 +138,7 @@ def import_(
     else:
         for note in checked.notes:
             typer.echo(note)
-        for problem in checked.problems:
+        for problem in summed_up(checked.mistakes):
             typer.secho(f"error: {problem}", err=True, fg="red")
     if checked.problems and not skip_invalid:
         count = len(checked.problems)
@@ -172,7 +174,10 @@ def _print_status(sheets: Sheets, states: tuple[RaterStatus, ...]) -> None:
     width = max(len(state.rater) for state in states)
     for state in states:
         share = state.answered / state.asked if state.asked else 1.0
-        came = f"  {', '.join(state.files)} ({state.last})" if state.files else "  nothing yet"
+        came = "  nothing yet"
+        if state.files:
+            times = f"{state.returns} returns, the last " if state.returns > 1 else ""
+            came = f"  {', '.join(state.files)} ({times}{state.last})"
         typer.echo(
             f"  {state.rater:<{width}}  {state.answered:>6,} of {state.asked:,} rows "
             f"({share:4.0%}){came}"

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from harness.analysis.results import Key, Reading, read_results
-from harness.baseline import BaselineMeasurements
+from harness.analysis.select import SPLIT as CHOOSING
 from harness.digests import file_digest
 from harness.errors import UsageError
 from harness.rules import CHOSEN, MERGED, GatedMetric, GateSpec
@@ -33,6 +33,23 @@ _LM_EVAL_MAY_DIFFER = ("batch_size", "batch_tokens", "engine")
 
 
 @dataclass(frozen=True)
+class Measured:
+    """Memory and speed of a gated variant, and the hardware they belong to.
+
+    Attributes:
+        fingerprint: Of the hardware.
+        device_name: Of the hardware, in words.
+        items: All that was measured.
+        key: Of the stored record, by which a run that measured nothing anew is known.
+    """
+
+    fingerprint: str
+    device_name: str
+    items: tuple[Measurement, ...]
+    key: str
+
+
+@dataclass(frozen=True)
 class Subject:
     """A gated variant of a run.
 
@@ -51,7 +68,7 @@ class Subject:
     reason: str | None = None
     readings: Mapping[Key, Reading] = field(default_factory=dict)
     cells: Mapping[str, CellResult] = field(default_factory=dict)
-    measurements: BaselineMeasurements | None = None
+    measurements: Measured | None = None
     unmeasured: str = "the suite measures nothing"
 
     def why_missing(self, task: str) -> str:
@@ -116,7 +133,7 @@ def _subject(store: Store, manifest: Manifest, name: str) -> Subject:
     if measure is not None and measure.measurements_key is not None:
         key = measure.measurements_key
         environment = store.read_record("measurements", key, "environment", Environment)
-        measurements = BaselineMeasurements(
+        measurements = Measured(
             fingerprint=environment.fingerprint,
             device_name=environment.device_name,
             items=tuple(store.read_records("measurements", key, "measurements", Measurement)),
@@ -229,7 +246,15 @@ def not_gated(subject: Subject) -> Iterator[tuple[Key, str]]:
             yield reading.key, reading.reason or "it gives no per-example statistics"
         elif not any(_on_split([other.key], *reading.key[:2]) for other in whole):
             where = ", ".join(_SPLITS)
-            yield reading.key, f"by default only scores on {where} are; gate.metrics can name it"
+            reason = f"by default only scores on {where} are; gate.metrics can name it"
+            yield reading.key, choosing_words(subject, reading.score.split) or reason
+
+
+def choosing_words(subject: Subject, split: str) -> str | None:
+    """Why a score says too much good of a subject: it stands on what the subject was chosen by."""
+    if split != CHOOSING or subject.name not in (CHOSEN, MERGED):
+        return None
+    return f"the {split} split is what the checkpoint was chosen by, so it looks better there"
 
 
 def named_key(rule: GatedMetric, there: Iterable[Key]) -> Key | None:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Container, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from os import environ
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from harness.analysis.compare import Sample
+from harness.analysis.compare import Quantity, Sample
+from harness.analysis.constraints import is_constrained
 from harness.analysis.gate import Pair, conclude, decide
-from harness.analysis.repeats import Repeats, at_point, main_readings, sizes
+from harness.analysis.measured import point, sizes
+from harness.analysis.repeats import Repeats, at_point, main_readings
 from harness.analysis.results import Key, Reading
+from harness.analysis.watched import ALL, half_of
 from harness.baseline import (
     BaselineMeasurements,
     BaselineScore,
@@ -30,7 +33,9 @@ from harness.baseline import (
 )
 from harness.errors import BaselineError, StoreError
 from harness.gated import (
+    Measured,
     Subject,
+    choosing_words,
     context_of,
     default_keys,
     fingerprint_of,
@@ -151,7 +156,9 @@ class _Gate:
         self.differences += rule_differences(baseline.gate, self.rules)
         tasks = baseline.fingerprint.get("tasks", {})
         now = fingerprint_of(self.store, manifest, subjects.values(), tasks)
-        self.differences += fingerprint_differences(baseline.fingerprint, rounded(now))
+        self.differences += fingerprint_differences(
+            baseline.fingerprint, rounded(now), baseline.splits
+        )
         if not manifest.complete:
             self.problems.append(_unfinished(manifest))
         self.problems += _unsettled(manifest, self.rules)
@@ -159,7 +166,7 @@ class _Gate:
             accepted = baseline.subjects.get(name)
             if accepted is not None:
                 self._scores(subject, accepted)
-                self._measurements(subject, accepted.measurements)
+                self._measurements(subject, accepted)
             else:
                 self._unknown(subject)
         self.changes += self._changed(subjects)
@@ -278,14 +285,16 @@ class _Gate:
                 self.differences.append(f"{where}: was {then}, is {now}")
         if score.signature == reading.score.signature:
             self.loaded.value(score, reading.quantity)  # refuses a value that was edited
-        before, after = self.loaded.sample(score), reading.sample
-        if reading.kind == HUMAN:
-            before, after = self._rated_in_both(subject, score, before, after)
+        quantity, before, after = self._examples(subject, score, reading)
+        if not len(after.ids):
+            reason = "select.constraints read all of its documents, so none is left to gate it on"
+            self.checks.append(_unpaired(subject, score.key, score, "invalid", reason))
+            return
         self.pairs.append(
             Pair(
                 subject.name,
                 subject.variant.id if subject.variant else None,
-                reading.quantity,
+                quantity,
                 before,
                 after,
                 _margin(self.rules, rule, score.scale),
@@ -294,6 +303,49 @@ class _Gate:
                 same_outputs=outputs_name(reading) in same_outputs,
             )
         )
+
+    def _examples(
+        self, subject: Subject, score: BaselineScore, reading: Reading
+    ) -> tuple[Quantity, Sample, Sample]:
+        """The examples that a score is compared on, and what it is called there."""
+        if reading.quantity is None or reading.sample is None:
+            raise TypeError("a score without statistics cannot be compared")
+        quantity, before, after = reading.quantity, self.loaded.sample(score), reading.sample
+        words = score_words(subject.name, score.key)
+        biased = choosing_words(subject, score.split)
+        if biased is not None:  # an old run's: suites and baselines with such rules are refused
+            self.changes.append(f"{words} is biased: {biased}; gate it on report")
+        if reading.kind == HUMAN:
+            before, after = self._rated_in_both(subject, score, before, after)
+        elif subject.name in (CHOSEN, MERGED) and score.split == ALL:
+            n = len(after.ids)
+            before, after = self._not_chosen_by(score, before, after)
+            if len(after.ids) < n:
+                quantity = replace(quantity, split="report half")
+                self.changes.append(
+                    f"{words}: compared on the {len(after.ids):,} of {n:,} documents that "
+                    "select.constraints did not read"
+                )
+        return quantity, before, after
+
+    def _not_chosen_by(
+        self, score: BaselineScore, before: Sample, after: Sample
+    ) -> tuple[Sample, Sample]:
+        """The documents that no constraint read, neither of the run nor of the baseline's run.
+
+        A checkpoint that only chance kept within a constraint looks better than it is on the
+        documents that the constraint read.
+        """
+        read: set[str] = set()
+        specs = (self.loaded.baseline.context.get("suite") or {}, self.manifest.spec)
+        for spec, sample in zip(specs, (before, after), strict=True):
+            if is_constrained(spec, score.task):
+                half = half_of(sample, "select", int(spec.get("seed", 0)))
+                read.update(half.ids.tolist())
+        if not read:
+            return before, after
+        left = [np.setdiff1d(sample.ids, list(read)) for sample in (before, after)]
+        return before.only(left[0]), after.only(left[1])
 
     def _rated_in_both(
         self, subject: Subject, score: BaselineScore, before: Sample, after: Sample
@@ -312,9 +364,9 @@ class _Gate:
 
     # -- memory and speed ---------------------------------------------------------------------
 
-    def _measurements(self, subject: Subject, before: BaselineMeasurements | None) -> None:
+    def _measurements(self, subject: Subject, accepted: BaselineSubject) -> None:
+        before, then = accepted.measurements, self.loaded.measured(accepted)
         margins = {rule.measurement: share(rule.margin) for rule in self.rules.measurements}
-        then = main_readings(before.items) if before else {}
         for name in margins.keys() - then.keys():
             self.differences.append(
                 f"gate.measurements: names {name}, which the baseline does not have of "
@@ -322,12 +374,12 @@ class _Gate:
             )
         if before is None:
             return
-        other = _other_hardware(before, subject.measurements)
+        other = _other_hardware(before, then, subject.measurements)
         if other is not None and self.rules.require_hardware:
             self.differences.append(f"hardware: {other} (gate.require_hardware)")
         elif other is not None:
             self.changes.append(f"{subject.name}: memory and speed are not compared: {other}")
-        if other is None and _same_record(before, subject.measurements):
+        if other is None and _same_record(before, then, subject.measurements):
             self.changes += [
                 f"{subject.name}: {name} decides nothing, though gate.measurements names it: "
                 f"{_NOT_AGAIN}"
@@ -399,20 +451,21 @@ def _unsettled(manifest: Manifest, rules: GateSpec) -> list[str]:
 
 def _unfinished(manifest: Manifest) -> str:
     """That a run is not complete, how much of it there is, and how to go on."""
-    done = sum(cell.status == "done" for cell in manifest.cells)
-    spec = manifest.spec
-    tasks = len(spec.get("tasks", {})) + (spec.get("measure") is not None)
-    planned = max(len(manifest.cells), len(manifest.variants) * tasks)
+    done, planned = manifest.done_cells, manifest.planned_cells
     there = f"{done} of {planned} cells" if done < planned else f"{done} cells are done"
     return f"The run is not complete ({there}). Run: harness eval SUITE"
 
 
-def _same_record(before: BaselineMeasurements, after: BaselineMeasurements | None) -> bool:
+def _same_record(
+    before: BaselineMeasurements, then: Mapping[str, Measurement], after: Measured | None
+) -> bool:
     """Whether a run took its measurements from the stored record that the baseline has."""
     if after is None or not before.key or before.key != after.key:
         return False
-    then, now = (rounded([i.model_dump() for i in side.items]) for side in (before, after))
-    return bool(then == now)
+    now = main_readings(after.items)
+    return {name: (point(item), list(item.values)) for name, item in then.items()} == {
+        name: (point(item), rounded(item.values)) for name, item in now.items()
+    }
 
 
 def _margin(rules: GateSpec, rule: GatedMetric | None, scale: float | None) -> Margin:
@@ -445,15 +498,21 @@ def _unpaired(
     )
 
 
-def _other_hardware(before: BaselineMeasurements, after: BaselineMeasurements | None) -> str | None:
+def _other_hardware(
+    before: BaselineMeasurements, then: Mapping[str, Measurement], after: Measured | None
+) -> str | None:
     if after is None:
         return None
-    then, now = (sorted({item.device for item in side.items}) for side in (before, after))
-    if before.fingerprint == after.fingerprint and then == now:
+    both = main_readings(after.items)
+    pairs = [(item.device, both[name].device) for name, item in then.items() if name in both]
+    if before.fingerprint == after.fingerprint and all(was == is_ for was, is_ in pairs):
         return None
     was, is_ = (
-        f"{', '.join(devices)} of {side.device_name} ({side.fingerprint[:8]})"
-        for devices, side in ((then, before), (now, after))
+        f"{', '.join(sorted({item.device for item in items}))} of {name} ({fingerprint[:8]})"
+        for items, name, fingerprint in (
+            (then.values(), before.device_name, before.fingerprint),
+            (after.items, after.device_name, after.fingerprint),
+        )
     )
     return f"other hardware: was {was}, is {is_}"
 

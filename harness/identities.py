@@ -6,7 +6,7 @@ Nothing here loads torch or a model, so that ``harness validate`` answers at onc
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from harness.digests import file_digest
 from harness.metrics.registry import is_evaluate_module
 from harness.models.hardware import installed_versions
 from harness.prompts import template_identity
-from harness.schema import QUANTIZED, Variant
+from harness.schema import QUANTIZED, Split, Variant
 from harness.spec import (
     DTYPE_VARIABLE,
     GenerationTask,
@@ -30,6 +30,8 @@ from harness.suite import SuiteFile
 from harness.tasks.lm_eval_data import lm_eval_identity
 
 TRAIN = "train"  # id of the suite's own data among the examples
+
+_TRAIN_SPLITS: tuple[Split, ...] = ("train", "eval")  # what a training reads of its data
 
 # Raised when the harness itself comes to other results from the same input.
 _TRAINING_VERSION = 1
@@ -97,7 +99,7 @@ def training_of(
             "base": dict(base),
             **asked_device(suite),
             "train": suite.train.model_dump(mode="json"),
-            "examples": examples[TRAIN].identity,
+            "examples": _of_splits(examples[TRAIN].identity, _TRAIN_SPLITS),
             "seed": suite.seed,
             "versions": installed_versions(_TRAIN_PACKAGES),
             "procedure": _TRAINING_VERSION,
@@ -147,9 +149,16 @@ def inputs_of(file: SuiteFile, examples: Mapping[str, Keyed]) -> dict[str, dict[
     return {
         task_id: lm_eval_identity(task, file.base_dir)
         if isinstance(task, LmEvalTask)
-        else examples[task_id].identity
+        else _of_splits(examples[task_id].identity, task.splits)
         for task_id, task in file.suite.tasks.items()
     }
+
+
+def _of_splits(examples: Mapping[str, Any], splits: Collection[str]) -> dict[str, Any]:
+    """The identity of examples of some splits: a limit of another split changes none of them."""
+    data = dict(examples["data"])
+    limits = {split: n for split, n in data.pop("limits", {}).items() if split in splits}
+    return {**examples, "data": data | ({"limits": limits} if limits else {})}
 
 
 def results_of(

@@ -11,7 +11,8 @@ from harness.merging import merged_weights
 from harness.models.load import architecture_of
 from harness.plan import Cell
 from harness.run import Run
-from harness.schema import CellResult, Variant
+from harness.schema import CellResult, Taken, Variant
+from harness.store import now
 
 
 def measure_cells(run: Run, cells: Iterable[Cell], failures: dict[str, str]) -> None:
@@ -30,7 +31,8 @@ def measure_cells(run: Run, cells: Iterable[Cell], failures: dict[str, str]) -> 
     for cell in cells:
         job = _job(run, variants[cell.variant])
         item = keyed(measurement_identity(job, architecture))
-        there = run.store.has("measurements", item.key)
+        again = run.options.measure_again and run.wants(cell) and item.key not in run.measured
+        there = run.store.has("measurements", item.key) and not again
         if not there:
             if not run.wants(cell):
                 continue
@@ -62,9 +64,12 @@ def _measure(run: Run, variant: Variant, job: MeasureJob, item: Keyed) -> str | 
         raise
     except Exception as error:  # one failed measurement must not end a long run
         return str(error).strip() or type(error).__name__
-    with run.store.writing("measurements", item.key, item.identity) as folder:
+    again = run.options.measure_again
+    with run.store.writing("measurements", item.key, item.identity, replace=again) as folder:
         run.store.write_records(folder, "measurements", measured)
         run.store.write_record(folder, "environment", run.machine)
+        run.store.write_record(folder, "taken", Taken(at=now()))
+    run.measured.add(item.key)
     return None
 
 

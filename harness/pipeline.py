@@ -11,15 +11,17 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from harness.analysis.select import select_checkpoint
-from harness.errors import DiskError, SuiteError
+from harness.errors import DataError, DiskError, PromptError, SuiteError
 from harness.identities import TRAIN, Keyed
 from harness.merging import merged_weights, plan_merged
+from harness.metrics.registry import is_evaluate_module
 from harness.models.source import locate
+from harness.part_checks import data_of, placed
 from harness.plan import Cell, make_plan
 from harness.progress import Reporter
 from harness.run import Options, Run, check_matches, check_patterns, needs_training, start
 from harness.schema import QUANTIZED, DataReport, Example, Finding, Manifest
-from harness.spec import DataSpec, LmEvalTask, PromptSpec
+from harness.spec import GenerationTask, LmEvalTask, MetricSpec
 from harness.store import Store
 from harness.suite import SuiteFile
 
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
     from harness.workplace import Workplace
 
 __all__ = ["Options", "run_suite"]
+
+_REASONS = 3  # for dropping rows that a line names
+_FEW = 4  # examples on which a module of the user's is tried
 
 
 def run_suite(file: SuiteFile, store: Store, options: Options, reporter: Reporter) -> Manifest:
@@ -41,19 +46,27 @@ def run_suite(file: SuiteFile, store: Store, options: Options, reporter: Reporte
         check_patterns(run)
         run.findings += _precision_findings(file)
         examples = _examples(run)
-        _train(run, examples)
-        manifest = run.save()  # it names the training, which prune might take for garbage else
-        if options.train_only:
-            return manifest
-        with _workplace(run, examples) as work:
-            _compute(run, work, _first_phase(run))
-            failures = _measure(run, merged=False)  # memory and speed may constrain the choice
-            run.selection = select_checkpoint(
-                store, run.plan.variants, run.results.values(), file.suite, run.plan.baseline
-            )
-            _merge_and_compute(run, work)
-        _measure(run, merged=True, failures=failures)
-        return _finish(run)
+        _check_modules(run, examples)
+        with store.running(file.suite.name, run.plan.run_id):
+            return _run(run, examples)
+
+
+def _run(run: Run, examples: dict[str, list[Example]]) -> Manifest:
+    """All that takes long."""
+    _train(run, examples)
+    run.ended = run.options.train_only
+    manifest = run.save()  # it names the training, which prune might take for garbage else
+    if run.options.train_only:
+        return manifest
+    with _workplace(run, examples) as work:
+        _compute(run, work, _first_phase(run))
+        failures = _measure(run, merged=False)  # memory and speed may constrain the choice
+        run.selection = select_checkpoint(
+            run.store, run.plan.variants, run.results.values(), run.file.suite, run.plan.baseline
+        )
+        _merge_and_compute(run, work)
+    _measure(run, merged=True, failures=failures)
+    return _finish(run)
 
 
 def _pin_base(file: SuiteFile) -> None:
@@ -93,6 +106,7 @@ def _finish(run: Run) -> Manifest:
     """Write the manifest of what was planned, without what is not part of the run any more."""
     planned = [(cell.variant, cell.task) for cell in run.plan.cells]
     run.results = {place: run.results[place] for place in planned if place in run.results}
+    run.ended = True
     manifest = run.save()
     check_matches(run)
     return manifest
@@ -119,30 +133,35 @@ def _examples(run: Run) -> dict[str, list[Example]]:
 def _render_examples(run: Run, task: str, item: Keyed) -> None:
     from harness.data import load_examples
 
-    data, prompt = _data_of(run.file, task)
+    data, prompt = data_of(run.file.suite, task)
     run.reporter.say(f"Reading data of {task}: {data.source or ', '.join(data.files.values())}")
     render: Callable[[list[dict[str, str]], bool], str] | None = None
     if prompt.is_chat:
         from harness.models.tokens import load_tokenizer, render_chat
 
         render = render_chat(load_tokenizer(run.file.suite.base, run.file.base_dir))
-    examples, report = load_examples(
-        data, prompt, seed=run.file.suite.seed, base_dir=run.file.base_dir, render_chat=render
-    )
-    dropped = "".join(f", {count} dropped: {why}" for why, count in report.dropped.items())
-    run.reporter.say(f"  {report.rows_read:,} rows read, {report.rows_kept:,} kept{dropped}")
+    try:
+        examples, report = load_examples(
+            data, prompt, seed=run.file.suite.seed, base_dir=run.file.base_dir, render_chat=render
+        )
+    except (DataError, PromptError) as error:
+        raise placed(error, run.file, task) from error
+    run.reporter.say(f"  {_rows_in_words(report)}")
     with run.store.writing("examples", item.key, item.identity) as folder:
         run.store.write_records(folder, "examples", examples)
         run.store.write_record(folder, "report", report)
 
 
-def _data_of(file: SuiteFile, task: str) -> tuple[DataSpec, PromptSpec]:
-    suite = file.suite
-    if task != TRAIN:
-        return suite.task_data(task)
-    if suite.data is None or suite.prompt is None:
-        raise TypeError("a training has data and prompt")  # excluded by Suite
-    return suite.data, suite.prompt
+def _rows_in_words(report: DataReport) -> str:
+    """What became of the rows in a line, which has room for the commonest reasons."""
+    reasons = sorted(report.dropped.items(), key=lambda reason: -reason[1])
+    parts = [f"{count:,} dropped: {why}" for why, count in reasons[:_REASONS]]
+    rest = [count for _, count in reasons[_REASONS:]]
+    if rest:
+        more = f"{len(rest)} more reason{'s' if len(rest) > 1 else ''}"
+        parts.append(f"and {more} ({sum(rest):,} rows), see the report")
+    kept = f"{report.rows_read:,} rows read, {report.rows_kept:,} kept"
+    return ", ".join([kept, *parts])
 
 
 def _check_splits(run: Run, examples: dict[str, list[Example]]) -> None:
@@ -155,7 +174,7 @@ def _check_splits(run: Run, examples: dict[str, list[Example]]) -> None:
             sizes = run.data[task].split_sizes
             raise SuiteError(
                 f"The {split} split of {task} is empty; the splits hold {dict(sizes)}.",
-                where=str(run.file.path),
+                where=run.file.at(f"tasks.{task}.splits" if task != TRAIN else "data.splits"),
                 mend="Give it a share in data.splits, map a split of the source to it, or leave "
                 "it out of the task's splits.",
             )
@@ -171,6 +190,7 @@ def _train(run: Run, examples: dict[str, list[Example]]) -> None:
         return
     if not run.options.train_only:
         _check_lm_eval_tasks(run)
+    run.save()  # a training that is cut off leaves a run to see
     from harness.train.session import train_once
 
     train_once(run.file, run.store, item.key, item.identity, examples[TRAIN], run.reporter)
@@ -186,6 +206,25 @@ def _check_lm_eval_tasks(run: Run) -> None:
 
         for task in lm_eval_tasks:
             check_lm_eval(task, run.file.base_dir)
+
+
+def _check_modules(run: Run, examples: dict[str, list[Example]]) -> None:
+    """Run modules of Hugging Face evaluate once, before anything long is made for them to score."""
+    if run.options.train_only:
+        return
+    for name, task in run.file.suite.tasks.items():
+        entries = task.metrics if isinstance(task, GenerationTask) else ()
+        specs = [MetricSpec(name=entry) if isinstance(entry, str) else entry for entry in entries]
+        modules = [spec for spec in specs if is_evaluate_module(spec.name)]
+        cells = [cell for cell in run.plan.cells if cell.task == name and cell.state != "done"]
+        if not modules or not any(run.wants(cell) for cell in cells):
+            continue
+        from harness.tasks.hf_evaluate import EvaluateModule
+
+        splits = getattr(task, "splits", ())
+        few = [e.references for e in examples[name] if e.split in splits][:_FEW]
+        for spec in modules:
+            EvaluateModule(spec, base_dir=run.file.base_dir).check(few)
 
 
 # -- cells ----------------------------------------------------------------------------------------

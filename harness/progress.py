@@ -20,6 +20,16 @@ from rich.progress import (
 
 Advance = Callable[..., None]  # advance(done, total=None, note="")
 _PLAIN_EVERY_S = 15.0  # between two plain lines of one task
+_MINUTE = 60
+
+
+def in_words(seconds: float) -> str:
+    """A time as one would say it: ``45 s``, ``12 min``, ``1 h 11 min``."""
+    if round(seconds) < 2 * _MINUTE:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / _MINUTE)
+    hours, rest = divmod(minutes, _MINUTE)
+    return f"{hours} h {rest} min" if hours else f"{minutes} min"
 
 
 class Reporter:
@@ -85,11 +95,12 @@ class Reporter:
                 return
             last = now
             elapsed = now - started
-            left = f", about {elapsed / done * (total - done):.0f} s left" if total and done else ""
+            to_come = elapsed / done * (total - done) if total and done else None
+            left = "" if to_come is None else f", about {in_words(to_come)} left"
             of_total = f" of {total}" if total else ""
             extra = f", {note}" if note else ""
             self.console.print(
-                f"  {description}: {done}{of_total} after {elapsed:.0f} s{left}{extra}",
+                f"  {description}: {done}{of_total} after {in_words(elapsed)}{left}{extra}",
                 markup=False,
                 soft_wrap=True,
             )

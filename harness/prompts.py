@@ -8,6 +8,7 @@ completion without what only ends it.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -227,7 +228,7 @@ class Template:
                 f"{what} is needed by the template and missing from a row. "
                 f"The row's fields are: {', '.join(sorted(row))}.",
                 where=name,
-                mend=f"Correct the name in {name}.",
+                mend=_correct(missing[0] if missing else "", name, row),
             ) from error
         except NotTextError as error:
             raise self._refusal(name, row, error.value) from error
@@ -259,7 +260,7 @@ class Template:
                     f"Field {name!r} is missing from a row. "
                     f"The row's fields are: {', '.join(sorted(row))}.",
                     where=where,
-                    mend=f"Correct the name in {where}.",
+                    mend=_correct(key, where, value if isinstance(value, Mapping) else {}),
                 )
             value = value[key]
         return value
@@ -289,6 +290,20 @@ class Template:
         return every, frozenset().union(*prompt)
 
 
+def check_templates(spec: PromptSpec) -> None:
+    """Refuse a prompt that could not be compiled, without any row and any tokenizer.
+
+    Raises:
+        PromptError: A template is not valid, or a part of the prompt is missing.
+    """
+    Template(spec, plain_chat if spec.is_chat else None)
+
+
+def plain_chat(messages: list[dict[str, str]], add_generation_prompt: bool) -> str:  # RenderChat
+    """Stands for a tokenizer's chat template where only rows and templates are checked."""
+    return "".join(f"{message['content']}\n" for message in messages)
+
+
 def template_identity(spec: PromptSpec) -> dict[str, Any]:
     """What of a prompt can change a result: everything that was set."""
     return {
@@ -303,6 +318,12 @@ def strip_stops(text: str, stops: Iterable[str]) -> str:
     while ending := next((e for e in endings if text.endswith(e)), None):
         text = text[: -len(ending)].rstrip()
     return text.strip()
+
+
+def _correct(name: str, where: str, known: Mapping[str, Any]) -> str:
+    """What to do about a field that is not there."""
+    near = difflib.get_close_matches(name, [str(field) for field in known], n=1)
+    return f"{f'Did you mean {near[0]!r}? ' if near else ''}Correct the name in {where}."
 
 
 def _leaves(value: Any) -> Iterable[str]:

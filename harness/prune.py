@@ -30,7 +30,8 @@ class Extra:
     Attributes:
         merged: Merged weights that a run still names (they can be made again); without it, only
             those of adapters that no run merged.
-        unfinished: Trainings that were cut off (they could be resumed).
+        unfinished: Trainings that were cut off (they could be resumed), and finished trainings and
+            texts of runs that were interrupted before they could name them.
         ratings: Rating sheets and what raters returned, where no run names them; people made them.
     """
 
@@ -93,6 +94,7 @@ def referenced(manifests: Sequence[Manifest]) -> set[tuple[Kind, str]]:
 def _candidates(store: Store, also: Extra) -> Iterator[tuple[Path, str]]:
     manifests = store.manifests()
     named = referenced(manifests)
+    cut_off = [m for m in manifests if store.state_of(m) in ("interrupted", "running")]
     adapters = {
         variant.digests.get("adapter")
         for manifest in manifests
@@ -109,11 +111,34 @@ def _candidates(store: Store, also: Extra) -> Iterator[tuple[Path, str]]:
             elif kind in _BY_PEOPLE and not also.ratings:
                 continue
             elif (kind, key) not in named:
-                yield path, "no run names it"
+                if not any(_is_next_of(manifest, store, kind, key) for manifest in cut_off):
+                    yield path, "no run names it"
+                elif also.unfinished:
+                    yield path, "of a run that was interrupted; eval would go on with it"
         folder = store.root / ".store" / kind
         if folder.is_dir():
             yield from _leftovers(folder, also.unfinished)
     yield from ((path, "cut off") for path in sorted(store.root.glob("*/*/.*.json.*")))
+
+
+def _is_next_of(manifest: Manifest, store: Store, kind: Kind, key: str) -> bool:
+    """Whether an interrupted run may have left a result that its manifest did not come to name.
+
+    A training is so if its suite says the same of training, texts and scores if they are of one of
+    the run's variants: rather too much is kept than hours of work removed.
+    """
+    identity, spec = store.identity(kind, key), manifest.spec
+    if kind == "training":
+        return all(identity.get(part) == spec.get(part) for part in ("train", "seed"))
+    if isinstance(weights := identity.get("weights"), dict):
+        variants = {(v.kind, v.digests.get("adapter")) for v in manifest.variants}
+        return (weights.get("kind"), weights.get("adapter")) in variants
+    texts = identity.get("predictions")
+    return (
+        isinstance(texts, str)
+        and store.has("predictions", texts)
+        and _is_next_of(manifest, store, "predictions", texts)
+    )
 
 
 def _leftovers(folder: Path, unfinished: bool) -> Iterator[tuple[Path, str]]:

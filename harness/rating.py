@@ -30,7 +30,7 @@ from harness.human.kept import (
     write_ratings,
     write_sheets,
 )
-from harness.human.layout import RaterSheet, rater_sheets
+from harness.human.layout import ELSEWHERE, RaterSheet, rater_sheets
 from harness.human.leaks import find_leaks
 from harness.human.methods import heds_draft, methods_paragraph
 from harness.human.page import render_page
@@ -41,7 +41,7 @@ from harness.human_spec import HumanSpec
 from harness.progress import Reporter
 from harness.report import AllExamples, build_view, write_report
 from harness.schema import HUMAN, Finding, HumanKeys, Manifest
-from harness.store import Store, now, room_on_disk, write_atomic
+from harness.store import Store, make_folder, now, write_atomic
 
 FORMATS = ("xlsx", "csv", "html")
 SEND, KEEP = "send", "keep"
@@ -114,6 +114,8 @@ def export_sheets(
     own = store.run_dir(manifest.suite, manifest.run_id) / HUMAN
     folder = (output or own / sheets.plan.id).expanduser().absolute()
     _check_folder(sheets, folder)
+    for part in (SEND, KEEP):
+        make_folder(folder / part, mend=ELSEWHERE)
     with store.locked():
         write_sheets(store, sheets)
         changes = _write_sheets(sheets, folder / SEND, formats, reporter)
@@ -145,13 +147,20 @@ def _check_folder(sheets: Sheets, folder: Path) -> None:
     """Refuse a folder that holds the files of another export: they would look sendable.
 
     Raises:
-        UsageError: It does.
+        UsageError: It does, or cannot be looked into.
     """
     path = folder / KEEP / "key.csv"
-    if not path.is_file():
+    try:
+        with path.open(encoding="utf-8", newline="") as stream:
+            tokens = {row.get("row") for row in csv.DictReader(stream)}
+    except (FileNotFoundError, NotADirectoryError):
         return
-    with path.open(encoding="utf-8", newline="") as stream:
-        tokens = {row.get("row") for row in csv.DictReader(stream)}
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UsageError(
+            f"This may be the key of another export, and cannot be read: {error}.",
+            where=str(path),
+            mend=ELSEWHERE,
+        ) from error
     if not tokens & {row.token for row in sheets.rows}:
         raise UsageError(
             "This folder holds the sheets of another export.",
@@ -174,10 +183,9 @@ def _write_sheets(
     with reporter.task("rating sheets", len(found)) as advance:
         for done, sheet in enumerate(found, start=1):
             target = folder / sheet.rater
-            with room_on_disk(target, mend="Choose another folder with --output."):
-                target.mkdir(parents=True, exist_ok=True)
-                for name in formats:
-                    changes.update(_WRITERS[name](sheet, target))
+            make_folder(target, mend=ELSEWHERE)
+            for name in formats:
+                changes.update(_WRITERS[name](sheet, target))
             advance(done)
     return changes
 
@@ -187,7 +195,7 @@ def _workbook(sheet: RaterSheet, folder: Path) -> Mapping[str, int]:
 
 
 def _page(sheet: RaterSheet, folder: Path) -> Mapping[str, int]:
-    write_atomic(folder / f"{sheet.rater}.html", render_page(sheet))
+    write_atomic(folder / f"{sheet.rater}.html", render_page(sheet), mend=ELSEWHERE)
     return {}
 
 
@@ -214,7 +222,7 @@ def _write_kept(
         "advice.md": _advice(lines, leaks, plan.notes),
     }
     for name, text in texts.items():
-        write_atomic(folder / name, text, mend="Choose another folder with --output.")
+        write_atomic(folder / name, text, mend=ELSEWHERE)
 
 
 def _key_table(sheets: Sheets) -> str:
@@ -390,7 +398,8 @@ class RaterStatus:
         rater: The rater.
         asked: Rows, checks included.
         answered: Rows with an answer.
-        files: Names of the files that came back, the latest last.
+        files: Names of the files that came back, each once, the latest last.
+        returns: How many files came back; several may have one name.
         last: When the latest was imported, ISO 8601.
     """
 
@@ -399,6 +408,7 @@ class RaterStatus:
     answered: int
     files: tuple[str, ...] = ()
     last: str | None = None
+    returns: int = 0
 
 
 def sheet_status(store: Store, manifest: Manifest) -> tuple[Sheets, tuple[RaterStatus, ...]]:
@@ -416,13 +426,15 @@ def sheet_status(store: Store, manifest: Manifest) -> tuple[Sheets, tuple[RaterS
     states = []
     for rater in sheets.plan.raters:
         files = sorted((f for f in kept.files if f.rater == rater), key=lambda f: f.imported)
+        names = dict.fromkeys(file.name for file in reversed(files))
         states.append(
             RaterStatus(
                 rater,
                 asked[rater],
                 answered[rater],
-                tuple(file.name for file in files),
+                tuple(reversed(names)),
                 files[-1].imported if files else None,
+                len(files),
             )
         )
     return sheets, tuple(states)

@@ -40,11 +40,13 @@ class Options:
         only: ``variant/task`` patterns (shell wildcards); empty means everything.
         command: The command line, for the record.
         train_only: Stop after training.
+        measure_again: Measure anew what ``only`` lets through, also where the store has it.
     """
 
     only: tuple[str, ...] = ()
     command: str = ""
     train_only: bool = False
+    measure_again: bool = False
 
 
 @dataclass
@@ -55,6 +57,8 @@ class Run:
         results: (variant, task) -> its cell. At the start, what an earlier invocation left and
             what is still valid, so that a manifest never forgets a result.
         environment: Where results were made: this machine once the device policy was asked.
+        ended: Whether this invocation has done all that it was asked to.
+        measured: Keys of what this invocation measured.
     """
 
     file: SuiteFile
@@ -69,6 +73,8 @@ class Run:
     selection: Selection | None = None
     human: HumanKeys | None = None
     environment: Environment | None = None
+    ended: bool = False
+    measured: set[str] = field(default_factory=set)
     _policy: DevicePolicy | None = None
 
     @property
@@ -169,6 +175,8 @@ class Run:
             created=self.created,
             updated=now(),
             complete=self.complete,
+            planned=len(self.plan.cells),
+            ended=self.ended,
             limit=self.file.limit,
             variants=tuple(self._decided(variant) for variant in plan.variants),
             baseline=plan.baseline,

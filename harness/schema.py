@@ -120,6 +120,12 @@ class Measurement(Record):
     note: str = ""
 
 
+class Taken(Record):
+    """When a measurement was made; its machine is the environment beside it."""
+
+    at: str  # ISO 8601, UTC
+
+
 class Environment(Record):
     """Where a result was made: versions, hardware, and what the device policy decided."""
 
@@ -287,7 +293,7 @@ class ConstraintCheck(Record):
     unit: str = ""
     scale: float | None = None
     higher_is_better: bool = True
-    reason: str | None = None  # why the status is unknown
+    reason: str | None = None  # why it is unknown, or why a measurement leaves it unsure
 
 
 class Candidate(Record):
@@ -336,6 +342,7 @@ class Equivalence(Record):
     p_value: float | None = None
     identical: bool = False
     equivalent: bool | None = None  # None: neither shown equivalent nor shown different
+    no_worse: bool = False  # the second is shown to be worse by less than the margin, if at all
     needed_n: int | None = None  # examples with which it would be shown, were this the true delta
     method: str = ""
     reason: str | None = None
@@ -420,6 +427,8 @@ class Manifest(Record):
     created: str  # ISO 8601, UTC
     updated: str
     complete: bool
+    planned: int | None = None  # cells of the plan; None in manifests of before it was kept
+    ended: bool | None = None  # whether the latest eval came to its end; None likewise
     limit: int | None = None  # of the command line (--limit)
     variants: tuple[Variant, ...]
     baseline: str
@@ -436,6 +445,25 @@ class Manifest(Record):
     def name(self) -> str:
         """``SUITE/RUN-ID``, as commands take it."""
         return f"{self.suite}/{self.run_id}"
+
+    @property
+    def done_cells(self) -> int:
+        """How many cells of the plan are done; ratings are no part of it."""
+        return sum(cell.status == "done" for cell in self.cells if cell.kind != HUMAN)
+
+    @property
+    def planned_cells(self) -> int:
+        """How many cells the plan has, as far as it is known.
+
+        Older manifests do not hold it: there it is at least every task of every variant so far.
+        """
+        cells = sum(cell.kind != HUMAN for cell in self.cells)
+        if self.planned is not None:
+            return max(self.planned, cells)
+        if self.complete:
+            return cells
+        tasks = len(self.spec.get("tasks", {})) + (self.spec.get("measure") is not None)
+        return max(cells, len(self.variants) * tasks)
 
     def merged_forms(self, checkpoint: str) -> list[Variant]:
         """The merged variants made of a checkpoint, told by the digest of its adapter."""

@@ -11,7 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from harness.models.identity import (
     MODEL_PATTERNS,
     checkpoint_digest,
     model_files,
+    public_base_name,
 )
 from harness.report import AllExamples, build_view, write_report
 from harness.report.card import card_files
@@ -43,6 +44,8 @@ from harness.store import Store, room_on_disk, write_atomic
 
 _FINISH = "Run harness eval again to finish."
 RECORD = "harness-selection.json"
+ADAPTER_CONFIG = "adapter_config.json"
+_BASE_NAME = "base_model_name_or_path"
 
 
 @dataclass(frozen=True)
@@ -54,12 +57,14 @@ class Selected:
         view: Its report.
         changed: Whether the choice or its evidence is not as it was recorded.
         files: What was written into the run's folder.
+        unwritten: Why nothing, or not all of it, could be written there.
     """
 
     manifest: Manifest
     view: View
     changed: bool
     files: tuple[Path, ...]
+    unwritten: str | None = None
 
     @property
     def chosen(self) -> str | None:
@@ -86,7 +91,8 @@ def select_run(store: Store, manifest: Manifest) -> Selected:
 
     ``selection.json`` goes into the run's folder once the run is complete; before, the rest of the
     run may change the choice, so there is none. Where the choice is not as it was recorded, the
-    manifest and the report are written again as well, unless an eval has gone on meanwhile.
+    manifest and the report are written again as well, unless an eval has gone on meanwhile. Where
+    the folder cannot be written, as in a copy that is read-only, the choice says so.
 
     Raises:
         StoreError: A result that the manifest names is missing or unreadable.
@@ -96,17 +102,29 @@ def select_run(store: Store, manifest: Manifest) -> Selected:
     )
     changed, before = found != manifest.selection, manifest
     manifest = manifest.model_copy(update={"selection": found})
-    folder = store.run_dir(manifest.suite, manifest.run_id)
     selected = Selected(manifest, build_view(store, manifest), changed, ())
-    path, files = folder / "selection.json", []
+    files: list[Path] = []
+    unwritten = None
+    try:
+        with room_on_disk(store.run_dir(manifest.suite, manifest.run_id)):
+            _write(store, selected, before, files)
+    except DiskError as error:  # the choice is known all the same
+        unwritten = str(error)
+    return replace(selected, files=tuple(files), unwritten=unwritten)
+
+
+def _write(store: Store, selected: Selected, before: Manifest, files: list[Path]) -> None:
+    """Write what came of a choice; ``files`` takes what was written."""
+    manifest = selected.manifest
+    folder = store.run_dir(manifest.suite, manifest.run_id)
+    path = folder / "selection.json"
     if manifest.complete:
         write_atomic(path, _json(selected.record))
         files.append(path)
     else:
         path.unlink(missing_ok=True)
-    if changed and _written(store, manifest, before):
+    if selected.changed and _written(store, manifest, before):
         files += write_report(selected.view, folder, examples=AllExamples(store, manifest))
-    return Selected(manifest, selected.view, changed, tuple(files))
 
 
 def _written(store: Store, manifest: Manifest, before: Manifest) -> bool:
@@ -215,7 +233,7 @@ def ship(store: Store, selected: Selected, folder: Path, form: Form | None = Non
     with _writing_to(target):
         _check_empty(target)
     source, saved_as = _source(store, variant)
-    with store.locked(), room_on_disk(target.parent):
+    with store.locked(reading=True), room_on_disk(target.parent):
         with _writing_to(target):
             target.parent.mkdir(parents=True, exist_ok=True)
             made = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
@@ -224,8 +242,6 @@ def ship(store: Store, selected: Selected, folder: Path, form: Form | None = Non
             for name in names:
                 shutil.copyfile(source / name, made / name)
             _verify(made, variant, source)
-            files = {name: file_digest(made / name) for name in names}
-            write_atomic(made / RECORD, _json(_record(selected, variant, files)))
             card = card_of(
                 store,
                 manifest,
@@ -235,6 +251,9 @@ def ship(store: Store, selected: Selected, folder: Path, form: Form | None = Non
                 files=names,
                 record=RECORD,
             )
+            changed = _name_base(made, variant, hub=card.base.hub)
+            files = {name: file_digest(made / name) for name in names}
+            write_atomic(made / RECORD, _json(_record(selected, variant, files) | changed))
             for name, text in card_files(card).files.items():
                 write_atomic(made / name, text)
             made.chmod(0o755)
@@ -330,6 +349,27 @@ def _verify(folder: Path, variant: Variant, source: Path) -> None:
             where=str(source),
             mend="Run the eval again, so that the figures are those of these weights.",
         )
+
+
+def _name_base(folder: Path, variant: Variant, *, hub: bool) -> dict[str, Any]:
+    """Have the copied adapter name its base as the suite does, not by a folder of this machine.
+
+    What the adapter computes, and so its digest, does not depend on that name.
+
+    Returns:
+        What was changed, for the record.
+    """
+    file = folder / ADAPTER_CONFIG
+    if variant.kind != "adapter":
+        return {}
+    config = json.loads(file.read_text("utf-8"))
+    named = config.get(_BASE_NAME)
+    name = public_base_name(named, variant.base_model, hub=hub) if named else named
+    if name == named:
+        return {}
+    write_atomic(file, json.dumps(config | {_BASE_NAME: name}, indent=2, sort_keys=True))
+    why = "the suite's name of the base, in place of a folder of the machine that trained"
+    return {"changed_in_copy": {ADAPTER_CONFIG: {_BASE_NAME: name, "why": why}}}
 
 
 def _record(selected: Selected, variant: Variant, files: dict[str, str]) -> dict[str, Any]:

@@ -6,8 +6,10 @@ import re
 from pathlib import Path
 
 from harness.errors import UsageError
+from harness.store import write_atomic
 from harness.suite import builtin_suites, find_suite
 
+_ELSEWHERE = "Choose another: --to"
 _HEADER = "# yaml-language-server: $schema={schema}\n"
 
 
@@ -25,7 +27,7 @@ def copy_suite(name: str, to: Path | None = None) -> Path:
     anywhere. The schema is written beside the suite.
 
     Raises:
-        UsageError: The target exists, or there is no such suite.
+        UsageError: The target exists or cannot be written, or there is no such suite.
     """
     builtin = builtin_suites()
     path = builtin.get(name) or find_suite(name)  # which raises, with near names
@@ -40,15 +42,15 @@ def copy_suite(name: str, to: Path | None = None) -> Path:
         raise UsageError("The file exists already.", where=str(to), mend="Choose another: --to")
     text = re.sub(r"^# yaml-language-server:.*\n", "", builtin[path.stem].read_text("utf-8"))
     own = re.sub(r"^name: .*$", f"name: {_suite_name(to)}", text, count=1, flags=re.MULTILINE)
-    to.parent.mkdir(parents=True, exist_ok=True)
     schema = to.parent / "suite.schema.json"
     if not schema.exists():
         import json
 
         from harness.spec import suite_schema
 
-        schema.write_text(json.dumps(suite_schema(), indent=1, sort_keys=True) + "\n", "utf-8")
-    to.write_text(_HEADER.format(schema=schema.name) + own, "utf-8")
+        found = json.dumps(suite_schema(), indent=1, sort_keys=True) + "\n"
+        write_atomic(schema, found, mend=_ELSEWHERE)
+    write_atomic(to, _HEADER.format(schema=schema.name) + own, mend=_ELSEWHERE)
     return to
 
 

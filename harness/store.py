@@ -26,7 +26,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import IO, Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +49,7 @@ KINDS: tuple[Kind, ...] = (
     "ratings",
 )
 IDENTITY = "identity.json"
+_RUNNING = ".running"  # in a run's folder: locked while an eval of it goes on
 
 _LOCK_MODES = {False: fcntl.LOCK_SH, True: fcntl.LOCK_EX}
 _NOT_WRITABLE = (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST)
@@ -115,6 +116,22 @@ def write_atomic(path: Path, content: str | bytes, *, mend: str = _OTHER_RUNS) -
             raise
 
 
+def make_folder(folder: Path, *, mend: str = _OTHER_RUNS) -> None:
+    """Make a folder, and make sure that files can be written to it, before much work is done.
+
+    Args:
+        folder: The folder; those above it are made too.
+        mend: What the user can do where it cannot be written.
+
+    Raises:
+        DiskError: There is no room, no permission, or no such place.
+    """
+    with room_on_disk(folder, mend=mend, also=_NO_FILE):
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder, prefix="."):
+            pass
+
+
 @contextmanager
 def room_on_disk(
     folder: Path, *, mend: str = _OTHER_RUNS, also: Sequence[int] = ()
@@ -138,7 +155,8 @@ def room_on_disk(
             ) from error
         if error.errno in (*_NOT_WRITABLE, *also) and error.filename is not None:
             raise DiskError(
-                f"The folder cannot be written: {error.strerror}: {error.filename}.",
+                f"The folder cannot be written: {error.strerror}: "
+                f"{error.filename2 or error.filename}.",
                 where=str(folder),
                 mend=mend,
             ) from error
@@ -171,18 +189,23 @@ class Store:
         return sorted(name for name in names if not name.startswith("."))  # those are unfinished
 
     @contextmanager
-    def locked(self, *, exclusive: bool = False) -> Iterator[None]:
+    def locked(self, *, exclusive: bool = False, reading: bool = False) -> Iterator[None]:
         """Hold the store while computing into it (shared), or while removing from it (exclusive).
 
-        The lock goes with the process, however that ends. Reading needs no lock.
+        The lock goes with the process, however that ends.
+
+        Args:
+            exclusive: Whether nobody else may hold it.
+            reading: Whether nothing is written, so that a store that cannot be written will do.
 
         Raises:
             UsageError: Others hold it, and one of the two sides wants it for itself.
+            DiskError: The store cannot be written.
         """
-        folder = self.root / ".store"
-        with room_on_disk(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-            stream = (folder / "lock").open("a")
+        stream = self._lock_file(reading=reading)
+        if stream is None:
+            yield
+            return
         with stream:
             try:
                 fcntl.flock(stream, fcntl.LOCK_NB | _LOCK_MODES[exclusive])
@@ -195,26 +218,62 @@ class Store:
                 ) from error
             yield
 
+    def _lock_file(self, *, reading: bool) -> IO[Any] | None:
+        """The file by which the store is held; None where it has none and cannot be written."""
+        path = self.root / ".store" / "lock"
+        try:
+            with room_on_disk(path.parent, also=_NO_FILE):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                return path.open("a")
+        except DiskError:
+            if not reading:
+                raise
+            return path.open("rb") if path.is_file() else None
+
     @contextmanager
-    def writing(self, kind: Kind, key: str, identity: Mapping[str, Any]) -> Iterator[Path]:
-        """Yield a temporary folder that becomes the result when the block ends without error."""
+    def writing(
+        self, kind: Kind, key: str, identity: Mapping[str, Any], *, replace: bool = False
+    ) -> Iterator[Path]:
+        """Yield a temporary folder that becomes the result when the block ends without error.
+
+        Args:
+            kind: Of the result.
+            key: Of the result.
+            identity: The readable form of the key.
+            replace: Whether it takes the place of a result that is there, as a measurement that
+                is made again does; all other results of one key are equal.
+        """
         parent = self.path(kind, key).parent
         with room_on_disk(parent):
             parent.mkdir(parents=True, exist_ok=True)
             folder = Path(tempfile.mkdtemp(dir=parent, prefix=f".{key}."))
             try:
                 yield folder
-                self.finish(kind, key, identity, folder)
+                self.finish(kind, key, identity, folder, replace=replace)
             except BaseException:
                 shutil.rmtree(folder, ignore_errors=True)
                 raise
 
-    def finish(self, kind: Kind, key: str, identity: Mapping[str, Any], folder: Path) -> None:
+    def finish(
+        self,
+        kind: Kind,
+        key: str,
+        identity: Mapping[str, Any],
+        folder: Path,
+        *,
+        replace: bool = False,
+    ) -> None:
         """Make a filled folder the result: its identity is written last, then it is renamed."""
         text = json.dumps(identity, indent=1, sort_keys=True, ensure_ascii=False)
         write_atomic(folder / IDENTITY, text + "\n")
         folder.chmod(0o755)
         target = self.path(kind, key)
+        if replace and target.exists():
+            old = folder.with_name(f"{folder.name}.old")  # a prune removes it if this is cut off
+            target.rename(old)
+            folder.rename(target)
+            shutil.rmtree(old)
+            return
         try:
             folder.rename(target)
         except OSError:
@@ -280,12 +339,45 @@ class Store:
         An eval and an import of ratings may go on at the same time; neither undoes the other.
         """
         folder = self.run_dir(suite, run_id)
-        with room_on_disk(folder):
+        with room_on_disk(folder, also=_NO_FILE):
             folder.mkdir(parents=True, exist_ok=True)
             stream = (folder / ".lock").open("a")
         with stream:
             fcntl.flock(stream, fcntl.LOCK_EX)
             yield
+
+    @contextmanager
+    def running(self, suite: str, run_id: str) -> Iterator[None]:
+        """Mark a run as going on, for :meth:`is_running`; the mark goes with the process."""
+        folder = self.run_dir(suite, run_id)
+        with room_on_disk(folder, also=_NO_FILE):
+            folder.mkdir(parents=True, exist_ok=True)
+            stream = (folder / _RUNNING).open("a")
+        with stream:
+            fcntl.flock(stream, fcntl.LOCK_SH)  # two evals of one run may go on at the same time
+            yield
+
+    def is_running(self, suite: str, run_id: str) -> bool:
+        """Whether an eval or training of a run is going on now, on this machine."""
+        try:
+            with (self.run_dir(suite, run_id) / _RUNNING).open("rb") as stream:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:  # there is none: an older run, or a folder that was copied
+            return False
+        return False
+
+    def state_of(self, manifest: Manifest) -> str:
+        """What became of a run, in one word: complete, running, interrupted or partial.
+
+        Partial is what ended as it was asked to (``--only``, ``train``) or with cells that failed.
+        """
+        if self.is_running(manifest.suite, manifest.run_id):
+            return "running"
+        if manifest.complete:
+            return "complete"
+        return "interrupted" if manifest.ended is False else "partial"
 
     def write_manifest(self, manifest: Manifest) -> Path:
         """Write a run's manifest, replacing the earlier one in one step."""
@@ -329,6 +421,15 @@ class Store:
                 unreadable[f"{path.parent.parent.name}/{path.parent.name}"] = error
         found.sort(key=lambda manifest: manifest.updated, reverse=True)
         return found, unreadable
+
+    def other_runs(self, manifest: Manifest) -> list[str]:
+        """Names of the other runs of a run's suite, the last written first; none is read."""
+        files = [
+            (path.stat().st_mtime, f"{manifest.suite}/{path.parent.name}")
+            for path in self.root.glob(f"{manifest.suite}/*/manifest.json")
+            if path.parent.name != manifest.run_id
+        ]
+        return [name for _, name in sorted(files, reverse=True)]
 
     # -- reading ------------------------------------------------------------------------------
 

@@ -4,35 +4,18 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from harness.errors import SuiteError
 from harness.resources import resource_dir
-from harness.rules import PATTERNS
 from harness.spec import Suite
-
-_HINTS = {
-    "train.lora.r": "Typical values are 8 to 64.",
-    "train.lora.lora_alpha": "Typical values are r to 2 r.",
-    "train.lora.lora_dropout": "Typical values are 0 to 0.1.",
-    "seed": "Any whole number from 0 on will do.",
-}
-
-
-_WORDING = {  # pydantic's phrases, made to follow a dotted key
-    "Input should be ": "must be ",
-    "Input should ": "must ",
-    "String should match": "must match",
-    "Tuple should have at least 1 item after validation, not 0": "needs at least one item",
-    "Dictionary should have at least 1 item after validation, not 0": "needs at least one entry",
-    "Input tag": "has a `type` that is not known:",
-}
+from harness.suite_errors import Key, Places, SuiteErrors, explain, without
 
 
 class _Loader(yaml.SafeLoader):
@@ -51,12 +34,26 @@ class SuiteFile:
     """A suite, where it was read from, and the folder its relative paths start at.
 
     ``limit`` is the command line's, which the tasks already hold; None without one.
+    ``places`` is where its keys were set; None where it was read from no file.
     """
 
     suite: Suite
     path: Path
     base_dir: Path
     limit: int | None = None
+    places: Places | None = field(default=None, repr=False, compare=False)
+
+    def at(self, key: str) -> str:
+        """Where a dotted key was set: its file and line, or ``--set``.
+
+        Of a key that is nowhere (it is a default) the line is that of the nearest key above it.
+
+        Args:
+            key: Such as ``gate.metrics[0].floor``.
+        """
+        if self.places is None:
+            return str(self.path)
+        return self.places.of(self.places.key_named(key))
 
 
 def builtin_suites() -> dict[str, Path]:
@@ -106,19 +103,31 @@ def load_suite(name: str, overrides: Sequence[str] = (), limit: int | None = Non
         raise SuiteError(f"Cannot read the suite: {error}.", where=str(path)) from error
     root = _compose(text, path)
     content = _construct(root, path)
-    for override in overrides:
-        _apply_override(content, override)
+    keys = tuple(_apply_override(content, override) for override in overrides)
     if limit is not None:
         tasks = content.get("tasks")
         for task in tasks.values() if isinstance(tasks, dict) else ():
             if isinstance(task, dict):  # else the model says what is wrong
                 task["limit"] = limit
+    places = Places(path, root, content, keys)
+    suite, errors = _validated(content, places)
+    file = None if suite is None else SuiteFile(suite, path, path.resolve().parent, limit, places)
+    if file is None or errors:
+        raise SuiteErrors(errors, file)
+    return file
+
+
+def _validated(content: Any, places: Places) -> tuple[Suite | None, list[SuiteError]]:
+    """The suite, and what is wrong; then the suite is without that, or None if nothing is left."""
     try:
-        suite = Suite.model_validate(content)
+        return Suite.model_validate(content), []
     except ValidationError as error:
-        lines = [_explain(problem, root, path) for problem in _telling(error.errors())]
-        raise SuiteError("\n".join(lines)) from error
-    return SuiteFile(suite, path, path.resolve().parent, limit)
+        problems = error.errors()
+    try:
+        rest = Suite.model_validate(without(problems, content))
+    except ValidationError:
+        rest = None
+    return rest, explain(problems, places)
 
 
 def _compose(text: str, path: Path) -> yaml.MappingNode:
@@ -164,8 +173,8 @@ def _duplicate_keys(node: yaml.Node) -> Iterator[tuple[str, int, int]]:
             yield from _duplicate_keys(item)
 
 
-def _apply_override(content: dict[str, Any], override: str) -> None:
-    """Set ``a.b.c=value`` in nested mappings, creating those that are missing."""
+def _apply_override(content: dict[str, Any], override: str) -> Key:
+    """Set ``a.b.c=value`` in nested mappings, creating those that are missing; returns its key."""
     key, equals, text = override.partition("=")
     if not equals or not key.strip():
         raise SuiteError("--set needs the form dotted.key=value.", where=f"--set {override}")
@@ -175,6 +184,7 @@ def _apply_override(content: dict[str, Any], override: str) -> None:
         raise SuiteError(f"The value is not valid YAML: {text!r}.", where=f"--set {key}") from error
     *parents, last = key.strip().split(".")
     place: Any = content
+    where: list[str | int] = []
     for depth, part in enumerate(parents):
         step = place.setdefault(part, {}) if isinstance(place, dict) else _item(place, part)
         if not isinstance(step, dict | list):
@@ -182,107 +192,18 @@ def _apply_override(content: dict[str, Any], override: str) -> None:
                 f"{'.'.join(parents[: depth + 1])} is not a mapping, found {step!r}.",
                 where=f"--set {override}",
             )
+        where.append(int(part) if isinstance(place, list) else part)
         place = step
+    where.append(int(last) if isinstance(place, list) and last.isdigit() else last)
     if isinstance(place, list):
         if _item(place, last) is not None:
             place[int(last)] = value
     else:
         place[last] = value
+    return tuple(where)
 
 
 def _item(place: list[Any], part: str) -> Any:
     if not part.isdigit() or int(part) >= len(place):
         raise SuiteError(f"A list of {len(place)} items has no item {part!r}.", where="--set")
     return place[int(part)]
-
-
-def _telling(problems: Sequence[Any]) -> list[Any]:
-    """Errors without those of the other branch of a union, such as "no number" for ``4 XB``."""
-    patterned = {p["loc"][:-1] for p in problems if p["type"] == "string_pattern_mismatch"}
-    return [p for p in problems if p["type"] != "float_parsing" or p["loc"][:-1] not in patterned]
-
-
-def _explain(problem: Mapping[str, Any], root: yaml.Node, path: Path) -> str:
-    """One error of pydantic's, as: file:line: key must ..., found ... hint."""
-    keys, line = _locate(problem["loc"], root)
-    dotted = _dotted(keys)
-    where = f"{path}:{line}"
-    if problem["type"] == "extra_forbidden":
-        return f"{where}: {dotted} is not a key of a suite.{_near_key(keys)}"
-    if problem["type"] == "missing":
-        return f"{where}: {dotted} is needed, but is missing."
-    message = problem["msg"].removeprefix("Value error, ")
-    if problem["type"] == "string_pattern_mismatch":
-        pattern = problem["ctx"]["pattern"]
-        message = f"must be {PATTERNS[pattern]}" if pattern in PATTERNS else message
-    if problem["type"] == "value_error":
-        return f"{where}: {f'{dotted}: ' if dotted else ''}{message}."
-    for theirs, ours in _WORDING.items():
-        message = message.replace(theirs, ours)
-    found = "" if isinstance(problem["input"], dict) else f", found {problem['input']!r}"
-    hint = _HINTS.get(dotted)
-    return f"{where}: {dotted} {message}{found}.{f' {hint}' if hint else ''}"
-
-
-def _dotted(keys: Sequence[str | int]) -> str:
-    """Keys as a path: ``select.constraints[0].max``."""
-    path = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys)
-    return path.removeprefix(".")
-
-
-def _locate(loc: Sequence[str | int], root: yaml.Node) -> tuple[list[str | int], int]:
-    """The keys of the file that an error concerns, and the line of the innermost one present.
-
-    pydantic also puts union tags (the ``type`` of a task) into ``loc``; those are not keys.
-    """
-    line, keys = root.start_mark.line + 1, []
-    node: yaml.Node | None = root
-    known = all_keys(Suite)
-    for index, part in enumerate(loc):
-        if isinstance(node, yaml.MappingNode):
-            found = next(((k, v) for k, v in node.value if k.value == str(part)), None)
-            if found is not None:
-                line, node = found[0].start_mark.line + 1, found[1]
-            elif part not in known or _is_tag(part, node):
-                continue
-            else:  # not in the file: it was set on the command line, or is missing
-                node = None
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
-            if part < len(node.value):
-                node = node.value[part]
-                line = node.start_mark.line + 1
-        elif index and not isinstance(part, int) and (node is not None or part not in known):
-            continue  # a branch of a union over scalars, e.g. `str` or `MetricSpec`
-        keys.append(part)
-    return keys, line
-
-
-def _is_tag(part: str | int, node: yaml.MappingNode) -> bool:
-    return any(k.value == "type" and v.value == str(part) for k, v in node.value)
-
-
-def _near_key(keys: Sequence[str | int]) -> str:
-    """A suggestion for a misspelt key, from all keys that exist anywhere in a suite."""
-    near = difflib.get_close_matches(str(keys[-1]), sorted(all_keys(Suite)), n=1)
-    return f" Did you mean {near[0]}?" if near else ""
-
-
-def all_keys(model: type[BaseModel]) -> set[str]:
-    """Names of all fields of a model and of the models inside it."""
-    found: set[str] = set()
-    pending, seen = [model], set()
-    while pending:
-        current = pending.pop()
-        if current in seen:
-            continue
-        seen.add(current)
-        for name, field in current.model_fields.items():
-            found.add(name)
-            pending.extend(_models_in(field.annotation))
-    return found
-
-
-def _models_in(annotation: Any) -> list[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [model for inner in get_args(annotation) for model in _models_in(inner)]

@@ -10,18 +10,29 @@ from harness.plan import Cell, Plan, make_plan, merged_before
 from harness.schema import CellResult, Manifest
 from harness.store import Kind, Store
 from harness.suite import SuiteFile
+from harness.train.checkpoints import interrupted_at, work_folder
 
 _MARKS = {"done": "✓", "missing": "·", "waiting": "…"}
 
 
 def plan_with_reasons(file: SuiteFile, store: Store) -> tuple[Plan, list[Cell]]:
     """The plan, and its cells with the reason why each missing one is missing."""
-    earlier = next(iter(store.manifests(file.suite.name)), None)
     plan = make_plan(file, store)
+    earlier = _earlier(file, store, plan.run_id)
     merged = merged_before(plan, earlier)
     if merged:
         plan = make_plan(file, store, merged)
     return plan, explain_missing(plan.cells, store, earlier)
+
+
+def _earlier(file: SuiteFile, store: Store, run_id: str) -> Manifest | None:
+    """The run that goes on with the suite as it is, else the latest of its name.
+
+    The latter tells what changed.
+    """
+    manifests = store.manifests(file.suite.name)
+    own = (manifest for manifest in manifests if manifest.run_id == run_id)
+    return next(own, next(iter(manifests), None))
 
 
 def plan_as_json(file: SuiteFile, store: Store) -> dict[str, Any]:
@@ -32,7 +43,7 @@ def plan_as_json(file: SuiteFile, store: Store) -> dict[str, Any]:
         "path": str(file.path),
         "run_id": plan.run_id,
         "baseline": plan.baseline,
-        "training": _training_state(plan),
+        "training": _training_state(plan, store),
         "variants": [variant.model_dump(mode="json") for variant in plan.variants],
         "cells": [
             {"variant": c.variant, "task": c.task, "kind": c.kind, "state": c.state, "why": c.why}
@@ -47,7 +58,7 @@ def describe_plan(file: SuiteFile, store: Store) -> str:
     suite = file.suite
     lines = [f"{file.path}: valid", f"run       {suite.name}/{plan.run_id}"]
     lines.append(f"base      {suite.base.model}")
-    lines.append(f"training  {_training_state(plan)}")
+    lines.append(f"training  {_training_state(plan, store)}")
     lines.append(f"matrix    {', '.join(dict.fromkeys(cell.variant for cell in cells))}")
     lines.append(f"baseline  {plan.baseline}")
     done = sum(cell.state == "done" for cell in cells)
@@ -66,15 +77,28 @@ def _state(cell: Cell) -> str:
     return f"{cell.state}{' ' if cell.state == 'waiting' else ': '}{cell.why}"
 
 
-def _training_state(plan: Plan) -> str:
+def _training_state(plan: Plan, store: Store) -> str:
     if plan.training is None:
         external = plan.file.suite.checkpoints
         return "none: checkpoints are given" if external else "none"
     if plan.training_run is None:
-        return "to be done"
+        came = interrupted_at(work_folder(store, plan.training.key))
+        if came is None:
+            return "to be done"
+        if store.is_running(plan.file.suite.name, plan.run_id):
+            return f"going on{_at_step(*came)}"
+        if came[0] == 0:
+            return "interrupted before its first checkpoint; eval begins it again"
+        return f"interrupted{_at_step(*came)}; eval resumes there"
     return (
         f"done: {plan.training_run.steps} steps, {len(plan.training_run.checkpoints)} checkpoints"
     )
+
+
+def _at_step(step: int, steps: int | None) -> str:
+    if step == 0:
+        return ""
+    return f" at step {step}{'' if steps is None else f' of {steps}'}"
 
 
 def explain_missing(cells: Sequence[Cell], store: Store, earlier: Manifest | None) -> list[Cell]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from harness.analysis.intervals import TAIL, Aggregate, Interval, interval, is_mean
 from harness.analysis.paired import Difference, drawn_difference, mean_difference, unchanged
-from harness.analysis.proportions import discordant
+from harness.analysis.proportions import as_hits, discordant
 from harness.analysis.resampling import N_RESAMPLES, Resamples
 from harness.analysis.significance import paired_test
 from harness.errors import PairingError
@@ -110,6 +110,16 @@ class Panel:
         """Whether the quantity is a mean, or a ratio of two sums such as a loss per token."""
         return is_mean(self.quantity.aggregate, self._stats[0].shape[1])
 
+    @cached_property
+    def is_share(self) -> bool:
+        """Whether the quantity is a share of right answers, by the values of all variants.
+
+        One variant may have only zeros by chance, or because it fails at everything; a method
+        chosen by its values alone would not be that of the others beside it.
+        """
+        scale = self.quantity.scale
+        return self.is_mean and all(as_hits(array, scale) is not None for array in self._stats)
+
     def stats(self, variant: str) -> FloatArray:
         """Statistics of a variant in the panel's order, shape (n, k)."""
         return self._stats[self.variants.index(variant)]
@@ -130,6 +140,7 @@ class Panel:
             self.quantity.aggregate,
             self.resamples,
             scale=self.quantity.scale,
+            share=self.is_share,
             drawn=lambda: self._drawn[:, self.variants.index(variant)],
         )
 
@@ -160,7 +171,13 @@ class Panel:
         if self.is_mean:
             sides, scale = (self.stats(baseline), self.stats(candidate)), self.quantity.scale
             found = mean_difference(
-                delta, *sides, self.resamples, scale=scale, tail=tail, strict=strict
+                delta,
+                *sides,
+                self.resamples,
+                scale=scale,
+                share=self.is_share,
+                tail=tail,
+                strict=strict,
             )
             if found is not None:
                 return found
@@ -228,7 +245,7 @@ class Panel:
 
         None where the metric is not a share of right answers.
         """
-        if not self.is_mean:
+        if not self.is_share:
             return None
         return discordant(self.stats(baseline), self.stats(candidate), self.quantity.scale)
 

@@ -3,10 +3,14 @@
 Three methods, chosen by :func:`interval`:
 
 * Wilson's score interval for means of 0/1 values, with the effective number of examples where
-  some of them are related;
+  some of them are related. Whether they are 0/1 values is decided by all variants' values
+  together (:attr:`harness.analysis.compare.Panel.is_share`), so that one row has one method;
 * Student-t with a cluster-robust standard error for other means with fewer than
   ``FEW_CLUSTERS`` clusters, where a percentile bootstrap is too narrow;
 * the percentile bootstrap over clusters for everything else, corpus metrics included.
+
+The last two have a width of zero where all examples score the same. That would be a certainty that
+no sample gives, so there is a reason instead of bounds.
 """
 
 from __future__ import annotations
@@ -32,6 +36,9 @@ FEW_CLUSTERS = 100
 
 ALONE = "one cluster alone decides the value, which gives no interval"
 
+SAME = "all {} score the same, which gives no interval"
+
+_ROUNDING = 1e-9  # bounds this close, as a share of the value, are apart by rounding alone
 _MEAN_PROBE = np.array([[3.0, 2.0], [5.0, 7.0], [0.0, 4.0]])
 
 
@@ -159,6 +166,7 @@ def interval(
     resamples: Resamples,
     *,
     scale: float | None = None,
+    share: bool = True,
     drawn: Callable[[], FloatArray] | None = None,
 ) -> Interval:
     """Bound a metric by the method that fits it (see the module's text).
@@ -168,6 +176,7 @@ def interval(
         aggregate: Metric of column sums, shape (..., k) -> (...).
         resamples: Weights of the same examples in the same order.
         scale: The metric's best possible value; 0/``scale`` values count as 0/1.
+        share: False where the metric is known to take other values than these two.
         drawn: Gives already resampled values, shape (B,), where the caller has them.
 
     Returns:
@@ -185,7 +194,7 @@ def interval(
     if not is_mean(aggregate, array.shape[1]):
         return _bootstrapped(array, aggregate, resamples, drawn)
     value = float(aggregate(array.sum(axis=0)))
-    top, hits = scale or 1.0, as_hits(array, scale)
+    top, hits = scale or 1.0, as_hits(array, scale) if share else None
     if hits is not None:
         method = "Wilson score"
         if clusters == n:
@@ -196,12 +205,7 @@ def interval(
             method = f"Wilson score, {clusters} clusters"
         return Interval(value, low * top, high * top, n, clusters, method)
     if clusters < FEW_CLUSTERS:
-        error, low, high = t_bounds(value, influence(resamples.sums(array)))
-        if not np.isfinite(error):
-            return Interval(value, None, None, n, clusters, reason=ALONE)
-        if scale is not None and np.all((array[:, 0] >= 0) & (array[:, 0] <= scale * array[:, 1])):
-            low, high = max(0.0, low), min(scale, high)  # where each value is, their mean is too
-        return Interval(value, low, high, n, clusters, f"Student-t, {clusters} clusters")
+        return _student_t(value, array, resamples, scale)
     return _bootstrapped(array, aggregate, resamples, drawn)
 
 
@@ -224,6 +228,20 @@ def _undefined(stats: FloatArray, aggregate: Aggregate, resamples: Resamples) ->
     return None
 
 
+def _student_t(
+    value: float, stats: FloatArray, resamples: Resamples, scale: float | None
+) -> Interval:
+    n, clusters = len(stats), resamples.n_clusters
+    error, low, high = t_bounds(value, influence(resamples.sums(stats)))
+    if not np.isfinite(error):
+        return Interval(value, None, None, n, clusters, reason=ALONE)
+    if _coincide(low, high):
+        return Interval(value, None, None, n, clusters, reason=_same(n, clusters))
+    if scale is not None and np.all((stats[:, 0] >= 0) & (stats[:, 0] <= scale * stats[:, 1])):
+        low, high = max(0.0, low), min(scale, high)  # where each value is, their mean is too
+    return Interval(value, low, high, n, clusters, f"Student-t, {clusters} clusters")
+
+
 def _bootstrapped(
     stats: FloatArray,
     aggregate: Aggregate,
@@ -237,4 +255,15 @@ def _bootstrapped(
     if bounds is None:
         reason = "undefined in more than 5 % of the resamples"
         return Interval(value, None, None, n, clusters, reason=reason)
+    if _coincide(*bounds):
+        return Interval(value, None, None, n, clusters, reason=_same(n, clusters))
     return Interval(value, *bounds, n, clusters, bootstrap_words(resamples))
+
+
+def _coincide(low: float, high: float) -> bool:
+    """Whether two bounds are equal up to rounding."""
+    return high - low <= _ROUNDING * max(abs(low), abs(high))
+
+
+def _same(n: int, clusters: int) -> str:
+    return SAME.format("examples" if n == clusters else "clusters of examples")

@@ -61,6 +61,7 @@ def mean_difference(
     resamples: Resamples,
     *,
     scale: float | None = None,
+    share: bool = True,
     tail: float = TAIL,
     strict: bool = False,
 ) -> Difference | None:
@@ -72,12 +73,13 @@ def mean_difference(
         after: The candidate's, in the same order.
         resamples: The clusters, at least two.
         scale: The metric's best possible value.
+        share: False where the metric is known to take other values than 0 and ``scale``.
         tail: Probability cut off on each side.
         strict: Of shares of right answers: as for :func:`tango_interval`.
     """
     count = resamples.n_clusters
     pull = influence(resamples.sums(after)) - influence(resamples.sums(before))
-    unlike = discordant(before, after, scale)
+    unlike = discordant(before, after, scale) if share else None
     if unlike is not None:
         top, error = scale or 1.0, standard_error(pull)
         low, high, words = _score_bounds(*unlike, error / top, resamples, tail, strict)

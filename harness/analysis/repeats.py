@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from harness.analysis.measured import point, smallest
 from harness.analysis.resampling import N_RESAMPLES
 from harness.metrics.base import FloatArray
 from harness.schema import Measurement
@@ -73,6 +74,11 @@ class Ratio:
     method: str
 
 
+def better_higher(unit: str) -> bool:
+    """Whether more of a quantity of this unit is known to be better."""
+    return _HIGHER_IS_BETTER.get(unit, False)
+
+
 def has_direction(unit: str) -> bool:
     """Whether it is known which way a quantity of this unit gets better."""
     return unit in _HIGHER_IS_BETTER
@@ -125,28 +131,16 @@ def _medians(values: FloatArray, rng: np.random.Generator, count: int) -> FloatA
     return drawn
 
 
-def main_readings(items: Sequence[Measurement]) -> dict[str, Measurement]:
+def main_readings(items: Iterable[Measurement]) -> dict[str, Measurement]:
     """Quantities that can get worse, each at the smallest point of the grid that gave readings."""
-    found: dict[str, Measurement] = {}
-    for item in sorted(items, key=_point):
-        if item.values and has_direction(item.unit):
-            found.setdefault(item.name, item)
-    return found
-
-
-def _point(item: Measurement) -> tuple[int, int, int]:
-    return (item.batch_size, item.prompt_tokens, item.new_tokens)
-
-
-def sizes(item: Measurement) -> str:
-    """The point of the grid in words; empty for figures of the whole process."""
-    if not item.prompt_tokens:
-        return ""
-    batch = f" × {item.batch_size}" if item.batch_size > 1 else ""
-    return f"{item.prompt_tokens} + {item.new_tokens} tokens{batch}"
+    return {
+        name: item
+        for name, item in smallest(items).items()
+        if item.values and has_direction(item.unit)
+    }
 
 
 def at_point(items: Sequence[Measurement], wanted: Measurement) -> Measurement | None:
     """The reading of the same quantity at the same sizes; None where it was not measured."""
-    key = (wanted.name, wanted.unit, _point(wanted))
-    return next((item for item in items if (item.name, item.unit, _point(item)) == key), None)
+    key = (wanted.name, wanted.unit, point(wanted))
+    return next((item for item in items if (item.name, item.unit, point(item)) == key), None)

@@ -14,7 +14,7 @@ from harness.analysis.compare import Quantity, Sample
 from harness.analysis.intervals import Aggregate, as_stats
 from harness.errors import MetricError, StoreError
 from harness.metrics.base import mean_of
-from harness.metrics.registry import build_metric, needs_labels
+from harness.metrics.registry import build_metric, is_evaluate_module, needs_labels
 from harness.schema import CellResult, Score
 from harness.spec import MetricSpec
 from harness.store import Store
@@ -153,6 +153,8 @@ def _aggregate(kind: str, name: str, task: Mapping[str, Any], columns: int) -> A
         entries = [_METRIC.validate_python(entry) for entry in task.get("metrics", ())]
     for entry in entries:
         if name == (entry if isinstance(entry, str) else entry.name):
+            if is_evaluate_module(name):
+                return mean_of  # with per_example; without, such a module leaves no statistics
             # three columns per label and one more: which label is which changes no average of them
             labels = [str(label) for label in range(columns // 3)] if needs_labels(entry) else None
             return build_metric(entry, labels=labels).aggregate

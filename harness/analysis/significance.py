@@ -185,8 +185,10 @@ def equivalence(
 
     Returns:
         ``equivalent``: True where shown or identical, False where they are shown to differ by
-        more than the margin, else None. ``p_value`` is the greater of the two tests': the least
-        alpha at which the interval would lie within the margin, 0.0001 or more.
+        more than the margin, else None. ``no_worse``: whether the test on the side where the second
+        is worse succeeds (non-inferiority); it does where they are equivalent, and also where the
+        second may well be better by more than the margin. ``p_value`` is the greater of the two
+        tests': the least alpha at which the interval would lie within the margin, 0.0001 or more.
 
     Raises:
         ValueError: ``margin`` is negative or not finite.
@@ -200,8 +202,9 @@ def equivalence(
     found = panel.bounded_difference(first, second, tail=alpha)
     quantity, n = panel.quantity, len(panel.ids)
     low, high, p_value, equivalent, needed = found.low, found.high, None, None, None
+    no_worse = False
     if found.identical:
-        equivalent = True
+        equivalent = no_worse = True
     elif found.delta is not None and low is not None and high is not None:
 
         def bounds(tail: float) -> tuple[float, float]:
@@ -210,6 +213,7 @@ def equivalence(
 
         if not panel.identical(first, second):  # there the bounds are all there is to say
             p_value = _equivalence_p(found.delta, bounds, margin)
+        no_worse = -margin < low if quantity.higher_is_better else high < margin
         if low > margin or high < -margin:
             equivalent = False
         elif -margin < low and high < margin:
@@ -232,6 +236,7 @@ def equivalence(
         p_value=p_value,
         identical=panel.identical(first, second),
         equivalent=equivalent,
+        no_worse=no_worse,
         needed_n=needed,
         method=found.method,
         reason=found.reason,

@@ -120,7 +120,7 @@ def watch(
         quantity, data = next((r.quantity for r in found if r.quantity), None), ""
     reasons = {r.variant: r.reason or "it has no per-example statistics" for r in found}
     if split == ALL:
-        samples = {name: _half(sample, part, seed) for name, sample in samples.items()}
+        samples = {name: half_of(sample, part, seed) for name, sample in samples.items()}
         data = f"{part} half{data}"
     else:
         data = f"{part} split{data}"
@@ -160,8 +160,14 @@ def _pooled(
     return samples, quantity, f", {count} members pooled"
 
 
-def _half(sample: Sample, part: Part, seed: int) -> Sample:
-    """The examples whose cluster's hash falls into one half."""
+def half_of(sample: Sample, part: Part, seed: int) -> Sample:
+    """The examples whose cluster's hash falls into one half.
+
+    Args:
+        sample: Documents of a task that is not split.
+        part: ``select`` for the half that constraints read, ``report`` for the other.
+        seed: The suite's seed.
+    """
     points_ = {name: hash_point(seed, "constraint", name) for name in set(sample.clusters.tolist())}
     keep = np.array([(points_[c] < HALF) == (part == "select") for c in sample.clusters.tolist()])
     keep = keep.astype(bool)  # of no examples it would be an array of floats

@@ -41,7 +41,7 @@ class Candidate:
 def check_fields(spec: DataSpec, rows: Sequence[Row]) -> None:
     """Refuse a source without rows, and settings that name a field no row has."""
     if not rows:
-        raise DataError("The source holds no rows.", where=spec.source or "data.files")
+        raise no_rows(spec)
     known = {name for row in rows for name in row.fields}
     named = [("data.required_fields", name) for name in spec.required_fields]
     if spec.id_field is not None:
@@ -59,6 +59,15 @@ def check_fields(spec: DataSpec, rows: Sequence[Row]) -> None:
                 f"No row has the field {name!r}; the fields are: {', '.join(sorted(known))}.",
                 where=where,
             )
+
+
+def no_rows(spec: DataSpec) -> DataError:
+    """What is wrong with a source that is empty."""
+    name = spec.source or ", ".join(spec.files.values())
+    return DataError(
+        f"The source holds no rows: {name}.",
+        where="data.source" if spec.source else "data.files",
+    )
 
 
 def row_ids(spec: DataSpec, rows: Sequence[Row], plan: SplitPlan) -> list[str]:
@@ -106,8 +115,8 @@ def render_all(
         except RowError as error:
             found = error.reason
         except PromptError as error:
-            where = f"{row.where} ({error.where})" if error.where else row.where
-            raise PromptError(error.problem, where=where, mend=error.mend) from error
+            problem = f"{error.problem} The row is {row.where}."
+            raise PromptError(problem, where=error.where or "prompt", mend=error.mend) from error
         if isinstance(found, str):
             counts.dropped[found] += 1
         else:

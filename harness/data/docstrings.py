@@ -24,6 +24,7 @@ from harness.data.rows import Row, SourceRows
 from harness.errors import DataError
 
 NAME = "stdlib-docstrings"
+FIELDS = ("body", "summary", "name", "kind", "module")
 VERSION = 1  # changes whenever the same library would give other pairs
 
 SUMMARY_CHARS = (15, 120)
@@ -110,8 +111,8 @@ def _collect(root: Path) -> tuple[tuple[Row, ...], dict[str, int], int]:
             if isinstance(pair, str):
                 dropped[pair] += 1
                 continue
-            fields = {"body": pair[1], "summary": pair[0], "name": name, "kind": kind}
-            rows.append(Row(fields | {"module": module}, "train", name))
+            values = (pair[1], pair[0], name, kind, module)
+            rows.append(Row(dict(zip(FIELDS, values, strict=True)), "train", name))
     rows.sort(key=lambda row: (row.where, row.fields["body"]))
     return tuple(rows), dict(dropped), unread
 

@@ -14,6 +14,7 @@ from harness.human.answers import shown
 from harness.human.entries import Entries, Given, Questions, as_shown
 from harness.human.kept import Kept
 from harness.human.layout import COMMENT, MINUTES
+from harness.human.mistakes import Mistake
 from harness.human.records import Rating, ReturnedFile, SheetPlan, SheetRow
 from harness.human.returned import Returned, ReturnedRow
 from harness.human_spec import PREFERENCE
@@ -47,19 +48,24 @@ class Checked:
             ones where there are problems and the caller did not ask for the rest.
         files: All files that ratings came from, likewise.
         blobs: Digest -> bytes of the files that were added.
-        problems: Every mistake: file, place, what was found, what was needed, how to mend it.
+        mistakes: Every one: file, place, what was found, what was needed, how to mend it.
         notes: What was passed over or taken as meant, and how far each rater is, in words.
         counts: Rater -> rows.
-        left_out: Entries that were not taken; each is among the problems.
+        left_out: Entries that were not taken; each is among the mistakes.
     """
 
     ratings: tuple[Rating, ...]
     files: tuple[ReturnedFile, ...]
     blobs: Mapping[str, bytes] = field(repr=False)
-    problems: tuple[str, ...]
+    mistakes: tuple[Mistake, ...]
     notes: tuple[str, ...]
     counts: Mapping[str, RaterCounts]
     left_out: int = 0
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Every mistake in words."""
+        return tuple(mistake.words for mistake in self.mistakes)
 
 
 def check_returns(
@@ -96,10 +102,10 @@ def check_returns(
     questions = Questions(plan, rows, elsewhere)
     desk = _Desk(questions, known, replace=replace, now=now)
     desk.again = replace and all(file.digest in desk.names for file in returned)
-    desk.problems.extend(unreadable)
+    desk.mistakes.extend(map(Mistake, unreadable))
     for file in returned:
         desk.take(file)
-    return desk.checked(known, taken=skip_invalid or not desk.problems)
+    return desk.checked(known, taken=skip_invalid or not desk.mistakes)
 
 
 @dataclass(slots=True)
@@ -125,7 +131,7 @@ class _Desk:
         self.seen: dict[str, str] = {}  # digest -> path, in this call
         self.blobs: dict[str, bytes] = {}
         self.sent: set[str] = set()  # tokens with an answer in this call
-        self.problems: list[str] = []
+        self.mistakes: list[Mistake] = []
         self.notes: list[str] = []
         self.left_out = 0
         self.merged: set[str] = set()  # digests of files that this call has merged
@@ -143,7 +149,7 @@ class _Desk:
             return
         entries = Entries(file, self.questions)
         self.notes += entries.notes
-        self.problems += entries.problems
+        self.mistakes += entries.mistakes
         self.left_out += entries.left_out
         if not entries.refused and not self._clashes(entries):
             self._merge(entries)
@@ -168,7 +174,7 @@ class _Desk:
         path = entries.file.path
         if self.replace and clashes.keys() & self.merged:
             other = self.names[next(iter(clashes.keys() & self.merged))]
-            self.problems.append(
+            self._wrong(
                 f"{path}: found other answers than in {other}, which is imported by the same "
                 "command; needed is one of the two; name only the file that counts."
             )
@@ -180,12 +186,15 @@ class _Desk:
         for digest, places in clashes.items():
             more = f" and {len(places) - _NAMED} more" if len(places) > _NAMED else ""
             self.left_out += len(places)
-            self.problems.append(
+            self._wrong(
                 f"{path}: found other answers than in {self.names[digest]} to the same rows: "
                 f"{', '.join(places[:_NAMED])}{more}; needed is one file per rater, from the "
                 "rater's own sheet; if this is the rater's correction, add --replace."
             )
         return bool(clashes)
+
+    def _wrong(self, words: str) -> None:
+        self.mistakes.append(Mistake(words))
 
     def _merge(self, entries: Entries) -> None:
         file = entries.file
@@ -235,7 +244,7 @@ class _Desk:
             ratings=ratings,
             files=tuple(self.files.values()) if taken else known.files,
             blobs=self.blobs if taken else {},
-            problems=tuple(self.problems),
+            mistakes=tuple(self.mistakes),
             notes=(*self.notes, *(notes if taken else ())),
             counts=counts,
             left_out=self.left_out,

@@ -17,8 +17,8 @@ from scipy import special
 
 from harness.analysis.intervals import TAIL
 from harness.analysis.results import Reading
+from harness.human.blocks import ItemMeans
 from harness.human.davidson import Codes
-from harness.human.means import ItemMeans
 from harness.human.records import Correlation, Estimate, PairAccuracy
 from harness.human.votes import Pair, share_estimate
 from harness.metrics.base import FloatArray

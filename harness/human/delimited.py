@@ -8,6 +8,7 @@ from pathlib import Path
 
 from harness.human.cells import APOSTROPHE, Changes, delimited_text, shown_texts
 from harness.human.layout import (
+    ELSEWHERE,
     PREFERENCE_ANSWERS,
     PREFERENCE_QUESTION,
     SHEET_NAMES,
@@ -50,10 +51,12 @@ def write_delimited(sheet: RaterSheet, folder: Path) -> Changes:
         for row in sheet.rows(kind):
             texts = [delimited_text(text, changes) for text in shown_texts(sheet, row)]
             writer.writerow([row.token, *texts, *empty])
-        write_atomic(file_of(sheet, kind, folder), table.getvalue().encode(_ENCODING))
+        content = table.getvalue().encode(_ENCODING)
+        write_atomic(file_of(sheet, kind, folder), content, mend=ELSEWHERE)
     text = "\n\n".join([*_instructions(sheet, quoted=APOSTROPHE in changes), ""])
     text = text.replace("\n", "\r\n")
-    write_atomic(folder / f"{sheet.rater}-instructions.txt", text.encode(_ENCODING))
+    path = folder / f"{sheet.rater}-instructions.txt"
+    write_atomic(path, text.encode(_ENCODING), mend=ELSEWHERE)
     return changes
 
 

@@ -16,6 +16,7 @@ from harness.human.answers import (
     shown,
 )
 from harness.human.layout import CANNOT_JUDGE, COMMENT, MINUTES, ROW, SHEET_NAMES, TIE, A, B, asked
+from harness.human.mistakes import Mistake
 from harness.human.records import RowKind, SheetPlan, SheetRow
 from harness.human.returned import Returned, ReturnedRow, Table
 from harness.human.tokens import LETTERS
@@ -103,7 +104,7 @@ class Entries:
     Attributes:
         given: Token -> what its row says, and where it stands; empty where the file is refused.
         refused: Whether the file as a whole is of another export, or of several raters.
-        problems: Each with file, place, what was found, what was needed, how to mend it.
+        mistakes: Each with file, place, what was found, what was needed, how to mend it.
         notes: What was passed over or taken as meant, in words.
         left_out: Entries that were not taken.
     """
@@ -112,7 +113,10 @@ class Entries:
         self.file = file
         self.questions = questions
         self.given: dict[str, tuple[Given, ReturnedRow]] = {}
-        self.problems = list(file.problems)
+        self.mistakes = [
+            Mistake(words, (file.path, "unread"), str(file.path), "this file")
+            for words in file.problems
+        ]
         self.notes = list(file.notes)
         self.left_out = len(file.problems)
         rows = self._own_rows()
@@ -122,12 +126,25 @@ class Entries:
                 self._check_columns(table)
             self._read(rows)
 
-    def _wrong(self, place: str, found: str, needed: str, mend: str) -> None:
+    def _wrong(self, place: tuple[Table, int, str], found: str, needed: str, mend: str) -> None:
+        """Note a mistake in a cell: its table, its row, and the heading of its column."""
         self.left_out += 1
-        self._refuse(f", {place}", found, needed, mend)
+        table, number, column = place
+        path = self.file.path
+        self.mistakes.append(
+            Mistake(
+                f"{path}, {table.address(number, column)}: found {found}; needed is {needed}; "
+                f"{mend}.",
+                (path, table.name, column, needed),
+                str(path),
+                table.column_words(column),
+            )
+        )
 
-    def _refuse(self, place: str, found: str, needed: str, mend: str) -> None:
-        self.problems.append(f"{self.file.path}{place}: found {found}; needed is {needed}; {mend}.")
+    def _refuse(self, found: str, needed: str, mend: str) -> None:
+        """Note why the whole file is refused."""
+        words = f"{self.file.path}: found {found}; needed is {needed}; {mend}."
+        self.mistakes.append(Mistake(words))
 
     def _note(self, words: str) -> None:
         self.notes.append(f"{self.file.path}: {words}.")
@@ -149,7 +166,7 @@ class Entries:
         if len(firsts) > 1:
             places = " and ".join(f"{name} ({row.address()})" for name, row in firsts.items())
             mend = "split it, or ask each of them for the sheet as it was sent"
-            self._refuse("", f"rows of {places}", "one file per rater", mend)
+            self._refuse(f"rows of {places}", "one file per rater", mend)
             return None
         if len(pairs) < len(file.rows):
             self._strangers(next(iter(firsts), None))
@@ -164,7 +181,6 @@ class Entries:
         homes = map(elsewhere, named[:20]) if elsewhere else iter(())
         home = next(filter(None, homes), None)
         self._refuse(
-            "",
             f"a sheet of another export or run ({reason})",
             f"a sheet of {plan.run}",
             _way_out(home, plan.run),
@@ -185,7 +201,7 @@ class Entries:
                 near = next((t for t in _near(row.token) if self._is_of(t, rater)), None)
                 mend = f"was it “{near}”? If so, put that back" if near else mend
             needed = f"an id of {rater}'s sheet" if rater else "an id of this export"
-            self._wrong(row.address(), found, needed, f"{mend}, or empty the row")
+            self._wrong((row.table, row.number, ROW), found, needed, f"{mend}, or empty the row")
         if idle:
             self._note(f"passed over {idle} further rows without answers")
 
@@ -197,7 +213,7 @@ class Entries:
         questions = self.questions
         for name, letters in table.doubled.items():
             if name in questions.known_columns:
-                place = table.address(table.heading, name)
+                place = (table, table.heading, name)
                 found = f"columns {letters} both called “{name}”"
                 self._wrong(place, found, "one of each name", "delete or rename the other")
         kind: RowKind = "pair" if PREFERENCE in table.columns else "scale"
@@ -211,7 +227,7 @@ class Entries:
             missing = []
         if missing and extra:
             self._wrong(
-                table.address(table.heading, ROW),
+                (table, table.heading, ROW),
                 f"no column called {' or '.join(missing)}, but {' and '.join(extra)}",
                 "every name as it was",
                 "give the columns their names back",
@@ -238,7 +254,7 @@ class Entries:
                 continue
             torn.add(row.token)
             self._wrong(
-                row.address(name),
+                (row.table, row.number, name),
                 f"row “{row.token}” a second time, with {shown(row.cells[name])} here and "
                 f"{shown(as_shown(first[name], wanted))} in {there.address(name)}",
                 "one answer to each row",
@@ -264,7 +280,8 @@ class Entries:
             else:
                 continue
             if isinstance(value, Problem):
-                self._wrong(row.address(name), value.found, value.needed, value.mend)
+                place = (row.table, row.number, name)
+                self._wrong(place, value.found, value.needed, value.mend)
             else:
                 yield name, _SIDES[wanted.swapped][value] if name == PREFERENCE else value
 

@@ -161,7 +161,7 @@ def _scale(
 ) -> dict[str, str]:
     points = [f"{point} = {words}" for point, words in criterion.scale.items()]
     known = CRITERIA.get(criterion.name) == criterion
-    effect = "Difference from the baseline, paired by item," if plan.baseline else "Mean"
+    effect = "Difference from the baseline, paired by item and rater," if plan.baseline else "Mean"
     return {
         **_places(criterion.name if known else None),
         "name": criterion.name,
@@ -171,8 +171,8 @@ def _scale(
         "values": "; ".join([*points, CANNOT_JUDGE]) + ".",
         "question": _line(criterion.question),
         "form": "Direct quality estimation.",
-        "aggregation": "Mean over the raters of each output, then over the items judged for all "
-        "variants, each item counting once.",
+        "aggregation": "Mean over the raters who judged the item for all variants, then over "
+        "items, each counting once.",
         "significance": f"{effect} with a 95 % interval over clusters of items.",
         **_agreement(criterion.name, "ordinal", results),
     }

@@ -64,6 +64,21 @@ def find_leaks(
     return tuple(sorted(findings, key=lambda finding: order[finding.severity]))
 
 
+def leak_lines(leaks: Sequence[Finding]) -> list[str]:
+    """Findings for a terminal; what several have in common, why and what to do, is said once."""
+    alike: dict[tuple[str, str, str], list[Finding]] = {}
+    for leak in leaks:
+        alike.setdefault((leak.severity, leak.why, leak.mend), []).append(leak)
+    lines: list[str] = []
+    for (severity, why, mend), found in alike.items():
+        if len(found) == 1:
+            lines.append(f"{severity}: {found[0].words}")
+            continue
+        lines += [f"{severity}: {leak.what}" for leak in found]
+        lines.append(f"  All {len(found)}: {' '.join(part for part in (why, mend) if part)}")
+    return lines
+
+
 def _asked(plan: SheetPlan, own: Sequence[str]) -> list[Finding]:
     """Names in what the team itself says to raters."""
     text = "\n".join(

@@ -3,25 +3,26 @@
 Each item counts once, however many raters judged it, so that an item which more of them saw does
 not weigh more. Only rows of purpose ``main`` count: repeats, spoilt outputs and texts beside
 themselves are about the raters.
+
+Variants are compared within raters: see :mod:`harness.human.blocks`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
 from harness.analysis.compare import Panel, Quantity, Sample
 from harness.analysis.paired import Difference
 from harness.analysis.resampling import Resamples
+from harness.human.blocks import Blocks, ItemMeans, blocks_of, paired_means, points_of
+from harness.human.over_raters import mean_over_raters
 from harness.human.records import CriterionMean, Estimate, Item, Rating, SheetPlan
 from harness.human_spec import CriterionSpec
 from harness.metrics.base import mean_of
 
-ItemMeans = dict[str, dict[str, float]]
-"""Variant -> item id -> mean over the raters of that output; only what was rated is there."""
-
-_NOBODY = "there is no item of which raters judged the outputs of all variants"
+_NOBODY = "there is no item of which a rater judged the outputs of all variants"
 
 
 def item_means(
@@ -41,11 +42,8 @@ def item_means(
         output has no part in its mean.
     """
     points: dict[tuple[str, str], list[int]] = {}
-    for rating in ratings:
-        point = rating.scores.get(criterion)
-        if rating.kind == "scale" and rating.purpose == "main" and point is not None:
-            for variant in rating.variants:
-                points.setdefault((variant, rating.item), []).append(point)
+    for item, _, variant, point in points_of(ratings, criterion):
+        points.setdefault((variant, item), []).append(point)
     return {
         variant: {
             item.id: sum(held) / len(held)
@@ -74,15 +72,28 @@ def complete_items(
 
 
 def left_out(
-    items: Sequence[Item], values: Mapping[str, Mapping[str, float]], variants: Sequence[str]
+    items: Sequence[Item], values: ItemMeans, variants: Sequence[str], counted: Collection[str]
 ) -> dict[str, int]:
-    """Why items are not complete: reason -> number of them."""
+    """Why items do not count: reason -> number of them.
+
+    Args:
+        items: All items.
+        values: Variant -> item id -> value, whoever judged it.
+        variants: Those that are compared.
+        counted: Ids of the items that count.
+    """
     found: dict[str, int] = {}
     for item in items:
+        if item.id in counted:
+            continue
         held = sum(item.id in values.get(variant, {}) for variant in variants)
-        if held < len(variants):
-            reason = "judged for some variants only" if held else "not judged by anybody"
-            found[reason] = found.get(reason, 0) + 1
+        if not held:
+            reason = "not judged by anybody"
+        elif held < len(variants):
+            reason = "judged for some variants only"
+        else:
+            reason = "judged for all variants by no single rater"
+        found[reason] = found.get(reason, 0) + 1
     return found
 
 
@@ -91,8 +102,8 @@ def criterion_means(
 ) -> tuple[tuple[CriterionMean, ...], dict[str, int]]:
     """Mean of each criterion by variant with its interval, and paired against the baseline.
 
-    All variants are compared on the same items, those judged for all of them; near-identical
-    items (of one cluster) are resampled together.
+    All variants are compared on the same items and, of each item, on the same raters: those who
+    judged it for all variants. Near-identical items (of one cluster) are resampled together.
 
     Args:
         plan: The export, which says the criteria, the variants and the baseline.
@@ -107,39 +118,40 @@ def criterion_means(
     clusters = {item.id: item.cluster for item in items}
     drawn: dict[tuple[str, ...], Resamples] = {}  # criteria of the same items share their weights
     for criterion in plan.criteria:
-        values = item_means(plan, items, ratings, criterion.name)
-        out = left_out(items, values, plan.variants)
+        blocks = blocks_of(plan, items, ratings, criterion.name)
+        judged = item_means(plan, items, ratings, criterion.name)
+        out = left_out(items, judged, plan.variants, blocks)
         dropped |= {f"{criterion.name}: {reason}": n for reason, n in out.items()}
-        ids = complete_items(values, plan.variants)
+        ids = tuple(blocks)
         if not ids:
             nothing = Estimate(value=None, reason=_NOBODY)
             found += [_mean(criterion, variant, nothing) for variant in plan.variants]
             continue
         if ids not in drawn:
             drawn[ids] = Resamples([clusters[name] for name in ids], seed=plan.seed)
-        found += _means(plan, criterion, ids, values, drawn[ids])
+        found += _means(plan, criterion, blocks, clusters, drawn[ids])
     return tuple(found), dropped
 
 
 def _means(
     plan: SheetPlan,
     criterion: CriterionSpec,
-    ids: Sequence[str],
-    values: ItemMeans,
+    blocks: Blocks,
+    clusters: Mapping[str, str],
     resamples: Resamples,
 ) -> list[CriterionMean]:
-    """Means of one criterion over complete items.
+    """Means of one criterion over the items that count.
 
     They are computed as shares of the scale's range, from 0 (the worst point) to 1: the methods
     for bounded scores then apply, and their bounds stay on the scale.
     """
     worst, best = criterion.points[0], criterion.points[-1]
     reach = best - worst
-    names = np.array(ids)
+    names, values = np.array(list(blocks)), paired_means(plan, blocks)
     samples = []
     for variant in plan.variants:
-        shares = (np.array([values[variant][name] for name in ids]) - worst) / reach
-        stats = np.stack([shares, np.ones(len(ids))], axis=1)
+        shares = (np.array(list(values[variant].values())) - worst) / reach
+        stats = np.stack([shares, np.ones(len(shares))], axis=1)
         samples.append(Sample(variant, names, names, stats))  # clusters are the resamples'
     quantity = Quantity(plan.task, criterion.name, "rated", mean_of, scale=1.0)
     panel = Panel(quantity, samples, resamples=resamples)
@@ -154,11 +166,30 @@ def _means(
             method=own.method,
             reason=own.reason,
         )
-        difference = None
+        difference = others = None
         if plan.baseline is not None and variant != plan.baseline:
-            difference = _paired(panel.difference(plan.baseline, variant), reach, len(ids))
-        found.append(_mean(criterion, variant, mean, difference))
+            difference = _paired(panel.difference(plan.baseline, variant), reach, len(names))
+            others = _over_raters(blocks, plan.baseline, variant, clusters, difference, reach)
+        found.append(_mean(criterion, variant, mean, difference, others))
     return found
+
+
+def _over_raters(
+    blocks: Blocks,
+    baseline: str,
+    variant: str,
+    clusters: Mapping[str, str],
+    difference: Estimate,
+    reach: int,
+) -> Estimate | None:
+    """The difference with an interval for other raters too; None with too few of them."""
+    cells = [
+        (float(block[variant] - block[baseline]), item, rater)
+        for item, raters in blocks.items()
+        for rater, block in raters.items()
+    ]
+    values, items, raters = zip(*cells, strict=True)
+    return mean_over_raters(values, items, raters, clusters, difference, reach)
 
 
 def _paired(found: Difference, reach: int, n: int) -> Estimate:
@@ -178,8 +209,16 @@ def _point(share: float | None, reach: int, worst: int = 0) -> float | None:
 
 
 def _mean(
-    criterion: CriterionSpec, variant: str, mean: Estimate, difference: Estimate | None = None
+    criterion: CriterionSpec,
+    variant: str,
+    mean: Estimate,
+    difference: Estimate | None = None,
+    others: Estimate | None = None,
 ) -> CriterionMean:
     return CriterionMean(
-        criterion=criterion.name, variant=variant, mean=mean, difference=difference
+        criterion=criterion.name,
+        variant=variant,
+        mean=mean,
+        difference=difference,
+        other_raters=others,
     )

@@ -115,15 +115,20 @@ def _statistics(plan: SheetPlan) -> list[str]:
     ]
     sentences = [f"Agreement is Krippendorff's alpha ({listed(levels)}) with a 95 % interval."]
     if plan.criteria:
-        against = " and compared with the baseline in pairs by item" if plan.baseline else ""
+        compared = (
+            ", and differences from the baseline within raters, with intervals over raters as well "
+            "(two-way; three raters or more)"
+            if plan.baseline
+            else ""
+        )
         sentences.append(
-            "Criteria are means over items judged for all variants, each item counting once"
-            f"{against}, with 95 % intervals over clusters of items."
+            "Criteria are means over items, each item counting once with the raters who judged it "
+            f"for all variants, with 95 % intervals over clusters of items{compared}."
         )
     if plan.pairs:
         sentences.append(
             "Preferences are given as the share of wins and half the ties over items, and as "
             "strengths of a Bradley-Terry model with ties (Davidson 1970), with 95 % intervals "
-            "over clusters of items."
+            "over clusters of items, and over raters as well (two-way; three raters or more)."
         )
     return sentences

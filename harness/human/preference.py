@@ -21,6 +21,7 @@ from harness.human.davidson import (
     is_bounded,
     two_way_covariance,
 )
+from harness.human.over_raters import FEWEST_RATERS, share_over_raters
 from harness.human.records import (
     AutoTie,
     Estimate,
@@ -41,9 +42,6 @@ from harness.human.votes import (
     votes_of,
 )
 from harness.metrics.base import FloatArray
-
-FEWEST_RATERS = 3
-"""Below this many raters nothing is said of other raters."""
 
 _UNBOUNDED = "not bounded by the votes, only by a prior"
 _NOTHING = 1e-9  # a standard error on the log scale that only rounding keeps from zero
@@ -109,7 +107,9 @@ def item_preferences(
 
 
 def _wins(pair: Pair, votes: Sequence[Vote], clusters: Mapping[str, str]) -> Wins:
-    results = [vote.result for vote in votes]
+    results, items = [vote.result for vote in votes], [vote.item for vote in votes]
+    raters = [vote.rater for vote in votes]
+    share = share_estimate(results, items, clusters)
     return Wins(
         first=pair[0],
         second=pair[1],
@@ -117,7 +117,9 @@ def _wins(pair: Pair, votes: Sequence[Vote], clusters: Mapping[str, str]) -> Win
         second_wins=results.count(1),
         ties=results.count(0),
         automatic=sum(vote.automatic for vote in votes),
-        share=share_estimate(results, [vote.item for vote in votes], clusters),
+        share=share,
+        other_raters=share_over_raters(results, items, raters, clusters, share),
+        raters=len(set(raters)),
     )
 
 

@@ -186,6 +186,8 @@ class Wins(Record):
     ties: int
     automatic: int = 0  # ties of equal texts, one per rater of the item
     share: Estimate  # of the second: wins and half the ties, over items
+    other_raters: Estimate | None = None  # the same for other items and other raters
+    raters: int = 0  # who compared the two, or are counted for equal texts
 
 
 class Strength(Record):
@@ -213,7 +215,8 @@ class CriterionMean(Record):
     criterion: str
     variant: str
     mean: Estimate
-    difference: Estimate | None = None  # from the baseline, paired by item
+    difference: Estimate | None = None  # from the baseline, paired by item and rater
+    other_raters: Estimate | None = None  # the difference for other items and other raters
 
 
 class Correlation(Record):

@@ -43,6 +43,12 @@ class Table:
             return f"row {row}, column {column}"
         return f"{self.name}!{letters(self.columns.get(column, 0))}{row}"
 
+    def column_words(self, column: str) -> str:
+        """Which column that is: ``column D of Ratings``; by its heading where it has no letter."""
+        if self.format in ("json", "csv"):
+            return f"column {column}"
+        return f"column {letters(self.columns.get(column, 0))} of {self.name}"
+
 
 @dataclass(frozen=True, slots=True)
 class ReturnedRow:

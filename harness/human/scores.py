@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from harness.human.blocks import blocks_of, paired_means
 from harness.human.kept import Kept, Sheets
-from harness.human.means import complete_items, item_means
+from harness.human.means import complete_items
 from harness.human.preference import item_preferences
 from harness.human_spec import PREFERENCE, REFERENCES
 from harness.metrics.base import FloatArray
@@ -29,7 +30,8 @@ def write_scores(
 ) -> tuple[CellResult, ...]:
     """Write the scores of every rated variant, and return their cells for the manifest.
 
-    An item counts where every variant has a rating of it, so that all are compared on the same.
+    An item counts with those raters who judged it for every variant, so that all variants are
+    compared on the same items by the same raters.
 
     Args:
         store: Where they go.
@@ -48,6 +50,7 @@ def write_scores(
             "criteria": [c.model_dump(mode="json") for c in sheets.plan.criteria],
             "show_reference": sheets.plan.show_reference,
             "instructions": sheets.plan.instructions,
+            "paired": "by item and rater",
         }
         key = digest_of(identity)
         if not store.has("scores", key):
@@ -70,11 +73,11 @@ def write_scores(
 
 
 def _metrics(sheets: Sheets, kept: Kept) -> Iterator[tuple[str, _Values]]:
-    """Values of every variant by metric, on the items that are rated for all of them."""
+    """Values of every variant by metric, on the same items for all of them."""
     plan = sheets.plan
     for criterion in plan.criteria:
-        values = item_means(plan, sheets.items, kept.ratings, criterion.name)
-        yield criterion.name, _restricted(values, complete_items(values, plan.variants))
+        blocks = blocks_of(plan, sheets.items, kept.ratings, criterion.name)
+        yield criterion.name, paired_means(plan, blocks)
     if plan.baseline is None or not plan.pairs:
         return
     won = item_preferences(plan, sheets.items, kept.ratings, sheets.ties, plan.baseline)

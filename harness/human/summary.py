@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from harness.analysis.results import Reading, read_results
 from harness.human.agreement import agreement
+from harness.human.blocks import unpaired
 from harness.human.correlation import MetricValues, accuracies, correlations, metric_values
 from harness.human.kept import Kept, Sheets, read_ratings, read_sheets
 from harness.human.means import criterion_means, item_means
@@ -103,7 +104,10 @@ def _results(sheets: Sheets, kept: Kept, readings: Iterable[Reading]) -> HumanRe
         accuracies=decided,
         comments=sum(bool(rating.comment.strip()) for rating in ratings),
         dropped=dropped,
-        notes=tuple(_notes(plan, sheets.items, claimed, metrics)),
+        notes=(
+            *_notes(plan, sheets.items, claimed, metrics),
+            *_unpaired(unpaired(plan, claimed, of_claimed)),
+        ),
     )
 
 
@@ -140,3 +144,14 @@ def _notes(
         if of.undefined
     ]
     return notes
+
+
+def _unpaired(points: Mapping[str, int]) -> list[str]:
+    """What no mean counts of answers that came back."""
+    if not points:
+        return []
+    counted = ", ".join(f"{n:,} of {name}" for name, n in points.items())
+    return [
+        f"Points left out of the means: {counted}. Their raters did not judge the item for all "
+        "variants, and would have brought their severity into some variants alone."
+    ]

@@ -21,6 +21,7 @@ from harness.human.answers import MOST_MINUTES
 from harness.human.cells import Changes, cell_text, is_live, shown_texts
 from harness.human.layout import (
     COMMENT,
+    ELSEWHERE,
     MINUTES,
     OUTPUT,
     OUTPUT_A,
@@ -125,7 +126,7 @@ def write_workbook(sheet: RaterSheet, path: Path) -> Changes:
     for kind in sheet.kinds:
         writer.rows(kind, ranges)
     book.close()
-    write_atomic(path, stream.getvalue())
+    write_atomic(path, stream.getvalue(), mend=ELSEWHERE)
     return writer.changes
 
 

@@ -31,6 +31,7 @@ class Metric(ABC):
     Attributes:
         name: The metric's name in suites and records.
         scale: The best possible value (1 or 100), or None where there is none.
+        least: The least possible value.
         unit: What the value counts, e.g. ``"%"`` or ``""``.
         higher_is_better: False for error rates.
         signature: Everything that changes the value, like sacrebleu's signatures.
@@ -38,6 +39,7 @@ class Metric(ABC):
 
     name: str
     scale: float | None = 1.0
+    least: float = 0.0
     unit: str = ""
     higher_is_better: bool = True
 

@@ -35,6 +35,7 @@ class TokenLoss(Metric):
     def __init__(self, name: Literal["eval_loss", "perplexity"], /) -> None:
         self.name = name
         self.unit = "nats/token" if name == "eval_loss" else ""
+        self.least = 0.0 if name == "eval_loss" else 1.0
 
     @property
     @override

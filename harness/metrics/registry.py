@@ -120,7 +120,7 @@ def check_metric(spec: str | MetricSpec) -> None:
     Raises:
         MetricError: The metric is unknown or does not take these options.
     """
-    name, options = _name_and_options(spec)
+    name, _ = _name_and_options(spec)
     if is_evaluate_module(name):
         if not name.removeprefix(EVALUATE).strip():
             raise MetricError(
@@ -128,8 +128,15 @@ def check_metric(spec: str | MetricSpec) -> None:
                 mend="Write evaluate:<name on the Hub>, or evaluate:<path of a module's script>.",
             )
         return
-    stand_in = options.get("pos_label", "a label")  # the real ones may come with the references
-    build_metric(spec, labels=[str(stand_in)])
+    build_metric(spec, labels=stand_in(spec))
+
+
+def stand_in(spec: str | MetricSpec) -> list[str]:
+    """Labels by which a metric can be looked at while the real ones are not known.
+
+    They may come with the references.
+    """
+    return [str(_name_and_options(spec)[1].get("pos_label", "a label"))]
 
 
 def _name_and_options(spec: str | MetricSpec) -> tuple[str, dict[str, Any]]:

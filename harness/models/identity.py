@@ -51,6 +51,9 @@ _PROVENANCE = frozenset(
 )
 
 
+_HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
+
+
 @dataclass(frozen=True)
 class AdapterInfo:
     """A PEFT adapter folder that passed the checks.
@@ -231,18 +234,20 @@ def _check_base_name(path: Path, trained_on: str, base: BaseSpec) -> None:
     """Refuse an adapter whose configuration names another base.
 
     Only names that are meant to be stable are compared: of Hub ids the last part (mirrors keep
-    it), of built-ins the folder in the cache. Shapes are checked when the adapter is loaded.
+    it), of built-ins the folder in the cache or the harness's own name. Shapes are checked when
+    the adapter is loaded.
     """
     ours = base.model
     built_in = ours.startswith(TINY_PREFIX) or ours in BUILTIN_GGUF
     if built_in:
         expected, found = cache_name(base, Path()) or "", Path(trained_on).name
         comparable = re.fullmatch(r".+-[0-9a-f]{12}", found) is not None
+        if trained_on.startswith(TINY_PREFIX) or trained_on in BUILTIN_GGUF:  # as it was shipped
+            expected, found, comparable = ours, trained_on, True
     else:
         expected, found = _model_name(ours), _model_name(trained_on)
-        hub_id = re.compile(r"[\w-][\w.-]*/[\w.-]+")
         comparable = (
-            all(hub_id.fullmatch(n) for n in (ours, trained_on)) and not Path(ours).exists()
+            all(_HUB_ID.fullmatch(n) for n in (ours, trained_on)) and not Path(ours).exists()
         )
     if comparable and expected != found:
         raise ModelError(
@@ -251,6 +256,24 @@ def _check_base_name(path: Path, trained_on: str, base: BaseSpec) -> None:
             mend="Evaluate it on its own base. If both are the same weights under two names, "
             "correct base_model_name_or_path in its adapter_config.json.",
         )
+
+
+def public_base_name(named: str, base: str, *, hub: bool) -> str:
+    """What a copy of an adapter that leaves this machine calls its base.
+
+    A folder of this machine is found nowhere else, so the name in the suite takes its place: a Hub
+    id, a built-in's name, or the last part of a path. What looks like a Hub id stays as it is.
+
+    Args:
+        named: ``base_model_name_or_path`` as the training wrote it.
+        base: The suite's ``base.model``.
+        hub: Whether that is a Hub id.
+    """
+    if _HUB_ID.fullmatch(named) and not Path(named).exists():
+        return named
+    if hub or base.startswith(TINY_PREFIX) or base in BUILTIN_GGUF:
+        return base
+    return Path(base).name
 
 
 def _model_name(hub_id: str) -> str:

@@ -1,15 +1,24 @@
-"""The section that lists every example: what its template needs, and the blocks of the page."""
+"""The section that lists every example: what its template needs, its script, its data blocks."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from markupsafe import Markup
 
 from harness.analysis.output_findings import DEFINITIONS
+from harness.pages import asset
 from harness.report.browser import FINDINGS, MISSING, AllExamples
 from harness.report.format import count
 from harness.report.packing import pack
+
+SCRIPTS = (
+    *("page", "data", "state", "find", "text", "list"),
+    *("detail", "address", "controls", "keys", "start"),
+)
+"""The files of the section's script in ``assets/browser``: what the page offers, the data, what is
+chosen; then what follows from it; then what the reader does, and the beginning."""
 
 _FOUND = (
     ("prompt", "Prompt cut"),
@@ -81,3 +90,13 @@ def browser_section(examples: AllExamples | None) -> BrowserSection | None:
         left_out=left_out,
         blocks=tuple((name, Markup(text)) for name, text in packed.blocks),  # noqa: S704  # base64
     )
+
+
+def browser_script(assets: Path) -> str:
+    """The section's script: its files, in one scope that nothing else on the page sees.
+
+    A page that is opened from a file cannot import modules, and every further script would need a
+    hash of its own.
+    """
+    parts = "\n".join(asset(assets / "browser" / f"{name}.js") for name in SCRIPTS)
+    return f"(() => {{\n{parts}\n}})();"

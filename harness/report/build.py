@@ -5,11 +5,11 @@ from __future__ import annotations
 from harness.analysis.results import read_results
 from harness.analysis.select import primary_metric
 from harness.human.summary import summarise, why_none
+from harness.report.choice import build_choice
 from harness.report.costs import build_measurements, build_trade_off
 from harness.report.examples import build_examples, output_health, read_predictions
 from harness.report.losses import build_losses
 from harness.report.matrix import build_matrix
-from harness.report.selection import build_choice
 from harness.report.verdict import build_verdict
 from harness.report.view import Provenance, View
 from harness.schema import Manifest, TrainingRun
@@ -37,12 +37,13 @@ def build_view(store: Store, manifest: Manifest) -> View:
     trade_off = build_trade_off(manifest, measurements, deciding[0] if deciding else None)
     predictions = read_predictions(store, manifest)
     human = summarise(store, manifest, readings)
+    outputs = output_health(manifest, predictions)
     training = None
     if manifest.training_key is not None:
         training = store.read_record("training", manifest.training_key, "training", TrainingRun)
     return View(
         description=str(manifest.spec.get("description") or ""),
-        verdict=build_verdict(manifest, rows, primary, trade_off, choice, human),
+        verdict=build_verdict(manifest, rows, primary, trade_off, choice, human, outputs),
         baseline=manifest.baseline,
         variants=manifest.variants,
         primary=primary,
@@ -56,9 +57,9 @@ def build_view(store: Store, manifest: Manifest) -> View:
         losses=build_losses(store, manifest, rows, panels, predictions, primary),
         human=human,
         human_note=why_none(store, manifest) if human is None else "",
-        outputs=output_health(manifest, predictions),
+        outputs=outputs,
         data=manifest.data,
-        findings=manifest.findings,
+        findings=(*manifest.findings, *measurements.doubts),
         cells=manifest.cells,
         provenance=Provenance(
             run_id=manifest.run_id,

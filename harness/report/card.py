@@ -165,7 +165,10 @@ def _missing(card: Card) -> Iterator[tuple[str, str]]:
     yield "language", "language (`language` in the metadata)"
     if not card.base.hub:
         name = plain(card.base.name)
-        yield "base model", f"Hub id of the base (`base_model` in the metadata), here {name}"
+        where = "`base_model` in the metadata"
+        if card.variant.kind == "adapter":
+            where += ", `base_model_name_or_path` in adapter_config.json"
+        yield "base model", f"Hub id of the base ({where}), here {name}"
     data = card.training_data
     if data is None:
         yield "training data", "what it was trained on (`datasets` in the metadata)"

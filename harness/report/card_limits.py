@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 from harness.analysis.constraints import explained
 from harness.report.card_data import Card, scored_part
+from harness.report.cautions import cut_off, overtaken
+from harness.report.comparison_words import detectable, difference_words
 from harness.report.format import count, metric_name, number
 from harness.report.human_lead import preferred_words, rated_worse
 from harness.report.markdown import plain
-from harness.report.verdict import detectable, difference_words
 from harness.rules import in_points
 
 _FEW = 30  # examples, below which their number is a caution of its own
@@ -23,6 +24,7 @@ def limits(card: Card) -> Iterator[str]:
 
 def _limits(card: Card) -> Iterator[str]:
     yield from _of_primary(card)
+    yield from _of_choice(card)
     yield from _worse(card)
     yield from _open_constraints(card)
     yield from _raters(card)
@@ -47,6 +49,19 @@ def _limits(card: Card) -> Iterator[str]:
         "Nothing was evaluated but the tasks above: not safety, not bias, not other languages or "
         "uses."
     )
+
+
+def _of_choice(card: Card) -> Iterator[str]:
+    """What the report cautions about where it names the choice."""
+    row, rival = card.view.primary_row, card.view.choice.rival
+    if row is None:
+        return
+    yield from cut_off(card.view.outputs, row.suite_task, (card.view.baseline, card.variant.id))
+    if rival is not None and card.variant.id in (
+        card.view.verdict.chosen,
+        card.view.verdict.shipped,
+    ):
+        yield overtaken(rival, row)
 
 
 def _of_primary(card: Card) -> Iterator[str]:

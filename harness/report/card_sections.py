@@ -15,6 +15,7 @@ from harness.report.format import (
     size,
 )
 from harness.report.human_lead import preferred_words
+from harness.report.human_words import same_words
 from harness.report.labels import measured_name, split_words
 from harness.report.markdown import code, plain
 from harness.report.selection import claims
@@ -92,7 +93,7 @@ def _against(card: Card, cell: MatrixCell, row: Row) -> str:
     if found is None or found.delta is None:
         return plain(found.reason if found and found.reason else NONE)
     if found.identical:
-        return "identical on every example"
+        return same_words(row.kind)[1]
     return _words(found.delta, found.low, found.high, row, signed=True)
 
 

@@ -66,7 +66,8 @@ def _steps(card: Card, found: TrainingRun, spec: dict[str, Any]) -> Iterator[str
     yield "; ".join(parts) + "."
     checkpoint = next((c for c in found.checkpoints if c.step == step), None)
     if checkpoint is not None and checkpoint.eval_loss is not None:
-        yield f"Loss on the eval split at this step: {number(checkpoint.eval_loss, 3)}."
+        loss = number(checkpoint.eval_loss, 3)
+        yield f"Eval loss of the trainer at this step, a mean over batches: {loss}."
 
 
 def _rows(card: Card, found: TrainingRun) -> str:

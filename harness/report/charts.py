@@ -22,7 +22,7 @@ from harness.schema import LogEntry, Variant
 WIDTH, WIDE, HEIGHT = 380.0, 470.0, 236.0
 LEFT, RIGHT, TOP, BOTTOM = 46.0, 14.0, 14.0, 36.0
 _TICK_CHAR = 6.6  # pixels of a character
-MOST_METRICS = 12  # metric-by-checkpoint charts; the matrix has the rest
+MOST_METRICS = 24  # metric-by-checkpoint charts; the matrix has the rest
 
 
 @dataclass(frozen=True)
@@ -45,15 +45,31 @@ def shown_rows(view: View) -> list[Row]:
 
 
 def checkpoint_charts(view: View) -> list[Chart]:
-    """Each metric over the checkpoints, with the baseline as reference."""
-    trained = [variant for variant in view.variants if variant.kind in ("adapter", "full")]
-    if not trained:
-        return []
-    rows = [row for row in shown_rows(view) if any(_figure(row, v) for v in trained)]
+    """The first metrics over the checkpoints, a chart each, with the baseline as reference."""
+    trained = _trained(view)
     return [
         _checkpoint_chart(view, row, trained, f"by-step-{index}")
-        for index, row in enumerate(rows[:MOST_METRICS])
+        for index, row in enumerate(_rows_by_step(view)[:MOST_METRICS])
     ]
+
+
+def undrawn_words(view: View) -> str:
+    """How many metrics have no chart over the checkpoints; empty where each has one."""
+    left = len(_rows_by_step(view)) - MOST_METRICS
+    if left <= 0:
+        return ""
+    noun = "metric is" if left == 1 else "metrics are"
+    return f"{left:,} more {noun} not drawn; the matrix above has them."
+
+
+def _trained(view: View) -> list[Variant]:
+    return [variant for variant in view.variants if variant.kind in ("adapter", "full")]
+
+
+def _rows_by_step(view: View) -> list[Row]:
+    """Rows with a figure of any checkpoint."""
+    trained = _trained(view)
+    return [row for row in shown_rows(view) if any(_figure(row, v) for v in trained)]
 
 
 def _checkpoint_chart(view: View, row: Row, trained: Sequence[Variant], ident: str) -> Chart:
@@ -188,6 +204,8 @@ def _curve(
         for step, found in sorted(table.items())
     )
     note = f"{len(rows):,} logged steps"
+    if any(class_ == "eval" for class_, _, _ in series):  # it is not the matrix's figure
+        note += "; eval loss as the trainer has it: a mean over batches, of the rows it kept"
     legend = tuple((class_, label) for class_, label, _ in series)
     return Chart(ident, title, note, canvas.render(), header, rows, legend)
 

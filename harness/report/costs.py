@@ -6,7 +6,15 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from harness.analysis.measured import MEMORY, SPEED
+from harness.analysis.measured import (
+    MEMORY,
+    SPEED,
+    doubts,
+    finding,
+    measured_at,
+    measured_on,
+    sizes,
+)
 from harness.analysis.pareto import Axis, efficient
 from harness.report.prices import PRICES, price_rows
 from harness.report.view import (
@@ -18,7 +26,7 @@ from harness.report.view import (
     TradeOff,
     TradeOffPoint,
 )
-from harness.schema import Manifest, Measurement
+from harness.schema import Environment, Finding, Manifest, Measurement
 from harness.store import Store
 
 _ORDER = (
@@ -39,6 +47,7 @@ _ORDER = (
     "first_call_s",
     "load_average",
 )
+_SAID = ("torch", "transformers")  # versions that speed depends on
 _Point = tuple[str, str, int, int, int]
 
 
@@ -58,9 +67,16 @@ def build_measurements(store: Store, manifest: Manifest) -> Measurements:
         else:
             missing[cell.variant] = f"{cell.status}: {cell.reason or 'no reason was recorded'}"
     columns: list[dict[_Point, Measurement]] = []
-    for key in shared:
+    doubted: dict[tuple[str, ...], Finding] = {}
+    taken: list[str] = []
+    for key, names in shared.items():
         read = store.read_records("measurements", key, "measurements", Measurement)
         columns.append({_point(item): item for item in read})
+        place = measured_on(store, key)
+        if reasons := doubts(read, place.cpu_count if place else None):
+            doubted[tuple(names)] = finding(names, reasons)
+        if older := _taken(store, key, manifest, place):
+            taken.append(f"{', '.join(names)}: {older}")
     points = sorted({point for column in columns for point in column}, key=_place)
     rows = tuple(_measurement_row(point, columns) for point in points)
     return Measurements(
@@ -68,7 +84,22 @@ def build_measurements(store: Store, manifest: Manifest) -> Measurements:
         devices=tuple(sorted({item.device for column in columns for item in column.values()})),
         rows=(*rows, *price_rows(rows, manifest.spec.get("measure"))),
         missing=missing,
+        doubts=tuple(doubted.values()),
+        doubted=tuple(name for names in doubted for name in names),
+        taken=tuple(taken),
     )
+
+
+def _taken(store: Store, key: str, manifest: Manifest, place: Environment | None) -> str:
+    """When and where a measurement was made that is older than the run; else nothing."""
+    at = measured_at(store, key)
+    if at is None or at >= manifest.created:
+        return ""
+    where = ""
+    if place is not None:
+        versions = [f"{name} {place.versions[name]}" for name in _SAID if name in place.versions]
+        where = f" on {', '.join([place.device_name, *versions])}"
+    return f"measured {at[:16].replace('T', ' ')} UTC{where}, before this run; from the store"
 
 
 def _point(item: Measurement) -> _Point:
@@ -131,6 +162,7 @@ def build_trade_off(manifest: Manifest, measurements: Measurements, row: Row | N
                 memory_bytes=memory.get(variant.id),
                 decode_tokens_per_s=speed.get(variant.id),
                 price_per_million_new_tokens=price.get(variant.id),
+                speed_in_doubt=variant.id in measurements.doubted,
             )
         )
     front = _front(points, row is None or row.higher_is_better)
@@ -143,15 +175,8 @@ def build_trade_off(manifest: Manifest, measurements: Measurements, row: Row | N
         points=tuple(
             point.model_copy(update={"efficient": point.variant in front}) for point in points
         ),
+        cautions=tuple(doubt.what for doubt in measurements.doubts),
     )
-
-
-def sizes(row: MeasurementRow) -> str:
-    """The point of the grid in words; empty for figures of the whole process."""
-    if not row.prompt_tokens:
-        return ""
-    batch = f" × {row.batch_size}" if row.batch_size > 1 else ""
-    return f"{row.prompt_tokens} + {row.new_tokens} tokens{batch}"
 
 
 def _first(

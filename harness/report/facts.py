@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from harness.analysis.measured import measured_name
 from harness.report.format import NONE, count, estimate, metric_name, number, size
-from harness.report.labels import measured_name, split_words
+from harness.report.labels import split_words
 from harness.report.view import Row, TradeOffPoint, View
 
 _BEGINNINGS = ("only ", "the ", "it ")
@@ -105,7 +106,7 @@ def _estimate(row: Row, name: str) -> tuple[str, str]:
 def _costs(view: View, name: str) -> list[Fact]:
     found, point = view.trade_off, view.cost(name)
     base = view.cost(view.baseline) if name != view.baseline else None
-    memory = measured_name(found.memory_name).lower().replace("gpu", "GPU") or "peak memory"
+    memory = measured_name(found.memory_name) or "peak memory"
     if point is None or (point.memory_bytes is None and point.decode_tokens_per_s is None):
         return [Fact("memory, speed and price", NONE, (_why_unmeasured(view, name),))]
     facts = [

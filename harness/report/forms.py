@@ -12,8 +12,8 @@ _NOTABLE = 0.05  # relative; smaller differences are within what repeats of a me
 def form_words(found: Equivalence, trade_off: TradeOff) -> str:
     """Which of two forms to ship, and on what grounds; empty where they were not compared.
 
-    Equivalent forms are weighed by what was measured of both. Where equivalence is not shown, the
-    form that was chosen is the one that the figures are of.
+    Where the merged form is shown to be no worse, the two are weighed by what was measured of
+    both. Else the form that was chosen is the one that the figures are of.
 
     Args:
         found: The adapter (first) and its merged form (second).
@@ -22,8 +22,8 @@ def form_words(found: Equivalence, trade_off: TradeOff) -> str:
     if found.delta is None:
         return ""
     adapter, merged = found.first, found.second
-    if not (found.equivalent or found.identical):
-        return f"Ship {adapter} as an adapter: the figures above are of that form."
+    if not _as_good(found):
+        return f"Ship {adapter} as an adapter: the headline's figures are of that form."
     points = {point.variant: point for point in trade_off.points}
     gains = _gains(points.get(adapter), points.get(merged))
     if not gains:
@@ -41,11 +41,16 @@ def form_words(found: Equivalence, trade_off: TradeOff) -> str:
 
 def prefers_merged(found: Equivalence, trade_off: TradeOff) -> bool:
     """Whether the merged form is as good as the adapter, and better in memory or speed alone."""
-    if found.delta is None or not (found.equivalent or found.identical):
+    if found.delta is None or not _as_good(found):
         return False
     points = {point.variant: point for point in trade_off.points}
     gains = _gains(points.get(found.first), points.get(found.second))
     return bool(gains) and all(is_better for _, is_better in gains)
+
+
+def _as_good(found: Equivalence) -> bool:
+    """Whether the merged form is shown to be no worse than the adapter, or better."""
+    return bool(found.no_worse or found.equivalent or found.identical)
 
 
 def _gains(adapter: TradeOffPoint | None, merged: TradeOffPoint | None) -> list[tuple[str, bool]]:
@@ -59,6 +64,8 @@ def _gains(adapter: TradeOffPoint | None, merged: TradeOffPoint | None) -> list[
         found.append(
             (f"needs {word} memory ({size(after)} against {size(before)})", after < before)
         )
+    if adapter.speed_in_doubt or merged.speed_in_doubt:
+        return found  # of a busy machine, not of the models
     slow, fast = adapter.decode_tokens_per_s, merged.decode_tokens_per_s
     if slow and fast and abs(fast / slow - 1) >= _NOTABLE:
         word = "faster" if fast > slow else "more slowly"

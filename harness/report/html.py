@@ -9,18 +9,20 @@ import jinja2
 import yaml
 from markupsafe import Markup, escape
 
+from harness.analysis.measured import sizes
 from harness.measure.glossary import definitions
 from harness.pages import asset, page_policy
 from harness.pages import environment as plain_environment
 from harness.report import format as fmt
 from harness.report import prices
 from harness.report.browser import AllExamples
-from harness.report.browser_html import browser_section
-from harness.report.charts import checkpoint_charts, training_charts
+from harness.report.browser_html import browser_script, browser_section
+from harness.report.charts import checkpoint_charts, training_charts, undrawn_words
+from harness.report.comparison_words import difference_words
 from harness.report.cost_charts import forest_charts, trade_off_charts
-from harness.report.costs import sizes
 from harness.report.facts import headline_parts, lead_facts
 from harness.report.human import human_section
+from harness.report.human_words import same_words
 from harness.report.labels import GLOSSARY, RATING_TERMS, measured_name, picked_words, split_words
 from harness.report.loss_html import barred_rows, lost_places, marked_words
 from harness.report.loss_words import loss_notes
@@ -34,14 +36,12 @@ from harness.report.selection import (
     how_chosen,
 )
 from harness.report.text import marked, visible
-from harness.report.verdict import difference_words
 from harness.report.view import ExampleView, MatrixCell, MeasurementRow, Reading, Row, View
 from harness.resources import resource_dir
 from harness.rules import in_points
 from harness.schema import DataReport
 
 _STYLES = ("report.css", "browser.css")
-_SCRIPTS = ("report.js", "browser.js")
 _OUTPUT_CHARS = 2_000
 _PROMPT_CHARS = 3_000
 _SHORT_CHARS = 200  # outputs up to here stand in narrow columns
@@ -51,6 +51,7 @@ _TOGETHER = re.compile(
     r"|(?<=\bp) (?=[<=])|(?<=\bp [<=]) "  # p < 0.001
     r"|(?<=\d,) (?=[−+]?\d[\d.,]*\])"  # intervals
 )
+_BREAKS = re.compile(r"(?<=[_/])")
 _HYPHENED = re.compile(r"\b[A-Z]+-[A-Z]\w*")  # ROUGE-L
 
 
@@ -66,7 +67,10 @@ def render_html(view: View, examples: AllExamples | None = None) -> str:
     """
     folder = resource_dir("reports")
     style = "\n".join(asset(folder / "assets" / name) for name in _STYLES)
-    script = "\n".join(asset(folder / "assets" / name) for name in _SCRIPTS)
+    browser = browser_section(examples)
+    script = asset(folder / "assets" / "report.js")
+    if browser is not None:
+        script += "\n" + browser_script(folder / "assets")
     template = page_environment(str(folder / "templates")).get_template("report.html.j2")
     measured = [row for row in view.measurements.rows if any(row.readings)]
     return template.render(
@@ -86,7 +90,7 @@ def render_html(view: View, examples: AllExamples | None = None) -> str:
         claims=held_claims(view),
         constraint_bounds=BOUNDS,
         lost=lost_places(view.losses),
-        browser=browser_section(examples),
+        browser=browser,
         human=human_section(view),
         facts=lead_facts(view),
         shades=shades(view.variants, view.baseline, view.verdict.chosen),
@@ -94,6 +98,7 @@ def render_html(view: View, examples: AllExamples | None = None) -> str:
         notes=grouped_notes(view),
         data=_data(view),
         by_step=checkpoint_charts(view),
+        undrawn=undrawn_words(view),
         curves=training_charts(view),
         forest=forest_charts(view),
         trade_off=trade_off_charts(view),
@@ -147,8 +152,8 @@ def _unbroken(text: str) -> Markup:
 
 
 def _breakable(text: str) -> Markup:
-    """Let long names break at their underscores."""
-    return Markup("_<wbr>").join(escape(part) for part in visible(text).split("_"))
+    """Let long names break after their underscores and slashes."""
+    return Markup("<wbr>").join(escape(part) for part in _BREAKS.split(visible(text)))
 
 
 def _value(cell: MatrixCell, row: Row) -> tuple[str, str]:
@@ -166,7 +171,8 @@ def _difference(cell: MatrixCell, row: Row) -> tuple[str, str, str, str]:
     if comparison.delta is None:
         return "", "", "none", f"not compared: {comparison.reason}"
     if comparison.identical:
-        return "=", "", "same", "identical on every example"
+        brief, full = same_words(row.kind)
+        return brief, "", "same", full
     shown = fmt.estimate(comparison.delta, comparison.low, comparison.high, row.scale, signed=True)
     words = f"{difference_words(comparison, row)} against {comparison.baseline}, "
     if comparison.better is None:

@@ -10,18 +10,19 @@ from harness.report.view import View
 _Cell = str | float | int | bool | None
 _Line = tuple[_Cell, ...]
 _BOUNDS = ("value", "low", "high", "n", "method", "reason")
+_OTHERS = ("other_raters_low", "other_raters_high")  # of the difference, or the second's share
 
 
 def _means(view: View) -> Iterator[_Line]:
     names = tuple(f"difference_{name}" for name in _BOUNDS)
-    yield ("criterion", "variant", *_BOUNDS, "baseline", *names)
+    yield ("criterion", "variant", *_BOUNDS, "baseline", *names, *_OTHERS)
     if view.human is None:
         return
     baseline = view.human.plan.baseline
     for item in view.human.means:
         against = baseline if item.difference is not None else None
         found = (*_estimate(item.mean), against, *_estimate(item.difference))
-        yield (item.criterion, item.variant, *found)
+        yield (item.criterion, item.variant, *found, *_others(item.other_raters))
 
 
 def _wins(view: View) -> Iterator[_Line]:
@@ -29,6 +30,7 @@ def _wins(view: View) -> Iterator[_Line]:
         *("first", "second", "first_wins", "second_wins", "ties", "automatic_ties"),
         *(f"second_share_{name}" for name in _BOUNDS),
         *("first_strength", "second_strength"),
+        *("raters", *_OTHERS),
     )
     if view.human is None or view.human.preference is None:
         return
@@ -39,6 +41,7 @@ def _wins(view: View) -> Iterator[_Line]:
             *(wins.first, wins.second, wins.first_wins, wins.second_wins, wins.ties),
             *(wins.automatic, *_estimate(wins.share)),
             *(strengths.get(wins.first), strengths.get(wins.second)),
+            *(wins.raters, *_others(wins.other_raters)),
         )
 
 
@@ -82,6 +85,10 @@ def _estimate(found: Estimate | None) -> _Line:
     if found is None:
         return (None,) * len(_BOUNDS)
     return (found.value, found.low, found.high, found.n, found.method, found.reason)
+
+
+def _others(found: Estimate | None) -> _Line:
+    return (None, None) if found is None else (found.low, found.high)
 
 
 RATING_TABLES: dict[str, Callable[[View], Iterator[_Line]]] = {

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from harness.human.records import Estimate, HumanResults
 from harness.human_spec import PREFERENCE, REFERENCES
 from harness.report.format import count
+from harness.report.human_claims import (
+    Claim,
+    claim_of,
+    criteria_reach,
+    is_beyond,
+    without_difference,
+)
 from harness.report.human_words import (
     EVEN,
     Side,
     alpha_word,
     listed,
-    share_won,
+    met,
     share_words,
     side_of,
     together,
@@ -21,31 +28,43 @@ from harness.report.human_words import (
 
 
 def preferred_words(results: HumanResults, variant: str, baseline: str) -> tuple[Side, str]:
-    """Whether raters prefer a variant to the baseline, and that in a sentence; empty if unasked."""
-    share = share_won(results, variant, baseline)
-    if share is None or share.value is None:
+    """Whether raters prefer a variant to the baseline, and that in a sentence; empty if unasked.
+
+    The side is that of these raters; the sentence says whether it is shown for others too.
+    """
+    claim, wins = claim_of(results, variant, baseline), met(results, variant, baseline)
+    if claim is None or wins is None or claim.found.value is None:
         return "", ""
-    shown = together(share_words(share))
-    side = side_of(share, EVEN)
-    known = f"n = {count(share.n, 'item')}{_alpha_words(results)}"
-    if side == "better":
-        return side, (
-            f"{variant} is preferred by raters in {shown} of comparisons with {baseline} ({known})."
+    if same := without_difference([wins], (variant, baseline)):
+        return claim.side, same
+    shown = together(share_words(claim.shown))
+    known = f"n = {count(claim.found.n, 'item')}{_alpha_words(results)}"
+    who = claim.who()
+    if claim.side == "better":
+        return claim.side, (
+            f"{variant} is preferred by {who[0].lower()}{who[1:]} in {shown} of comparisons with "
+            f"{baseline} ({known}); {claim.reach()}."
         )
-    if side == "worse":
-        return side, (
-            f"Raters prefer {baseline}: {variant} wins only {shown} of their comparisons ({known})."
+    if claim.side == "worse":
+        return claim.side, (
+            f"{who} prefer{_s(who)} {baseline}: {variant} wins only {shown} of the comparisons "
+            f"({known}); {claim.reach()}."
         )
-    return side, (
+    return claim.side, (
         f"Raters do not tell {variant} and {baseline} apart: {variant} wins {shown} of their "
         f"comparisons ({known})."
     )
+
+
+def _s(who: str) -> str:
+    return "s" if who == "The one rater" else ""
 
 
 def rated_worse(results: HumanResults, variant: str) -> list[str]:
     """Criteria on which a variant is rated distinguishably worse than the baseline, in words."""
     return [
         f"{item.criterion} {_change(item.difference)}"
+        + ("" if is_beyond(item) else " (by these raters; not shown for others)")
         for item in results.means
         if item.variant == variant and item.difference and side_of(item.difference) == "worse"
     ]
@@ -80,54 +99,69 @@ def _who_wins(results: HumanResults) -> str:
         if side_of(wins.share, EVEN) == "worse":
             first, second = second, first
         return _pair_words(results, second, first)
+    compared = list(dict.fromkeys(name for w in preference.wins for name in (w.first, w.second)))
+    names = [name for name in plan.variants if name in compared]
+    if same := without_difference(preference.wins, names):
+        return same
     if not preference.strengths:
         return f"Raters' comparisons give no order of the variants: {preference.reason}."
     models = [item.variant for item in preference.strengths if item.variant != REFERENCES]
+    line = _strongest(results, models) if len(models) > 1 else ""
+    return " ".join(part for part in (line, _beside_references(results, models[0])) if part)
+
+
+def _strongest(results: HumanResults, models: Sequence[str]) -> str:
+    """Whom the strongest of several variants beats, and for which raters."""
     top = models[0]
-    beaten, open_ = _against(results, top, models[1:])
-    if len(models) == 1:
-        line = ""
-    elif not beaten:
-        line = (
+    claims = {name: claim for name in models[1:] if (claim := claim_of(results, top, name))}
+    beaten = {name: claim for name, claim in claims.items() if claim.side == "better"}
+    if not beaten:
+        return (
             f"Raters do not tell the variants apart: even {top}, the strongest, is not shown to "
-            "be preferred to any other. "
+            "be preferred to any other."
         )
-    elif len(beaten) + len(open_) < len(models) - 1:
-        others = f"; it is not distinguishable from {listed(open_)}" if open_ else ""
-        line = (
-            f"Raters prefer {top} to {listed(beaten)}{others}; not every two variants were "
-            "compared. "
-        )
+    beyond = {name: claim for name, claim in beaten.items() if claim.beyond}
+    whole = len(beyond) == len(beaten)
+    who = "Raters" if whole else next(c for c in beaten.values() if not c.beyond).who()
+    won = listed([_with_share(name, claim.found) for name, claim in beaten.items()])
+    open_ = [_with_share(name, c.found) for name, c in claims.items() if name not in beaten]
+    rest = f"; it is not distinguishable from {listed(open_)}" if open_ else ""
+    if len(claims) < len(models) - 1:
+        line = f"{who} prefer{_s(who)} {top} to {won}{rest}; not every two variants were compared."
     else:
-        rest = f"; it is not distinguishable from {listed(open_)}" if open_ else ""
-        line = f"Raters prefer {top} most: it wins against {listed(beaten)}{rest}. "
-    return (line + _beside_references(results, top)).rstrip()
+        line = f"{who} prefer{_s(who)} {top} most: it wins against {won}{rest}."
+    return f"{line} {_reach(beaten, beyond)}"
 
 
-def _against(
-    results: HumanResults, variant: str, others: Sequence[str]
-) -> tuple[list[str], list[str]]:
-    """Others that a variant wins against, and those that it does not, with its share."""
-    beaten: list[str] = []
-    rest: list[str] = []
-    for other in others:
-        share = share_won(results, variant, other)
-        if share is not None:
-            words = f"{other} ({together(share_words(share))})"
-            (beaten if side_of(share, EVEN) == "better" else rest).append(words)
-    return beaten, rest
+def _reach(beaten: Mapping[str, Claim], beyond: Mapping[str, Claim]) -> str:
+    """Which wins of the strongest are shown for other raters too; a sentence."""
+    if beyond:
+        won = listed([_with_share(name, claim.shown) for name, claim in beyond.items()])
+        if len(beyond) == len(beaten):
+            return f"This holds for other raters too: {won}."
+        return f"For other raters a win is shown only against {won}."
+    if all(claim.others is None for claim in beaten.values()):
+        clause = next(iter(beaten.values())).reach()
+        return f"{clause[0].upper()}{clause[1:]}."
+    wider = listed([_with_share(n, c.others) for n, c in beaten.items() if c.others is not None])
+    return f"For other raters no win is shown: {wider}."
+
+
+def _with_share(name: str, share: Estimate) -> str:
+    return f"{name} ({together(share_words(share))})"
 
 
 def _beside_references(results: HumanResults, variant: str) -> str:
     """How a variant fares against the references; empty where those were not rated."""
-    share = share_won(results, variant, REFERENCES)
-    if share is None or share.value is None:
+    claim = claim_of(results, variant, REFERENCES)
+    if claim is None or claim.found.value is None:
         return ""
     words = {
         "better": "is preferred to the references",
         "worse": "falls short of the references",
-    }.get(side_of(share, EVEN), "is not distinguishable from the references")
-    return f"{variant} {words} ({together(share_words(share))} of comparisons)."
+    }.get(claim.side, "is not distinguishable from the references")
+    reach = f"; {claim.reach()}" if claim.reach() else ""
+    return f"{variant} {words} ({together(share_words(claim.shown))} of comparisons){reach}."
 
 
 def _choice(results: HumanResults, chosen: str | None) -> str:
@@ -140,15 +174,21 @@ def _choice(results: HumanResults, chosen: str | None) -> str:
 
 
 def _pair_words(results: HumanResults, variant: str, other: str) -> str:
-    share = share_won(results, variant, other)
-    if share is None or share.value is None:
-        why = f": {share.reason}" if share is not None and share.reason else ""
+    claim, wins = claim_of(results, variant, other), met(results, variant, other)
+    if claim is None or wins is None or claim.found.value is None:
+        why = f": {claim.found.reason}" if claim is not None and claim.found.reason else ""
         return f"Whether raters prefer {variant} or {other} is not known{why}."
-    shown = together(share_words(share))
-    n = f"n = {count(share.n, 'item')}; a tie is half a win"
-    if side_of(share, EVEN) == "better":
-        return f"Raters prefer {variant} to {other}: it wins {shown} of comparisons ({n})."
-    why = "the interval includes 50 %" if share.low is not None else "there is no interval"
+    if same := without_difference([wins], (variant, other)):
+        return same
+    shown = together(share_words(claim.shown))
+    n = f"n = {count(claim.found.n, 'item')}; a tie is half a win"
+    if claim.side == "better":
+        who, reach = claim.who(), claim.reach()
+        return (
+            f"{who} prefer{_s(who)} {variant} to {other}: it wins {shown} of comparisons ({n}). "
+            f"{reach[0].upper()}{reach[1:]}."
+        )
+    why = "the interval includes 50 %" if claim.found.low is not None else "there is no interval"
     return (
         f"Raters do not tell {variant} and {other} apart: {variant} wins {shown} of comparisons "
         f"({n}); {why}."
@@ -165,6 +205,7 @@ def _criteria(results: HumanResults, chosen: str | None) -> str:
     ranked = [found.variant for found in strengths if found.variant in others]
     variant = chosen if chosen in others else (*ranked, others[-1])[0]
     sides: dict[str, list[str]] = {"better": [], "worse": [], "open": [], "same": []}
+    decided = []
     for item in results.means:
         if item.variant != variant or item.difference is None or item.difference.value is None:
             continue
@@ -172,19 +213,21 @@ def _criteria(results: HumanResults, chosen: str | None) -> str:
         if side:
             shown = f" ({_change(item.difference)})" if side in ("better", "worse") else ""
             sides[side].append(f"{item.criterion}{shown}")
+            decided += [item] if side in ("better", "worse") else []
     parts = [
         f"{words} {listed(sides[side])}"
         for side, words in (
             ("better", "better in"),
             ("worse", "worse in"),
             ("open", "not distinguishably different in"),
-            ("same", "the same on every item in"),
+            ("same", "given the same points on every item in"),
         )
         if sides[side]
     ]
     if not parts:
         return ""
-    return f"Against {plan.baseline}, {variant} is rated {', '.join(parts)}."
+    line = f"Against {plan.baseline}, {variant} is rated {', '.join(parts)}."
+    return f"{line} {criteria_reach(decided)}".rstrip()
 
 
 def _change(found: Estimate | None) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from harness.human.records import CriterionMean, HumanResults, Strength
+from harness.human.records import CriterionMean, HumanResults, Strength, Wins
 from harness.report.format import NONE, count
+from harness.report.human_claims import Claim, claim_of, is_beyond
 from harness.report.human_words import (
     EVEN,
     Cell,
@@ -13,7 +14,6 @@ from harness.report.human_words import (
     share_words,
     side_of,
     together,
-    turned,
     value_words,
 )
 
@@ -57,17 +57,30 @@ def _win_cell(results: HumanResults, name: str, other: str) -> Cell:
     wins = met(results, name, other)
     if wins is None:
         return Cell(NONE, ("not compared",))
-    won, lost, share = wins.first_wins, wins.second_wins, turned(wins.share)
+    won, lost, claim = wins.first_wins, wins.second_wins, claim_of(results, name, other)
     if name == wins.second:
-        won, lost, share = lost, won, wins.share
+        won, lost = lost, won
+    share = wins.share if claim is None else claim.found
     if share.value is None:
         return Cell(NONE, (share.reason or "",))
     value, bounds = share_words(share)
     tally = f"{won:,} won, {wins.ties:,} tied, {lost:,} lost"
-    side = side_of(share, EVEN)
-    words = {"better": "preferred", "worse": "not preferred", "open": "not distinguishable"}
-    more = tuple(text for text in (bounds, tally) if text)
-    return Cell(value, more, side, words.get(side, ""))
+    others = claim.others if claim is not None else None
+    wider = f"other raters {share_words(others)[1]}" if others is not None else ""
+    more = tuple(text for text in (bounds, wider, tally) if text)
+    return Cell(value, more, side_of(share, EVEN), _win_words(wins, claim))
+
+
+def _win_words(wins: Wins, claim: Claim | None) -> str:
+    """What the mark beside a share says."""
+    if not wins.first_wins and not wins.second_wins:
+        return "identical texts" if wins.ties == wins.automatic else "no difference seen"
+    if claim is None or not claim.side:
+        return ""
+    words = {"better": "preferred", "worse": "not preferred"}.get(claim.side)
+    if words is None:
+        return "not distinguishable"
+    return words if claim.beyond else f"{words}, by these raters"
 
 
 def means_table(results: HumanResults) -> Table | None:
@@ -94,12 +107,18 @@ def _mean_cell(item: CriterionMean | None) -> Cell:
     more = [bounds] if bounds else []
     side = side_of(item.difference)
     if side == "same":
-        return Cell(value, tuple(more), side, change="identical on every item")
+        return Cell(value, tuple(more), side, change="the same points on every item")
     if item.difference is None or item.difference.value is None:
         return Cell(value, tuple(more))
     change = together(value_words(item.difference, signed=True))
     words = {"better": "better", "worse": "worse", "open": "not distinguishable"}
-    return Cell(value, tuple(more), side, words.get(side, "no interval"), change=change)
+    said = words.get(side, "no interval")
+    if side in ("better", "worse") and not is_beyond(item):
+        said += ", by these raters"
+    beyond = ""
+    if item.other_raters is not None:
+        beyond = f"other raters {value_words(item.other_raters, signed=True)[1]}"
+    return Cell(value, tuple(more), side, said, change=change, beyond=beyond)
 
 
 def files_table(results: HumanResults) -> Table | None:

@@ -11,6 +11,7 @@ from markupsafe import Markup
 from harness.human.alpha import RELIABLE, TENTATIVE
 from harness.human.records import Estimate, HumanResults, Wins
 from harness.report.format import NONE, number, span
+from harness.schema import HUMAN
 
 Side = Literal["better", "worse", "open", "same", ""]
 EVEN = 0.5  # share of comparisons won where neither is better
@@ -26,6 +27,7 @@ class Cell:
         side: What the value says of its variant, for the mark beside it.
         words: The side in words.
         change: A difference that the side is of, on a line of its own; else it is of the value.
+        beyond: A quieter line below the change.
         drawing: An SVG in place of the text.
     """
 
@@ -34,6 +36,7 @@ class Cell:
     side: Side = ""
     words: str = ""
     change: str = ""
+    beyond: str = ""
     drawing: Markup | None = None
 
 
@@ -90,6 +93,19 @@ def share_words(found: Estimate) -> tuple[str, str]:
     return f"{number(value, places)} %", span(low, high, places)
 
 
+def same_words(kind: str) -> tuple[str, str]:
+    """How equal values on every item are called, in brief and in full.
+
+    Raters who see no difference look at different texts: these are alike to them, not identical.
+
+    Args:
+        kind: Of the cells: ``human`` for ratings.
+    """
+    if kind == HUMAN:
+        return "rated alike", "rated alike on every item"
+    return "identical", "identical on every example"
+
+
 def side_of(found: Estimate | None, even: float = 0.0) -> Side:
     """On which side of ``even`` the whole interval lies."""
     if found is None or found.low is None or found.high is None:
@@ -109,14 +125,6 @@ def turned(found: Estimate) -> Estimate:
 
     changed = {"value": other(found.value), "low": other(found.high), "high": other(found.low)}
     return found.model_copy(update=changed)
-
-
-def share_won(results: HumanResults, variant: str, other: str) -> Estimate | None:
-    """Share of comparisons that a variant wins against another; None where they were not met."""
-    wins = met(results, variant, other)
-    if wins is None:
-        return None
-    return wins.share if wins.second == variant else turned(wins.share)
 
 
 def met(results: HumanResults, variant: str, other: str) -> Wins | None:

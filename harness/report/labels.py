@@ -2,26 +2,8 @@
 
 from __future__ import annotations
 
-_MEASURED = {
-    "load_s": "Load",
-    "first_call_s": "First call",
-    "prefill_tokens_per_s": "Prefill speed",
-    "decode_tokens_per_s": "Decode speed",
-    "ttft_s": "Time to first token",
-    "itl_s": "Inter-token latency",
-    "tpot_s": "Time per output token",
-    "e2e_s": "End to end",
-    "weights_bytes": "Weights",
-    "kv_cache_bytes_per_token": "KV cache per token",
-    "rss_before_load_bytes": "Process before loading",
-    "peak_rss_bytes": "Peak resident memory",
-    "peak_rss_inference_bytes": "Peak resident memory, generating",
-    "peak_allocated_bytes": "Peak allocated GPU memory",
-    "peak_reserved_bytes": "Peak reserved GPU memory",
-    "load_average": "Load average",
-    "price_per_million_prompt_tokens": "Price per million prompt tokens",
-    "price_per_million_new_tokens": "Price per million new tokens",
-}
+from harness.analysis import measured
+
 _PICKED = {
     "gain": "large gain",
     "loss": "large loss",
@@ -87,8 +69,8 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
     ),
     (
         "Equivalent",
-        "Two one-sided tests show a difference smaller than the margin. That no difference was "
-        "found would show nothing.",
+        "Two one-sided tests show a difference smaller than the margin; no worse: the one on the "
+        "side of a loss does. That no difference was found would show nothing.",
     ),
     (
         "Points",
@@ -134,8 +116,9 @@ def split_words(split: str) -> str:
 
 
 def measured_name(name: str) -> str:
-    """A measured quantity's name in print."""
-    return _MEASURED.get(name, name)
+    """A measured quantity's name at the head of a row or column; its own where it has no other."""
+    words = measured.measured_name(name)
+    return words if words == name else words[:1].upper() + words[1:]
 
 
 def picked_words(name: str) -> str:

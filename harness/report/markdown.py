@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from harness.report.costs import sizes
+from harness.analysis.measured import sizes
 from harness.report.format import NONE, estimate, metric_name, quantities, size
 from harness.report.human import human_section
-from harness.report.human_words import Cell, Table
+from harness.report.human_words import Cell, Table, same_words
 from harness.report.labels import measured_name
 from harness.report.loss_words import loss_notes, loss_rows
 from harness.report.selection import candidate_table, held_claims, how_chosen
@@ -115,7 +115,7 @@ def _cell(cell: MatrixCell, row: Row) -> str:
     if found is None or found.delta is None:
         return text
     if found.identical:
-        return f"{text}<br>identical"
+        return f"{text}<br>{same_words(row.kind)[0]}"
     shown = estimate(found.delta, found.low, found.high, row.scale, signed=True)
     return f"{text}<br>{' '.join(part for part in shown if part)}"
 
@@ -160,7 +160,9 @@ def _measurements(view: View) -> Iterator[str]:
     for row in rows:
         medians = quantities([r.median if r else None for r in row.readings], row.unit)
         body.append([measured_name(row.name), sizes(row), *medians])
+    yield "\n".join(f"> {plain(doubt.words)}  " for doubt in found.doubts)
     yield markdown_table(header, body)
+    yield "\n".join(f"- {plain(line)}" for line in found.taken)
 
 
 def _human(view: View) -> Iterator[str]:
@@ -195,6 +197,7 @@ def _rated_cell(cell: Cell) -> str:
     place = -1 if cell.change else 0  # of what the words are about
     if cell.side and cell.words:
         lines[place] += f", {cell.words}"
+    lines += [cell.beyond] if cell.beyond else []
     return "<br>".join(plain(line) for line in lines)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from scipy import special
 
 from harness.analysis.compare import Panel, Sample, aligned
-from harness.analysis.intervals import CONFIDENCE, Interval
+from harness.analysis.intervals import CONFIDENCE, Interval, interval
 from harness.analysis.resampling import Resamples
 from harness.analysis.results import Key, Reading, group_by_key
 from harness.errors import PairingError
@@ -137,7 +137,13 @@ def figure_of(reading: Reading, panel: Panel | None) -> Figure:
     if panel and reading.variant in panel.variants:
         found = panel.interval(reading.variant)
     elif sample is not None and panel is not None:  # not on the baseline's examples: on its own
-        found = Panel(panel.quantity, [sample]).interval(reading.variant)
+        found = interval(
+            sample.stats,
+            panel.quantity.aggregate,
+            Resamples(sample.clusters),
+            scale=panel.quantity.scale,
+            share=panel.is_share,
+        )
     if found is not None:
         return Figure(
             value=found.value if found.value is not None else score.value,

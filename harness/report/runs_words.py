@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from harness.report.comparison_words import difference_words
 from harness.report.format import count, estimate, metric_name, number, size
 from harness.report.runs import RunFacts, RunsView
 from harness.report.text import visible
-from harness.report.verdict import difference_words
 from harness.report.view import MatrixCell, Row
 from harness.schema import Comparison
 

@@ -30,6 +30,8 @@ def render_runs_csv(view: RunsView) -> str:
     return text.getvalue()
 
 
+_ELSEWHERE = "Choose another folder with --output."
+
 _RENDERERS: Mapping[str, tuple[str, Callable[[RunsView], str]]] = {
     "html": ("comparison.html", render_runs_html),
     "markdown": ("comparison.md", render_runs_markdown),
@@ -61,7 +63,7 @@ def write_runs(view: RunsView, folder: Path, format_: str = "html") -> list[Path
     paths = []
     for name in _RENDERERS if format_ == "all" else [format_]:
         file, render = _RENDERERS[name]
-        write_atomic(folder / file, render(view))
+        write_atomic(folder / file, render(view), mend=_ELSEWHERE)
         paths.append(folder / file)
     return paths
 

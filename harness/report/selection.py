@@ -1,22 +1,19 @@
-"""The choice of a checkpoint: what it was made on, and what is claimed for it afterwards."""
+"""The choice of a checkpoint in words and as a table: what it was made on, what is claimed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.analysis.compare import Panel
-from harness.analysis.constraints import constraints_of, explained, watched_by
-from harness.analysis.results import Reading
-from harness.analysis.significance import equivalence
+from harness.analysis.constraints import explained
+from harness.analysis.measured import measured_name
+from harness.report.comparison_words import equivalence_words
 from harness.report.format import NONE, estimate, metric_name, number, percent, quantity
-from harness.report.labels import measured_name
-from harness.report.matrix import Panels
 from harness.report.text import visible
-from harness.report.verdict import detectable, equivalence_words, open_words
-from harness.report.view import Choice, Held, Row, View
-from harness.rules import SelectSpec, in_points, margin_in_own_unit
-from harness.schema import Candidate, ConstraintCheck, Equivalence, Manifest, Selection
+from harness.report.verdict import open_words
+from harness.report.view import Row, View
+from harness.rules import in_points
+from harness.schema import HUMAN, Candidate, ConstraintCheck, Selection
 
 _RULES = {
     "one_se": "the earliest within one standard error of the best is chosen",
@@ -26,78 +23,6 @@ BOUNDS = (
     "Scores of constraints are differences from the baseline with one-sided 95 % bounds: kept or "
     "broken only where the data shows it."
 )
-
-
-def build_choice(
-    manifest: Manifest, readings: Sequence[Reading], panels: Panels, row: Row | None
-) -> Choice:
-    """Gather what is claimed for the chosen checkpoint.
-
-    Args:
-        manifest: The run.
-        readings: Its scores.
-        panels: Statistics by task, metric and split.
-        row: The primary metric on the report split.
-    """
-    chosen = manifest.selection.chosen if manifest.selection else None
-    if chosen is None:
-        return Choice()
-    held = tuple(_held(manifest, readings, chosen))
-    cell = row.cell(chosen) if row else None
-    if row is None or cell is None:
-        return Choice(held=held)
-    panel = panels.get((row.task, row.metric, row.split))
-    forms = manifest.merged_forms(chosen)
-    return Choice(
-        figure=cell.figure,
-        comparison=cell.comparison,
-        mde=detectable(cell.comparison) if cell.comparison else None,
-        held=held,
-        merged=tuple(_equivalent(manifest, panel, row, chosen, form.id) for form in forms),
-    )
-
-
-def _held(manifest: Manifest, readings: Sequence[Reading], chosen: str) -> Iterator[Held]:
-    """Constrained scores of the choice, on what the constraints did not read."""
-    if chosen == manifest.baseline:
-        return
-    checks = manifest.selection.constraints if manifest.selection else ()
-    own = [check.what for check in checks if check.variant == chosen]
-    constraints = constraints_of(manifest.spec)
-    for constraint, what in zip(constraints, own, strict=False):
-        if constraint.task is None:
-            continue
-        watched = watched_by(constraint, manifest.spec, manifest.baseline, readings, "report")
-        panel = watched.panel(chosen)
-        if isinstance(panel, Panel):
-            compared = panel.compare(manifest.baseline, chosen)
-            yield Held(what=what, scale=panel.quantity.scale, comparison=compared)
-
-
-def _equivalent(
-    manifest: Manifest, panel: Panel | None, row: Row, chosen: str, merged: str
-) -> Equivalence:
-    """Two one-sided tests of the merged model against the adapter."""
-    margin = SelectSpec.model_validate(manifest.spec.get("select") or {}).equivalence_margin
-    reference = panel.value(chosen) if panel and chosen in panel.variants else None
-    own = margin_in_own_unit(margin, reference or 0.0, row.scale)
-    if panel is None or reference is None or merged not in panel.variants:
-        lacking = merged if reference is not None else chosen
-        return Equivalence(
-            task=row.task,
-            metric=row.metric,
-            split=row.split,
-            first=chosen,
-            second=merged,
-            n=row.n,
-            delta=None,
-            margin=own,
-            reason=f"{lacking} has no score to compare",
-        )
-    return equivalence(panel, chosen, merged, own)
-
-
-# -- in words and as a table ----------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -207,8 +132,7 @@ def _axis_words(name: str) -> str:
     metric, of, task = name.partition(" of ")
     if of:
         return f"{metric_name(metric)} of {task}"
-    printed = measured_name(name)
-    return name if printed == name else printed.lower().replace("gpu", "GPU")
+    return measured_name(name)
 
 
 def claims(view: View) -> list[str]:
@@ -242,7 +166,8 @@ def held_claims(view: View) -> list[str]:
     for held in view.choice.held:
         found = held.comparison
         change = _worded(found.delta, found.low, found.high, held.scale, signed=True)
-        change = "identical to it" if found.identical else change
+        same = "rated alike" if found.task == HUMAN else "identical to it"
+        change = same if found.identical else change
         lines.append(
             f"{found.task} {metric_name(found.metric)} against {found.baseline} on the "
             f"{found.split}: {change} (n = {found.n:,}); the choice did not read these examples."

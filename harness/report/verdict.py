@@ -4,20 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from scipy import special
-
-from harness.analysis.intervals import TAIL
-from harness.analysis.power import mde
 from harness.human.records import HumanResults
+from harness.report.cautions import cautions, rater_words, sensitivity
+from harness.report.comparison_words import difference_words, equivalence_words
 from harness.report.format import count, estimate, metric_name, number, size
 from harness.report.forms import form_words, prefers_merged
-from harness.report.human_lead import preferred_words, rated_worse
 from harness.report.text import visible
-from harness.report.view import Choice, Outcome, Row, TradeOff, Verdict, View
-from harness.rules import in_points
-from harness.schema import Comparison, Equivalence, Manifest, Selection
-
-_SMALL_N = 30
+from harness.report.view import Choice, Outcome, OutputHealth, Row, TradeOff, Verdict, View
+from harness.schema import HUMAN, Comparison, Manifest, Selection
 
 
 def build_verdict(
@@ -27,6 +21,7 @@ def build_verdict(
     trade_off: TradeOff,
     choice: Choice,
     human: HumanResults | None = None,
+    outputs: Sequence[OutputHealth] = (),
 ) -> Verdict:
     """Say which checkpoint to ship: chosen on ``select``, with figures from ``report``."""
     selection = manifest.selection
@@ -44,30 +39,47 @@ def build_verdict(
     shipped = _shipped(choice, row, trade_off) if outcome == "ship" else None
     if row is not None and chosen is not None and shipped is not None:
         headline = _merged_headline(chosen, shipped, row, trade_off)
-    support = []
-    if chosen is not None:
-        left = open_words(selection)
-        if left and outcome == "ship":
-            headline = f"{headline.removesuffix('.')}; {left} (see Choice)."
-        elif left:
-            support.append(f"{left[0].upper()}{left[1:]} (see Choice).")
-        if shipped is not None and row is not None:
-            support += _form_line(f"As an adapter ({chosen})", chosen, row, trade_off)
-        support += _merged(choice, row, trade_off, shipped)
-        support += _others(rows, shipped or chosen, row)
-        support += [line for side, line in _raters(human, chosen) if side != "worse"]
-        if selection is not None:
-            support.append(f"Why this checkpoint: {selection.reason}")
-        if outcome == "ship" and row is not None:
-            support += _sensitivity(row, chosen)
+    support = _support(manifest, rows, row, trade_off, choice, human, shipped)
+    left = open_words(selection)
+    if left and outcome == "ship":
+        headline = f"{headline.removesuffix('.')}; {left} (see Choice)."
+    elif left and chosen is not None:
+        support.insert(0, f"{left[0].upper()}{left[1:]} (see Choice).")
+    if outcome == "ship" and row is not None and chosen is not None:
+        support += sensitivity(row, shipped or chosen)
     return Verdict(
         outcome=outcome,
         chosen=chosen,
         shipped=shipped or chosen,
         headline=headline,
         support=tuple(support),
-        cautions=(*_rater_cautions(human, chosen), *_cautions(manifest, row, chosen, outcome)),
+        cautions=(
+            *cautions(manifest, row, choice, outcome, shipped or chosen, human, outputs),
+            *trade_off.cautions,
+        ),
     )
+
+
+def _support(
+    manifest: Manifest,
+    rows: Sequence[Row],
+    row: Row | None,
+    trade_off: TradeOff,
+    choice: Choice,
+    human: HumanResults | None,
+    shipped: str | None,
+) -> list[str]:
+    """What the choice gives in its other form, in other metrics and to raters; why it is chosen."""
+    selection = manifest.selection
+    if selection is None or selection.chosen is None:
+        return []
+    chosen, lines = selection.chosen, []
+    if shipped is not None and row is not None:
+        lines += _form_line(f"As an adapter ({chosen})", chosen, row, trade_off)
+    lines += _merged(choice, row, trade_off, shipped)
+    lines += _others(rows, shipped or chosen, row)
+    lines += [line for side, line in rater_words(human, chosen) if side != "worse"]
+    return [*lines, f"Why this checkpoint: {selection.reason}"]
 
 
 def verdict_text(view: View) -> str:
@@ -92,56 +104,6 @@ def open_words(selection: Selection | None) -> str:
         verb = "is" if unsure == 1 else "are"
         parts.append(f"{f'{unsure} {noun}'.strip()} {verb} not decided by the data")
     return ", ".join(parts)
-
-
-def difference_words(comparison: Comparison, row: Row) -> str:
-    """A paired difference, such as ``ROUGE-L +12.3 [10.1, 14.6]``."""
-    value, bounds = estimate(
-        comparison.delta, comparison.low, comparison.high, row.scale, signed=True
-    )
-    return " ".join(part for part in (metric_name(row.metric), value, bounds) if part)
-
-
-def equivalence_words(found: Equivalence, row: Row) -> str:
-    """Whether two variants are shown to be as good as each other, with n and the margin."""
-    margin = f"{in_points(found.margin, row.scale):.4g}"  # as it was asked for
-    within = f"{margin} {'point' if margin == '1' else 'points'}" if row.scale else margin
-    if found.delta is None:
-        return f"{found.second} was not compared with {found.first}: {found.reason}."
-    if found.identical:
-        short = "" if found.equivalent else f"; so few do not show equivalence within {within}"
-        return (
-            f"{found.second} scores exactly as {found.first} does on every example of the report "
-            f"split (n = {found.n:,}){short}."
-        )
-    value, bounds = estimate(found.delta, found.low, found.high, row.scale, signed=True)
-    difference = f"difference {value}" + (f", 90 % interval {bounds}" if bounds else "")
-    known = f"({difference}, n = {found.n:,})"
-    if found.equivalent:
-        return f"{found.second} is equivalent to {found.first} within {within} {known}."
-    if found.equivalent is False:
-        return f"{found.second} differs from {found.first} by more than {within} {known}."
-    more = f"; that needs about n = {found.needed_n:,}" if found.needed_n else ""
-    why = f" ({found.reason})" if found.reason else ""
-    return (
-        f"{found.second} is not shown equivalent to {found.first} within {within} "
-        f"{known}{more}{why}."
-    )
-
-
-def detectable(comparison: Comparison) -> float | None:
-    """Smallest true difference that such a comparison finds in 80 of 100 cases.
-
-    From the width of its interval: (z of the two-sided 5 % test + z of 80 % power) standard
-    errors.
-
-    Source:
-        Cohen (1988), Statistical Power Analysis for the Behavioral Sciences, ch. 2.
-    """
-    if comparison.low is None or comparison.high is None or comparison.high <= comparison.low:
-        return None
-    error = (comparison.high - comparison.low) / (2 * float(special.ndtri(1 - TAIL)))
-    return mde(error, None, TAIL)
 
 
 def _chosen(
@@ -251,24 +213,11 @@ def _merged(choice: Choice, row: Row | None, trade_off: TradeOff, shipped: str |
     return lines
 
 
-def _sensitivity(row: Row, chosen: str) -> list[str]:
-    """How small a difference such a comparison finds; nothing where it has no interval."""
-    cell = row.cell(chosen)
-    smallest = detectable(cell.comparison) if cell and cell.comparison else None
-    if smallest is None:
-        return []
-    shown = number(in_points(smallest, row.scale), 1 if row.scale else None)
-    return [
-        f"With n = {row.n:,}, a true difference of {shown} in {metric_name(row.metric)} "
-        "is found in 80 of 100 such runs; smaller ones are often missed."
-    ]
-
-
 def _others(rows: Sequence[Row], chosen: str, primary: Row | None) -> list[str]:
     """What the choice gains and loses in everything else, at the level of whole tasks."""
     better: list[str] = []
     worse: list[str] = []
-    open_ = same = 0
+    open_ = same = alike = 0
     for row in rows:
         if row is primary or row.split == "select" or row.task != row.suite_task:
             continue
@@ -278,60 +227,21 @@ def _others(rows: Sequence[Row], chosen: str, primary: Row | None) -> list[str]:
             continue
         words = f"{row.task} {difference_words(comparison, row)}"
         if comparison.identical:
-            same += 1
+            same += row.kind != HUMAN
+            alike += row.kind == HUMAN
         elif comparison.better is None:
             open_ += 1
         else:
             (better if comparison.better else worse).append(words)
-    total = len(better) + len(worse) + open_ + same
+    total = len(better) + len(worse) + open_ + same + alike
     if not total:
         return []
     line = (
         f"Of {count(total, 'further metric')}, {len(better)} better, {len(worse)} worse, "
         f"{open_} not distinguishable" + (f", {same} identical" if same else "")
     )
+    line += f", {alike} rated alike" if alike else ""
     return [f"{line}. Worse: {'; '.join(worse)}." if worse else f"{line}."]
-
-
-def _raters(human: HumanResults | None, chosen: str) -> list[tuple[str, str]]:
-    """Whether raters prefer the choice to the baseline: the side, and a sentence."""
-    if human is None or human.plan.baseline is None:
-        return []
-    side, line = preferred_words(human, chosen, human.plan.baseline)
-    return [(side, line)] if line else []
-
-
-def _rater_cautions(human: HumanResults | None, chosen: str | None) -> list[str]:
-    """Where raters contradict the choice: by preference, or on a criterion."""
-    if human is None or chosen is None:
-        return []
-    lines = [line for side, line in _raters(human, chosen) if side == "worse"]
-    worse = rated_worse(human, chosen)
-    if worse:
-        lines.append(f"Raters find {chosen} worse than {human.plan.baseline}: {'; '.join(worse)}.")
-    return lines
-
-
-def _cautions(
-    manifest: Manifest, row: Row | None, chosen: str | None, outcome: Outcome
-) -> list[str]:
-    lines = []
-    cell = row.cell(chosen) if row and chosen else None
-    if row and chosen and cell and cell.comparison:
-        if outcome != "ship":  # where a gain is shown, what might be missed is no caution
-            lines += _sensitivity(row, chosen)
-        if row.n < _SMALL_N:
-            lines.append(f"{count(row.n, 'example')} on the report split is very few.")
-    unfinished = [cell for cell in manifest.cells if cell.status != "done"]
-    if unfinished:
-        verb = "was" if len(unfinished) == 1 else "were"
-        lines.append(
-            f"{count(len(unfinished), 'cell')} failed or {verb} skipped; see “Failed and skipped”."
-        )
-    elif not manifest.complete:
-        lines.append("The run is not complete: some of its cells have not been computed.")
-    lines += [found.words for found in manifest.findings if found.severity == "error"]
-    return lines
 
 
 def _find(rows: Sequence[Row], key: tuple[str, str, str]) -> Row | None:

@@ -112,6 +112,9 @@ class Measurements(Part):
     devices: tuple[str, ...] = ()
     rows: tuple[MeasurementRow, ...] = ()
     missing: dict[str, str] = {}  # variant -> why it has no measurement
+    doubts: tuple[Finding, ...] = ()  # where the machine was busy while it was measured
+    doubted: tuple[str, ...] = ()  # the variants that the doubts are of
+    taken: tuple[str, ...] = ()  # which columns were measured before this run began, in words
 
 
 class TradeOffPoint(Part):
@@ -122,6 +125,7 @@ class TradeOffPoint(Part):
     memory_bytes: float | None = None
     decode_tokens_per_s: float | None = None
     price_per_million_new_tokens: float | None = None
+    speed_in_doubt: bool = False  # its speed was measured on a machine that was busy
     efficient: bool = False  # no other variant is better in one respect and no worse in the rest
 
 
@@ -134,6 +138,7 @@ class TradeOff(Part):
     currency: str = ""  # of the prices; empty where there are none
     price_sizes: str = ""  # the point of the grid where they are lowest
     points: tuple[TradeOffPoint, ...] = ()
+    cautions: tuple[str, ...] = ()  # which speeds to doubt, and why
 
 
 class Output(Part):
@@ -228,6 +233,7 @@ class Choice(Part):
     mde: float | None = None  # true difference that 80 of 100 such runs would find
     held: tuple[Held, ...] = ()
     merged: tuple[Equivalence, ...] = ()  # of its merged forms with it, on report
+    rival: Comparison | None = None  # the best other checkpoint of report, if shown to be better
 
 
 class Verdict(Part):

@@ -14,6 +14,8 @@ from harness.report.tables import render_csv, render_json
 from harness.report.view import View
 from harness.store import write_atomic
 
+_ELSEWHERE = "Choose another folder: --output of harness report, or --runs-dir."
+
 _RENDERERS: dict[str, tuple[str, Callable[[View], str]]] = {
     "html": ("report.html", render_html),  # with the examples, where there are any
     "markdown": ("report.md", render_markdown),
@@ -53,5 +55,5 @@ def write_report(
         if name == "csv" and examples is not None and examples.tasks:
             texts["examples.csv"] = render_examples_csv(examples)
     for file, text in texts.items():
-        write_atomic(folder / file, text)
+        write_atomic(folder / file, text, mend=_ELSEWHERE)
     return [folder / file for file in texts]

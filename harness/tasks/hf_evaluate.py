@@ -15,39 +15,19 @@ from functools import cached_property
 from importlib.metadata import PackageNotFoundError
 from numbers import Real
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import Field, ValidationError
 
 from harness.errors import MetricError, MissingExtraError
 from harness.metrics.base import FloatArray, format_signature, mean_of, some_references
 from harness.metrics.registry import EVALUATE, check_metric
-from harness.rules import Spec
 from harness.spec import MetricSpec
 from harness.store import digest_of
+from harness.tasks.evaluate_options import local_script, read_options
 
 if TYPE_CHECKING:
     import evaluate
-
-
-class EvaluateOptions(Spec):
-    """Options of an ``evaluate:`` metric in a suite."""
-
-    key: str | None = Field(None, description="Which result to take; default: the only number.")
-    config_name: str | None = Field(None, description="Configuration of the module.")
-    revision: str | None = Field(None, description="Revision of a module on the Hub.")
-    kwargs: dict[str, Any] = Field(default_factory=dict, description="Arguments of compute().")
-    references: Literal["auto", "first", "all"] = Field(
-        "auto",
-        description="Pass one reference per example, or the list; auto passes what fits.",
-    )
-    per_example: bool = Field(
-        False, description="Compute each example by itself and take the mean."
-    )
-    higher_is_better: bool = True
-    scale: float | None = Field(None, description="The best possible value, where there is one.")
-    unit: str = ""
 
 
 class EvaluateModule:
@@ -77,7 +57,7 @@ class EvaluateModule:
         self.scale = self.options.scale
         self.unit = self.options.unit
         self.higher_is_better = self.options.higher_is_better
-        self._script = _local_script(self.module, base_dir)
+        self._script = local_script(self.module, base_dir)
 
     @property
     def signature(self) -> str:
@@ -187,53 +167,43 @@ class EvaluateModule:
             return [texts[0] for texts in references]
         return [list(texts) for texts in references]
 
+    def check(self, references: Sequence[Sequence[str]]) -> None:
+        """Refuse a module that does not give the number that is asked for, before there are texts.
+
+        It is run on references as if a model had written them. Where it fails on those, it may
+        still take what a model writes; then scoring will tell.
+
+        Args:
+            references: One or more texts for each of a few examples.
+
+        Raises:
+            MetricError: The module cannot be loaded, or its results lack the number; they are
+                named.
+            MissingExtraError: ``evaluate`` is not installed.
+        """
+        few = references[:1] if self.options.per_example else references
+        texts = self._shaped([some_references(these) for these in few])
+        try:
+            result = self._results([str(these[0]) for these in few], texts)
+        except MetricError:
+            return
+        _number(self.name, result, self.options.key)
+
     def _compute(self, predictions: list[str], references: list[Any]) -> float:
+        return _number(self.name, self._results(predictions, references), self.options.key)
+
+    def _results(self, predictions: list[str], references: list[Any]) -> Any:
         inputs: dict[str, Any] = {"predictions": predictions}
         if "references" in _inputs(self._loaded)[0]:
             inputs["references"] = references
         try:
-            result = self._loaded.compute(**inputs, **self.options.kwargs)
+            return self._loaded.compute(**inputs, **self.options.kwargs)
         except Exception as error:  # the module's own code runs here
             del self._loaded  # it may hold on to a part of the inputs
             raise MetricError(
                 f"{self.name} failed: {_describe(error)}.",
                 mend="Check that the module takes texts, and its options kwargs and references.",
             ) from error
-        return _number(self.name, result, self.options.key)
-
-
-def read_options(spec: MetricSpec) -> EvaluateOptions:
-    """The options of an ``evaluate:`` metric; needs neither torch nor evaluate.
-
-    Raises:
-        MetricError: An option is unknown or has a wrong value.
-    """
-    try:
-        return EvaluateOptions.model_validate(spec.options)
-    except ValidationError as error:
-        first = error.errors()[0]
-        known = ", ".join(EvaluateOptions.model_fields)
-        place = ".".join(str(part) for part in first["loc"])
-        raise MetricError(
-            f"The option {place} of {spec.name} is not right: {first['msg']}; found "
-            f"{first['input']!r}. The options are {known}."
-        ) from error
-
-
-def _local_script(module: str, base_dir: Path) -> Path | None:
-    """The script that a local module names; None for a name on the Hub."""
-    path = base_dir / Path(module).expanduser()
-    if path.is_dir() and (path / f"{path.resolve().name}.py").is_file():
-        return path / f"{path.resolve().name}.py"
-    if path.suffix == ".py" and path.is_file():
-        return path
-    if path.suffix == ".py" or module.startswith((".", "/", "~")) or module.count("/") > 1:
-        raise MetricError(
-            "This is no script of an evaluate module.",
-            where=str(path),
-            mend="Name a .py file, or a folder that holds a .py file of the folder's own name.",
-        )
-    return None
 
 
 def _not_found(name: str, module: str) -> MetricError:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.metrics.names import LM_EVAL_SCALES
 from harness.schema import Finding, HubData, Score
 from harness.spec import LmEvalTask
 from harness.tasks.outcome import TaskOutcome
@@ -20,11 +21,6 @@ if TYPE_CHECKING:
     from harness.engines.probe import EngineChoice
 
 SPLIT = "all"  # lm-eval's tasks bring their own documents; they are not split
-_SCALES = {
-    **dict.fromkeys(("acc", "acc_norm", "acc_bytes", "acc_mutual_info", "acc_all"), 1.0),
-    **dict.fromkeys(("exact_match", "em", "f1", "mcc"), 1.0),
-    **dict.fromkeys(("bleu", "chrf", "chrf++"), 100.0),
-}
 
 
 @dataclass
@@ -332,7 +328,7 @@ def _metric_key(metric: str, filter_name: str) -> str:
 
 def _scale(metric: str, value: float | None) -> float | None:
     """The best possible value; unknown where a task counts in per cent what others do not."""
-    scale = _SCALES.get(metric)
+    scale = LM_EVAL_SCALES.get(metric)
     return None if scale is None or (value or 0.0) > scale else scale
 
 

@@ -1,16 +1,15 @@
-"""Checks ``train.args`` against the installed TRL, without importing it (and torch with it)."""
+"""Checks ``train`` against the installed TRL and PEFT, without importing them (and torch)."""
 
 from __future__ import annotations
 
 import ast
 import difflib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from harness.errors import SuiteError
 from harness.spec import TrainSpec
 
 # names that earlier versions of transformers and TRL had -> what to write instead
@@ -73,23 +72,29 @@ _PLAIN: dict[str, type] = {
     "str": str,
     "None": type(None),
 }
-_SOURCES = (  # where the fields of SFTConfig and its parents are written down
+_Sources = tuple[tuple[str, str, str], ...]  # package, file, class
+_SFT: _Sources = (  # where the fields of SFTConfig and its parents are written down
     ("transformers", "training_args.py", "TrainingArguments"),
     ("trl", "trainer/base_config.py", "_BaseConfig"),
     ("trl", "trainer/sft_config.py", "SFTConfig"),
 )
+_LORA: _Sources = (
+    ("peft", "config.py", "PeftConfigMixin"),
+    ("peft", "config.py", "PeftConfig"),
+    ("peft", "tuners/lora/config.py", "LoraConfig"),
+)
 
 
 @cache
-def _annotations() -> dict[str, str]:
-    """Field name -> annotation of the installed TRL's SFTConfig, from its source."""
+def _annotations(sources: _Sources = _SFT) -> dict[str, str]:
+    """Field name -> annotation of an installed dataclass and its parents, from their source."""
     found: dict[str, str] = {}
-    for package, file, class_name in _SOURCES:
+    for package, file, class_name in sources:
         spec = find_spec(package)
         if spec is None or spec.origin is None:
             return {}
         path = Path(spec.origin).parent / file
-        if not path.is_file():  # laid out otherwise: SFTConfig itself will judge at training time
+        if not path.is_file():  # laid out otherwise: the class itself will judge at training time
             return {}
         for node in ast.parse(path.read_text("utf-8")).body:
             if isinstance(node, ast.ClassDef) and node.name == class_name:
@@ -102,6 +107,11 @@ def _annotations() -> dict[str, str]:
 def sft_fields() -> frozenset[str]:
     """Field names of the installed TRL's SFTConfig, read from its source; empty without TRL."""
     return frozenset(_annotations())
+
+
+def lora_fields() -> frozenset[str]:
+    """Field names of the installed PEFT's LoraConfig, read from its source; empty without PEFT."""
+    return frozenset(_annotations(_LORA))
 
 
 def as_sft_takes_them(args: Mapping[str, Any]) -> dict[str, Any]:
@@ -133,34 +143,38 @@ def _plain_types(name: str) -> tuple[type, ...]:
     return tuple(_PLAIN[part] for part in parts)
 
 
-def check_arguments(train: TrainSpec, where: str) -> None:
-    """Refuse names that SFTConfig does not have, had once, or that are said elsewhere.
+def argument_problems(train: TrainSpec) -> list[tuple[str, str]]:
+    """Names that SFTConfig or LoraConfig does not have, had once, or that are said elsewhere.
 
-    Args:
-        train: The suite's training.
-        where: The suite file, for the message.
-
-    Raises:
-        SuiteError: Names every wrong argument with its successor or near names.
+    Returns:
+        For each the dotted key, and what is wrong with it, with its successor or near names.
     """
-    problems = [problem for name in train.args if (problem := _problem(name))]
     args = as_sft_takes_them(train.args)
-    problems += [problem for name, value in args.items() if (problem := _wrong_type(name, value))]
+    problems = [(name, problem) for name in train.args if (problem := _problem(name))]
+    problems += [
+        (name, found) for name, value in args.items() if (found := _wrong_type(name, value))
+    ]
     problems += _contradictions(args)
-    if problems:
-        raise SuiteError("\n".join(f"{where}: train.args.{problem}" for problem in problems))
+    return [(f"train.args.{name}", problem) for name, problem in problems] + [
+        (f"train.lora.{name}", f"is not a field of PEFT's LoraConfig.{_near(name, known)}")
+        for name in train.lora.model_extra or ()
+        if (known := lora_fields()) and name not in known
+    ]
+
+
+def _near(name: str, known: Collection[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=3)
+    return f" Did you mean {' or '.join(near)}?" if near else ""
 
 
 def _problem(name: str) -> str | None:
     if name in SUCCESSORS:
-        return f"{name} no longer exists. Use {SUCCESSORS[name]}."
+        return f"no longer exists. Use {SUCCESSORS[name]}."
     if name in DECIDED:
-        return f"{name} is not set here. Use {DECIDED[name]}."
+        return f"is not set here. Use {DECIDED[name]}."
     known = sft_fields()
     if known and name not in known:
-        near = difflib.get_close_matches(name, known, n=3)
-        hint = f" Did you mean {' or '.join(near)}?" if near else ""
-        return f"{name} is not a field of TRL's SFTConfig.{hint}"
+        return f"is not a field of TRL's SFTConfig.{_near(name, known)}"
     return None
 
 
@@ -170,13 +184,14 @@ def _wrong_type(name: str, value: Any) -> str | None:
         return None
     if type(value) in kinds:  # not isinstance: true is an int to Python
         return None
-    return f"{name} must be {_annotations()[name].replace(' | ', ' or ')}, found {value!r}."
+    return f"must be {_annotations()[name].replace(' | ', ' or ')}, found {value!r}."
 
 
-def _contradictions(args: dict[str, Any]) -> list[str]:
+def _contradictions(args: dict[str, Any]) -> list[tuple[str, str]]:
     problems = []
     if args.get("save_strategy") == "no":
-        problems.append("save_strategy must not be no: without checkpoints nothing can be chosen.")
+        why = "must not be no: without checkpoints nothing can be chosen."
+        problems.append(("save_strategy", why))
     if args.get("save_only_model"):
-        problems.append("save_only_model must not be set: training could not be resumed.")
+        problems.append(("save_only_model", "must not be set: training could not be resumed."))
     return problems

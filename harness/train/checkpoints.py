@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from harness.models.identity import checkpoint_digest
 from harness.schema import Checkpoint, LogEntry
-from harness.store import write_atomic
+from harness.store import Store, write_atomic
 
 COMPLETE = "complete.json"  # written last into a checkpoint; one without it was cut off
 _RESUME_ONLY = (  # needed to go on training, not to use the adapter
@@ -38,15 +38,46 @@ def mark_complete(folder: Path, progress: dict[str, Any]) -> None:
     write_atomic(folder / COMPLETE, json.dumps({**progress, "files": files}))
 
 
-def last_complete_checkpoint(work_dir: Path) -> Path | None:
-    """The furthest checkpoint that is whole; those cut off while written or removed are deleted."""
-    whole = []
-    for folder in work_dir.glob("checkpoint-*"):
-        if _is_whole(folder):
-            whole.append(folder)
-        else:
+def last_complete_checkpoint(
+    work_dir: Path, say: Callable[[str], None] = lambda _: None
+) -> Path | None:
+    """The furthest checkpoint that is whole; those cut off while written or removed are deleted.
+
+    Args:
+        work_dir: The folder of a training.
+        say: Is told of each checkpoint that is deleted.
+    """
+    for folder in sorted(work_dir.glob("checkpoint-*"), key=step_of):
+        if not _is_whole(folder):
+            say(f"  {folder.name} was cut off while it was written; it is discarded")
             shutil.rmtree(folder)
-    return max(whole, key=step_of, default=None)
+    return max(work_dir.glob("checkpoint-*"), key=step_of, default=None)
+
+
+def interrupted_at(work_dir: Path) -> tuple[int, int | None] | None:
+    """How far an unfinished training came, without changing anything.
+
+    Returns:
+        The step from which it would go on (0 where no checkpoint is whole) and the steps in all,
+        where that is known; None where there is no such training.
+    """
+    if not work_dir.is_dir():
+        return None
+    whole = [folder for folder in work_dir.glob("checkpoint-*") if _is_whole(folder)]
+    last = max(whole, key=step_of, default=None)
+    if last is None:
+        return 0, None
+    try:
+        state = json.loads((last / "trainer_state.json").read_text("utf-8"))
+        return step_of(last), int(state["max_steps"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return step_of(last), None
+
+
+def work_folder(store: Store, key: str) -> Path:
+    """Where an unfinished training keeps its checkpoints."""
+    target = store.path("training", key)
+    return target.parent / f".{key}.work"
 
 
 def _is_whole(folder: Path) -> bool:

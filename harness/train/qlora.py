@@ -91,7 +91,7 @@ def train(job: TrainingJob) -> TrainingRun:
         HarnessError: The loss or the weights are not finite, or no checkpoint was saved.
     """
     policy = decide(job.base)
-    checkpoint = last_complete_checkpoint(job.work_dir)
+    checkpoint = last_complete_checkpoint(job.work_dir, job.say)
     with quiet_libraries() as notes:
         ready = _prepare(job, policy, checkpoint)
         _announce(job, ready)

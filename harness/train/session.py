@@ -15,7 +15,7 @@ from harness.progress import Reporter
 from harness.schema import Example, TrainingRun
 from harness.store import Store, room_on_disk, write_atomic
 from harness.suite import SuiteFile
-from harness.train.checkpoints import drop_resume_state
+from harness.train.checkpoints import drop_resume_state, work_folder
 
 _DISK_FULL = ("No space left on device", "inline_container")  # the latter is torch.save's writer
 
@@ -88,12 +88,6 @@ def _full_disk_as_os_error(work_dir: Path) -> Iterator[None]:
         if isinstance(error, OSError) or not any(sign in str(error) for sign in _DISK_FULL):
             raise
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(work_dir)) from error
-
-
-def work_folder(store: Store, key: str) -> Path:
-    """Where an unfinished training keeps its checkpoints."""
-    target = store.path("training", key)
-    return target.parent / f".{key}.work"
 
 
 @contextmanager

@@ -426,7 +426,7 @@ def test_every_unseen_character_is_escaped_as_in_the_rest_of_the_page(
     hostile: Report, new_browser: Start
 ) -> None:
     """The script's expression and that of ``harness.pages`` are about the same characters."""
-    source = Path("reports/assets/browser.js").read_text("utf-8")
+    source = Path("reports/assets/browser/text.js").read_text("utf-8")
     expression = re.search(r"const UNSEEN = new RegExp\((.*?), \"u\"\);", source, re.DOTALL)
     assert expression
     page = new_browser()(hostile.path)
@@ -518,6 +518,42 @@ def test_bad_links_are_harmless(large: Report, new_browser: Start) -> None:
         assert page.get_attribute(".browser-grid", "aria-rowcount") == str(EXAMPLES + 1)
         if tail.endswith("nobody"):
             assert "There is no example nobody" in page.inner_text(".browser-status")
+
+
+def test_a_bad_link_leads_back_to_the_list(large: Report, new_browser: Start) -> None:
+    """On a phone the example gives way to the list; the next good link takes the notice away."""
+    page = new_browser(viewport={"width": 390, "height": 844})(large.path)
+    Browser(page)
+    page.evaluate("location.hash = '#example/summary/doc-00003'")
+    page.wait_for_selector(".browser.reading")
+    page.evaluate("location.hash = '#example/summary/nobody'")
+    page.wait_for_selector(".browser:not(.reading)")
+    assert page.locator(".browser-grid").is_visible()
+    assert "There is no example nobody" in page.inner_text(".browser-status")
+    page.evaluate("location.hash = '#example/summary/doc-00004'")
+    page.wait_for_selector(".browser.reading")
+    assert "nobody" not in page.text_content(".browser-status")
+
+
+def test_a_link_ends_a_search_under_way(browser: Browser) -> None:
+    """Nothing goes on saying that it searches."""
+    browser.page.evaluate(
+        """() => new Promise((resolve) => {
+            const status = document.querySelector(".browser-status");
+            const field = document.querySelector("[data-part=search]");
+            new MutationObserver((_, observer) => {
+                if (!status.textContent.startsWith("Searching")) return;
+                observer.disconnect();
+                location.hash = "#example/summary/doc-00003";
+                resolve();
+            }).observe(status, {childList: true, characterData: true, subtree: true});
+            field.value = "javascript:";
+            field.dispatchEvent(new Event("input", {bubbles: true}));
+        })"""
+    )
+    browser.shown("doc-00003")
+    browser.page.wait_for_timeout(300)
+    assert browser.status == f"{EXAMPLES:,} of {EXAMPLES:,} examples"
 
 
 def test_the_address_stays_until_something_is_chosen(browser: Browser) -> None:
@@ -617,6 +653,7 @@ def test_print_holds_the_open_example_only(browser: Browser) -> None:
     page = browser.page
     page.emulate_media(media="print")
     assert not page.locator("#browser").is_visible()
+    assert "In the list below" not in page.inner_text("body")
     page.emulate_media(media="screen")
     browser.press("j")
     browser.shown("doc-00001")
@@ -624,6 +661,7 @@ def test_print_holds_the_open_example_only(browser: Browser) -> None:
     assert page.locator(".browser-detail").is_visible()
     assert not page.locator(".browser-grid").is_visible()
     assert not page.locator("[data-part=search]").is_visible()
+    assert "needs JavaScript" not in page.inner_text("body")
 
 
 def test_without_javascript_it_says_where_to_look(large: Report, new_browser: Start) -> None:

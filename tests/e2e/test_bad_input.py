@@ -124,9 +124,19 @@ def test_a_runs_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("in the way", "utf-8")
     path = write_suite(tmp_path, suite_on_rows(tmp_path))
     done = harness("eval", str(path), cwd=tmp_path, runs=tmp_path / "runs")
-    assert done.code in (1, 2)
+    assert done.code == 2
     assert "Traceback" not in done.err
     assert str(tmp_path / "runs") in done.err
+
+
+def test_a_runs_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    """Below /proc the system says that there is no such folder, and not that it may not be made."""
+    path = write_suite(tmp_path, suite_on_rows(tmp_path))
+    done = harness("eval", str(path), cwd=tmp_path, runs=Path("/proc/nope"))
+    assert done.code == 2, done.err
+    assert "Traceback" not in done.err
+    assert "/proc/nope" in done.err
+    assert "Choose another with --runs-dir." in done.err
 
 
 @pytest.mark.slow

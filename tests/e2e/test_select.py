@@ -14,13 +14,15 @@ def test_the_choice_is_explained_without_torch(finished: Finished, tmp_path: Pat
     """Table, reason and what is claimed from the report split; the record lies in the run."""
     done = light(tmp_path, "select", "small", runs=finished.runs)
     assert done.code == 0, done.err
+    path = next(finished.runs.glob("small/*/selection.json"))
+    assert done.out.startswith(f"Run small/{path.parent.name} (complete)\n")
     assert "Chosen: checkpoint-" in done.out
     assert "On the report split checkpoint-" in done.out
     as_json = light(tmp_path, "select", "small", "--json", runs=finished.runs)
     record = json.loads(as_json.out)
     assert record["selection"]["split"] == "select"
     assert len(record["selection"]["candidates"]) == 3
-    path = next(finished.runs.glob("small/*/selection.json"))
+    assert record.pop("state") == "complete"
     assert json.loads(path.read_text("utf-8")) == record
 
 

@@ -13,10 +13,12 @@ from harness.analysis.compare import Quantity
 from harness.baseline import (
     Acceptance,
     Baseline,
+    BaselineMeasurements,
     BaselineScore,
     BaselineSubject,
     differences,
     fingerprint_differences,
+    kept_readings,
     read_baseline,
     sidecar_of,
     write_baseline,
@@ -24,6 +26,7 @@ from harness.baseline import (
 from harness.errors import BaselineError
 from harness.metrics.base import mean_of
 from harness.rules import GateSpec
+from harness.schema import Measurement
 
 ARRAYS: dict[str, Any] = {
     "ids/e1": np.array(["a", "b", "ç"]),
@@ -117,7 +120,7 @@ def test_a_truncated_baseline_names_itself(path: Path, keep: int) -> None:
     assert error.where == str(path)
 
 
-@pytest.mark.parametrize("version", [0, 2, "1", None])
+@pytest.mark.parametrize("version", [0, 3, "1", None, True])
 def test_another_version_is_refused(path: Path, version: Any) -> None:
     """A later format is not guessed at."""
     content = json.loads(path.read_text("utf-8"))
@@ -129,7 +132,7 @@ def test_another_version_is_refused(path: Path, version: Any) -> None:
 def test_json_that_is_no_baseline_is_refused(path: Path, content: str) -> None:
     """Whatever it is."""
     path.write_text(content, "utf-8")
-    assert "not a baseline of version 1" in error_of(path).problem
+    assert "not a baseline of version 2 (or 1)" in error_of(path).problem
 
 
 def test_an_unknown_or_missing_field_is_named(path: Path) -> None:
@@ -258,7 +261,102 @@ def test_only_what_both_have_can_be_incompatible() -> None:
             "both": {"limit": 1, "metrics": {"a": {"k": 1}, "c": {}}, "signatures": {"x y": "s"}},
         },
     }
-    assert fingerprint_differences(before, after) == []
+    assert fingerprint_differences(before, after, {}) == []
     after["tasks"]["both"]["metrics"]["a"]["k"] = 2
-    assert fingerprint_differences(before, after) == ["tasks.both.metrics.a.k: was 1, is 2"]
-    assert fingerprint_differences(before, after | {"suite": "t"})[0] == "suite: was 's', is 't'"
+    assert fingerprint_differences(before, after, {}) == ["tasks.both.metrics.a.k: was 1, is 2"]
+    other = fingerprint_differences(before, after | {"suite": "t"}, {})
+    assert other[0] == "suite: was 's', is 't'"
+
+
+def test_only_limits_of_gated_splits_can_be_incompatible() -> None:
+    """A baseline may hold the limits of all splits; how many were chosen by, say, is no matter."""
+
+    def limited(**limits: int) -> dict[str, Any]:
+        return {"tasks": {"quiz": {"examples": {"data": {"files": "f", "limits": limits}}}}}
+
+    before, gated = limited(select=5, report=9), {"quiz": {"report"}}
+    assert fingerprint_differences(before, limited(select=6, report=9), gated) == []
+    assert fingerprint_differences(before, limited(report=9), gated) == []
+    assert fingerprint_differences(before, limited(report=8), gated) == [
+        "tasks.quiz.examples.data.limits.report: was 9, is 8"
+    ]
+    assert baseline().splits == {"quiz": {"all"}}
+
+
+# -- memory and speed -----------------------------------------------------------------------------
+
+LATENCIES = tuple(0.01 + 1e-5 * i for i in range(2000))  # of single tokens: as many as there were
+MEASURED = (
+    Measurement(name="itl_s", unit="s", values=LATENCIES, prompt_tokens=64, new_tokens=16),
+    Measurement(name="itl_s", unit="s", values=(0.5,), prompt_tokens=512, new_tokens=16),
+    Measurement(name="load_average", unit="", values=(1.0,)),
+    Measurement(name="peak_rss_bytes", unit="bytes", values=(5e8,), device="cpu"),
+)
+
+
+def with_measurements(path: Path) -> None:
+    arrays = dict(ARRAYS)
+    measured = BaselineMeasurements(
+        fingerprint="f" * 20,
+        device_name="AMD EPYC",
+        readings=kept_readings("chosen", MEASURED, arrays),
+        key="k1",
+    )
+    subject = BaselineSubject(variant="checkpoint-2", scores=(SCORE,), measurements=measured)
+    write_baseline(path, baseline(subjects={"chosen": subject}), arrays)
+
+
+def test_thousands_of_latencies_take_one_entry(tmp_path: Path) -> None:
+    """The JSON holds a summary of what a gate compares; the sidecar holds every repeat of it.
+
+    Quantiles by hand: of 2,000 equally spaced values, the 5th percentile is the 99.95th step.
+    """
+    path = tmp_path / "baseline.json"
+    with_measurements(path)
+    assert len(path.read_text("utf-8")) < 4000
+    loaded = read_baseline(path)
+    subject = loaded.baseline.subjects["chosen"]
+    assert subject.measurements is not None
+    assert [r.name for r in subject.measurements.readings] == ["peak_rss_bytes", "itl_s"]
+    kept = subject.measurements.readings[1]
+    assert (kept.n, kept.prompt_tokens, kept.new_tokens) == (2000, 64, 16)
+    assert (kept.median, kept.low, kept.high) == pytest.approx((0.019995, 0.0109995, 0.0289905))
+    assert loaded.measured(subject)["itl_s"].values == pytest.approx(LATENCIES, rel=1e-5)
+
+
+def test_a_baseline_of_version_1_is_still_read(tmp_path: Path) -> None:
+    """It holds every reading of every size in the JSON, and gives the same to compare."""
+    path = tmp_path / "baseline.json"
+    with_measurements(path)
+    now = read_baseline(path)
+    write_baseline(path, baseline(), ARRAYS)  # a sidecar without readings
+    content = json.loads(path.read_text("utf-8")) | {"schema_version": 1}
+    content["subjects"]["chosen"]["measurements"] = {
+        "device_name": "AMD EPYC",
+        "fingerprint": "f" * 20,
+        "items": [item.model_dump(mode="json") for item in MEASURED],
+        "key": "k1",
+        "schema_version": 1,
+    }
+    path.write_text(json.dumps(content), "utf-8")
+    earlier = read_baseline(path)
+    before, after = (one.baseline.subjects["chosen"] for one in (earlier, now))
+    assert earlier.measured(before) == now.measured(after)
+    content["subjects"]["chosen"]["measurements"]["items"][0]["unit"] = 7
+    path.write_text(json.dumps(content), "utf-8")
+    assert "unit" in error_of(path).problem
+
+
+def test_an_edited_median_is_refused(tmp_path: Path) -> None:
+    """A gate compares the repeats, and what a reviewer reads must be theirs; so must their n."""
+    path = tmp_path / "baseline.json"
+    with_measurements(path)
+    text = path.read_text("utf-8")
+    for old, new, needle in (
+        ('"median": 0.019995', '"median": 0.5', "itl_s.*edited"),
+        ('"n": 2000', '"n": 3', "no array 'measured/chosen/itl_s' of 3 readings"),
+    ):
+        path.write_text(text.replace(old, new), "utf-8")
+        loaded = read_baseline(path)
+        with pytest.raises(BaselineError, match=needle):
+            loaded.measured(loaded.baseline.subjects["chosen"])

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -13,7 +14,7 @@ from typer.testing import CliRunner
 
 from harness import __version__, cli
 from harness.errors import BaselineError, HarnessError, StoreError, UsageError
-from harness.schema import Manifest
+from harness.schema import CellResult, Manifest, Variant
 from harness.store import Store
 from tests.unit.suites import suite_file
 
@@ -134,6 +135,49 @@ def test_runs_lists_what_it_cannot_read(tmp_path: Path) -> None:
     assert f"unreadable: {path}: Not a valid Manifest" in done.stderr
     done = runner.invoke(cli.app, ["runs", "--json", "--runs-dir", str(tmp_path)])
     assert [found["run_id"] for found in json.loads(done.stdout)] == ["r1"]
+
+
+def test_runs_counts_what_was_planned(tmp_path: Path) -> None:
+    """A run that was cut off shows what is left, and one that goes on says so.
+
+    Older manifests hold no plan: there each variant so far has each task. Ratings are no cells of
+    a plan.
+    """
+    store = Store(tmp_path)
+    cells = [
+        CellResult(variant="base", task="t", kind="generation", status="done"),
+        CellResult(variant="base", task="u", kind="perplexity", status="failed", reason="no"),
+        CellResult(variant="base", task="human", kind="human", status="done"),
+    ]
+    base = Variant(id="base", kind="base", base_model="m", precision="nf4")
+
+    def listed(**changes: Any) -> str:
+        fields: dict[str, Any] = {
+            "run_id": "r1",
+            "suite": "small",
+            "suite_digest": "d",
+            "spec": {"tasks": {"t": {}, "u": {}}, "measure": {}},
+            "command": "harness eval",
+            "created": "2026",
+            "updated": "2026",
+            "complete": False,
+            "variants": (base,),
+            "baseline": "base",
+            "cells": cells,
+        }
+        store.write_manifest(Manifest(**fields | changes))
+        return runner.invoke(cli.app, ["runs", "--runs-dir", str(tmp_path)]).stdout
+
+    assert "  partial, 1 of 3 cells, 1 failed  harness eval" in listed()
+    assert "  partial, 1 of 7 cells, 1 failed  " in listed(planned=7, ended=True)
+    assert "  interrupted, 1 of 7 cells, 1 failed  " in listed(planned=7, ended=False)
+    assert "  complete, 1 of 1 cells  " in listed(planned=1, complete=True, cells=cells[:1])
+    with store.running("small", "r1"):
+        assert "  running, 1 of 7 cells, 1 failed  " in listed(planned=7, ended=False)
+        done = runner.invoke(cli.app, ["runs", "--json", "--runs-dir", str(tmp_path)])
+    (found,) = json.loads(done.stdout)
+    assert (found["state"], found["done"], found["planned"]) == ("running", 1, 7)
+    assert "  interrupted, " in listed(planned=7, ended=False)
 
 
 @pytest.mark.parametrize("args", [["check"], ["accept", "--reason", "why"]])

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import copy
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from harness.accepting import accept_baseline, broken_floors
 from harness.baseline import read_baseline, sidecar_of
+from harness.data.splits import hash_point
 from harness.errors import BaselineError, QualityError, SuiteError, UsageError
 from harness.gating import run_gate
 from harness.metrics.base import FloatArray
@@ -143,6 +146,7 @@ def test_named_metrics_have_margins_splits_and_floors(store: Store, path: Path) 
             {"task": "answers", "metric": "rougeL", "split": "select", "margin": "10%"},
             {"task": "mmlu/law", "metric": "acc", "floor": 99},
         ],
+        variants=["base@nf4"],
     )
     accept(store, path, Runs(store, spec=rules))
     result = gate(store, path, spec=rules)
@@ -458,7 +462,107 @@ def test_what_only_choosing_uses_is_listed(store: Store, path: Path) -> None:
         " chosen answers/rougeL on select",
         " chosen answers/exact_match on select",
     ]
-    assert "gate.metrics can name it" in lines[0]
+    assert "what the checkpoint was chosen by" in lines[0]
+
+
+ON_SELECT = {"task": "answers", "metric": "rougeL", "split": "select"}
+
+
+def test_a_choice_is_not_gated_on_what_it_was_chosen_by(
+    store: Store, path: Path, tmp_path: Path
+) -> None:
+    """The suite is refused with its line, and so is the baseline; an old run's gate says it.
+
+    A variant that is named was not chosen by these examples: it may be gated on them.
+    """
+    rules = {"metrics": [ON_SELECT]}
+    with pytest.raises(SuiteError, match=r"suite.yaml:\d+: gate.metrics\[0\].split is select") as e:
+        check_suite(suite_file(tmp_path, gate=rules))
+    assert str(e.value).endswith("Gate it on report.")
+    check_suite(suite_file(tmp_path, gate=rules | {"variants": ["base@nf4"]}))
+    with pytest.raises(UsageError, match="cannot be gated: the select split is what"):
+        accept(store, path, Runs(store, spec=spec(**rules)))
+    accept(store, path, Runs(store, spec=spec(**rules, variants=["base@nf4"])))
+    content = json.loads(path.read_text("utf-8"))  # as it was accepted when it was allowed
+    content["gate"]["variants"] = ["chosen"]
+    content["subjects"]["chosen"] = content["subjects"].pop("base@nf4")
+    path.write_text(json.dumps(content), "utf-8")
+    result = gate(store, path, spec=spec(**rules))
+    assert any(
+        line.startswith("chosen answers/rougeL on select is biased: ") for line in result.changes
+    )
+
+
+# -- what constraints read ------------------------------------------------------------------------
+
+
+def in_half(part: str, task: str = "mmlu/law") -> NDArray[np.bool_]:
+    """Which documents constraints read (``select``) and which not, by the documented rule."""
+    ids = [f"{task.rpartition('/')[2]}-{i:03d}" for i in range(N)]
+    return np.array(
+        [(hash_point(7, "constraint", name) < 0.5) == (part == "select") for name in ids]
+    )
+
+
+@pytest.mark.parametrize("constrained", ["mmlu/law", "mmlu"])
+def test_what_constraints_read_does_not_gate_the_choice(
+    store: Store, path: Path, constrained: str
+) -> None:
+    """Luck on the constraints' half of the documents is no defence of a loss on the other one.
+
+    Of equally bad checkpoints the constraint lets through the one that was lucky on its half.
+    """
+    half = in_half("report")
+    rules = spec(metrics=[_entry("acc", "mmlu/law", margin=5)])
+    rules["select"] = {"constraints": [{"task": constrained, "metric": "acc", "max_drop": 2}]}
+    accept(store, path, Runs(store, spec=rules))
+
+    def lucky(values: FloatArray) -> FloatArray:
+        return np.where(half, 0.0, 1.0)
+
+    result = gate(store, path, spec=rules, changed={(CHOSEN, "mmlu/law", "acc"): lucky})
+    check = found(result, "acc", "mmlu/law")
+    assert (check.split, check.n, check.verdict) == ("report half", int(half.sum()), "regression")
+    assert check.value == 0.0
+    words = f"{half.sum()} of {N} documents that select.constraints did not read"
+    assert any(words in line for line in result.changes)
+
+
+def test_all_documents_gate_what_no_constraint_chose(store: Store, path: Path) -> None:
+    """Neither another task's constraint nor one on a named variant takes any document away."""
+    for run, task, variants in (
+        ("a", "mmlu/art", ["chosen"]),
+        ("b", "mmlu/law", ["checkpoint-4"]),
+    ):
+        rules = spec(metrics=[_entry("acc", "mmlu/law")], variants=variants)
+        rules["select"] = {"constraints": [{"task": task, "metric": "acc", "max_drop": 2}]}
+        accept(store, path.with_name(f"{run}.json"), Runs(store, f"{run}1", spec=rules))
+        manifest = Runs(store, f"{run}2", spec=rules).build()
+        check = found(run_gate(store, manifest, path.with_name(f"{run}.json")), "acc", "mmlu/law")
+        assert (check.split, check.n, check.verdict) == ("all", N, "identical")
+
+
+def test_where_constraints_read_every_document_nothing_is_gated(
+    store: Store, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of one or two documents that may be all: exit code 5 with the reason."""
+    rules = spec(metrics=[_entry("acc", "mmlu/law")])
+    rules["select"] = {"constraints": [{"task": "mmlu/law", "metric": "acc", "max_drop": 2}]}
+    accept(store, path, Runs(store, spec=rules))
+    monkeypatch.setattr("harness.analysis.watched.HALF", 1.0)
+    result = gate(store, path, spec=rules)
+    check = found(result, "acc", "mmlu/law")
+    assert (check.verdict, result.exit_code) == ("invalid", 5)
+    assert "read all of its documents" in (check.reason or "")
+
+
+def test_a_constraint_of_the_baseline_s_run_counts_as_well(store: Store, path: Path) -> None:
+    """With another seed its half was another one: what neither of the two read is compared."""
+    rules = spec(metrics=[_entry("acc", "mmlu/law")])
+    rules["select"] = {"constraints": [{"task": "mmlu/law", "metric": "acc", "max_drop": 2}]}
+    accept(store, path, Runs(store, spec=rules))
+    check = found(gate(store, path, spec=rules | {"seed": 8}), "acc", "mmlu/law")
+    assert 0 < check.n < in_half("report").sum()
 
 
 def test_a_keyword_is_never_a_variant_s_name(store: Store, path: Path) -> None:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 
 from harness import measuring, merging, pipeline
-from harness.errors import DiskError, ModelError
+from harness.errors import DiskError, MetricError, ModelError
 from harness.models import builtin
 from harness.plan import make_plan
 from harness.progress import Reporter
 from harness.run import Options, Run, start
-from harness.schema import Candidate, Environment, Selection
+from harness.schema import Candidate, DataReport, Environment, Selection
 from harness.store import Store
 from tests.unit.suites import adapter, put, suite_file
 
@@ -217,3 +218,98 @@ def test_checkpoints_judged_at_another_precision_are_noted(
     file = suite_file(tmp_path, train={"method": method}, matrix={"adapters": adapters})
     found = pipeline._precision_findings(file)
     assert [words in finding.what for finding in found] == ([True] if words else [])
+
+
+TASKS = {"answers": {"type": "generation", "metrics": ["evaluate:own.py"], "splits": ["report"]}}
+DATA = {"source": "rows.jsonl", "splits": {"train": 0.4, "report": 0.6}}
+
+
+def trainer(monkeypatch: pytest.MonkeyPatch, train_once: Any) -> None:
+    """Put another function in the trainer's place; the real one brings torch."""
+    module = ModuleType("harness.train.session")
+    module.train_once = train_once  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "harness.train.session", module)
+
+
+def test_a_training_that_is_cut_off_leaves_a_run_to_see(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It holds how many cells were planned; while it goes on, it is running."""
+    states = []
+
+    def cut_off(*_: Any) -> None:
+        states.append(store.state_of(store.manifests()[0]))
+        raise KeyboardInterrupt
+
+    trainer(monkeypatch, cut_off)
+    tasks = {"answers": {**TASKS["answers"], "metrics": ["rougeL"]}}
+    train = {"method": "qlora", "args": {"max_steps": 4, "save_steps": 2}}
+    file = suite_file(tmp_path, data=DATA, tasks=tasks, train=train)
+    with pytest.raises(KeyboardInterrupt):
+        pipeline.run_suite(file, store, Options(), Reporter(-1))
+    (left,) = store.manifests()
+    assert (states, store.state_of(left)) == (["running"], "interrupted")
+    # base, two checkpoints and what will be merged of them, each with one task
+    assert (left.done_cells, left.planned_cells) == (0, 4)
+
+
+def test_a_module_of_the_user_s_is_tried_before_anything_long(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A result that it does not return must not show when training and generation are done."""
+    trainer(monkeypatch, lambda *_: pytest.fail("it was trained before the metric was tried"))
+    tried: list[Any] = []
+
+    class Module:
+        def __init__(self, spec: Any, *, base_dir: Path) -> None:
+            assert (spec.name, base_dir) == ("evaluate:own.py", tmp_path)
+
+        def check(self, references: Any) -> None:
+            tried.extend(references)
+            raise MetricError("the results are flesch, grade.")
+
+    scoring = ModuleType("harness.tasks.hf_evaluate")
+    scoring.EvaluateModule = Module  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "harness.tasks.hf_evaluate", scoring)
+    (tmp_path / "own.py").touch()
+    per_example = {"name": "evaluate:own.py", "options": {"per_example": True}}
+    tasks = {"answers": {**TASKS["answers"], "metrics": [per_example]}}
+    file = suite_file(tmp_path, data=DATA, tasks=tasks, train={"args": {"max_steps": 2}})
+    with pytest.raises(MetricError, match="flesch, grade"):
+        pipeline.run_suite(file, store, Options(), Reporter(-1))
+    assert 0 < len(tried) <= 4
+    assert store.manifests() == []
+
+
+def test_a_line_names_the_commonest_reasons_for_dropping_rows(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All of them stand in the report; a terminal has no room for thirteen."""
+    data = {
+        "source": "rows.jsonl",
+        "required_fields": ["text"],
+        "cluster": "exact",
+        "max_chars": 9,
+        "splits": {"eval": 0.5, "select": 0.25, "report": 0.25},
+    }
+    file = suite_file(tmp_path, data=data)
+    rows = [f'{{"text": "t{i}", "label": "l{i}"}}\n' for i in range(40)]
+    rows += ['{"text": "", "label": "x"}\n'] * 4 + ['{"text": "a long text", "label": "x"}\n'] * 5
+    rows += ['{"text": "a", "label": ""}\n', '{"text": "a", "label": null}\n'] * 2 + rows[:6]
+    (tmp_path / "rows.jsonl").write_text("".join(rows), "utf-8")
+    run = start(file, Store(tmp_path / "runs"), Options(), Reporter())
+    pipeline._render_examples(run, "answers", run.plan.examples["answers"])
+    line = capsys.readouterr().err.splitlines()[1]
+    assert line == (
+        "  59 rows read, 40 kept, 6 dropped: duplicate, "
+        "5 dropped: prompt longer than 9 characters, 4 dropped: empty field 'text', "
+        "and 2 more reasons (4 rows), see the report"
+    )
+
+
+def test_few_reasons_are_all_named() -> None:
+    """And none where nothing was dropped."""
+    fields = {"source": "rows.jsonl", "digest": "d", "rows_read": 1200, "rows_kept": 1200}
+    assert pipeline._rows_in_words(DataReport(**fields)) == "1,200 rows read, 1,200 kept"
+    report = DataReport(**fields, dropped={"a": 1, "b": 3})
+    assert pipeline._rows_in_words(report).endswith("kept, 3 dropped: b, 1 dropped: a")

@@ -49,6 +49,13 @@ CASES: dict[str, tuple[str, set[str], set[str]]] = {
     "decoding": ("tasks.answers.max_new_tokens=9", {"base@nf4/answers"}, {"base@nf4/answers"}),
     "unused sampling option": ("tasks.answers.top_k=9", set(), set()),
     "limit of one task": ("tasks.held_out.limit=2", set(), {"base@nf4/held_out"}),
+    "limit of a split that one task reads": (
+        "data.limits={report: 2}",
+        {"base@nf4/answers"},
+        {"base@nf4/answers"},
+    ),
+    "limit of another task's split": ("data.limits={eval: 2}", set(), {"base@nf4/held_out"}),
+    "limit of a split that nothing reads": ("data.limits={train: 2}", set(), set()),
     "shots": ("tasks.hellaswag.num_fewshot=2", {"base@nf4/hellaswag"}, {"base@nf4/hellaswag"}),
     "prompt": (
         "prompt.prompt='{{ text }}?'",
@@ -73,6 +80,20 @@ def test_a_change_makes_stale_what_it_can_change_and_nothing_else(
     override, predictions, scores = CASES[case]
     after = suite_file(tmp_path, override)
     assert changed(store, suite_file(tmp_path), after) == (predictions, scores)
+
+
+def test_a_limit_of_what_training_does_not_read_leaves_the_training(
+    tmp_path: Path, store: Store
+) -> None:
+    """It reads train and eval; how many are scored on report is nothing to it."""
+
+    def key(limits: str) -> str:
+        training = make_plan(suite_file(tmp_path, f"data.limits={limits}", train=TRAIN), store)
+        assert training.training is not None
+        return training.training.key
+
+    assert key("{report: 2, select: 1}") == key("{}")
+    assert len({key("{}"), key("{eval: 2}"), key("{train: 2}")}) == 3
 
 
 def test_changed_data_make_their_examples_stale(tmp_path: Path, store: Store) -> None:

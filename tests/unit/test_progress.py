@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from harness import progress
-from harness.progress import Reporter
+from harness.progress import Reporter, in_words
 
 
 def said(capsys: pytest.CaptureFixture[str]) -> str:
@@ -48,6 +48,23 @@ def test_plain_lines_come_at_intervals_with_count_and_time_left(
         advance(10, 40, "250 tok/s")
         advance(11, 40)
     assert said(capsys) == "  cell: 10 of 40 after 20 s, about 60 s left, 250 tok/s\n"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0.4, "0 s"),
+        (119.4, "119 s"),
+        (119.6, "2 min"),
+        (1000, "17 min"),
+        (3599, "1 h 0 min"),
+        (4289, "1 h 11 min"),
+        (90000, "25 h 0 min"),
+    ],
+)
+def test_times_are_told_in_the_unit_that_one_would_use(seconds: float, words: str) -> None:
+    """Nobody counts four thousand seconds."""
+    assert in_words(seconds) == words
 
 
 def test_quiet_shows_no_progress(capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,7 +13,7 @@ from harness.prune import Extra, find_garbage, referenced, remove_garbage
 from harness.run import Options, start
 from harness.schema import HumanKeys
 from harness.store import Store
-from tests.unit.suites import put, suite_file
+from tests.unit.suites import TRAIN, put, suite_file
 
 
 @pytest.fixture
@@ -73,6 +73,47 @@ def test_an_unfinished_training_stays_unless_asked(store: Store) -> None:
     work.mkdir(parents=True)
     assert find_garbage(store) == []
     assert [item.path for item in find_garbage(store, Extra(unfinished=True))] == [work.parent]
+
+
+def test_what_an_interrupted_run_finished_is_as_safe_as_what_it_did_not(
+    store: Store, tmp_path: Path
+) -> None:
+    """Killed between the end of training and the next manifest, hours of work have no name yet.
+
+    The same holds for texts that were generated and not scored, and for their scores.
+    """
+    run = start(suite_file(tmp_path, train=TRAIN), store, Options(), Reporter(-1))
+    run.save()  # as before training
+    assert run.plan.training is not None
+    cell = next(c for c in run.plan.cells if c.task == "answers" and c.state != "waiting")
+    assert cell.predictions is not None
+    assert cell.scores is not None
+    held_out = next(c for c in run.plan.cells if c.task == "held_out" and c.scores is not None)
+    assert held_out.scores is not None
+    items = [("training", run.plan.training), ("scores", held_out.scores)]
+    paths = [put(store, kind, item.key, item.identity) for kind, item in items]
+    assert find_garbage(store) == []
+    found = find_garbage(store, Extra(unfinished=True))
+    assert sorted(item.path for item in found) == sorted(paths)
+    assert {item.why for item in found} == {
+        "of a run that was interrupted; eval would go on with it"
+    }
+    run.ended = True
+    run.save()
+    (store.path("training", run.plan.training.key)).rename(tmp_path / "away")
+    others = [m for m in store.manifests() if m.run_id != run.plan.run_id]
+    store.write_manifest(others[0].model_copy(update={"ended": True}))
+    assert [item.path for item in find_garbage(store)] == paths[1:]
+
+
+def test_a_training_of_other_settings_is_not_spared(store: Store, tmp_path: Path) -> None:
+    """An interrupted run keeps what it would go on with, and not everything else."""
+    run = start(suite_file(tmp_path, train=TRAIN), store, Options(), Reporter(-1))
+    run.save()
+    other = start(suite_file(tmp_path, "seed=7", train=TRAIN), store, Options(), Reporter(-1))
+    assert other.plan.training is not None
+    path = put(store, "training", other.plan.training.key, other.plan.training.identity)
+    assert [item.path for item in find_garbage(store)] == [path]
 
 
 def test_merged_weights_stay_while_a_run_has_merged_that_adapter(

@@ -5,11 +5,14 @@ from __future__ import annotations
 import errno
 import json
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from harness.cli import app
 from harness.digests import file_digest
 from harness.errors import DiskError, StoreError, UsageError
 from harness.models.identity import adapter_digest
@@ -150,6 +153,35 @@ def test_an_adapter_is_copied_without_what_only_its_trainer_needs(tmp_path: Path
     assert names_in(tmp_path / "out") == ["adapter"]
 
 
+@pytest.mark.parametrize(
+    ("trained_on", "shipped"),
+    [
+        ("/root/.cache/models/smollm2-135m-instruct-856d2819c0e8", "smollm2-135m-instruct"),
+        ("HuggingFaceTB/SmolLM2-135M", "HuggingFaceTB/SmolLM2-135M"),
+    ],
+)
+def test_a_copied_adapter_names_no_folder_of_this_machine(
+    tmp_path: Path, trained_on: str, shipped: str
+) -> None:
+    """Only the copy is changed, and says so; the adapter's digest stays what the run recorded."""
+    source = adapter(tmp_path / "checkpoint-40", b"40")
+    config = source / "adapter_config.json"
+    settings = json.loads(config.read_text("utf-8")) | {"base_model_name_or_path": trained_on}
+    config.write_text(json.dumps(settings), "utf-8")
+    before = config.read_bytes()
+    store, found = selected(tmp_path)
+    folder = ship(store, found, tmp_path / "out")
+    copied = json.loads((folder / "adapter_config.json").read_text("utf-8"))
+    assert copied == settings | {"base_model_name_or_path": shipped}
+    assert config.read_bytes() == before
+    record = json.loads((folder / "harness-selection.json").read_text("utf-8"))
+    assert record["variant"]["digests"]["adapter"] == adapter_digest(folder)
+    assert record["files"]["adapter_config.json"] == file_digest(folder / "adapter_config.json")
+    assert ("changed_in_copy" in record) == (trained_on != shipped)
+    readme = (folder / "README.md").read_text("utf-8")
+    assert "base_model_name_or_path` in adapter_config.json), here smollm2" in readme
+
+
 def test_the_model_card_is_safe_and_says_how_to_load(tmp_path: Path) -> None:
     """A built-in base is named as the harness resolves it; no text in it is markup."""
     store, found = selected(tmp_path)
@@ -194,6 +226,64 @@ def test_a_folder_that_cannot_be_made_is_named(
     with pytest.raises(DiskError, match=r"out: .*Choose another folder with --copy-to\.") as caught:
         ship(store, found, tmp_path / "out")
     assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("changes", [{}, {"selection": None}], ids=["same", "changed"])
+def test_a_read_only_copy_still_tells_and_ships_the_choice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
+) -> None:
+    """Only its record is left out, which is said; as on a share that others may not write.
+
+    The system's refusals, which root never gets, are made up.
+    """
+    store, manifest = build(tmp_path, **changes)
+    before = names_in(store.run_dir("sample", manifest.run_id))
+
+    def refusing(real: Any) -> Any:
+        def call(*args: Any, **options: Any) -> Any:
+            place = str(options["dir"] if "dir" in options else args[0])
+            mode = args[1] if len(args) > 1 else "r"
+            if place.startswith(str(store.root)) and ("dir" in options or "a" in mode):
+                raise OSError(errno.EROFS, os.strerror(errno.EROFS), place)
+            return real(*args, **options)
+
+        return call
+
+    monkeypatch.setattr("harness.store.tempfile.mkstemp", refusing(tempfile.mkstemp))
+    monkeypatch.setattr(Path, "open", refusing(Path.open))
+    found = select_run(store, manifest)
+    assert found.chosen == "checkpoint-40"
+    assert found.files == ()
+    assert "Read-only file system" in str(found.unwritten)
+    options = ["--runs-dir", str(store.root), "--copy-to", str(tmp_path / "out")]
+    done = CliRunner().invoke(app, ["select", f"sample/{manifest.run_id}", *options])
+    assert done.exit_code == 0, done.output
+    assert f"Run {manifest.name} (" in done.stdout.splitlines()[0]
+    assert "Chosen: checkpoint-40." in done.stdout
+    assert "note: not recorded in the run: " in done.stderr
+    assert (tmp_path / "out" / "harness-selection.json").is_file()
+    assert names_in(store.run_dir("sample", manifest.run_id)) == before
+
+
+def test_the_run_is_named_and_others_of_the_name_are_warned_of(tmp_path: Path) -> None:
+    """A suite's name stands for its run that was touched last, which may be another."""
+    store, manifest = build(tmp_path)
+
+    def select(name: str, *options: str) -> Any:
+        done = CliRunner().invoke(app, ["select", name, *options, "--runs-dir", str(store.root)])
+        assert done.exit_code == 0, done.output
+        return done
+
+    assert "warning" not in select("sample").stderr
+    older = manifest.model_copy(update={"run_id": "older", "updated": "2001-01-01T00:00:00+00:00"})
+    store.write_manifest(older)
+    done = select("sample")
+    assert done.stdout.startswith(f"Run {manifest.name} (complete)\n")
+    assert f"warning: 2 runs are named sample. This is {manifest.name}, the one" in done.stderr
+    assert "There is also: sample/older." in done.stderr
+    assert "warning" not in select(manifest.name).stderr
+    record = json.loads(select("sample/older", "--json").stdout)
+    assert (record["run"], record["state"]) == ("sample/older", "complete")
 
 
 def test_an_unfinished_run_ships_nothing_and_leaves_no_record(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import SuiteError, UsageError
+from harness.errors import DiskError, SuiteError, UsageError
 from harness.spec import suite_schema
 from harness.starter import copy_suite
 from harness.suite import builtin_suites, load_suite
@@ -59,3 +59,12 @@ def test_a_suite_of_the_users_own_is_not_copied(tmp_path: Path) -> None:
     own = copy_suite("tiny", tmp_path / "mine.yaml")
     with pytest.raises(UsageError, match="built-in"):
         copy_suite(str(own), tmp_path / "second.yaml")
+
+
+def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    """No such place, and a file where a folder is needed; the mend is the option."""
+    (tmp_path / "file").write_text("x")
+    for place in (Path("/proc/x/own.yaml"), tmp_path / "file" / "own.yaml"):
+        with pytest.raises(DiskError, match="cannot be written") as caught:
+            copy_suite("tiny", place)
+        assert caught.value.mend == "Choose another: --to"

@@ -13,7 +13,7 @@ import pytest
 
 from harness.errors import DiskError, StoreError, UsageError
 from harness.schema import Finding, Manifest, Prediction
-from harness.store import Store, digest_of, find_run, room_on_disk, write_atomic
+from harness.store import Store, digest_of, find_run, make_folder, room_on_disk, write_atomic
 
 
 @pytest.fixture
@@ -130,6 +130,16 @@ def test_a_file_that_cannot_be_made_is_told_with_the_caller_s_mend() -> None:
     with pytest.raises(DiskError, match="cannot be written") as caught:
         write_atomic(Path("/proc/nosuch/a.txt"), "text", mend="Choose another with --output.")
     assert caught.value.mend == "Choose another with --output."
+
+
+def test_a_folder_is_made_and_tried_before_it_is_needed(tmp_path: Path) -> None:
+    """A folder in which no file can be made is told at once; the trial leaves nothing."""
+    make_folder(tmp_path / "a" / "b")
+    assert list((tmp_path / "a" / "b").iterdir()) == []
+    for place in (Path("/proc/x"), Path("/proc/self"), Path("/dev/null")):
+        with pytest.raises(DiskError, match="cannot be written") as caught:
+            make_folder(place, mend="Choose another with --output.")
+        assert caught.value.mend == "Choose another with --output."
 
 
 def test_an_atomic_write_replaces_the_file_in_one_step(tmp_path: Path) -> None:

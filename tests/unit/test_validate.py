@@ -11,8 +11,9 @@ from harness.progress import Reporter
 from harness.run import Options, start
 from harness.store import Store
 from harness.suite import SuiteFile
+from harness.train.checkpoints import mark_complete, work_folder
 from harness.validate import changed_fields, describe_plan, plan_as_json
-from tests.unit.suites import TRAIN, put, suite_file
+from tests.unit.suites import TRAIN, adapter, put, suite_file
 
 
 @pytest.fixture
@@ -70,6 +71,32 @@ def test_the_field_that_made_a_result_stale_is_named(tmp_path: Path, store: Stor
     )
 
 
+def test_another_run_of_the_name_changes_nothing(tmp_path: Path, store: Store) -> None:
+    """What was merged and measured stands in the run's own manifest, not in the latest one."""
+    trained, other = adapter(tmp_path / "checkpoint-2"), "seed=7"
+    changes = {"checkpoints": str(trained), "measure": {}, "matrix": {"merged": "all"}}
+    file = suite_file(tmp_path, **changes)
+    run = start(file, store, Options(), Reporter(-1))
+    run.plan = make_plan(file, store, [v.id for v in run.plan.variants if v.kind == "adapter"])
+    for cell in run.plan.cells:
+        for kind, item in (("predictions", cell.predictions), ("scores", cell.scores)):
+            if item is not None and not store.has(kind, item.key):  # type: ignore[arg-type]
+                (put(store, kind, item.key, item.identity) / "findings.jsonl").touch()
+        key = f"{cell.variant}-measured".replace("@", "-")
+        if cell.kind == "measure" and not store.has("measurements", key):
+            put(store, "measurements", key, {})
+        measured = {"measurements_key": key} if cell.kind == "measure" else {}
+        run.record(cell.done().model_copy(update=measured))
+    n = len(run.plan.cells)
+    assert n == 3 * 4
+    assert f"cells     {n}, of which {n} done" in describe_plan(file, store)
+    touched = start(suite_file(tmp_path, other, **changes), store, Options(), Reporter(-1)).save()
+    later = touched.model_copy(update={"updated": "2999-01-01T00:00:00+00:00"})
+    store.write_manifest(later)
+    assert store.manifests("small")[0].run_id != run.plan.run_id
+    assert f"cells     {n}, of which {n} done" in describe_plan(file, store)
+
+
 def test_a_new_metric_needs_only_scores(tmp_path: Path, store: Store) -> None:
     """The texts are found by their key, whatever scored them."""
     finish(suite_file(tmp_path), store, "answers")
@@ -92,6 +119,31 @@ def test_why_a_cell_failed_is_told(tmp_path: Path, store: Store) -> None:
     run = start(file, store, Options(), Reporter(-1))
     run.record(run.plan.cells[0].failed("OutOfMemoryError: too long"))
     assert "failed before: OutOfMemoryError: too long" in describe_plan(file, store)
+
+
+def test_an_interrupted_training_is_told_with_its_step(tmp_path: Path, store: Store) -> None:
+    """The last checkpoint that is whole, from which eval goes on; one was cut off."""
+    file = suite_file(tmp_path, train=TRAIN)
+
+    def training() -> str:
+        return next(x for x in describe_plan(file, store).splitlines() if x.startswith("training"))
+
+    assert training() == "training  to be done"
+    plan = make_plan(file, store)
+    assert plan.training is not None
+    work = work_folder(store, plan.training.key)
+    work.mkdir(parents=True)
+    assert training() == "training  interrupted before its first checkpoint; eval begins it again"
+    for step in (2, 4, 6):
+        folder = work / f"checkpoint-{step}"
+        folder.mkdir()
+        (folder / "trainer_state.json").write_text('{"max_steps": 6}', "utf-8")
+        if step < 6:
+            mark_complete(folder, {"step": step, "finished": False})
+    assert training() == "training  interrupted at step 4 of 6; eval resumes there"
+    with store.running(file.suite.name, plan.run_id):
+        assert training() == "training  going on at step 4 of 6"
+    assert len(list(work.iterdir())) == 3  # nothing was removed
 
 
 def test_the_json_form_holds_the_same_cells(tmp_path: Path, store: Store) -> None:

@@ -279,3 +279,17 @@ def test_a_panel_refuses_weights_of_other_examples() -> None:
     """Weights made for another number of examples are a programming error."""
     with pytest.raises(ValueError, match="weights of 3 examples"):
         Panel(ROUGE, [sample("base", np.zeros(4))], resamples=Resamples(["a", "b", "c"]))
+
+
+def test_one_row_has_one_method() -> None:
+    """ROUGE-L of a variant that is 0 everywhere is no share of right answers, as its row is not."""
+    base, _ = values(40)
+    nothing, some = np.zeros(40), np.r_[np.zeros(39), 1.0]
+    panel = Panel(ROUGE, [sample("base", base), sample("zero", nothing), sample("some", some)])
+    methods = {name: panel.interval(name).method for name in panel.variants}
+    assert methods == {"base": "Student-t, 40 clusters", "zero": "", "some": methods["base"]}
+    assert "score the same" in str(panel.interval("zero").reason)
+    assert panel.difference("zero", "some").method == "paired Student-t, 40 clusters"
+    assert panel.compare("zero", "some").test.startswith("sign flips")
+    right = Panel(ROUGE, [sample("zero", nothing), sample("some", some)])
+    assert [right.interval(name).method for name in right.variants] == ["Wilson score"] * 2

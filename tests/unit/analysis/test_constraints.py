@@ -296,7 +296,7 @@ def test_numbers_carry_the_unit_of_their_quantity() -> None:
         ("decode_tokens_per_s", "decode speed at least 20 tok/s"),
         ("peak_allocated_bytes", "peak allocated GPU memory at least 20 bytes"),
         ("ttft_s", "time to first token at least 20 s"),
-        ("load_average", "load_average at least 20"),
+        ("load_average", "load average at least 20"),
     ):
         spec = ConstraintSpec(measurement=name, min=20)
         assert check_measurement(spec, "c1", None, None).what == words
@@ -307,3 +307,29 @@ def test_words_name_the_bound_as_it_was_written() -> None:
     spec = ConstraintSpec(measurement="peak_rss_bytes", max="4 GB")
     found = check_measurement(spec, "c1", {"peak_rss_bytes": Median(5.2e9, "bytes")}, None)
     assert explained(found) == "peak resident memory at most 4 GB, found 5.2 GB"
+
+
+@pytest.mark.parametrize(
+    ("quantity", "bounds", "value", "status"),
+    [
+        ("decode_tokens_per_s", {"min": 20}, 12.0, "unsure"),
+        ("decode_tokens_per_s", {"min": 20}, 21.0, "kept"),
+        ("ttft_s", {"max": 1}, 1.5, "unsure"),
+        ("ttft_s", {"max": 1}, 0.5, "kept"),
+        ("peak_rss_bytes", {"max": 1}, 2.0, "broken"),
+    ],
+)
+def test_what_a_busy_machine_slowed_down_is_unsure(
+    quantity: str, bounds: dict[str, Any], value: float, status: str
+) -> None:
+    """Load makes nothing faster, so what is kept stays so; it does not touch memory."""
+    taken = [
+        Measurement(name=quantity, unit="", values=(value,)),
+        Measurement(name="load_average", unit="processes", values=(6.9, 8.5)),
+    ]
+    spec = ConstraintSpec(measurement=quantity, **bounds)
+    found = check_measurement(spec, "c1", medians(taken, cores=2), None)
+    assert found.status == status
+    if status == "unsure":
+        assert "a load average of 6.9 before measuring" in explained(found)
+    assert check_measurement(spec, "c1", medians(taken, cores=16), None).status != "unsure"

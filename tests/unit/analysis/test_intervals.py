@@ -194,10 +194,37 @@ def test_too_little_data_gives_a_reason(
     assert (found.low, found.high, found.reason) == (None, None, reason)
 
 
-def test_a_constant_has_a_width_of_zero() -> None:
-    """Where every example has the same value, so has every resample."""
-    found = interval(with_counts(np.full(40, 0.3)), mean_of, Resamples(singles(40)))
-    assert (found.low, found.high) == pytest.approx((0.3, 0.3))
+@pytest.mark.parametrize("n", [40, 140])
+def test_equal_scores_give_no_interval(n: int) -> None:
+    """Where every example has the same value, [0.3, 0.3] would claim a certainty nobody has."""
+    found = interval(with_counts(np.full(n, 0.3)), mean_of, Resamples(singles(n)))
+    reason = "all examples score the same, which gives no interval"
+    assert found.value == pytest.approx(0.3)
+    assert (found.low, found.high, found.method, found.reason) == (None, None, "", reason)
+
+
+def test_a_corpus_metric_of_zero_gives_no_interval() -> None:
+    """ChrF of outputs that have not one character in common with their references."""
+    metric = build_metric("chrf")
+    stats = np.array([metric.statistics("xyz", ["abcd"])] * 30)
+    found = interval(stats, metric.aggregate, Resamples(singles(30)))
+    assert (found.value, found.low, found.high) == (0.0, None, None)
+    assert found.reason == "all examples score the same, which gives no interval"
+
+
+def test_clusters_that_score_the_same_give_no_interval() -> None:
+    """Related examples differ, their clusters do not: what is drawn is always the same."""
+    values = np.tile([0.1, 0.5], 12)
+    found = interval(with_counts(values), mean_of, Resamples(np.repeat(singles(12), 2)))
+    assert (found.low, found.high) == (None, None)
+    assert found.reason == "all clusters of examples score the same, which gives no interval"
+
+
+def test_a_share_of_all_keeps_its_interval() -> None:
+    """Equal right-or-wrong values have a score interval: scipy's Wilson of 40 of 40."""
+    found = interval(with_counts(np.ones(40)), mean_of, Resamples(singles(40)))
+    expected = scipy_stats.binomtest(40, 40).proportion_ci(method="wilson")
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
 
 
 def test_an_undefined_value_is_none_with_a_reason() -> None:

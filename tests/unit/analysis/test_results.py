@@ -37,6 +37,17 @@ def test_a_score_comes_with_its_sample(tmp_path: Path) -> None:
     assert found.quantity.aggregate(STATS.sum(axis=0)) == 0.75
 
 
+def test_a_module_of_the_user_s_has_a_sample_where_it_left_statistics(tmp_path: Path) -> None:
+    """With per_example its value is the mean over examples; it can decide like any other."""
+    name = "evaluate:own.py"
+    score = Score(task="t", metric=name, split="report", n=2, value=0.75, stats="s")
+    arrays = {"s": STATS, "ids/report": IDS}
+    task = {"metrics": [{"name": name, "options": {"per_example": True}}]}
+    [found] = read_results(*written(tmp_path, [score], arrays), {"t": task})
+    assert found.quantity is not None
+    assert found.quantity.aggregate(STATS.sum(axis=0)) == 0.75
+
+
 def test_subjects_of_a_group_have_ids_of_their_own(tmp_path: Path) -> None:
     """``ids/<task>/<split>`` comes before ``ids/<split>``."""
     score = Score(task="t/anatomy", metric="acc", split="all", n=2, value=0.75, stats="s")

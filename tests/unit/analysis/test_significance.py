@@ -273,6 +273,8 @@ def test_equivalence_agrees_with_statsmodels(margin: float) -> None:
     expected = ttost_paired(new, base, -margin, margin)[0]
     assert found.p_value == pytest.approx(max(expected, 1e-4), abs=1e-6)
     assert (found.equivalent is True) == (expected < 0.05)
+    one_sided = ttost_paired(new, base, -margin, margin)[1][1]
+    assert found.no_worse == (one_sided < 0.05)
 
 
 def test_equivalence_of_shares_uses_the_score_interval() -> None:
@@ -294,6 +296,15 @@ def test_a_difference_beyond_the_margin_is_shown() -> None:
     found = equivalence(panel(base, new), "v0", "v1", 0.5)
     assert (found.equivalent, found.needed_n) == (False, None)
     assert found.p_value == pytest.approx(1.0, abs=1e-3)
+
+
+@pytest.mark.parametrize("mean", [3.0, -3.0])
+def test_no_worse_heeds_the_metric_s_direction(mean: float) -> None:
+    """A loss that rises is worse, one that falls by more than the margin is no worse."""
+    loss = Quantity("t", "eval_loss", "eval", mean_of, higher_is_better=False)
+    found = equivalence(panel(*gains(50, mean), quantity=loss), "v0", "v1", 0.5)
+    assert found.equivalent is False
+    assert found.no_worse == (mean < 0)
 
 
 def test_too_few_examples_say_how_many_would_do() -> None:

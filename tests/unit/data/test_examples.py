@@ -280,7 +280,9 @@ def test_missing_field_names_the_row(load):
     """A template that names a missing field says in which row, and which fields there are."""
     with pytest.raises(PromptError) as caught:
         load([{"q": "x", "a": "y"}, {"q": "x", "b": "y"}], **ALL_REPORT)
-    assert "rows.jsonl:2 (prompt.completion): Field 'a'" in str(caught.value)
+    assert caught.value.where == "prompt.completion"
+    assert str(caught.value).startswith("prompt.completion: Field 'a'")
+    assert "rows.jsonl:2." in str(caught.value)
     assert "The row's fields are: b, q." in str(caught.value)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import itertools
 import json
 import re
 from collections.abc import Callable, Sequence
@@ -14,6 +15,7 @@ import xlsxwriter
 
 from harness.human.checking import Checked, RaterCounts, check_returns
 from harness.human.kept import Kept
+from harness.human.mistakes import Mistake, summed_up
 from harness.human.records import Rating, SheetPlan, SheetRow
 from harness.human.returned import Returned
 from harness.human.returns import read_return
@@ -557,3 +559,62 @@ def test_order_of_files_does_not_matter(folder: Folder) -> None:
         folder.csv([PAIR, ["bprx", "", "", "A"]], "3.csv"),
     ]
     assert check(*files).ratings == check(*reversed(files)).ratings
+
+
+# -- many of one kind -----------------------------------------------------------------------------
+
+
+def test_many_equal_mistakes_are_named_and_then_counted() -> None:
+    """300 cells of a column off the scale: the first five with their cells, then how many more."""
+    kind = ("ben.xlsx", "Ratings", "fluency", "1 to 5")
+    column = "column F of Ratings"
+    many = [
+        Mistake(f"ben.xlsx, Ratings!F{n}: found “7”.", kind, "ben.xlsx", column)
+        for n in range(2, 302)
+    ]
+    alone = [Mistake("anna.csv: a PDF."), Mistake("anna.csv: a PDF.")]
+    assert summed_up([alone[0], *many, alone[1]]) == (
+        "anna.csv: a PDF.",
+        *(f"ben.xlsx, Ratings!F{n}: found “7”." for n in range(2, 7)),
+        "ben.xlsx: and 295 more like it in column F of Ratings.",
+        "anna.csv: a PDF.",
+    )
+    assert len(summed_up(many[:6])) == 6
+
+
+def test_mistakes_are_alike_by_column_and_by_what_is_needed(tmp_path: Path) -> None:
+    """Wrong points of two criteria are two kinds, whatever stands in their cells; all are kept."""
+    rows = [
+        SheetRow(
+            token=f"b{letter}{other}",
+            rater="anna",
+            position=place + 1,
+            kind="scale",
+            item=f"item-{place}",
+            variants=("base",),
+        )
+        for place, (letter, other) in enumerate(itertools.product("bcdfghjklm", "bcdfghjklm"))
+    ]
+    path = tmp_path / "anna.xlsx"
+    with xlsxwriter.Workbook(str(path)) as book:
+        sheet = book.add_worksheet("Ratings")
+        sheet.write_row(0, 0, SCALE)
+        for place, row in enumerate(rows, 1):
+            sheet.write_row(place, 0, [row.token, "p", "o", 6 + place, 9 if place < 4 else 3])
+    checked = check_returns([read_return(path)], PLAN, rows, Kept(), NOW)
+    assert len(checked.problems) == checked.left_out == 103
+    lines = summed_up(checked.mistakes)
+    assert len(lines) == 5 + 1 + 3
+    assert lines[0].startswith(f"{path}, Ratings!D2: found “7”")
+    assert f"{path}: and 95 more like it in column D of Ratings." in lines
+    assert [line for line in lines if "Ratings!E" in line] == [
+        problem for problem in checked.problems if "Ratings!E" in problem
+    ]
+
+
+def test_columns_without_letters_have_their_names(folder: Folder) -> None:
+    """A CSV file and a page's file have headings only."""
+    (table,) = folder.csv(ANNA).tables
+    assert table.column_words("fluency") == "column fluency"
+    (table,) = folder.page([{"row": "bsclx", "fluency": 5}]).tables
+    assert table.column_words("fluency") == "column fluency"

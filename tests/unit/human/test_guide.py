@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from harness.human.advice import WIN_RATES, decisive_votes, effective_votes
+from harness.human.advice import MINUTES, SECONDS, WIN_RATES, decisive_votes, effective_votes
 from harness.human.alpha import RELIABLE, TENTATIVE
 from harness.human_spec import HumanSpec
 from harness.rules import GateSpec, SelectSpec
@@ -52,3 +52,6 @@ def test_its_numbers_are_those_of_the_code(guide: str) -> None:
     assert f"| {row} |" in guide
     assert f"are worth {effective_votes([3] * 50):.0f} votes, not 150" in guide
     assert f"| {TENTATIVE} to {RELIABLE:.2f} |" in guide
+    assert f"three raters see {HumanSpec().items} outputs" in guide
+    seconds = f"at {SECONDS['scale']} seconds a rating and {SECONDS['pair']} a comparison"
+    assert f"Beyond {MINUTES} minutes per rater, {seconds}, export" in " ".join(guide.split())

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from harness.human.leaks import find_leaks
+from harness.human.leaks import find_leaks, leak_lines
 from harness.human.records import Item, SheetPlan
 from harness.human_spec import CRITERIA, CriterionSpec
 from harness.schema import Finding
@@ -172,3 +172,19 @@ def test_ten_thousand_items_of_eight_variants_take_seconds() -> None:
     started = time.perf_counter()
     find_leaks(plan_of(variants), items, names=["acme/writer"])
     assert time.perf_counter() - started < 30
+
+
+def test_what_several_findings_have_in_common_is_said_once() -> None:
+    """Five phrases of a variant need one piece of advice, beside the list of them."""
+
+    def phrase(words: str) -> Finding:
+        return Finding(check="p", severity="warning", what=f"“{words}”.", why="Why.", mend="Do.")
+
+    other = Finding(check="e", severity="info", what="Empty.", why="Nothing to see.")
+    assert leak_lines([phrase("a"), other, phrase("b")]) == [
+        "warning: “a”.",
+        "warning: “b”.",
+        "  All 2: Why. Do.",
+        "info: Empty. Nothing to see.",
+    ]
+    assert leak_lines([phrase("a")]) == ["warning: “a”. Why. Do."]

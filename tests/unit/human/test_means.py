@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+import math
 import random
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import stats
 
+from harness.human.blocks import unpaired
 from harness.human.means import complete_items, criterion_means, item_means, left_out
 from harness.human.records import CriterionMean, Item, Rating, SheetPlan
 from harness.human_spec import CRITERIA, CriterionSpec
@@ -113,9 +118,10 @@ def test_complete_items_have_a_value_of_every_variant() -> None:
     assert complete_items(values, VARIANTS) == ("i2", "i0")
     assert complete_items(values, ("base", "missing")) == ()
     assert complete_items(values, ()) == ()
-    assert left_out(items_of(5), values, VARIANTS) == {
+    assert left_out(items_of(5), values, VARIANTS, {"i2"}) == {
         "judged for some variants only": 1,
         "not judged by anybody": 2,
+        "judged for all variants by no single rater": 1,
     }
 
 
@@ -221,3 +227,91 @@ def test_a_scale_of_two_points_is_a_share() -> None:
     means, _ = criterion_means(plan_of(criteria=(asked,)), items_of(10), ratings)
     found = by_variant(means)["base"].mean
     assert (found.value, found.low, found.high) == pytest.approx((0.8, 0.4901625, 0.9433178))
+
+
+# -- raters of different severity -----------------------------------------------------------------
+
+
+def both(item: str, rater: str, base: int | None, tuned: int | None) -> list[Rating]:
+    """What one rater says of an item's two outputs; None: not returned."""
+    given = zip(VARIANTS, (base, tuned), strict=True)
+    return [rating(item, (name,), point, rater=rater) for name, point in given if point is not None]
+
+
+def test_a_severe_rater_who_returned_a_part_shifts_no_variant() -> None:
+    """Bob is two points below ada and judged the baseline only: the variants stay equal."""
+    ratings = [r for n in range(12) for r in both(f"i{n}", "ada", 4, 4)]
+    ratings += [r for n in range(12) for r in both(f"i{n}", "bob", 2, None if n % 2 else 2)]
+    found = by_variant(criterion_means(plan_of(), items_of(12), ratings)[0])
+    change = found["tuned"].difference
+    assert change is not None
+    assert change.value == 0.0
+    assert found["base"].mean.value == found["tuned"].mean.value == pytest.approx(3.5)
+    assert unpaired(plan_of(), items_of(12), ratings) == {"fluency": 6}
+    raw = item_means(plan_of(), items_of(12), ratings, "fluency")
+    assert raw["base"]["i1"] < raw["tuned"]["i1"]  # which is what such means would be made of
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    severity=st.lists(st.integers(0, 2), min_size=3, max_size=3),
+    returned=st.lists(st.sampled_from(["both", "base", "tuned", "none"]), min_size=24, max_size=24),
+)
+def test_severity_does_not_matter_whatever_comes_back(
+    severity: list[int], returned: list[str]
+) -> None:
+    """Whatever each rater takes off all points, and whichever rows are there: the same gain."""
+    raters = ("ada", "bob", "cyd")
+    plan, items = plan_of(raters=raters), items_of(8)
+
+    def gain(off: Sequence[int]) -> float | None:
+        ratings = []
+        for place, what in enumerate(returned):
+            at = place % 3
+            base = 3 - off[at] if what in ("both", "base") else None
+            tuned = 4 - off[at] if what in ("both", "tuned") else None
+            ratings += both(f"i{place // 3}", raters[at], base, tuned)
+        found = by_variant(criterion_means(plan, items, ratings)[0])["tuned"].difference
+        return found.value if found is not None else None
+
+    without = gain([0, 0, 0])
+    assert without == (None if "both" not in returned else pytest.approx(1.0))
+    assert gain(severity) == (None if without is None else pytest.approx(without))
+
+
+def test_an_item_of_two_half_raters_is_left_out() -> None:
+    """Judged for both variants, but by nobody for both: nothing is compared, and it is said."""
+    ratings = [*both("i0", "ada", 4, None), *both("i0", "bob", None, 2), *both("i1", "ada", 3, 3)]
+    means, dropped = criterion_means(plan_of(), items_of(2), ratings)
+    assert {item.mean.n for item in means} == {1}
+    assert dropped == {"fluency: judged for all variants by no single rater": 1}
+
+
+def test_the_difference_for_other_raters_is_wider() -> None:
+    """Three raters who differ: two-way errors and Student's quantile at 2, by hand."""
+    gains = {"ada": (1, 1, 0, 2), "bob": (0, 1, 0, 0), "cyd": (2, 1, 2, 1)}
+    ratings = [
+        r
+        for rater, of in gains.items()
+        for n, gain in enumerate(of)
+        for r in both(f"i{n}", rater, 3, 3 + gain)
+    ]
+    plan = plan_of(raters=tuple(gains))
+    found = by_variant(criterion_means(plan, items_of(4), ratings)[0])["tuned"]
+    table = np.array(list(gains.values()), dtype=float)
+    away = table - table.mean()
+
+    def error(sums: np.ndarray) -> float:  # of a mean of 12, from sums over groups
+        return float(np.sum(sums**2) / 144 * sums.size / (sums.size - 1))
+
+    by_item, by_rater, cells = error(away.sum(0)), error(away.sum(1)), error(away.ravel())
+    variance = max(by_item + by_rater - cells, by_item, by_rater)
+    reach = stats.t.ppf(0.975, 2) * math.sqrt(variance)
+    assert found.difference is not None
+    assert found.other_raters is not None
+    assert found.other_raters.value == found.difference.value == pytest.approx(table.mean())
+    assert found.other_raters.low == pytest.approx(table.mean() - reach)
+    assert found.other_raters.high == pytest.approx(table.mean() + reach)
+    two = plan_of(raters=("ada", "bob"))
+    pair = [r for r in ratings if r.rater != "cyd"]
+    assert by_variant(criterion_means(two, items_of(4), pair)[0])["tuned"].other_raters is None

@@ -16,6 +16,7 @@ from harness.models.identity import (
     base_identity,
     cache_name,
     check_adapter,
+    public_base_name,
 )
 from harness.models.source import BUILTIN_GGUF, locate
 from harness.spec import BaseSpec
@@ -225,6 +226,8 @@ def test_unreadable_adapter_config(copy, text):
         ("org/model-7b", "/data/models/some-copy", True),  # a path says nothing about the weights
         ("tiny:qwen2", "/cache/models/tiny-llama-0123456789ab", False),
         ("tiny:qwen2", "/elsewhere/model", True),
+        ("tiny:qwen2", "tiny:qwen2", True),  # as harness select names it in a copy
+        ("tiny:qwen2", "tiny:llama", False),
     ],
 )
 def test_base_is_compared_by_stable_names(copy, base, trained_on, fits):
@@ -235,3 +238,18 @@ def test_base_is_compared_by_stable_names(copy, base, trained_on, fits):
     else:
         with pytest.raises(ModelError, match="was trained on"):
             check_adapter(copy, BaseSpec(model=base))
+
+
+@pytest.mark.parametrize(
+    ("named", "base", "hub", "public"),
+    [
+        ("/cache/models/tiny-llama-0123456789ab", "tiny:llama", False, "tiny:llama"),
+        ("/home/me/models/mine", "../models/mine", False, "mine"),
+        ("/home/me/x.gguf-0123456789ab", "files/x.gguf", False, "x.gguf"),
+        ("/home/me/snapshots/abc", "org/model-7b", True, "org/model-7b"),
+        ("mirror/model-7b-bnb-4bit", "org/model-7b", True, "mirror/model-7b-bnb-4bit"),
+    ],
+)
+def test_a_base_is_named_as_others_can_find_it(named, base, hub, public):
+    """A Hub id stays; a folder of this machine gives way to the suite's name."""
+    assert public_base_name(named, base, hub=hub) == public

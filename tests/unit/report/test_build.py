@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from harness.report import View, build_view, verdict_text
-from harness.report.verdict import build_verdict, detectable
+from harness.report.comparison_words import detectable
+from harness.report.verdict import build_verdict
 from harness.report.view import Choice, Verdict
 from harness.schema import Comparison, Equivalence, Manifest
 from harness.store import Store

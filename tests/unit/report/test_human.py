@@ -109,10 +109,11 @@ def test_it_begins_with_who_wins_and_how_far_raters_agree(view: View) -> None:
     section = human_section(view)
     assert section is not None
     assert section.lead == (
-        "Raters prefer checkpoint-40 to base@nf4: it wins 64 % [56, 72] of comparisons "
-        "(n = 50 items; a tie is half a win).",
+        "Raters prefer checkpoint-40 to base@nf4: it wins 64 % [55, 74] of comparisons "
+        "(n = 50 items; a tie is half a win). This holds for other raters too.",
         "Against base@nf4, checkpoint-40 is rated better in fluency (+0.54 [+0.34, +0.74]), not "
-        "distinguishably different in correctness.",
+        "distinguishably different in correctness. The difference in fluency is shown for other "
+        "raters too.",
         "Agreement of the raters is good on fluency (alpha 0.84), tentative on preference "
         "(alpha 0.71), low on correctness (alpha 0.41).",
     )
@@ -153,11 +154,95 @@ def test_raters_who_do_not_tell_them_apart(view: View) -> None:
     assert "the interval includes 50 %" in lead[0]
 
 
+def test_a_win_of_these_raters_is_not_one_of_others(view: View) -> None:
+    """Where the interval for other raters holds 50 %, the headline is about these raters alone."""
+    wide = wins_of(BASE, CHOSEN, estimate(0.64, 0.085), other_raters=estimate(0.64, 0.2))
+    found = results(preference=Preference(wins=(wide,)))
+    section = section_of(view, preference=found.preference)
+    assert section.lead[0] == (
+        "These 3 raters prefer checkpoint-40 to base@nf4: it wins 64 % [56, 72] of comparisons "
+        "(n = 50 items; a tie is half a win). For other raters it is not shown: [44, 84]."
+    )
+    side, line = preferred_words(found, CHOSEN, BASE)
+    assert side == "better"
+    assert line == (
+        "checkpoint-40 is preferred by these 3 raters in 64 % [56, 72] of comparisons with "
+        "base@nf4 (n = 50 items, alpha 0.71); for other raters it is not shown: [44, 84]."
+    )
+    assert section.preference is not None
+    assert section.preference.rows[1][1].words == "preferred, by these raters"
+
+
+@pytest.mark.parametrize(
+    ("raters", "who"), [(1, "The one rater prefers"), (2, "These 2 raters prefer")]
+)
+def test_few_raters_say_nothing_of_others(view: View, raters: int, who: str) -> None:
+    """With fewer than three raters a win is theirs, and the headline says why."""
+    few = wins_of(BASE, CHOSEN, estimate(0.64, 0.085), other_raters=None, raters=raters)
+    lead = section_of(view, preference=Preference(wins=(few,))).lead
+    assert lead[0].startswith(f"{who} checkpoint-40 to base@nf4: it wins 64 % [56, 72]")
+    assert lead[0].endswith("For other raters nothing is shown, as fewer than 3 judged both.")
+
+
+def test_of_several_wins_those_are_named_that_hold_for_others(view: View) -> None:
+    """The strongest wins against two, of which one is shown for other raters."""
+    changes = three_variants()
+    wins = (
+        wins_of(BASE, CHOSEN, estimate(0.7, 0.08)),
+        wins_of(BASE, "checkpoint-60", estimate(0.58, 0.09)),
+        wins_of(CHOSEN, "checkpoint-60", estimate(0.4, 0.08), other_raters=estimate(0.4, 0.2)),
+    )
+    preference = changes["preference"].model_copy(update={"wins": wins})
+    lead = section_of(view, **{**changes, "preference": preference}).lead
+    assert lead[0].startswith("These 3 raters prefer checkpoint-40 most: it wins against ")
+    assert lead[0].endswith(
+        "For other raters a win is shown only against base@nf4 (70 % [61, 79])."
+    )
+    none = tuple(w.model_copy(update={"other_raters": estimate(0.5, 0.3)}) for w in wins)
+    preference = changes["preference"].model_copy(update={"wins": none})
+    lead = section_of(view, **{**changes, "preference": preference}).lead
+    assert "For other raters no win is shown: " in lead[0]
+
+
+def test_a_criterion_says_for_whom_it_is_better(view: View) -> None:
+    """Points, too, are these raters' where the wider interval holds zero."""
+    means = means_of("fluency", (BASE, 3.42, None), (CHOSEN, 3.96, 0.54))
+    means[1] = means[1].model_copy(update={"other_raters": estimate(0.54, 0.9)})
+    section = section_of(view, means=tuple(means))
+    assert section.lead[1].endswith("For other raters it is not shown.")
+    assert section.means is not None
+    assert section.means.rows[0][2].words == "better, by these raters"
+    means[1] = means[1].model_copy(update={"other_raters": None})
+    lead = section_of(view, means=tuple(means)).lead
+    assert lead[1].endswith("For other raters nothing is shown, as fewer than 3 judged both.")
+
+
+def test_all_ties_are_no_identical_texts(view: View) -> None:
+    """Raters who saw no difference looked at different texts; only equal texts are identical."""
+    counts = {"first_wins": 0, "second_wins": 0, "ties": 150}
+    tied = wins_of(BASE, CHOSEN, estimate(0.5, 0.03), **counts, automatic=6)
+    found = results(preference=Preference(wins=(tied,)))
+    section = section_of(view, preference=found.preference)
+    assert section.lead[0] == (
+        "Raters saw no difference between checkpoint-40 and base@nf4 in 144 comparisons (all "
+        "ties, n = 50 items; 6 further ties of identical texts were counted without asking)."
+    )
+    assert preferred_words(found, CHOSEN, BASE)[1].startswith("Raters saw no difference between")
+    assert section.preference is not None
+    assert section.preference.rows[0][2].words == "no difference seen"
+    equal = wins_of(BASE, CHOSEN, estimate(0.5, 0.03), **counts, automatic=150)
+    lead = section_of(view, preference=Preference(wins=(equal,))).lead
+    assert lead[0] == (
+        "The outputs of checkpoint-40 and base@nf4 are identical (n = 50 items), so nobody was "
+        "asked which is better."
+    )
+
+
 def test_the_baseline_may_win(view: View) -> None:
     """Where raters prefer the baseline, the sentence is about the baseline."""
     worse = Preference(wins=(wins_of(BASE, CHOSEN, estimate(0.36, 0.08)),))
     lead = section_of(view, preference=worse).lead
-    assert lead[0].startswith("Raters prefer base@nf4 to checkpoint-40: it wins 64 % [56, 72]")
+    assert lead[0].startswith("Raters prefer base@nf4 to checkpoint-40: it wins 64 % [55, 73]")
 
 
 def test_several_variants(view: View) -> None:
@@ -165,7 +250,8 @@ def test_several_variants(view: View) -> None:
     lead = section_of(view, **three_variants()).lead
     assert lead[0] == (
         "Raters prefer checkpoint-40 most: it wins against base@nf4 (64 % [56, 72]); it is not "
-        "distinguishable from checkpoint-60 (55 % [45, 65])."
+        "distinguishable from checkpoint-60 (55 % [45, 65]). This holds for other raters too: "
+        "base@nf4 (64 % [55, 73])."
     )
 
 
@@ -181,8 +267,9 @@ def test_references_are_beside_the_variants(view: View) -> None:
     plan = plan_of(variants=names, pairs=tuple((found.first, found.second) for found in wins))
     found = Preference(wins=wins, strengths=strengths)
     assert section_of(view, plan=plan, preference=found).lead[0] == (
-        "Raters prefer checkpoint-40 most: it wins against base@nf4 (64 % [56, 72]). "
-        "checkpoint-40 falls short of the references (25 % [17, 33] of comparisons)."
+        "Raters prefer checkpoint-40 most: it wins against base@nf4 (64 % [56, 72]). This holds "
+        "for other raters too: base@nf4 (64 % [55, 73]). checkpoint-40 falls short of the "
+        "references (25 % [16, 34] of comparisons); this holds for other raters too."
     )
 
 
@@ -276,7 +363,7 @@ def test_the_win_matrix_turns_shares(view: View) -> None:
     assert [cell.text for cell in best[1:4]] == ["", "55 %", "64 %"]
     assert [cell.side for cell in best[1:4]] == ["", "open", "better"]
     assert [cell.side for cell in base[1:4]] == ["worse", "open", ""]
-    assert base[1].more == ("[28, 44]", "43 won, 22 tied, 85 lost")
+    assert base[1].more == ("[28, 44]", "other raters [27, 45]", "43 won, 22 tied, 85 lost")
 
 
 def test_means_carry_their_difference(view: View) -> None:
@@ -289,11 +376,12 @@ def test_means_carry_their_difference(view: View) -> None:
     assert (fluency[1].text, fluency[1].change) == ("3.42", "")
     assert (fluency[2].text, fluency[2].side) == ("3.96", "better")
     assert fluency[2].change == "+0.54 [+0.34, +0.74]"
+    assert fluency[2].beyond == "other raters [+0.24, +0.84]"
     same = means_of("fluency", (BASE, 3.0, None), (CHOSEN, 3.0, None))
     same[1] = same[1].model_copy(update={"difference": estimate(0.0, 0.0)})
     table = section_of(view, means=tuple(same)).means
     assert table is not None
-    assert table.rows[0][2].change == "identical on every item"
+    assert table.rows[0][2].change == "the same points on every item"
 
 
 def test_raters_have_their_checks_and_concerns(view: View) -> None:
@@ -427,7 +515,7 @@ def test_markdown_has_the_same_words(view: View) -> None:
     """Sentences, cautions and tables, with marks in words; brackets are escaped."""
     text = render_markdown(view)
     own = text[text.index("## Human ratings") : text.index("## Data")]
-    assert "Raters prefer checkpoint-40 to base\\@nf4: it wins 64 % \\[56, 72\\]" in own
+    assert "Raters prefer checkpoint-40 to base\\@nf4: it wins 64 % \\[55, 74\\]" in own
     assert "> Raters agree little on correctness" in own
     assert "64 %, preferred<br>\\[56, 72\\]" in own
     assert "+0.54 \\[+0.34, +0.74\\], better" in own
@@ -452,6 +540,9 @@ def test_tables_as_csv(view: View) -> None:
     assert (wins["second"], wins["second_wins"], wins["ties"]) == (CHOSEN, "85", "22")
     assert float(wins["second_share_value"]) == 0.64
     assert float(wins["second_strength"]) == 0.34
+    assert wins["raters"] == "3"
+    assert float(wins["other_raters_high"]) == pytest.approx(0.64 + 0.085 + 0.01)
+    assert float(means[1]["other_raters_low"]) == pytest.approx(0.54 - 0.3)
     agreement = lines("rating_agreement")
     assert [line["what"] for line in agreement] == ["krippendorff_alpha", "kappa"] * 3
     assert float(agreement[1]["exact"]) == 0.58
@@ -477,7 +568,13 @@ def test_csv_without_ratings_is_a_header(sample: Any, table: Any) -> None:
 def verdict_of(sample: Any, found: HumanResults) -> Any:
     view = sample.view
     return build_verdict(
-        sample.manifest, view.rows, view.primary, view.trade_off, view.choice, found
+        sample.manifest,
+        view.rows,
+        view.primary,
+        view.trade_off,
+        view.choice,
+        found,
+        view.outputs,
     )
 
 
@@ -497,8 +594,8 @@ def test_raters_support_the_choice(sample: Any) -> None:
     chosen = sample.view.verdict.chosen
     found = verdict_of(sample, results(**for_choice(sample, estimate(0.64, 0.085))))
     assert (
-        f"{chosen} is preferred by raters in 64 % [56, 72] of comparisons with base@nf4 "
-        "(n = 50 items, alpha 0.71)."
+        f"{chosen} is preferred by raters in 64 % [55, 74] of comparisons with base@nf4 "
+        "(n = 50 items, alpha 0.71); this holds for other raters too."
     ) in found.support
 
 
@@ -509,8 +606,8 @@ def test_raters_against_the_choice_are_the_first_caution(sample: Any) -> None:
     changes["means"] = tuple(means_of("correctness", (BASE, 3.9, None), (chosen, 3.4, -0.5)))
     found = verdict_of(sample, results(**changes))
     assert found.cautions[0] == (
-        f"Raters prefer base@nf4: {chosen} wins only 36 % [28, 44] of their comparisons "
-        "(n = 50 items, alpha 0.71)."
+        f"Raters prefer base@nf4: {chosen} wins only 36 % [27, 45] of the comparisons "
+        "(n = 50 items, alpha 0.71); this holds for other raters too."
     )
     assert found.cautions[1] == (
         f"Raters find {chosen} worse than base@nf4: correctness −0.50 [−0.70, −0.30]."
@@ -524,7 +621,7 @@ def test_low_agreement_is_in_the_words(sample: Any) -> None:
     changes = for_choice(sample, estimate(0.64, 0.085))
     changes["agreement"] = (agreement_of("preference", estimate(0.3, 0.1)),)
     _, line = preferred_words(results(**changes), chosen, BASE)
-    assert line.endswith("(n = 50 items, alpha 0.30: low agreement).")
+    assert "(n = 50 items, alpha 0.30: low agreement);" in line
 
 
 def test_other_variants_say_nothing_of_the_choice(sample: Any) -> None:
@@ -536,3 +633,28 @@ def test_other_variants_say_nothing_of_the_choice(sample: Any) -> None:
     )
     assert verdict_of(sample, found).cautions == sample.view.verdict.cautions
     assert verdict_of(sample, found).support == sample.view.verdict.support
+
+
+# -- the matrix -----------------------------------------------------------------------------------
+
+
+def test_equal_ratings_are_no_identical_outputs_in_the_matrix(sample: Any) -> None:
+    """A row of ratings that are equal on every item says so; other rows stay identical."""
+    view = sample.view
+    for kind, words in (("human", "rated alike"), ("generation", "identical")):
+        rows = []
+        for row in view.rows:
+            cells = tuple(
+                cell.model_copy(
+                    update={"comparison": cell.comparison.model_copy(update={"identical": True})}
+                )
+                if cell.comparison is not None and cell.comparison.delta is not None
+                else cell
+                for cell in row.cells
+            )
+            rows.append(row.model_copy(update={"kind": kind, "cells": cells}))
+        changed = view.model_copy(update={"rows": tuple(rows)})
+        page = render_html(changed)
+        assert f">= {words}</span>" in page
+        assert (f"<br>{words}") in render_markdown(changed)
+        assert (">= identical</span>" in page) == (kind == "generation")

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from harness.report import build_view, render_csv, render_html, render_json, render_markdown
+from harness.report.comparison_words import equivalence_words
 from harness.report.selection import candidate_table, claims
-from harness.report.verdict import equivalence_words, open_words
+from harness.report.verdict import open_words
 from harness.schema import ConstraintCheck, Equivalence, Selection
 from tests.unit.report.test_build import SMALL
 
@@ -113,7 +114,7 @@ def test_the_headline_says_at_once_what_could_not_be_checked(make_run: Callable[
     ("merged", "words"),
     [
         ("same", "merged-40 scores exactly as checkpoint-40 does on every example of the report"),
-        ("other", "merged-40 differs from checkpoint-40 by more than 2 points"),
+        ("other", "merged-40 is worse than checkpoint-40 by more than 2 points"),
     ],
 )
 def test_merged_and_adapter_are_tested_for_equivalence(
@@ -147,6 +148,16 @@ def found(**changes: Any) -> Equivalence:
             {"equivalent": True},
             "b is equivalent to a within 2 points "
             "(difference +0.1, 90 % interval [−0.8, +1.0], n = 96).",
+        ),
+        (
+            {"no_worse": True, "high": 0.03},
+            "b is no worse than a within 2 points "
+            "(difference +0.1, 90 % interval [−0.8, +3.0], n = 96).",
+        ),
+        (
+            {"equivalent": False, "no_worse": True, "delta": 0.05, "low": 0.03, "high": 0.07},
+            "b is better than a by more than 2 points "
+            "(difference +5.0, 90 % interval [+3.0, +7.0], n = 96).",
         ),
         (
             {"needed_n": 400},

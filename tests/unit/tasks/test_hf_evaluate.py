@@ -104,6 +104,20 @@ def test_per_example_gives_statistics_and_their_mean(write: Write) -> None:
     assert statistics.tolist() == [[0.5, 1.0], [2.0, 1.0]]
 
 
+def test_results_are_looked_at_before_there_are_texts(write: Write) -> None:
+    """A key that the module does not return is refused with those that it does.
+
+    Where it fails on references, what a model writes may still do.
+    """
+    several = write(body='return {"flesch": 1.0, "grade": 2.0}')
+    module(several, key="grade").check([["a"], ["b"]])
+    with pytest.raises(MetricError, match=r"'smog' .* not among its results.* flesch, grade\."):
+        module(several, key="smog").check([["a"], ["b"]])
+    with pytest.raises(MetricError, match="one number must be chosen"):
+        module(several).check([["a"], ["b"]])
+    module(write("fails", body="raise ValueError(references)")).check([["a"]])
+
+
 def test_a_folder_with_a_script_of_its_name_is_a_module(write: Write, tmp_path: Path) -> None:
     """Relative paths start from the folder that the caller names."""
     (tmp_path / "own").mkdir()

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from harness.schema import TrainingRun
-from harness.train.checkpoints import COMPLETE, last_complete_checkpoint
+from harness.train.checkpoints import COMPLETE, interrupted_at, last_complete_checkpoint
 
 EPOCHS = {"max_steps": -1, "num_train_epochs": 2}  # of 6 steps each
 # what is trained, and the log line at which it is cut off
@@ -140,9 +140,15 @@ def test_a_checkpoint_that_was_cut_off_is_discarded(training):
     (broken.folder / "checkpoint-3" / "optimizer.pt").unlink()
     weights_file = broken.folder / "checkpoint-2" / "adapter_model.safetensors"
     weights_file.write_bytes(weights_file.read_bytes()[:-1])
-    found = last_complete_checkpoint(broken.folder)
+    assert interrupted_at(broken.folder) == (1, 4)
+    said: list[str] = []
+    found = last_complete_checkpoint(broken.folder, said.append)
     assert found is not None
     assert found.name == "checkpoint-1"
+    assert said == [
+        f"  checkpoint-{step} was cut off while it was written; it is discarded"
+        for step in (2, 3, 4)
+    ]
     assert [p.name for p in broken.folder.glob("checkpoint-*")] == ["checkpoint-1"]
     assert broken().resumed_from == (1,)
     assert_equal(broken.folder, whole.folder)
@@ -152,6 +158,8 @@ def test_without_checkpoints_there_is_nothing_to_resume(tmp_path):
     """A work folder that holds none starts from the beginning."""
     assert last_complete_checkpoint(tmp_path) is None
     (tmp_path / "checkpoint-3").mkdir()
+    assert interrupted_at(tmp_path) == (0, None)
+    assert interrupted_at(tmp_path / "checkpoint-4") is None
     assert last_complete_checkpoint(tmp_path) is None
     assert not list(tmp_path.iterdir())
     shutil.rmtree(tmp_path)

@@ -19,7 +19,8 @@ from harness.spec import Suite
 from harness.store import Store
 from harness.suite import SuiteFile
 from harness.train import qlora, session
-from harness.train.session import train_once, work_folder
+from harness.train.checkpoints import work_folder
+from harness.train.session import train_once
 from tests.unit.train.conftest import make_examples
 
 KEY = "abc"

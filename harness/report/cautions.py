@@ -1,0 +1,121 @@
+"""What limits a verdict: raters who disagree, outputs cut off, few examples, cells that failed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.human.records import HumanResults
+from harness.report.comparison_words import detectable, difference_words
+from harness.report.format import count, metric_name, number
+from harness.report.human_lead import preferred_words, rated_worse
+from harness.report.view import Choice, Outcome, OutputHealth, Row
+from harness.rules import in_points
+from harness.schema import Comparison, Manifest
+
+_SMALL_N = 30
+_MANY_CUT = 0.1  # share of outputs cut off from which on it is a caution
+
+
+def cautions(
+    manifest: Manifest,
+    row: Row | None,
+    choice: Choice,
+    outcome: Outcome,
+    shipped: str | None,
+    human: HumanResults | None,
+    outputs: Sequence[OutputHealth],
+) -> list[str]:
+    """What a reader of the verdict must know besides, the gravest first.
+
+    Args:
+        manifest: The run.
+        row: The primary metric on the report split.
+        choice: What is claimed for the choice.
+        outcome: Of the verdict.
+        shipped: The variant that the headline's figures are of; None where nothing was chosen.
+        human: The ratings, if there are any.
+        outputs: How the outputs ended.
+    """
+    chosen = manifest.selection.chosen if manifest.selection else None
+    lines = _of_raters(human, chosen)
+    if row is not None and chosen is not None:
+        lines += cut_off(outputs, row.suite_task, (manifest.baseline, shipped or chosen))
+        if choice.rival is not None:
+            lines.append(overtaken(choice.rival, row))
+        if choice.comparison is not None:
+            if outcome != "ship":  # where a gain is shown, what might be missed is no caution
+                lines += sensitivity(row, chosen)
+            if row.n < _SMALL_N:
+                lines.append(f"{count(row.n, 'example')} on the report split is very few.")
+    return lines + _of_the_run(manifest)
+
+
+def sensitivity(row: Row, chosen: str) -> list[str]:
+    """How small a difference such a comparison finds; nothing where it has no interval."""
+    cell = row.cell(chosen)
+    smallest = detectable(cell.comparison) if cell and cell.comparison else None
+    if smallest is None:
+        return []
+    shown = number(in_points(smallest, row.scale), 1 if row.scale else None)
+    return [
+        f"With n = {row.n:,}, a true difference of {shown} in {metric_name(row.metric)} "
+        "is found in 80 of 100 such runs; smaller ones are often missed."
+    ]
+
+
+def rater_words(human: HumanResults | None, chosen: str) -> list[tuple[str, str]]:
+    """Whether raters prefer the choice to the baseline: the side, and a sentence."""
+    if human is None or human.plan.baseline is None:
+        return []
+    side, line = preferred_words(human, chosen, human.plan.baseline)
+    return [(side, line)] if line else []
+
+
+def _of_raters(human: HumanResults | None, chosen: str | None) -> list[str]:
+    """Where raters contradict the choice: by preference, or on a criterion."""
+    if human is None or chosen is None:
+        return []
+    lines = [line for side, line in rater_words(human, chosen) if side == "worse"]
+    worse = rated_worse(human, chosen)
+    if worse:
+        lines.append(f"Raters find {chosen} worse than {human.plan.baseline}: {'; '.join(worse)}.")
+    return lines
+
+
+def cut_off(outputs: Sequence[OutputHealth], task: str, variants: Sequence[str]) -> list[str]:
+    """Where many of the outputs that are compared did not end by themselves."""
+    found = {item.variant: item for item in outputs if item.task == task}
+    cut = {v: found[v].finished["length"] / found[v].n for v in variants if v in found}
+    if max(cut.values(), default=0.0) < _MANY_CUT:
+        return []
+    words = ", ".join(f"{found[v].finished['length']:,} of {found[v].n:,} of {v}" for v in cut)
+    return [
+        f"Outputs on {task} cut at max_new_tokens: {words}. What would have followed is not "
+        "scored, and the difference may come of that; raise max_new_tokens or add a stop string."
+    ]
+
+
+def overtaken(rival: Comparison, row: Row) -> str:
+    """That another checkpoint does better on the report split: readers see it in the matrix.
+
+    The choice stands, for its figures would flatter if the report split had a say in it.
+    """
+    return (
+        f"On the report split {rival.candidate} does better than the choice, "
+        f"{rival.baseline}: {difference_words(rival, row)}. That split has no say in the choice, "
+        "or the figures claimed from it would flatter. More examples on select tell checkpoints "
+        "apart better; `select.rule: best` takes the highest score there."
+    )
+
+
+def _of_the_run(manifest: Manifest) -> list[str]:
+    lines = []
+    unfinished = [cell for cell in manifest.cells if cell.status != "done"]
+    if unfinished:
+        verb = "was" if len(unfinished) == 1 else "were"
+        lines.append(
+            f"{count(len(unfinished), 'cell')} failed or {verb} skipped; see “Failed and skipped”."
+        )
+    elif not manifest.complete:
+        lines.append("The run is not complete: some of its cells have not been computed.")
+    return lines + [found.words for found in manifest.findings if found.severity == "error"]
