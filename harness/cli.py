@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shlex
 import sys
+import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -52,6 +53,7 @@ LimitOption = Annotated[
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Say more.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but warnings and results.")]
 _INTERRUPTED = 130  # exit code after Ctrl-C
+_BUG = 70  # EX_SOFTWARE of sysexits.h
 
 app.add_typer(gate_app)
 app.add_typer(sheet_app, name="sheet")
@@ -211,7 +213,9 @@ def select(
     else:
         typer.echo(f"Run {manifest.name} ({state})\n\n{describe(selected)}")
     if selected.unwritten:
-        typer.secho(f"note: not recorded in the run: {selected.unwritten}", err=True, fg="yellow")
+        typer.secho(
+            f"note: selection.json was not written: {selected.unwritten}", err=True, fg="yellow"
+        )
     if selected.chosen is None:
         raise typer.Exit(1)
     if copy_to is not None:
@@ -402,13 +406,27 @@ def main() -> None:
     except ModuleNotFoundError as error:
         missing = _missing_extra(error)
         if missing is None:
-            raise
+            _exit_with_bug()
         typer.secho(f"error: {missing}", err=True, fg="red")
         sys.exit(missing.exit_code)
+    except Exception:  # what a user can mend was caught above
+        _exit_with_bug()
     except SystemExit as end:
         if end.code == _INTERRUPTED:  # typer has turned the KeyboardInterrupt into this
             typer.echo("interrupted; run the same command again to resume", err=True)
         raise
+
+
+def _exit_with_bug() -> NoReturn:
+    """The traceback, for a report of it; 1 is kept for what the documentation says."""
+    traceback.print_exc()
+    typer.secho(
+        "This is a bug of qlora-harness, and nothing that you did. Please report it with the lines "
+        "above; what was finished is kept.",
+        err=True,
+        fg="red",
+    )
+    sys.exit(_BUG)
 
 
 def _missing_extra(error: ModuleNotFoundError) -> MissingExtraError | None:

@@ -171,7 +171,7 @@ def _baseline(file: SuiteFile, known: Sequence[str]) -> str:
         raise SuiteError(
             f"The baseline {baseline!r} is not a variant of this suite; there are: "
             f"{', '.join(known)}.",
-            where=str(file.path),
+            where=file.at("baseline"),
             mend="Set baseline to one of them, or add its precision to matrix.base.",
         )
     return baseline

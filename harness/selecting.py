@@ -109,7 +109,7 @@ def select_run(store: Store, manifest: Manifest) -> Selected:
         with room_on_disk(store.run_dir(manifest.suite, manifest.run_id)):
             _write(store, selected, before, files)
     except DiskError as error:  # the choice is known all the same
-        unwritten = str(error)
+        unwritten = error.problem
     return replace(selected, files=tuple(files), unwritten=unwritten)
 
 

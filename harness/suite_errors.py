@@ -157,7 +157,7 @@ class Places:
 
 def explain(problems: Sequence[Mapping[str, Any]], places: Places) -> list[SuiteError]:
     """Errors of pydantic's, each as what must be, what was found, and a hint."""
-    return [_explain(problem, places) for problem in _telling(problems)]
+    return [_explain(problem, places) for problem in _telling(problems, places.content)]
 
 
 def without(problems: Sequence[Mapping[str, Any]], content: Any) -> Any:
@@ -212,14 +212,33 @@ def _removed(content: Any, key: Key) -> Any:
     return content
 
 
-def _telling(problems: Sequence[Any]) -> list[Any]:
+_KINDS = (  # errors of a branch of a union that was not meant
+    "string_type",
+    "list_type",
+    "dict_type",
+    "model_type",
+    "model_attributes_type",
+    "literal_error",
+    "too_short",
+)
+
+
+def _telling(problems: Sequence[Any], content: Any) -> list[Any]:
     """Errors without those of the other branch of a union.
 
-    Such as "no number" for ``4 XB``, or "no text" for -2 where a number must not be negative.
+    Such as "no number" for ``4 XB``, "no text" for -2 where a number must not be negative, or "no
+    text" for a metric with options of which one is misspelt.
     """
     told_by = {"float_parsing": "string_pattern_mismatch", "string_type": "greater_than_equal"}
     places = {(p["type"], p["loc"][:-1]) for p in problems}
-    return [p for p in problems if (told_by.get(p["type"]), p["loc"][:-1]) not in places]
+    left = [p for p in problems if (told_by.get(p["type"]), p["loc"][:-1]) not in places]
+    keys = [key_of(problem, content) for problem in left]
+    return [
+        problem
+        for index, (problem, key) in enumerate(zip(left, keys, strict=True))
+        if problem["type"] not in _KINDS
+        or not (key in keys[:index] or any(k[: len(key)] == key and k != key for k in keys))
+    ]
 
 
 def _explain(problem: Mapping[str, Any], places: Places) -> SuiteError:

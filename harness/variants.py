@@ -56,7 +56,7 @@ def external_checkpoints(file: SuiteFile) -> list[Checkpoint]:
         if not folders:
             raise SuiteError(
                 f"checkpoints: {pattern!r} matches no folder.",
-                where=str(file.path),
+                where=file.at("checkpoints"),
                 mend=f"Paths are relative to the suite's folder, {file.base_dir}.",
             )
         paths.update(dict.fromkeys(folders))
@@ -182,7 +182,7 @@ def check_merged_steps(file: SuiteFile, checkpoints: Sequence[Checkpoint | str])
             raise SuiteError(
                 f"matrix.merged names step {step}, but the checkpoints are: "
                 f"{', '.join(names) or 'none'}.",
-                where=str(file.path),
+                where=file.at("matrix.merged"),
                 mend="Name steps at which there is one, or write best, last, all or none.",
             )
 

@@ -202,7 +202,7 @@ def _overloaded(found: Iterable[Measurement], cores: int | None) -> str:
     if len(load) > 1:
         seen += f" and {load[-1]:.1f} at the end"
     return (
-        f"the machine was overloaded: a load average of {seen}, "
+        f"the machine was overloaded, with a load average of {seen} "
         f"on {cores} core{'' if cores == 1 else 's'}"
     )
 

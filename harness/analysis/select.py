@@ -262,15 +262,14 @@ def _kept_scores(checks: Sequence[ConstraintCheck]) -> list[Axis]:
 
 
 def _costs(names: Sequence[str], measured: Mapping[str, Medians]) -> list[Axis]:
-    """Memory and decode speed, where any checkpoint was measured."""
+    """Memory and decode speed, where any checkpoint was measured and no figure is in doubt."""
     axes = []
     for quantities, higher in ((MEMORY, False), ((SPEED,), True)):
         for quantity in quantities:
-            values = {
-                name: measured[name][quantity].value
-                for name in names
-                if quantity in measured.get(name, {})
-            }
+            found = {n: measured[n][quantity] for n in names if quantity in measured.get(n, {})}
+            if any(median.doubt for median in found.values()):
+                continue
+            values = {name: median.value for name, median in found.items()}
             if any(value is not None for value in values.values()):
                 axes.append(Axis(quantity, values, higher))
                 break

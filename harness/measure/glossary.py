@@ -26,7 +26,8 @@ _DEFINITIONS: dict[str, str] = {
     "rss_before_load_bytes": "Memory of the process (resident set) after the libraries are "
     "imported and before the model is loaded.",
     "peak_rss_bytes": "Highest resident memory of the process from loading to the last call, "
-    "libraries included. Memory-mapped model files count while they are resident.",
+    "libraries included: what the machine must have, for loading often needs more than generating. "
+    "Memory-mapped model files count while they are resident.",
     "peak_rss_inference_bytes": "Highest resident memory of the process during generation at these "
     "sizes, weights and libraries included, loading not.",
     "peak_allocated_bytes": "Most GPU memory held by tensors at once during generation at these "

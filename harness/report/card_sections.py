@@ -165,6 +165,8 @@ def cost(card: Card) -> Iterator[str]:
     grid = [header, ["---"] * len(header), *([plain(line[0]), *line[1:]] for line in lines)]
     yield "\n".join(f"| {' | '.join(line)} |" for line in grid)
     yield f"Medians, measured on {plain(hardware(card))}.{_paid(card)}"
+    doubts = view.measurements.doubts if own is not None and own.speed_in_doubt else ()
+    yield from (plain(doubt.what) for doubt in doubts)
 
 
 def _paid(card: Card) -> str:

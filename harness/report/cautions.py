@@ -104,7 +104,7 @@ def overtaken(rival: Comparison, row: Row) -> str:
         f"On the report split {rival.candidate} does better than the choice, "
         f"{rival.baseline}: {difference_words(rival, row)}. That split has no say in the choice, "
         "or the figures claimed from it would flatter. More examples on select tell checkpoints "
-        "apart better; `select.rule: best` takes the highest score there."
+        "apart better; select.rule: best takes the highest score there."
     )
 
 

@@ -17,6 +17,7 @@ from harness.analysis.measured import (
 )
 from harness.analysis.pareto import Axis, efficient
 from harness.report.prices import PRICES, price_rows
+from harness.report.repeats import of_variants
 from harness.report.view import (
     Figure,
     MeasurementRow,
@@ -175,7 +176,18 @@ def build_trade_off(manifest: Manifest, measurements: Measurements, row: Row | N
         points=tuple(
             point.model_copy(update={"efficient": point.variant in front}) for point in points
         ),
-        cautions=tuple(doubt.what for doubt in measurements.doubts),
+        cautions=_cautions(manifest, measurements),
+    )
+
+
+def _cautions(manifest: Manifest, measurements: Measurements) -> tuple[str, ...]:
+    """In one sentence whose speeds to doubt; the reasons stand beside the figures."""
+    if not measurements.doubts:
+        return ()
+    names = of_variants(measurements.doubted, len(manifest.variants))
+    return (
+        f"The speeds of {names} are in doubt: other programs ran, or the repeats differ much; "
+        "see “Memory and speed”.",
     )
 
 
@@ -210,15 +222,18 @@ def _medians(measurements: Measurements, row: MeasurementRow) -> dict[str, float
 
 
 def _front(points: Sequence[TradeOffPoint], higher_is_better: bool) -> set[str]:
-    """Variants that no other one beats in quality, memory and decode speed."""
+    """Variants that no other one beats in quality, memory and decode speed.
+
+    Speeds do not count where any of them is in doubt.
+    """
     measured = [point for point in points if point.memory_bytes is not None]
     quality = {point.variant: point.quality.value for point in measured}
     memory = {point.variant: point.memory_bytes for point in measured}
-    speed = {point.variant: point.decode_tokens_per_s for point in measured}
-    return efficient(
-        [
-            Axis("quality", quality, higher_is_better),
-            Axis("memory", memory, higher_is_better=False),
-            Axis("decode speed", speed),
-        ]
-    )
+    axes = [
+        Axis("quality", quality, higher_is_better),
+        Axis("memory", memory, higher_is_better=False),
+    ]
+    if not any(point.speed_in_doubt for point in measured):
+        speed = {point.variant: point.decode_tokens_per_s for point in measured}
+        axes.append(Axis("decode speed", speed))
+    return efficient(axes)

@@ -34,7 +34,13 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
         "Values that the data do not contradict: over many such runs, 95 of 100 intervals hold the "
         "true value. Wilson for shares of right answers, Student-t for means of fewer than 100 "
         "clusters, a percentile bootstrap over clusters otherwise. It covers the choice of "
-        "examples, not another training run.",
+        "examples, not another training run. Where all examples score the same there is none.",
+    ),
+    (
+        "Found in 80 of 100 such runs",
+        "The smallest true difference that a two-sided test at 5 % finds in 80 % of cases with "
+        "these examples (minimal detectable effect). The gate's is of a one-sided test of a loss "
+        "beyond its margin.",
     ),
     (
         "Cluster",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from harness.analysis.constraints import explained
 from harness.analysis.measured import measured_name
+from harness.report.cautions import overtaken
 from harness.report.comparison_words import equivalence_words
 from harness.report.format import NONE, estimate, metric_name, number, percent, quantity
 from harness.report.text import visible
@@ -204,7 +205,9 @@ def selection_text(view: View) -> str:
     if selection.chosen:
         start = f"Chosen: {selection.chosen}{f'; {left}' if left else ''}."
     blocks.append(f"{start}\n{selection.reason}")
-    blocks.append("\n".join(claims(view)))
+    row, rival = view.primary_row, view.choice.rival
+    beyond = [f"Note: {overtaken(rival, row)}"] if rival is not None and row is not None else []
+    blocks.append("\n".join([*claims(view), *beyond]))
     return "\n\n".join(visible(block) for block in blocks if block)
 
 

@@ -91,13 +91,18 @@ def test_an_error_ends_in_one_message_and_its_exit_code(
     assert words in capsys.readouterr().err
 
 
-def test_a_missing_module_of_ours_is_a_bug_and_shows_as_one(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(
+    "error", [ModuleNotFoundError("no such", name="harness.nosuch"), IndexError("out of range")]
+)
+def test_what_nobody_foresaw_is_a_bug_and_shows_as_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: Exception
 ) -> None:
-    """Only packages of extras are told with their extra."""
-    monkeypatch.setattr(cli, "app", lambda **_: __import__("harness.no_such_module"))
-    with pytest.raises(ModuleNotFoundError):
-        cli.main()
+    """With its traceback, and not with the exit code of a failed cell; only extras are named."""
+    assert run_main(monkeypatch, error) == 70
+    shown = capsys.readouterr().err
+    assert "Traceback" in shown
+    assert str(error) in shown
+    assert "This is a bug of qlora-harness" in shown
 
 
 def test_readers_print_valid_json(tmp_path: Path) -> None:

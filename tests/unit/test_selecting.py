@@ -260,7 +260,7 @@ def test_a_read_only_copy_still_tells_and_ships_the_choice(
     assert done.exit_code == 0, done.output
     assert f"Run {manifest.name} (" in done.stdout.splitlines()[0]
     assert "Chosen: checkpoint-40." in done.stdout
-    assert "note: not recorded in the run: " in done.stderr
+    assert "note: selection.json was not written: " in done.stderr
     assert (tmp_path / "out" / "harness-selection.json").is_file()
     assert names_in(store.run_dir("sample", manifest.run_id)) == before
 

@@ -121,6 +121,23 @@ def test_what_was_set_on_the_command_line_is_told_there(
     assert line.startswith(f"--set {override.partition('=')[0]}: {words}")
 
 
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("tasks.answers.metrics=[{name: bleu, optons: {}}]", "metrics[0].optons is not a key of"),
+        ("tasks.answers.metrics.0=3", "metrics[0] must be a valid string, found 3."),
+        ("matrix.merged=bset", "must be 'best', 'last', 'all' or 'none', found 'bset'."),
+        ("matrix.merged=[a]", "matrix.merged[0] must be a valid integer"),
+    ],
+)
+def test_what_may_be_one_thing_or_another_is_told_once(
+    tmp_path: Path, override: str, words: str
+) -> None:
+    """By what it most likely was meant to be, not by all that it is not."""
+    (line,) = told(write(tmp_path), override)
+    assert words in line
+
+
 def test_what_the_file_says_keeps_its_line_beside_what_was_set(tmp_path: Path) -> None:
     """The command line's come last."""
     path = write(tmp_path, ("max_steps", "max_step"))

@@ -27,7 +27,7 @@ def test_an_overloaded_machine_is_doubted(
     found = doubts([read("load_average", *load)], cores)
     assert bool(found) == doubted
     if doubted:
-        assert f"{load[0]} before measuring and {load[1]} at the end, on 2 cores" in found[0]
+        assert f"{load[0]} before measuring and {load[1]} at the end on 2 cores" in found[0]
 
 
 def test_a_gpu_is_not_doubted() -> None:

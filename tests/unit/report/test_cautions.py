@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from harness.report import build_view, render_html, render_markdown
+from harness.report.selection import selection_text
 from harness.report.view import View
 from tests.unit.report.test_build import SMALL
 
@@ -49,6 +50,7 @@ def test_a_checkpoint_that_does_better_on_report_is_told(make_run: Callable[...,
     assert "select.rule: best" in line
     assert "does better than the choice" in render_html(view)
     assert "does better than the choice" in render_markdown(view)
+    assert f"Note: {line}" in selection_text(view)
 
 
 @pytest.mark.parametrize("later", [3, 4])

@@ -215,3 +215,11 @@ def test_training_rows_are_all_accounted_for(sample: Any) -> None:
     assert "480 used, 7 truncated, 3 dropped (3 longer than max_length), packed into 120" in page
     assert "24 used, 0 truncated, 1 dropped (1 longer than max_length)" in page
     assert "paged_adamw_8bit is not paged on a CPU" in page
+
+
+def test_the_glossary_says_which_test_finds_a_difference(page: str) -> None:
+    """The report's smallest difference is of a two-sided test, a gate's of a one-sided one."""
+    glossary = page[page.index('id="glossary"') :]
+    entry = glossary[glossary.index("Found in 80 of 100 such runs") :][:400]
+    assert "two-sided test at 5 %" in entry.replace("\u00a0", " ")
+    assert "one-sided test of a loss" in entry
