@@ -21,6 +21,7 @@ from harness.report.charts import (
 )
 from harness.report.format import count, estimate, metric_name, number, size
 from harness.report.palette import shades
+from harness.report.placing import Spot, place_tags, spread
 from harness.report.svg import Axis, Canvas, make_axis, shortened
 from harness.report.view import Row, TradeOffPoint, View
 from harness.schema import Variant
@@ -59,26 +60,31 @@ def _scatter(
     bottom = height - BOTTOM
     canvas = Canvas(ident, width, height, title, f"Each variant by {row.metric} and {label}.")
     y = make_axis([b for p, _ in points for b in bounds_of(p.quality, row)], bottom, TOP)
-    x = make_axis([at for _, at in points], LEFT + 10, width - RIGHT - 10, zero=True)
+    values = [at for _, at in points]
+    whole = min(values) <= max(values) / 2  # else all would stand on one spot
+    x = make_axis(values, LEFT + 20, width - RIGHT - 20, zero=whole)
     frame(canvas, y)
     for tick in x.ticks:
         canvas.text(x(tick), bottom + 15, x.tick_text(tick), "tick", "middle")
     canvas.text((LEFT + width - RIGHT) / 2, height - 5, label, "axis", "middle")
     kinds = {variant.id: variant.kind for variant in view.variants}
     shade = shades(view.variants, view.baseline, view.verdict.chosen)
-    spots = []
-    for point, at in points:
-        whisker(canvas, x(at), point.quality, row, y, shade[point.variant])
-        spots.append((x(at), y(points_of(point.quality.value, row)), point.variant))
-    _front(canvas, row, points, spots, less_is_better=ident == "cost-memory")
-    for px, py, name in spots:
-        chosen = name == view.verdict.chosen
-        canvas.marker(px, py, kinds[name], shade[name], ring=chosen, name=name)
-    taken = [(px - 8, px + 8, py) for px, py, _ in spots]
-    named = _named(view, [name for _, _, name in spots])
-    for px, py, name in sorted(spots, key=lambda spot: (spot[1], spot[0])):
-        if name in named:
-            _tag(canvas, px, py, name, taken)
+    spots = [_spot(point, x(at), row, y) for point, at in points]
+    moved = spread(spots, (x.start, x.end))
+    for (point, _), spot in zip(points, spots, strict=True):
+        whisker(canvas, spot.x, point.quality, row, y, shade[point.variant])
+    front = _front(canvas, row, points, spots, less_is_better=ident == "cost-memory")
+    for spot in spots:
+        chosen = spot.name == view.verdict.chosen
+        canvas.marker(
+            spot.x, spot.y, kinds[spot.name], shade[spot.name], ring=chosen, name=spot.name
+        )
+    named = _named(view, [spot.name for spot in spots])
+    sides = (LEFT, canvas.width, TOP - 10, bottom)
+    for tag in place_tags([spot for spot in spots if spot.name in named], spots, front, sides):
+        if tag.leader:
+            canvas.line(*tag.leader, "leader")
+        canvas.text(tag.x, tag.y + 4, tag.text, "tag")
     rows = tuple(
         (
             point.variant,
@@ -92,18 +98,27 @@ def _scatter(
     header = ("variant", metric_name(row.metric), "95 % interval", "memory", "tok/s", "efficient")
     left = len(spots) - len(named)
     note = f"{row.split} split; bars are 95 % intervals; the dotted line joins what nothing beats"
+    note += "" if whole else f"; {label.split(',', maxsplit=1)[0]} does not begin at zero"
+    note += "; points in one place stand side by side" if moved else ""
     note += f"; {count(left, 'variant')} not named here" if left else ""
     return Chart(ident, title, note, canvas.render(), header, rows)
+
+
+def _spot(point: TradeOffPoint, x: float, row: Row, y: Axis) -> Spot:
+    """Where a variant stands, and how far its interval reaches, in pixels."""
+    ends = [y(bound) for bound in bounds_of(point.quality, row)]
+    middle = y(points_of(point.quality.value, row))
+    return Spot(point.variant, x, middle, min(ends), max(ends))
 
 
 def _front(
     canvas: Canvas,
     row: Row,
     points: Sequence[tuple[TradeOffPoint, float]],
-    spots: Sequence[tuple[float, float, str]],
+    spots: Sequence[Spot],
     *,
     less_is_better: bool,
-) -> None:
+) -> list[tuple[float, float]]:
     """Join the variants that no other one beats in both quantities of the chart."""
     quality = {point.variant: point.quality.value for point, _ in points}
     cost = {point.variant: at for point, at in points}
@@ -111,8 +126,10 @@ def _front(
         pareto.Axis("quality", quality, row.higher_is_better),
         pareto.Axis("cost", cost, higher_is_better=not less_is_better),
     ]
-    front = pareto.efficient(axes)
-    canvas.path(sorted((px, py) for px, py, name in spots if name in front), "front")
+    efficient = pareto.efficient(axes)
+    line = sorted((spot.x, spot.y) for spot in spots if spot.name in efficient)
+    canvas.path(line, "front")
+    return line
 
 
 def _named(view: View, names: Sequence[str]) -> set[str]:
@@ -122,36 +139,6 @@ def _named(view: View, names: Sequence[str]) -> set[str]:
     front = [point.variant for point in view.trade_off.points if point.efficient]
     shipped = view.verdict.chosen or "", view.verdict.shipped or ""
     return {view.baseline, *shipped, *front[:3]} & set(names)
-
-
-def _tag(
-    canvas: Canvas, x: float, y: float, text: str, taken: list[tuple[float, float, float]]
-) -> None:
-    """Name a point beside it, where no other name or point stands (left, right, middle)."""
-    text = shortened(text, 28)
-    width = 6.3 * len(text)
-    right, left = x + 13, x - 13 - width
-    places = [
-        (begin, y + shift)
-        for shift in (0, 12, -12, 24, -24, 36, -36, 48, -48)
-        for begin in (right, left)
-        if begin > LEFT and begin + width < canvas.width and y + shift > TOP - 6
-    ]
-    begin, middle = next(
-        (place for place in places if _is_free(place[0], place[0] + width, place[1], taken)),
-        places[0] if places else (right, y),
-    )
-    taken.append((begin, begin + width, middle))
-    canvas.text(begin, middle + 4, text, "tag")
-
-
-def _is_free(
-    begin: float, end: float, middle: float, taken: Sequence[tuple[float, float, float]]
-) -> bool:
-    return all(
-        abs(middle - other) > 11 or begin > other_end or end < other_begin
-        for other_begin, other_end, other in taken
-    )
 
 
 def forest_charts(view: View) -> list[Chart]:

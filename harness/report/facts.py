@@ -1,4 +1,4 @@
-"""The figures under the verdict: what the variant to ship gives and costs, in six places."""
+"""The figures under the verdict: what the variant to ship gives and costs."""
 
 from __future__ import annotations
 
@@ -125,8 +125,10 @@ def _costs(view: View, name: str) -> list[Fact]:
         ),
     ]
     what = "per million new tokens"
+    if (view.provenance.spec.get("measure") or {}).get("price_per_hour") is None:
+        return facts
     if point.price_per_million_new_tokens is None:
-        return [*facts, Fact(what, NONE, ("needs measure.price_per_hour",))]
+        return [*facts, Fact(what, NONE, ("decode speed not measured",))]
     price = _with(number(point.price_per_million_new_tokens), found.currency)
     beside = _beside(base, number(base.price_per_million_new_tokens if base else None))
     terms = [found.price_sizes, "machine always busy"]

@@ -45,6 +45,7 @@ _STYLES = ("report.css", "browser.css")
 _OUTPUT_CHARS = 2_000
 _PROMPT_CHARS = 3_000
 _SHORT_CHARS = 200  # outputs up to here stand in narrow columns
+_WHOLE_CHARS, _WHOLE_PART = 24, 16  # names up to here do not break; parts of run names
 NBSP = "\u00a0"
 _TOGETHER = re.compile(
     r"(?<=\d) (?=[kMGT]?B\b|tok/s|%)"  # numbers and their units
@@ -121,6 +122,7 @@ def page_environment(folder: str) -> jinja2.Environment:
         "picked": picked_words,
         "unbroken": _unbroken,
         "breakable": _breakable,
+        "whole": _whole,
         "measured_name": measured_name,
     }
     environment.globals |= {
@@ -152,8 +154,16 @@ def _unbroken(text: str) -> Markup:
 
 
 def _breakable(text: str) -> Markup:
-    """Let long names break after their underscores and slashes."""
-    return Markup("<wbr>").join(escape(part) for part in _BREAKS.split(visible(text)))
+    """Let long names break after their underscores and slashes; parts stay whole if short."""
+    parts = (_whole(part, _WHOLE_PART) for part in _BREAKS.split(visible(text)))
+    return Markup("<wbr>").join(parts)
+
+
+def _whole(text: str, most: int = _WHOLE_CHARS) -> Markup:
+    """Keep a short name on one line; a longer one may wrap anywhere."""
+    if len(text) > most:
+        return escape(visible(text))
+    return Markup('<span class="together">{}</span>').format(visible(text))
 
 
 def _value(cell: MatrixCell, row: Row) -> tuple[str, str]:

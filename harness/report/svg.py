@@ -80,13 +80,13 @@ class Canvas:
             name: Shown while a pointer rests on it.
         """
         if ring:
-            self.add("circle", cx=x, cy=y, r=8, class_="ring")
+            self.add("circle", cx=x, cy=y, r=8.4, class_="ring")
         class_ = f"mark {kind} {shade}".strip()
-        tag, place = "circle", dict[str, float | str](cx=x, cy=y, r=4.2)
+        tag, place = "circle", dict[str, float | str](cx=x, cy=y, r=4.6)
         if kind == "merged":
-            tag, place = "rect", {"x": x - 4, "y": y - 4, "width": 8, "height": 8}
+            tag, place = "rect", {"x": x - 4.5, "y": y - 4.5, "width": 9, "height": 9}
         elif kind == "base":
-            corners = ((x, y - 5), (x + 5, y), (x, y + 5), (x - 5, y))
+            corners = ((x, y - 5.8), (x + 5.8, y), (x, y + 5.8), (x - 5.8, y))
             points = " ".join(f"{_short(at)},{_short(down)}" for at, down in corners)
             tag, place = "polygon", {"points": points}
         title = Markup("<title>{}</title>").format(visible(name)) if name else None

@@ -140,6 +140,16 @@ class Browser:
             "() => !document.querySelector('.browser-status').textContent.startsWith('Searching')"
         )
 
+    def show_all(self) -> None:
+        """List the examples of all splits, and open the first."""
+        self.page.click("[data-part=reset]")
+        self.page.wait_for_function(
+            """() => document.querySelector('#browser-row-0') &&
+                !document.querySelector('.browser-status').textContent.includes('split')"""
+        )
+        self.page.click("#browser-row-0")
+        self.shown(self.ids()[0])
+
     def shown(self, name: str) -> None:
         """Wait until an example is the open one."""
         self.page.wait_for_function(
@@ -148,8 +158,21 @@ class Browser:
 
 
 @pytest.fixture
-def browser(large: Report, new_browser: Start) -> Browser:
+def fresh(large: Report, new_browser: Start) -> Browser:
+    """As the report opens."""
     return Browser(new_browser()(large.path))
+
+
+@pytest.fixture
+def browser(fresh: Browser) -> Browser:
+    """With the examples of all splits."""
+    fresh.show_all()
+    return fresh
+
+
+def reported(large: Report) -> list[str]:
+    """Ids of the report split, which a report lists first."""
+    return [item.id for item in large.task.examples if item.split == "report"]
 
 
 def values(report: Report, variant: str) -> Any:
@@ -390,6 +413,7 @@ def test_hostile_texts_are_shown_and_do_nothing(hostile: Report, new_browser: St
     """Every text is there as it was written, unseen characters as escapes; nothing ran."""
     page = new_browser()(hostile.path)
     browser = Browser(page)
+    browser.show_all()
     seen = set()
     for _ in range(browser.listed):
         browser.press("j")
@@ -501,7 +525,11 @@ def test_a_link_scrolls_to_its_example_and_variant(large: Report, new_browser: S
     selected = page.locator("[aria-selected=true]").evaluate_all(
         "(rows) => rows.filter((r) => !r.hidden).map((r) => r.id)"
     )
-    assert selected == ["browser-row-1234"]
+    assert selected == [f"browser-row-{reported(large).index('doc-01234')}"]
+    heads = page.locator(".browser-detail h3, .browser-prompt summary").evaluate_all(
+        "(all) => all.map((item) => item.getBoundingClientRect().top)"
+    )
+    assert all(0 <= top < 800 for top in heads)  # its id and prompt are in view as well
     page.evaluate("location.hash = '#example/summary/doc-00007'")
     page.wait_for_function(
         "() => document.querySelector('.browser-detail h3').textContent === 'doc-00007'"
@@ -515,7 +543,7 @@ def test_bad_links_are_harmless(large: Report, new_browser: Start) -> None:
         page = opener.context.new_page()
         page.goto(f"{large.path.as_uri()}#example/{tail}")
         page.wait_for_selector("#browser.ready", timeout=30_000)
-        assert page.get_attribute(".browser-grid", "aria-rowcount") == str(EXAMPLES + 1)
+        assert page.get_attribute(".browser-grid", "aria-rowcount") == str(len(reported(large)) + 1)
         if tail.endswith("nobody"):
             assert "There is no example nobody" in page.inner_text(".browser-status")
 
@@ -535,7 +563,7 @@ def test_a_bad_link_leads_back_to_the_list(large: Report, new_browser: Start) ->
     assert "nobody" not in page.text_content(".browser-status")
 
 
-def test_a_link_ends_a_search_under_way(browser: Browser) -> None:
+def test_a_link_ends_a_search_under_way(large: Report, browser: Browser) -> None:
     """Nothing goes on saying that it searches."""
     browser.page.evaluate(
         """() => new Promise((resolve) => {
@@ -553,15 +581,52 @@ def test_a_link_ends_a_search_under_way(browser: Browser) -> None:
     )
     browser.shown("doc-00003")
     browser.page.wait_for_timeout(300)
-    assert browser.status == f"{EXAMPLES:,} of {EXAMPLES:,} examples"
+    shown = len(reported(large))
+    assert browser.status == f"{shown:,} of {EXAMPLES:,} examples, report split"
 
 
-def test_the_address_stays_until_something_is_chosen(browser: Browser) -> None:
+def test_the_address_stays_until_something_is_chosen(large: Report, fresh: Browser) -> None:
     """Opening a report does not change its address."""
-    assert browser.hash == ""
-    assert browser.open == "doc-00000"
-    browser.press("j")
-    browser.page.wait_for_function("() => location.hash.startsWith('#example/summary/doc-00001')")
+    first, second = reported(large)[:2]
+    assert fresh.hash == ""
+    assert fresh.open == first
+    fresh.press("j")
+    fresh.page.wait_for_function(f"() => location.hash.startsWith('#example/summary/{second}')")
+
+
+def test_it_begins_with_the_split_that_figures_are_of(large: Report, fresh: Browser) -> None:
+    """All can be chosen, is in the address, and a link to an example of another split shows all."""
+    page = fresh.page
+    assert fresh.listed == len(reported(large)) < EXAMPLES
+    fresh.choose("split", "-1")
+    assert fresh.listed == EXAMPLES
+    assert "split=all" in fresh.hash
+    page.reload()
+    page.wait_for_selector("#browser.ready")
+    assert fresh.listed == EXAMPLES
+    fresh.choose("split", "1")
+    other = next(item.id for item in large.task.examples if item.split != "report")
+    page.evaluate(f"location.hash = '#example/summary/{other}'")
+    fresh.shown(other)
+    assert fresh.listed == EXAMPLES
+
+
+def test_the_first_hit_is_open(fresh: Browser) -> None:
+    """What is open is in the list; the focus stays in the field, and nothing found is said so."""
+    page = fresh.page
+    page.focus("[data-part=search]")
+    page.keyboard.type("doc-00042")
+    fresh.shown("doc-00042")
+    assert page.evaluate("document.activeElement.dataset.part") == "search"
+    assert "/doc-00042" not in fresh.hash
+    fresh.search("no such words anywhere")
+    page.locator("[data-part=none]").wait_for()
+    assert "Nothing found" in page.inner_text("[data-part=none]")
+    assert not page.locator(".browser-grid").is_visible()
+    page.wait_for_function("() => document.querySelector('.browser-detail').hidden")
+    page.click("[data-part=again]")
+    assert fresh.listed == EXAMPLES
+    fresh.shown("doc-00000")
 
 
 # -- keys and access --------------------------------------------------------------------------
@@ -606,13 +671,13 @@ def test_keys(browser: Browser) -> None:
     assert browser.open == before
 
 
-def test_keys_elsewhere_are_left_alone(browser: Browser) -> None:
+def test_keys_elsewhere_are_left_alone(fresh: Browser) -> None:
     """Where the section is out of view, its keys do nothing."""
-    browser.page.evaluate("scrollTo({top: 0, behavior: 'instant'})")
-    browser.press("j", "?")
-    browser.page.wait_for_timeout(100)
-    assert browser.hash == ""
-    assert not browser.page.locator(".browser-help").is_visible()
+    fresh.page.evaluate("scrollTo({top: 0, behavior: 'instant'})")
+    fresh.press("j", "?")
+    fresh.page.wait_for_timeout(100)
+    assert fresh.hash == ""
+    assert not fresh.page.locator(".browser-help").is_visible()
 
 
 def test_roles(browser: Browser) -> None:
@@ -648,15 +713,15 @@ def test_a_phone_shows_the_list_then_the_example(large: Report, new_browser: Sta
     assert page.locator("#browser-row-2").is_visible()
 
 
-def test_print_holds_the_open_example_only(browser: Browser) -> None:
+def test_print_holds_the_open_example_only(large: Report, fresh: Browser) -> None:
     """Nothing of the browser is printed until an example was chosen; then it alone is."""
-    page = browser.page
+    page = fresh.page
     page.emulate_media(media="print")
     assert not page.locator("#browser").is_visible()
     assert "In the list below" not in page.inner_text("body")
     page.emulate_media(media="screen")
-    browser.press("j")
-    browser.shown("doc-00001")
+    fresh.press("j")
+    fresh.shown(reported(large)[1])
     page.emulate_media(media="print")
     assert page.locator(".browser-detail").is_visible()
     assert not page.locator(".browser-grid").is_visible()
@@ -684,6 +749,7 @@ def test_texts_that_had_no_room_are_named(shortened: Path, new_browser: Start) -
     """Their examples are listed with values, and the page says that the texts are elsewhere."""
     page = new_browser()(shortened)
     browser = Browser(page)
+    browser.show_all()
     assert browser.listed == EXAMPLES
     assert "had no room in this page" in page.inner_text("#browser .lead")
     missing = re.search(r"([\d,]+) of them without texts", browser.status)

@@ -11,7 +11,7 @@ const hashOf = (i = state.open, variant = -1) => {
   const name = (v) => task.variants[v] ?? "";
   const values = new URLSearchParams();
   const put = (key, value, usual) => { if (value !== usual) values.set(key, value); };
-  put("split", task.splits[state.split] ?? "", "");
+  put("split", task.splits[state.split] ?? "all", task.splits[standard.split] ?? "all");
   put("metric", task.metrics[state.metric]?.name ?? "", task.metrics[standard.metric]?.name ?? "");
   put("baseline", name(state.baseline), name(standard.baseline));
   put("candidate", name(state.candidate), name(standard.candidate));
@@ -48,6 +48,7 @@ const readHash = () => {
     return at < 0 ? {} : { [key]: at };
   };
   const changes = {
+    ...(values.get("split") === "all" ? { split: -1 } : {}),
     ...of("split", item.splits),
     ...of("metric", item.metrics.map((metric) => metric.name)),
     ...of("baseline", item.variants),
@@ -75,6 +76,7 @@ const readHash = () => {
 const follow = async ({ place, changes, id }) => {
   enter(place, changes);
   state.open = task.place.get(id) ?? -1;
+  if (state.open >= 0 && !("split" in changes) && task.split[state.open] !== state.split) state.split = -1;
   notice = id && state.open < 0 ? `There is no example ${id}. ` : "";
   section.classList.add("touched");
   const shown = refresh();
@@ -83,7 +85,9 @@ const follow = async ({ place, changes, id }) => {
   section.classList.toggle("reading", state.open >= 0);
   if (state.open < 0) section.scrollIntoView({ behavior: "instant" });
   else {
-    (parts.detail.querySelector(".pointed") ?? parts.detail).scrollIntoView({ behavior: "instant" });
+    // The head with the id and the prompt, and the output as well; the head goes where both do not fit.
+    parts.detail.scrollIntoView({ behavior: "instant" });
+    parts.detail.querySelector(".pointed")?.scrollIntoView({ block: "nearest", behavior: "instant" });
     parts.detail.focus({ preventScroll: true });
   }
   if (state.query) search().then(() => { reveal(); showDetail(); }, fail);

@@ -83,6 +83,7 @@ const listen = () => {
       state[key] = Number(parts[key].value);
       changed();
       refresh();
+      openHit();
     });
   }
   parts.task.addEventListener("change", () => {
@@ -100,6 +101,7 @@ const listen = () => {
       changed();
       arrange();
       toTop();
+      openHit();
     });
   }
   let waiting = 0;
@@ -107,13 +109,8 @@ const listen = () => {
     clearTimeout(waiting);
     waiting = setTimeout(() => startSearch(parts.search.value), 150);
   });
-  parts.reset.addEventListener("click", () => {
-    state.only.clear();
-    state.split = -1;
-    parts.search.value = "";
-    showControls();
-    startSearch("");
-  });
+  parts.reset.addEventListener("click", showAll);
+  parts.again.addEventListener("click", () => { showAll(); parts.grid.focus(); });
   listenToGrid();
   addEventListener("keydown", onKey);
   addEventListener("hashchange", () => {
@@ -125,11 +122,19 @@ const listen = () => {
   parts.close.addEventListener("click", () => parts.help.close());
 };
 
+const showAll = () => {
+  state.only.clear();
+  state.split = -1;
+  parts.search.value = "";
+  showControls();
+  startSearch("");
+};
+
 const startSearch = (query) => {
   state.query = query;
   changed();
   parts.grid.scrollTop = 0;
-  search().then(showDetail, fail);
+  search().then(() => { if (!progress) return openHit() ?? showDetail(); }).catch(fail);
 };
 
 const listenToGrid = () => {

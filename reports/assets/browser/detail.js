@@ -80,7 +80,7 @@ const textsOf = async (i, [prompt, references, outputs], isCurrent) => {
 const outputBox = (i, variant, output, marks, find) => {
   const name = task.variants[variant];
   const value = make("span", "quiet", number(valueOf(i, variant), scaleOf()));
-  const box = make("div", "output", make("h4", "", make("span", "", name), value));
+  const box = make("div", "output", make("h4", "", wholeText(name), value));
   if (variant === state.candidate) box.classList.add("chosen");
   if (variant === state.pointed) box.classList.add("pointed");
   box.dataset.variant = name;
@@ -91,13 +91,13 @@ const outputBox = (i, variant, output, marks, find) => {
   const [text, finish, made, given, cut] = output;
   box.append(textBox(text, marks, find, `Output of ${name}`));
   const others = task.metrics.flatMap((metric, m) => (m === state.metric ? []
-    : [`${metric.label}\u00a0${number(valueOf(i, variant, m), metric.scale)}`]));
+    : [wholeText(`${metric.label}\u00a0${number(valueOf(i, variant, m), metric.scale)}`)]));
   const ended = { length: "stopped by max_new_tokens", stop: "ended by a stop string", eos: "ended by itself" }[finish];
   const facts = [
-    others.join(", "),
-    `${plural(made, "token")}, ${ended}; prompt ${plural(given, "token")}${cut ? `, ${count(cut)} cut` : ""}`,
+    others.flatMap((other, place) => (place ? [", ", other] : [other])),
+    [`${plural(made, "token")}, ${ended}; prompt ${plural(given, "token")}${cut ? `, ${count(cut)} cut` : ""}`],
   ];
-  for (const fact of facts) if (fact) box.append(make("p", "quiet", fact));
+  for (const fact of facts) if (fact.length) box.append(make("p", "quiet", ...fact));
   const tags = make("p", "browser-tags");
   for (const item of filters) {
     if (item.flag & task.flags[variant * task.n + i]) {
@@ -139,9 +139,13 @@ const open = (place) => {
 
 const step = (by) => open(activePlace < 0 ? 0 : Math.min(list.length - 1, Math.max(0, activePlace + by)));
 
+// The list changed: what is open is one of it. Address and focus stay. null: nothing to do.
+const openHit = () => (list.includes(state.open) ? null : openFirst());
+
 // Something to see from the start; it is not printed, and not in the address.
 const openFirst = () => {
   state.open = list[0] ?? -1;
+  state.pointed = -1;
   drawAll();
   return showDetail();
 };

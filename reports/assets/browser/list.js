@@ -132,6 +132,9 @@ const showStatus = () => {
   const all = `${count(list.length)} of ${plural(task.n, "example")}`;
   const without = bare ? `, ${count(bare)} of them without texts in this page` : "";
   const hint = hits && !progress && task.members.size && task.bare ? " (only texts in this page were searched)" : "";
-  parts.status.textContent = `${notice}${progress}${all}${without}${hint}`;
+  const split = state.split >= 0 && task.splits.length > 1 ? `, ${task.splits[state.split]} split` : "";
+  parts.status.textContent = `${notice}${progress}${all}${split}${without}${hint}`;
+  parts.none.hidden = list.length > 0 || Boolean(progress);
+  parts.grid.hidden = !parts.none.hidden;
   parts.reset.hidden = !(state.only.size || state.query || state.split >= 0);
 };

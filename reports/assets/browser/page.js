@@ -37,6 +37,9 @@ const button = (words, action) => {
   return item;
 };
 
+// A name; a short one stays on one line.
+const wholeText = (words) => make("span", words.length <= 24 ? "together" : "", words);
+
 const count = (n) => n.toLocaleString("en");
 const plural = (n, noun) => `${count(n)} ${noun}${n === 1 ? "" : "s"}`;
 

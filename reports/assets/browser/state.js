@@ -13,7 +13,7 @@ const defaults = (item) => {
   const first = [...new Set([...sides, ...variants])].slice(0, SHOWN_VARIANTS);
   return {
     task: index.tasks.indexOf(item),
-    split: -1,
+    split: item.splits.length > 1 ? item.splits.indexOf("report") : -1, // figures are of that one
     metric: item.metrics.length ? 0 : -1,
     baseline: item.variants.indexOf(item.baseline),
     candidate: item.variants.indexOf(item.candidate),

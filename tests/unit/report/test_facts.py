@@ -33,7 +33,6 @@ def test_gain_value_and_cost_of_what_is_shipped(sample: Any) -> None:
         f"ROUGE-L of {shipped}",
         "peak resident memory",
         "decode speed",
-        "per million new tokens",
         "examples behind it",
     ]
     gain = found["ROUGE-L against base@nf4"]
@@ -41,7 +40,6 @@ def test_gain_value_and_cost_of_what_is_shipped(sample: Any) -> None:
     assert gain.value.startswith("+")
     assert found["peak resident memory"].notes == ("base@nf4 610 MB",)
     assert found["decode speed"].value.startswith("17.5")
-    assert found["per million new tokens"].notes == ("needs measure.price_per_hour",)
     assert found["examples behind it"].value == "40"
 
 
