@@ -1,6 +1,6 @@
 """Take the pictures of docs/report-design.md anew, from reports of real runs.
 
-``python -m tests.browser.screenshots runs/tiny/f24b363b60 [MORE ...]`` takes all of them from the
+``python -m tests.browser.screenshots runs/demo/3536894dd4 [MORE ...]`` takes all of them from the
 first run, and the first screen of each further one. A run is its folder or its ``report.html``;
 ``harness report`` writes that again first if the report's design has changed.
 """
