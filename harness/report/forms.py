@@ -7,6 +7,7 @@ from harness.report.view import TradeOff, TradeOffPoint
 from harness.schema import Equivalence
 
 _NOTABLE = 0.05  # relative; smaller differences are within what repeats of a measurement vary
+_NOTABLE_RESIDENT = 0.25  # a process's peak, read once, varied by 15 % between runs of one model
 
 
 def form_words(found: Equivalence, trade_off: TradeOff) -> str:
@@ -25,7 +26,7 @@ def form_words(found: Equivalence, trade_off: TradeOff) -> str:
     if not _as_good(found):
         return f"Ship {adapter} as an adapter: the headline's figures are of that form."
     points = {point.variant: point for point in trade_off.points}
-    gains = _gains(points.get(adapter), points.get(merged))
+    gains = _gains(points.get(adapter), points.get(merged), trade_off.memory_name)
     if not gains:
         return f"Either form can be shipped; memory and speed do not tell {merged} from {adapter}."
     better = [words for words, is_better in gains if is_better]
@@ -44,7 +45,7 @@ def prefers_merged(found: Equivalence, trade_off: TradeOff) -> bool:
     if found.delta is None or not _as_good(found):
         return False
     points = {point.variant: point for point in trade_off.points}
-    gains = _gains(points.get(found.first), points.get(found.second))
+    gains = _gains(points.get(found.first), points.get(found.second), trade_off.memory_name)
     return bool(gains) and all(is_better for _, is_better in gains)
 
 
@@ -53,13 +54,16 @@ def _as_good(found: Equivalence) -> bool:
     return bool(found.no_worse or found.equivalent or found.identical)
 
 
-def _gains(adapter: TradeOffPoint | None, merged: TradeOffPoint | None) -> list[tuple[str, bool]]:
-    """What the merged form does otherwise than the adapter by 5 % or more, and if that is good."""
+def _gains(
+    adapter: TradeOffPoint | None, merged: TradeOffPoint | None, memory_name: str
+) -> list[tuple[str, bool]]:
+    """What the merged form does notably otherwise than the adapter, and whether that is good."""
     if adapter is None or merged is None:
         return []
     found = []
     before, after = adapter.memory_bytes, merged.memory_bytes
-    if before and after and abs(after / before - 1) >= _NOTABLE:
+    least = _NOTABLE_RESIDENT if memory_name == "peak_rss_bytes" else _NOTABLE
+    if before and after and abs(after / before - 1) >= least:
         word = "less" if after < before else "more"
         found.append(
             (f"needs {word} memory ({size(after)} against {size(before)})", after < before)

@@ -67,3 +67,16 @@ def test_the_form_follows_from_equivalence_and_cost(
 ) -> None:
     """Where they are as good as each other, what was measured decides; else what was chosen."""
     assert form_words(found(**changes), cost).startswith(words)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("peak_rss_bytes", "Either form can be shipped; memory and speed do not tell"),
+        ("peak_allocated_bytes", "Ship merged: as good, and it needs less memory"),
+    ],
+)
+def test_resident_memory_tells_less_than_allocated_memory(name: str, words: str) -> None:
+    """A process's peak varies by itself; 10 % less of it says nothing about the model."""
+    cost = costs(0.9e9, 10).model_copy(update={"memory_name": name})
+    assert form_words(found(equivalent=True), cost).startswith(words)
