@@ -93,7 +93,11 @@ def export(
     for line in (*made.advice, *plan.notes):
         typer.echo(line)
     for reason, count in made.changes.items():
-        typer.secho(f"note: {count} texts changed: {reason}", err=True, fg="yellow")
+        typer.secho(
+            f"note: {count} {'text' if count == 1 else 'texts'} changed: {reason}",
+            err=True,
+            fg="yellow",
+        )
     for line in leak_lines(made.leaks):
         typer.secho(line, err=True, fg="yellow")
     if made.taken_over:
