@@ -62,7 +62,7 @@ def test_two_runs_are_compared(compared: Compared) -> None:
     assert "on the same 12 examples of the report split" in verdict[0]
     page = Path(path).read_text("utf-8")
     assert "<h1>small/" in page
-    assert "max_<wbr>steps" in page
+    assert "max_</span><wbr>" in page  # a setting's name may break after its underscore
 
 
 def test_the_figures_are_those_of_the_runs(compared: Compared) -> None:
