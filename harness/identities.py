@@ -219,7 +219,7 @@ def _decoding(suite: Suite, task: GenerationTask) -> dict[str, Any]:
 
 
 def _metric(metric: str | MetricSpec, base_dir: Path) -> dict[str, Any]:
-    spec = MetricSpec(name=metric) if isinstance(metric, str) else metric
+    spec = MetricSpec.of(metric)
     identity = spec.model_dump(mode="json")
     if is_evaluate_module(spec.name):
         identity["evaluate"] = installed_versions(["evaluate"])

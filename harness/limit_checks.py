@@ -180,7 +180,7 @@ def _reach(suite: Suite, name: str, metric: str | None) -> Reach:
 
 
 def _of_metric(entry: str | MetricSpec) -> Reach:
-    spec = MetricSpec(name=entry) if isinstance(entry, str) else entry
+    spec = MetricSpec.of(entry)
     if is_evaluate_module(spec.name):
         options = read_options(spec)
         best = options.scale if options.higher_is_better else None

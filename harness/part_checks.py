@@ -55,7 +55,7 @@ def _check_name(file: SuiteFile, task: str) -> None:
 
 def _check_metric(file: SuiteFile, key: str, metric: str | MetricSpec) -> None:
     """Refuse what cannot be built, and options and scripts of a module of the user's."""
-    spec = MetricSpec(name=metric) if isinstance(metric, str) else metric
+    spec = MetricSpec.of(metric)
     try:
         check_metric(spec)
         if is_evaluate_module(spec.name):

@@ -214,7 +214,7 @@ def _check_modules(run: Run, examples: dict[str, list[Example]]) -> None:
         return
     for name, task in run.file.suite.tasks.items():
         entries = task.metrics if isinstance(task, GenerationTask) else ()
-        specs = [MetricSpec(name=entry) if isinstance(entry, str) else entry for entry in entries]
+        specs = [MetricSpec.of(entry) for entry in entries]
         modules = [spec for spec in specs if is_evaluate_module(spec.name)]
         cells = [cell for cell in run.plan.cells if cell.task == name and cell.state != "done"]
         if not modules or not any(run.wants(cell) for cell in cells):

@@ -193,6 +193,11 @@ class MetricSpec(Spec):
     name: str
     options: dict[str, Any] = Field(default_factory=dict)
 
+    @classmethod
+    def of(cls, entry: str | MetricSpec) -> MetricSpec:
+        """The long form of either form."""
+        return cls(name=entry) if isinstance(entry, str) else entry
+
 
 class _TaskSpec(Spec):
     limit: int | None = Field(None, gt=0, description="At most this many examples per split.")

@@ -335,4 +335,4 @@ def _check_metric_of(
 
 def _entries(task: GenerationTask | PerplexityTask) -> Iterator[MetricSpec]:
     entries = _LOSSES if isinstance(task, PerplexityTask) else task.metrics
-    yield from (MetricSpec(name=entry) if isinstance(entry, str) else entry for entry in entries)
+    yield from (MetricSpec.of(entry) for entry in entries)

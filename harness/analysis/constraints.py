@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from harness.analysis.measured import Median, Medians, measured_name
+from harness.analysis.repeats import better_higher
 from harness.analysis.results import Reading
 from harness.analysis.watched import Part, Watched, no_such, watch
 from harness.rules import ConstraintSpec, SelectSpec, amount, in_points, margin_in_own_unit, share
@@ -116,7 +117,7 @@ def check_measurement(
     if below or above:
         common["bound"] = low if below else high
         # a busy machine only slows down: what is fast enough on it is fast enough
-        slower = below if name.endswith("_tokens_per_s") else above
+        slower = below if better_higher(unit_of(name)) else above
         if found.doubt and slower:
             return ConstraintCheck(status="unsure", reason=found.doubt, **common)
         return ConstraintCheck(status="broken", **common)

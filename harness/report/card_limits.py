@@ -6,14 +6,11 @@ from collections.abc import Iterator
 
 from harness.analysis.constraints import explained
 from harness.report.card_data import Card, scored_part
-from harness.report.cautions import cut_off, overtaken
+from harness.report.cautions import cut_off, few, of_raters, overtaken
 from harness.report.comparison_words import detectable, difference_words
-from harness.report.format import count, metric_name, number
-from harness.report.human_lead import preferred_words, rated_worse
+from harness.report.format import metric_name, number
 from harness.report.markdown import plain
 from harness.rules import in_points
-
-_FEW = 30  # examples, below which their number is a caution of its own
 
 
 def limits(card: Card) -> Iterator[str]:
@@ -85,8 +82,7 @@ def _of_primary(card: Card) -> Iterator[str]:
             f"With n = {cell.figure.n:,}, a true difference of {shown} in {name} is found in 80 of "
             "100 such runs; smaller ones are often missed."
         )
-    if cell.figure.n < _FEW:
-        yield f"{count(cell.figure.n, 'example')} on the report split is very few."
+    yield from few(cell.figure.n)
 
 
 def _worse(card: Card) -> Iterator[str]:
@@ -111,15 +107,8 @@ def _open_constraints(card: Card) -> Iterator[str]:
 
 
 def _raters(card: Card) -> Iterator[str]:
-    human = card.view.human
-    if human is None or human.plan.baseline is None:
-        return
     for name in dict.fromkeys((card.variant.id, card.checkpoint.id)):
-        side, line = preferred_words(human, name, human.plan.baseline)
-        if side == "worse":
-            yield line
-        if worse := rated_worse(human, name):
-            yield f"Raters find {name} worse than {human.plan.baseline}: {'; '.join(worse)}."
+        yield from of_raters(card.view.human, name)
 
 
 def _partial(card: Card) -> Iterator[tuple[str, str]]:

@@ -37,7 +37,7 @@ def cautions(
         outputs: How the outputs ended.
     """
     chosen = manifest.selection.chosen if manifest.selection else None
-    lines = _of_raters(human, chosen)
+    lines = of_raters(human, chosen)
     if row is not None and chosen is not None:
         lines += cut_off(outputs, row.suite_task, (manifest.baseline, shipped or chosen))
         if choice.rival is not None:
@@ -45,8 +45,7 @@ def cautions(
         if choice.comparison is not None:
             if outcome != "ship":  # where a gain is shown, what might be missed is no caution
                 lines += sensitivity(row, chosen)
-            if row.n < _SMALL_N:
-                lines.append(f"{count(row.n, 'example')} on the report split is very few.")
+            lines += few(row.n)
     return lines + _of_the_run(manifest)
 
 
@@ -63,6 +62,11 @@ def sensitivity(row: Row, chosen: str) -> list[str]:
     ]
 
 
+def few(n: int) -> list[str]:
+    """That so few examples decide; nothing where they are enough."""
+    return [f"{count(n, 'example')} on the report split is very few."] if n < _SMALL_N else []
+
+
 def rater_words(human: HumanResults | None, chosen: str) -> list[tuple[str, str]]:
     """Whether raters prefer the choice to the baseline: the side, and a sentence."""
     if human is None or human.plan.baseline is None:
@@ -71,7 +75,7 @@ def rater_words(human: HumanResults | None, chosen: str) -> list[tuple[str, str]
     return [(side, line)] if line else []
 
 
-def _of_raters(human: HumanResults | None, chosen: str | None) -> list[str]:
+def of_raters(human: HumanResults | None, chosen: str | None) -> list[str]:
     """Where raters contradict the choice: by preference, or on a criterion."""
     if human is None or chosen is None:
         return []

@@ -84,7 +84,7 @@ def _equivalent(
 ) -> Equivalence:
     """Two one-sided tests of the merged model against the adapter."""
     margin = SelectSpec.model_validate(manifest.spec.get("select") or {}).equivalence_margin
-    reference = panel.value(chosen) if panel and chosen in panel.variants else None
+    reference = _value(panel, chosen) if panel is not None else None
     own = margin_in_own_unit(margin, reference or 0.0, row.scale)
     if panel is None or reference is None or merged not in panel.variants:
         lacking = merged if reference is not None else chosen

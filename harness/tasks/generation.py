@@ -201,7 +201,7 @@ def _scorer(
     spec: str | MetricSpec, labels: Sequence[str], base_dir: Path
 ) -> Metric | EvaluateModule:
     """What scores by one metric: one of ours, or a module that the user names."""
-    metric_spec = MetricSpec(name=spec) if isinstance(spec, str) else spec
+    metric_spec = MetricSpec.of(spec)
     if is_evaluate_module(metric_spec.name):
         return EvaluateModule(metric_spec, base_dir=base_dir)
     return build_metric(metric_spec, labels=labels if needs_labels(metric_spec) else None)

@@ -49,7 +49,7 @@ class EvaluateModule:
     """
 
     def __init__(self, spec: str | MetricSpec, *, base_dir: Path = Path()) -> None:
-        spec = MetricSpec(name=spec) if isinstance(spec, str) else spec
+        spec = MetricSpec.of(spec)
         check_metric(spec)
         self.name = spec.name
         self.module = spec.name.removeprefix(EVALUATE).strip()

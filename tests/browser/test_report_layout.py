@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.browser.axe import axe_source, violations
+from tests.browser.layout import (
+    PAPER,
+    PHONE,
+    SIZES,
+    THEMES,
+    assert_headings_in_order,
+    assert_in_view,
+    assert_no_sideways_scrolling,
+    assert_whole_on_paper,
+    keyboard_stops,
+    unfold,
+)
 
 if TYPE_CHECKING:
     from tests.browser.conftest import Opener
@@ -19,9 +30,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 Start = Callable[..., "Opener"]
-DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
-SIZES = pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
-THEMES = pytest.mark.parametrize("theme", ["light", "dark"])
 
 
 @SIZES
@@ -43,11 +51,8 @@ def test_the_decision_is_in_the_first_viewport_without_scripts(
     assert re.search(r"\d [kMG]B", facts["memory"].inner_text())
     assert "tok/s" in facts["speed"].inner_text()
     assert "EUR" in facts["per million new tokens"].inner_text()
-    for box in [heading.bounding_box(), *(fact.bounding_box() for fact in facts.values())]:
-        assert box["y"] >= 0
-        assert box["x"] >= 0
-        assert box["y"] + box["height"] <= viewport["height"]
-        assert box["x"] + box["width"] <= viewport["width"]
+    for element in (heading, *facts.values()):
+        assert_in_view(element, viewport)
 
 
 @SIZES
@@ -55,9 +60,7 @@ def test_nothing_reaches_beyond_the_page(
     new_browser: Start, report_page: Path, viewport: dict[str, int]
 ) -> None:
     """Wide tables scroll by themselves; the page never does sideways."""
-    page = new_browser(viewport=viewport)(report_page)
-    page.evaluate("document.querySelectorAll('details').forEach(item => item.open = true)")
-    assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
+    assert_no_sideways_scrolling(new_browser(viewport=viewport)(report_page), viewport)
 
 
 @SIZES
@@ -68,7 +71,7 @@ def test_axe_finds_nothing_serious(
     """axe-core's rules (WCAG 2 A and AA among them), with everything unfolded."""
     source = axe_source()
     page = new_browser(viewport=viewport, color_scheme=theme, bypass_csp=True)(report_page)
-    page.evaluate("document.querySelectorAll('details').forEach(item => item.open = true)")
+    unfold(page)
     assert violations(page, source) == []
 
 
@@ -91,23 +94,7 @@ def test_a_chosen_theme_is_the_same_as_the_systems(
 
 def test_it_can_be_read_by_keyboard(new_browser: Start, report_page: Path) -> None:
     """The first stop leads past the bar; each stop is visible, and wide tables can be scrolled."""
-    page = new_browser(viewport=PHONE)(report_page)
-    page.keyboard.press("Tab")
-    assert page.evaluate("document.activeElement.textContent") == "Skip to the verdict"
-    page.keyboard.press("Enter")
-    assert page.evaluate("location.hash") == "#verdict"
-    seen = set()
-    for _ in range(12):
-        page.keyboard.press("Tab")
-        found = page.evaluate(
-            """() => { const style = getComputedStyle(document.activeElement);
-            return [document.activeElement.className || document.activeElement.tagName,
-                    style.outlineStyle, parseFloat(style.outlineWidth)] }"""
-        )
-        seen.add(found[0])
-        assert found[1] != "none", found
-        assert found[2] >= 2, found
-    assert "scroll" in seen
+    assert "scroll" in keyboard_stops(new_browser(viewport=PHONE)(report_page), tabs=12)
 
 
 def test_sorting_says_so(new_browser: Start, report_page: Path) -> None:
@@ -124,38 +111,15 @@ def test_sorting_says_so(new_browser: Start, report_page: Path) -> None:
 def test_headings_are_in_order(new_browser: Start, report_page: Path) -> None:
     """One h1; no level is left out on the way down."""
     page = new_browser(java_script_enabled=False)(report_page)
-    names = page.locator("h1, h2, h3, h4, h5, h6").evaluate_all(
-        "all => all.filter(item => item.checkVisibility()).map(item => item.tagName)"
-    )
-    levels = [int(name[1]) for name in names]
-    assert levels.count(1) == 1
-    assert levels[0] == 1
-    assert all(after - before <= 1 for before, after in pairwise(levels))
+    assert_headings_in_order(page)
     assert page.locator("html").get_attribute("lang") == "en"
 
 
 def test_paper_has_all_of_it(new_browser: Start, report_page: Path) -> None:
     """In print nothing is folded, sticky or cut off, and it is black on white in any theme."""
-    page = new_browser(viewport={"width": 720, "height": 1000}, color_scheme="dark")(report_page)
-    page.evaluate("dispatchEvent(new Event('beforeprint'))")
-    page.emulate_media(media="print")
-    shown = """() => ({
-        folded: document.querySelectorAll("details:not([open]):not(.browser-app *)").length,
-        bar: getComputedStyle(document.querySelector(".bar")).position,
-        nav: getComputedStyle(document.querySelector("nav")).display,
-        ink: getComputedStyle(document.body).color,
-        page: getComputedStyle(document.body).backgroundColor,
-        cut: [...document.querySelectorAll(".scroll, .canvas, .text")]
-            .filter(item => getComputedStyle(item).overflowX !== "visible").length,
-        after: [...document.querySelectorAll("a")]
-            .filter(item => getComputedStyle(item, "::after").content !== "none").length,
-    })"""
-    assert page.evaluate(shown) == {
-        "folded": 0,
-        "bar": "static",
-        "nav": "none",
-        "ink": "rgb(0, 0, 0)",
-        "page": "rgb(255, 255, 255)",
-        "cut": 0,
-        "after": 0,
-    }
+    page = new_browser(viewport=PAPER, color_scheme="dark")(report_page)
+    closed = "details:not([open]):not(.browser-app *)"
+    assert_whole_on_paper(page, folded=closed, clipped=".scroll, .canvas, .text")
+    added = """() => [...document.querySelectorAll("a")]
+        .filter(item => getComputedStyle(item, "::after").content !== "none").length"""
+    assert page.evaluate(added) == 0

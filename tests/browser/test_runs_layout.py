@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,18 @@ from harness.report.runs_build import build_comparison
 from harness.report.runs_html import render_runs_html
 from harness.store import Store
 from tests.browser.axe import axe_source, violations
-from tests.browser.test_report_layout import SIZES, THEMES
+from tests.browser.layout import (
+    PAPER,
+    PHONE,
+    SIZES,
+    THEMES,
+    assert_headings_in_order,
+    assert_in_view,
+    assert_no_sideways_scrolling,
+    assert_whole_on_paper,
+    keyboard_stops,
+    unfold,
+)
 from tests.unit.gate_runs import ENVIRONMENT, N
 from tests.unit.report.test_runs import CHOSEN, better, named, run, trained
 
@@ -104,10 +114,6 @@ def comparison(request: pytest.FixtureRequest) -> Path:
     return path
 
 
-def unfold(page: Any) -> None:
-    page.evaluate("document.querySelectorAll('details').forEach(item => item.open = true)")
-
-
 @SIZES
 def test_the_verdict_is_in_the_first_viewport_without_scripts(
     new_browser: Start, comparison: Path, viewport: dict[str, int]
@@ -116,11 +122,7 @@ def test_the_verdict_is_in_the_first_viewport_without_scripts(
     page = new_browser(viewport=viewport, java_script_enabled=False)(comparison)
     heading = page.locator("#verdict h1")
     assert re.search(r"ROUGE-L:? \+[\d.]+\s\[\+[\d.]+,\s\+[\d.]+\]", heading.inner_text())
-    box = heading.bounding_box()
-    assert box["x"] >= 0
-    assert box["y"] >= 0
-    assert box["x"] + box["width"] <= viewport["width"]
-    assert box["y"] + box["height"] <= viewport["height"]
+    assert_in_view(heading, viewport)
 
 
 def test_the_headline_is_one_sentence_of_one_size(new_browser: Start, comparison: Path) -> None:
@@ -139,9 +141,7 @@ def test_nothing_reaches_beyond_the_page(
     new_browser: Start, comparison: Path, viewport: dict[str, int]
 ) -> None:
     """Wide tables scroll by themselves; the page never does sideways."""
-    page = new_browser(viewport=viewport)(comparison)
-    unfold(page)
-    assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
+    assert_no_sideways_scrolling(new_browser(viewport=viewport)(comparison), viewport)
 
 
 def test_the_table_of_runs_comes_before_the_sentences_on_many(
@@ -188,22 +188,7 @@ def test_every_run_has_its_colour(new_browser: Start, ten: Path, theme: str) -> 
 
 def test_it_can_be_read_by_keyboard(new_browser: Start, ten: Path) -> None:
     """The first stop leads past the bar; each stop is visible, and wide tables can be scrolled."""
-    page = new_browser(viewport={"width": 390, "height": 844})(ten)
-    page.keyboard.press("Tab")
-    assert page.evaluate("document.activeElement.textContent") == "Skip to the verdict"
-    page.keyboard.press("Enter")
-    assert page.evaluate("location.hash") == "#verdict"
-    seen = set()
-    for _ in range(18):
-        page.keyboard.press("Tab")
-        name, style, width = page.evaluate(
-            """() => { const style = getComputedStyle(document.activeElement);
-            return [document.activeElement.className || document.activeElement.tagName,
-                    style.outlineStyle, parseFloat(style.outlineWidth)] }"""
-        )
-        seen.add(name)
-        assert style != "none", name
-        assert width >= 2, name
+    seen = keyboard_stops(new_browser(viewport=PHONE)(ten), tabs=18)
     assert {"SUMMARY", "scroll", "sort"} <= seen
 
 
@@ -224,39 +209,14 @@ def test_runs_can_be_sorted(new_browser: Start, ten: Path) -> None:
 
 def test_headings_are_in_order(new_browser: Start, comparison: Path) -> None:
     """One h1; no level is left out on the way down."""
-    page = new_browser(java_script_enabled=False)(comparison)
-    names = page.locator("h1, h2, h3, h4, h5, h6").evaluate_all(
-        "all => all.filter(item => item.checkVisibility()).map(item => item.tagName)"
-    )
-    levels = [int(name[1]) for name in names]
-    assert levels.count(1) == 1
-    assert levels[0] == 1
-    assert all(after - before <= 1 for before, after in pairwise(levels))
+    assert_headings_in_order(new_browser(java_script_enabled=False)(comparison))
 
 
 def test_paper_has_all_of_it(new_browser: Start, comparison: Path) -> None:
     """In print nothing is folded, sticky, cut off or beyond the edge, in black on white."""
-    page = new_browser(viewport={"width": 720, "height": 1000}, color_scheme="dark")(comparison)
-    page.evaluate("dispatchEvent(new Event('beforeprint'))")
-    page.emulate_media(media="print")
-    shown = """() => ({
-        folded: document.querySelectorAll("details:not([open])").length,
-        bar: getComputedStyle(document.querySelector(".bar")).position,
-        nav: getComputedStyle(document.querySelector("nav")).display,
-        ink: getComputedStyle(document.body).color,
-        page: getComputedStyle(document.body).backgroundColor,
-        cut: [...document.querySelectorAll(".scroll, .canvas")]
-            .filter(item => getComputedStyle(item).overflowX !== "visible").length,
-        beyond: [...document.querySelectorAll("table")]
-            .filter(item => item.getBoundingClientRect().right > innerWidth + 1)
-            .map(item => item.caption?.textContent),
-    })"""
-    assert page.evaluate(shown) == {
-        "folded": 0,
-        "bar": "static",
-        "nav": "none",
-        "ink": "rgb(0, 0, 0)",
-        "page": "rgb(255, 255, 255)",
-        "cut": 0,
-        "beyond": [],
-    }
+    page = new_browser(viewport=PAPER, color_scheme="dark")(comparison)
+    assert_whole_on_paper(page, folded="details:not([open])", clipped=".scroll, .canvas")
+    beyond = """() => [...document.querySelectorAll("table")]
+        .filter(item => item.getBoundingClientRect().right > innerWidth + 1)
+        .map(item => item.caption?.textContent)"""
+    assert page.evaluate(beyond) == []

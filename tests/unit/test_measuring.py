@@ -10,21 +10,10 @@ import pytest
 from harness import measuring
 from harness.progress import Reporter
 from harness.run import Options, Run, start
-from harness.schema import Environment, Measurement, Taken
+from harness.schema import Measurement, Taken
 from harness.store import Store
+from tests.unit.gate_runs import ENVIRONMENT
 from tests.unit.suites import adapter, suite_file
-
-MACHINE = Environment(
-    versions={"torch": "2.13.0"},
-    python="3.11",
-    platform="Linux",
-    device="cpu",
-    device_name="CPU",
-    cpu_count=2,
-    memory_bytes=1,
-    compute_dtype="fp32",
-    fingerprint="f",
-)
 
 
 @pytest.fixture
@@ -38,7 +27,7 @@ def readings(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
     monkeypatch.setattr(measuring, "measure", measure)
     monkeypatch.setattr(measuring, "architecture_of", lambda *_: {})
-    monkeypatch.setattr(Run, "machine", MACHINE)
+    monkeypatch.setattr(Run, "machine", ENVIRONMENT)
     return given
 
 

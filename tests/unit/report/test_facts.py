@@ -7,15 +7,7 @@ from typing import Any
 from harness.report import build_view, facts
 from harness.report.facts import lead_facts
 from harness.schema import Finding
-
-SMALL: dict[str, Any] = {
-    "name": "small",
-    "base": {"model": "tiny:llama"},
-    "data": {"source": "a.jsonl"},
-    "prompt": {"prompt": "{{ a }}", "completion": "{{ b }}"},
-    "tasks": {"summary": {"type": "generation", "metrics": ["rougeL"]}},
-}
-TWO = ("base@nf4", "checkpoint-40")
+from tests.unit.report.test_build import SMALL, TWO
 
 
 def test_the_examples_in_the_docstrings_hold() -> None:
