@@ -17,6 +17,7 @@ Precision = Literal["nf4", "fp4", "int8", "bf16", "fp16", "fp32"]
 QUANTIZED: tuple[Precision, ...] = ("nf4", "fp4", "int8")  # by bitsandbytes
 VariantKind = Literal["base", "adapter", "merged", "full"]
 CellKind = Literal["generation", "perplexity", "lm_eval", "measure", "human"]
+TRAIN = "train"  # id of the suite's own data among the examples
 MEASURE, HUMAN = "measure", "human"  # task ids of cells that no entry of a suite's tasks makes
 FinishReason = Literal["eos", "stop", "length"]
 CellStatus = Literal["done", "failed", "skipped"]

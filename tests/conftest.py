@@ -79,7 +79,7 @@ def realdata() -> Path:
 @pytest.fixture(scope="session")
 def tiny_base() -> Any:
     """The spec of tiny:llama in fp32 on the CPU."""
-    from harness.spec import BaseSpec
+    from harness.suite.spec import BaseSpec
 
     return BaseSpec(model="tiny:llama", dtype="fp32", device="cpu")
 

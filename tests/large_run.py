@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.analysis.select import select_checkpoint
 from harness.metrics.registry import build_metric
-from harness.report import AllExamples, build_view, render_html
+from harness.report.browser.view import AllExamples
+from harness.report.build import build_view
+from harness.report.html import render_html
 from harness.schema import (
     CellResult,
     Checkpoint,
@@ -33,8 +34,9 @@ from harness.schema import (
     TrainingRun,
     Variant,
 )
-from harness.spec import Suite
-from harness.store import Store
+from harness.select.checkpoint import select_checkpoint
+from harness.store.store import Store
+from harness.suite.spec import Suite
 
 TASK = "summary"
 METRICS = ("rougeL", "rouge1", "exact_match")

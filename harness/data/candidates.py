@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from harness.data.prompts import Rendered, RowError, Template
 from harness.data.rows import Row
 from harness.data.splits import SplitPlan
 from harness.digests import value_digest
 from harness.errors import DataError, PromptError
-from harness.prompts import Rendered, RowError, Template
-from harness.spec import DataSpec
+from harness.suite.spec import DataSpec
 
 
 @dataclass(frozen=True, slots=True)

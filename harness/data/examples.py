@@ -20,14 +20,14 @@ from harness.data.clusters import exact_clusters, near_clusters
 from harness.data.docstrings import read_docstrings
 from harness.data.files import read_csv, read_json, read_jsonl
 from harness.data.hub import read_hub, read_parquet
+from harness.data.prompts import RenderChat, Template
 from harness.data.rows import Row, SourceRows, clean
 from harness.data.sources import Format, Source, format_of, resolve
 from harness.data.splits import SplitPlan, assign, hash_point, plan_splits
 from harness.digests import text_digest, value_digest
 from harness.errors import DataError
-from harness.prompts import RenderChat, Template
 from harness.schema import DataReport, Example, Split
-from harness.spec import DataSpec, PromptSpec
+from harness.suite.spec import DataSpec, PromptSpec
 
 _READERS: dict[Format, Callable[[Path, str], Iterable[Row]]] = {
     "jsonl": read_jsonl,

@@ -10,10 +10,10 @@ from pathlib import Path
 from harness.data.candidates import Counts, no_rows, render_all
 from harness.data.docstrings import FIELDS
 from harness.data.files import read_csv, read_json, read_jsonl
+from harness.data.prompts import Template, plain_chat
 from harness.data.rows import Row, clean
 from harness.data.sources import DEFAULT_SPLIT, Format, Source, format_of
-from harness.prompts import Template, plain_chat
-from harness.spec import DataSpec, PromptSpec
+from harness.suite.spec import DataSpec, PromptSpec
 
 _ROWS = 20  # of each file
 _MOST_BYTES = 32_000_000  # of a file that is read at once

@@ -12,7 +12,7 @@ from typing import Any
 from harness import resources
 from harness.data.rows import Row, SourceRows
 from harness.errors import DataError, MissingExtraError
-from harness.spec import DataSpec
+from harness.suite.spec import DataSpec
 
 
 def read_parquet(path: Path, split: str) -> list[Row]:

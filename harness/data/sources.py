@@ -19,7 +19,7 @@ from harness.data import docstrings
 from harness.digests import file_digest
 from harness.errors import DataError, UsageError
 from harness.resources import resource_dir
-from harness.spec import DataSpec
+from harness.suite.spec import DataSpec
 
 Format = Literal["jsonl", "json", "csv", "parquet"]
 BUILTINS = (docstrings.NAME,)

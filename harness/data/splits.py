@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from harness.errors import DataError
 from harness.schema import SPLITS, Split
-from harness.spec import DataSpec
+from harness.suite.spec import DataSpec
 
 DEFAULT_SHARES: dict[Split, float] = {"train": 0.7, "eval": 0.05, "select": 0.1, "report": 0.15}
 

@@ -13,7 +13,7 @@ from harness.measure import memory
 from harness.measure.machine import disturbance, snapshot
 from harness.measure.speed import Timing, random_prompts, timed_generation
 from harness.schema import Measurement
-from harness.spec import MeasureSpec
+from harness.suite.spec import MeasureSpec
 
 _UNITS = {
     "prefill_tokens_per_s": "tok/s",

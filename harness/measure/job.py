@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from harness.errors import ModelError
 from harness.models import hardware
 from harness.schema import QUANTIZED, Precision
-from harness.spec import DTYPE_VARIABLE, BaseSpec, MeasureSpec, QuantizationSpec
+from harness.suite.spec import DTYPE_VARIABLE, BaseSpec, MeasureSpec, QuantizationSpec
 
 PROTOCOL = 1  # raised whenever the way of measuring changes, so that old figures become stale
 _SHAPE_FIELDS = (

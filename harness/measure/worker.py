@@ -33,8 +33,8 @@ from harness.models.builtin import resolve_model
 from harness.models.device import DevicePolicy, decide
 from harness.models.load import load_base, quiet, weight_dtype
 from harness.schema import QUANTIZED, Measurement
-from harness.spec import BaseSpec
-from harness.store import write_atomic
+from harness.store.store import write_atomic
+from harness.suite.spec import BaseSpec
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _ADAPTER = "measured"

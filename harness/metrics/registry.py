@@ -18,7 +18,7 @@ from harness.metrics.exact import ExactMatch, TokenF1
 from harness.metrics.meteor import Meteor
 from harness.metrics.perplexity import TokenLoss
 from harness.metrics.rouge import Rouge, RougeLsum
-from harness.spec import MetricSpec
+from harness.suite.spec import MetricSpec
 
 EVALUATE = "evaluate:"  # modules of Hugging Face evaluate; tasks/hf_evaluate.py runs them
 

@@ -18,8 +18,8 @@ from harness.errors import ModelError
 from harness.models.identity import cache_name
 from harness.models.source import BUILTIN_GGUF, Source, locate, packaged_file
 from harness.resources import cache_dir
-from harness.spec import BaseSpec
-from harness.store import room_on_disk
+from harness.store.store import room_on_disk
+from harness.suite.spec import BaseSpec
 
 
 def resolve_model(base: BaseSpec, base_dir: Path) -> Path | str:

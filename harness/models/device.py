@@ -12,7 +12,7 @@ import psutil
 from harness.errors import ModelError
 from harness.models import hardware
 from harness.schema import Environment
-from harness.spec import DTYPE_VARIABLE, BaseSpec
+from harness.suite.spec import DTYPE_VARIABLE, BaseSpec
 
 if TYPE_CHECKING:
     import torch

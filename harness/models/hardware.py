@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from harness.store import digest_of
+from harness.store.store import digest_of
 
 # The flags that decide which kernels torch and bitsandbytes run.
 SPEED_FLAGS = (

@@ -15,8 +15,8 @@ from harness.digests import file_digest
 from harness.errors import ModelError
 from harness.models.hardware import installed_versions
 from harness.models.source import BUILTIN_GGUF, TINY_PREFIX, Source, locate, packaged_file
-from harness.spec import BaseSpec
-from harness.store import digest_of
+from harness.store.store import digest_of
+from harness.suite.spec import BaseSpec
 
 CONVERTER_VERSION = 1  # raise it when models/builtin.py converts GGUF files differently
 TINY_BUILDER_VERSION = 1  # raise it when models/tiny.py builds different weights or tokens

@@ -11,7 +11,7 @@ from harness.errors import ModelError
 from harness.models.builtin import resolve_model
 from harness.models.device import DTYPE_NAMES, DevicePolicy
 from harness.schema import QUANTIZED, Precision
-from harness.spec import BaseSpec, QuantizationSpec
+from harness.suite.spec import BaseSpec, QuantizationSpec
 
 if TYPE_CHECKING:
     import torch

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from harness.errors import ModelError
-from harness.spec import BaseSpec
+from harness.suite.spec import BaseSpec
 
 SourceKind = Literal["tiny", "builtin", "gguf", "local", "hub"]
 

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from harness.errors import ModelError
 from harness.models.builtin import resolve_model
-from harness.spec import BaseSpec
+from harness.suite.spec import BaseSpec
 
 RenderChat = Callable[[list[dict[str, str]], bool], str]
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from harness.analysis.results import read_results
-from harness.analysis.select import primary_metric
-from harness.human.summary import summarise, why_none
-from harness.report.choice import build_choice
-from harness.report.costs import build_measurements, build_trade_off
-from harness.report.examples import build_examples, output_health, read_predictions
-from harness.report.losses import build_losses
-from harness.report.matrix import build_matrix
+from harness.ratings.summary import summarise, why_none
+from harness.report.sections.choice import build_choice
+from harness.report.sections.costs import build_measurements, build_trade_off
+from harness.report.sections.examples import build_examples, output_health, read_predictions
+from harness.report.sections.losses import build_losses
+from harness.report.sections.matrix import build_matrix
 from harness.report.verdict import build_verdict
 from harness.report.view import Provenance, View
+from harness.results.scores import read_results
 from harness.schema import Manifest, TrainingRun
-from harness.store import Store
+from harness.select.checkpoint import primary_metric
+from harness.store.store import Store
 
 
 def build_view(store: Store, manifest: Manifest) -> View:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.human.records import HumanResults
+from harness.ratings.records import HumanResults
+from harness.ratings.report.lead import preferred_words, rated_worse
+from harness.render.numbers import count, metric_name, number
 from harness.report.comparison_words import detectable, difference_words
-from harness.report.format import count, metric_name, number
-from harness.report.human_lead import preferred_words, rated_worse
 from harness.report.view import Choice, Outcome, OutputHealth, Row
-from harness.rules import in_points
 from harness.schema import Comparison, Manifest
+from harness.suite.rules import in_points
 
 _SMALL_N = 30
 _MANY_CUT = 0.1  # share of outputs cut off from which on it is a caution

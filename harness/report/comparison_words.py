@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from scipy import special
 
-from harness.analysis.intervals import TAIL
-from harness.analysis.power import mde
-from harness.report.format import estimate, metric_name
+from harness.render.numbers import estimate, metric_name
 from harness.report.view import Row
-from harness.rules import in_points
 from harness.schema import Comparison, Equivalence
+from harness.stats.intervals import TAIL
+from harness.stats.power import mde
+from harness.suite.rules import in_points
 
 
 def difference_words(comparison: Comparison, row: Row) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.report.format import number, size
+from harness.render.numbers import number, size
 from harness.report.view import TradeOff, TradeOffPoint
 from harness.schema import Equivalence
 

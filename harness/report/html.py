@@ -9,37 +9,37 @@ import jinja2
 import yaml
 from markupsafe import Markup, escape
 
-from harness.analysis.measured import sizes
-from harness.measure.glossary import definitions
-from harness.pages import asset, page_policy
-from harness.pages import environment as plain_environment
-from harness.report import format as fmt
+from harness.metrics.quantities import definitions
+from harness.ratings.report.view import human_section
+from harness.ratings.report.words import same_words
+from harness.render import numbers as fmt
+from harness.render.labels import GLOSSARY, RATING_TERMS, measured_name, picked_words, split_words
+from harness.render.pages import asset, page_policy
+from harness.render.pages import environment as plain_environment
+from harness.render.palette import shades
+from harness.render.text import marked, visible
 from harness.report import prices
-from harness.report.browser import AllExamples
-from harness.report.browser_html import browser_script, browser_section
-from harness.report.charts import checkpoint_charts, training_charts, undrawn_words
+from harness.report.browser.html import browser_script, browser_section
+from harness.report.browser.view import AllExamples
+from harness.report.charts.costs import forest_charts, trade_off_charts
+from harness.report.charts.metrics import checkpoint_charts, training_charts, undrawn_words
 from harness.report.comparison_words import difference_words
-from harness.report.cost_charts import forest_charts, trade_off_charts
 from harness.report.facts import headline_parts, lead_facts
-from harness.report.human import human_section
-from harness.report.human_words import same_words
-from harness.report.labels import GLOSSARY, RATING_TERMS, measured_name, picked_words, split_words
-from harness.report.loss_html import barred_rows, lost_places, marked_words
-from harness.report.loss_words import loss_notes
-from harness.report.palette import shades
 from harness.report.repeats import grouped_findings, grouped_notes, of_variants
-from harness.report.selection import (
+from harness.report.sections.loss_html import barred_rows, lost_places, marked_words
+from harness.report.sections.loss_words import loss_notes
+from harness.report.sections.selection import (
     BOUNDS,
     axes_words,
     candidate_table,
     held_claims,
     how_chosen,
 )
-from harness.report.text import marked, visible
 from harness.report.view import ExampleView, MatrixCell, MeasurementRow, Reading, Row, View
 from harness.resources import resource_dir
-from harness.rules import in_points
+from harness.results.measurements import sizes
 from harness.schema import DataReport
+from harness.suite.rules import in_points
 
 _STYLES = ("report.css", "browser.css")
 _OUTPUT_CHARS = 2_000
@@ -92,7 +92,9 @@ def render_html(view: View, examples: AllExamples | None = None) -> str:
         constraint_bounds=BOUNDS,
         lost=lost_places(view.losses),
         browser=browser,
-        human=human_section(view),
+        human=human_section(
+            view.human, note=view.human_note, chosen=view.verdict.chosen, primary=view.primary
+        ),
         facts=lead_facts(view),
         shades=shades(view.variants, view.baseline, view.verdict.chosen),
         findings=grouped_findings(view),

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
-from harness.analysis.measured import sizes
-from harness.report.format import NONE, estimate, metric_name, quantities, size
-from harness.report.human import human_section
-from harness.report.human_words import Cell, Table, same_words
-from harness.report.labels import measured_name
-from harness.report.loss_words import loss_notes, loss_rows
-from harness.report.selection import candidate_table, held_claims, how_chosen
-from harness.report.text import visible
+from harness.ratings.report.view import human_section
+from harness.ratings.report.words import Cell, Table, same_words
+from harness.render.labels import measured_name
+from harness.render.markdown import code, markdown_table, plain
+from harness.render.numbers import NONE, estimate, metric_name, quantities, size
+from harness.report.sections.loss_words import loss_notes, loss_rows
+from harness.report.sections.selection import candidate_table, held_claims, how_chosen
 from harness.report.view import MatrixCell, Row, View
-
-_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~$@!])")
+from harness.results.measurements import sizes
 
 
 def render_markdown(view: View) -> str:
@@ -35,25 +32,6 @@ def render_markdown(view: View) -> str:
         *_provenance(view),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def plain(text: str) -> str:
-    """Text of unknown origin on one line of Markdown: nothing in it is markup."""
-    return _SPECIAL.sub(r"\\\1", visible(" ".join(text.split())).replace("&", "&amp;"))
-
-
-def code(text: str) -> str:
-    """Text of unknown origin as a code span on one line, to be copied as it is."""
-    line = visible(" ".join(text.split()))
-    longest = max((len(run) for run in re.findall("`+", line)), default=0)
-    fence = "`" * (longest + 1)  # CommonMark: no run inside may be as long as the fence
-    return f"{fence} {line} {fence}" if longest else f"{fence}{line}{fence}"
-
-
-def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table of texts that are Markdown already."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
 def _choice(view: View) -> Iterator[str]:
@@ -166,7 +144,9 @@ def _measurements(view: View) -> Iterator[str]:
 
 
 def _human(view: View) -> Iterator[str]:
-    section = human_section(view)
+    section = human_section(
+        view.human, note=view.human_note, chosen=view.verdict.chosen, primary=view.primary
+    )
     if section is None:
         return
     yield "## Human ratings"

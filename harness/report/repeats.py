@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.report.format import count
+from harness.render.numbers import count
 from harness.report.view import View
 from harness.schema import Finding
 

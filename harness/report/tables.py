@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterator
 from typing import Literal
 
-from harness.report.human_csv import RATING_TABLES
+from harness.ratings.report.csv import RATING_TABLES
 from harness.report.view import View
 
 Table = Literal[
@@ -43,16 +43,16 @@ def render_csv(view: View, table: Table = "scores") -> str:
             question and, for every two raters, one more; ``raters``: one per rater;
             ``rating_metrics``: one per automatic metric and what it was held against.
     """
-    lines = {
+    own = {
         "scores": _scores,
         "measurements": _measurements,
         "outputs": _outputs,
         "candidates": _candidates,
-        **RATING_TABLES,
-    }[table]
+    }
+    lines = own[table](view) if table in own else RATING_TABLES[table](view.human)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerows([plain_cell(value) for value in line] for line in lines(view))
+    writer.writerows([plain_cell(value) for value in line] for line in lines)
     return text.getvalue()
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.human.records import HumanResults
+from harness.ratings.records import HumanResults
+from harness.render.numbers import count, estimate, metric_name, number, size
+from harness.render.text import visible
 from harness.report.cautions import cautions, rater_words, sensitivity
 from harness.report.comparison_words import difference_words, equivalence_words
-from harness.report.format import count, estimate, metric_name, number, size
 from harness.report.forms import form_words, prefers_merged
-from harness.report.text import visible
 from harness.report.view import Choice, Outcome, OutputHealth, Row, TradeOff, Verdict, View
 from harness.schema import HUMAN, Comparison, Manifest, Selection
 

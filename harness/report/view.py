@@ -9,8 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from harness.analysis.losses import LossSummary
-from harness.human.records import HumanResults
+from harness.ratings.records import HumanResults
 from harness.schema import (
     CellResult,
     Comparison,
@@ -23,6 +22,7 @@ from harness.schema import (
     TrainingRun,
     Variant,
 )
+from harness.stats.losses import LossSummary
 
 Outcome = Literal["ship", "undecided", "worse", "identical", "only_base", "none"]
 Mark = Literal["best", "tied"]

@@ -16,8 +16,8 @@ from harness.metrics.registry import build_metric, is_evaluate_module, needs_lab
 from harness.models.device import DevicePolicy
 from harness.models.mixed import Mixture
 from harness.schema import Example, Prediction, Score, Split
-from harness.spec import GenerationTask, MetricSpec, PromptSpec
-from harness.tasks.hf_evaluate import EvaluateModule
+from harness.suite.spec import GenerationTask, MetricSpec, PromptSpec
+from harness.tasks.evaluate_module import EvaluateModule
 from harness.tasks.outcome import TaskOutcome, example_arrays
 
 Progress = Callable[[int, int, str], None]

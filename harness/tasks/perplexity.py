@@ -11,7 +11,7 @@ from harness.engines.perplexity import completion_losses
 from harness.metrics.base import corpus_value
 from harness.metrics.registry import build_metric
 from harness.schema import Example, Finding, Score
-from harness.spec import PerplexityTask, PromptSpec
+from harness.suite.spec import PerplexityTask, PromptSpec
 from harness.tasks.outcome import TaskOutcome, example_arrays
 
 METRICS = ("eval_loss", "perplexity")

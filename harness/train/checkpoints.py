@@ -10,7 +10,7 @@ from typing import Any
 
 from harness.models.identity import checkpoint_digest
 from harness.schema import Checkpoint, LogEntry
-from harness.store import Store, write_atomic
+from harness.store.store import Store, write_atomic
 
 COMPLETE = "complete.json"  # written last into a checkpoint; one without it was cut off
 _RESUME_ONLY = (  # needed to go on training, not to use the adapter

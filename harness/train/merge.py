@@ -14,7 +14,7 @@ from harness.models.device import DTYPE_NAMES, DevicePolicy
 from harness.models.load import load_base
 from harness.models.tokens import load_tokenizer
 from harness.schema import MergedModel, Precision
-from harness.spec import BaseSpec
+from harness.suite.spec import BaseSpec
 
 
 def merge_precision(policy: DevicePolicy) -> Precision:

@@ -18,12 +18,8 @@ from harness.models.device import DevicePolicy, decide, environment
 from harness.models.load import load_base
 from harness.models.tokens import context_tokens, load_tokenizer
 from harness.schema import Example, TrainingRun
-from harness.spec import BaseSpec, TrainSpec
-from harness.train.checkpoints import (
-    checkpoint_records,
-    last_complete_checkpoint,
-    progress_of,
-)
+from harness.suite.spec import BaseSpec, TrainSpec
+from harness.train.checkpoints import checkpoint_records, last_complete_checkpoint, progress_of
 from harness.train.config import early_stopping, lora_config, sft_config, stop_reason
 from harness.train.quiet import quiet_libraries
 from harness.train.recorder import Recorder, TrainProgress, log_entries

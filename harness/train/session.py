@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
+from harness.console import Reporter
 from harness.errors import UsageError
-from harness.progress import Reporter
 from harness.schema import Example, TrainingRun
-from harness.store import Store, room_on_disk, write_atomic
-from harness.suite import SuiteFile
+from harness.store.store import Store, room_on_disk, write_atomic
+from harness.suite.file import SuiteFile
 from harness.train.checkpoints import drop_resume_state, work_folder
 
 _DISK_FULL = ("No space left on device", "inline_container")  # the latter is torch.save's writer

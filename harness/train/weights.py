@@ -8,7 +8,7 @@ import torch
 
 from harness.models.device import DevicePolicy
 from harness.schema import Precision
-from harness.spec import TrainSpec
+from harness.suite.spec import TrainSpec
 
 
 def trained_precision(spec: TrainSpec, policy: DevicePolicy) -> Precision:

@@ -11,7 +11,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from harness.engines.loglikelihood import PrefixSharingLM
-from harness.tasks.lm_eval_quiet import quiet
+from harness.tasks.lm_eval.quiet import quiet
 from tests.benchmarks.loglikelihood import BATCH, TOLERANCE, stock
 from tests.benchmarks.models import load
 from tests.benchmarks.results import Goal, Result, Settings

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from harness.engines.loglikelihood import PrefixSharingLM
-from harness.tasks.lm_eval_quiet import quiet
+from harness.tasks.lm_eval.quiet import quiet
 from tests.benchmarks.flops import Encoded, shape_of, shared_work, stock_work
 from tests.benchmarks.models import load
 from tests.benchmarks.realdata import SUBJECTS, RequestSet, build_requests

@@ -9,7 +9,7 @@ from harness.models.builtin import resolve_model
 from harness.models.device import decide
 from harness.models.load import load_base
 from harness.models.tokens import load_tokenizer
-from harness.spec import BaseSpec
+from harness.suite.spec import BaseSpec
 
 NAME = "smollm2-135m-instruct"
 

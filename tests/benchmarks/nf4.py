@@ -13,7 +13,7 @@ from typing import Any
 from harness.models.device import decide
 from harness.models.load import keep_gradients, load_base
 from harness.models.tokens import load_tokenizer
-from harness.spec import BaseSpec
+from harness.suite.spec import BaseSpec
 from tests.benchmarks.models import NAME
 from tests.benchmarks.results import Goal, Result, Settings
 from tests.benchmarks.timing import in_turn, shown_seconds

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from harness.errors import UsageError
-from harness.tasks.lm_eval_rows import hellaswag_rows, mmlu_rows, write_parquet
+from harness.tasks.lm_eval.rows import hellaswag_rows, mmlu_rows, write_parquet
 
 VARIABLE = "HARNESS_REALDATA"
 # Two whole subjects of 100 questions; their exact FLOP ratio together, 8.0, is that of all of MMLU
@@ -146,7 +146,7 @@ def build_requests(names: Sequence[str], folder: Path, *, shots: int, limit: int
     """
     from lm_eval.tasks import TaskManager
 
-    from harness.tasks.lm_eval_quiet import quiet
+    from harness.tasks.lm_eval.quiet import quiet
 
     write_tasks(folder)
     requests: list[Any] = []

@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import HarnessError
-from harness.report import AllExamples, build_view, render_html
-from harness.store import Store
+from harness.report.browser.view import AllExamples
+from harness.report.build import build_view
+from harness.report.html import render_html
+from harness.store.store import Store
 from tests.benchmarks.main_jobs import run
 from tests.benchmarks.results import ROOT, Goal, Result, Settings
 

@@ -42,7 +42,7 @@ def _goal(title: str, where: str, *, realdata: bool = True, **options: Mapping[s
 
 def _parity(settings: Settings) -> Result:
     """The recorded check that answers on SmolLM2 are lm-eval's own, to the document."""
-    from harness.tasks.lm_eval_quiet import quiet
+    from harness.tasks.lm_eval.quiet import quiet
 
     parity = import_module("tests.benchmarks.parity")
     most = 3 if settings.quick else parity.ALL

@@ -12,19 +12,19 @@ from pathlib import Path
 import pytest
 import xlsxwriter
 
-from harness.human.agreement import agreement
-from harness.human.checking import Checked, check_returns
-from harness.human.design import make_plan
-from harness.human.items import Chosen
-from harness.human.kept import Kept, Sheets
-from harness.human.layout import asked, rater_sheets
-from harness.human.page import render_page
-from harness.human.records import Agreement, Item
-from harness.human.returns import read_return
-from harness.human.workbook import write_workbook
-from harness.human_spec import HumanSpec
+from harness.ratings.design.design import make_plan
+from harness.ratings.design.items import Chosen
+from harness.ratings.records import Agreement, Item
+from harness.ratings.returns.checking import Checked, check_returns
+from harness.ratings.returns.returns import read_return
+from harness.ratings.sheets.layout import asked, rater_sheets
+from harness.ratings.sheets.page import render_page
+from harness.ratings.sheets.workbook import write_workbook
+from harness.ratings.stats.agreement import agreement
+from harness.ratings.store import Kept, Sheets
+from harness.suite.ratings import HumanSpec
 from tests.benchmarks.conftest import Measure
-from tests.unit.report.conftest import WORDS
+from tests.unit.conftest import WORDS
 
 ITEMS, RATERS = 10_000, 5
 VARIANTS = ("base@nf4", "checkpoint-20")

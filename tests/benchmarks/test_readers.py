@@ -9,19 +9,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.analysis.compare import Panel, Quantity, Sample
-from harness.analysis.intervals import Interval, interval
-from harness.analysis.paired import Difference
-from harness.analysis.resampling import Resamples
+from harness.data.prompts import Template
 from harness.metrics.base import Metric, mean_of
 from harness.metrics.registry import build_metric
-from harness.prompts import Template
-from harness.report import build_view, render_html
+from harness.report.build import build_view
+from harness.report.html import render_html
 from harness.schema import Comparison, Prediction
-from harness.spec import PromptSpec
-from harness.store import Store
+from harness.stats.compare import Panel, Quantity, Sample
+from harness.stats.intervals import Interval, interval
+from harness.stats.paired import Difference
+from harness.stats.resampling import Resamples
+from harness.store.store import Store
+from harness.suite.spec import PromptSpec
 from tests.benchmarks.conftest import Measure
-from tests.unit.report.conftest import WORDS, RunFactory
+from tests.unit.conftest import WORDS, RunFactory
 
 PAIRS = 1_000
 RECORDS = 10_000

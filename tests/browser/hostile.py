@@ -14,10 +14,12 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from harness.report import AllExamples, View, build_view
-from harness.store import Store
-from tests.unit.report.conftest import RunFactory
-from tests.unit.report.human_records import results
+from harness.report.browser.view import AllExamples
+from harness.report.build import build_view
+from harness.report.view import View
+from harness.store.store import Store
+from tests.unit.conftest import RunFactory
+from tests.unit.ratings.human_records import results
 
 PAYLOADS = (
     "</script><script>window.bad = 1</script>",

@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from harness.pages import split_unseen
-from harness.report import AllExamples, build_view, render_html
-from harness.report.browser import TaskOutputs
-from harness.report.browser_csv import render_examples_csv
-from harness.report.packing import pack
-from harness.store import Store
+from harness.render.pages import split_unseen
+from harness.report.browser.csv import render_examples_csv
+from harness.report.browser.packing import pack
+from harness.report.browser.view import AllExamples, TaskOutputs
+from harness.report.build import build_view
+from harness.report.html import render_html
+from harness.store.store import Store
 from tests.large_run import HOSTILE, write_large_run
-from tests.unit.report.conftest import SPEC, RunFactory
+from tests.unit.conftest import SPEC, RunFactory
 
 if TYPE_CHECKING:
     from tests.browser.conftest import Opener
@@ -449,7 +450,7 @@ def test_all_of_a_huge_text_can_be_read(hostile: Report, new_browser: Start) -> 
 def test_every_unseen_character_is_escaped_as_in_the_rest_of_the_page(
     hostile: Report, new_browser: Start
 ) -> None:
-    """The script's expression and that of ``harness.pages`` are about the same characters."""
+    """The script's expression and that of ``render.pages`` are about the same characters."""
     source = Path("reports/assets/browser/text.js").read_text("utf-8")
     expression = re.search(r"const UNSEEN = new RegExp\((.*?), \"u\"\);", source, re.DOTALL)
     assert expression
@@ -741,7 +742,7 @@ def test_without_javascript_it_says_where_to_look(large: Report, new_browser: St
 def shortened(large: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A page that had room for half of the texts."""
     size = sum(len(text) for _, text in pack(large.examples).blocks[1:])
-    monkeypatch.setattr("harness.report.packing.pack.__defaults__", (size // 2,))
+    monkeypatch.setattr("harness.report.browser.packing.pack.__defaults__", (size // 2,))
     return render(tmp_path, large.examples._store, large.examples._manifest).path
 
 

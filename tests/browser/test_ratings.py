@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.human.records import Estimate
-from harness.report import build_view, render_html
-from harness.store import Store
-from tests.unit.report.conftest import RunFactory
-from tests.unit.report.human_records import correlation_of, results
+from harness.ratings.records import Estimate
+from harness.report.build import build_view
+from harness.report.html import render_html
+from harness.store.store import Store
+from tests.unit.conftest import RunFactory
+from tests.unit.ratings.human_records import correlation_of, results
 
 if TYPE_CHECKING:
     from tests.browser.conftest import Opener

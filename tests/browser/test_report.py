@@ -12,20 +12,22 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.human.layout import RaterSheet, ShownRow
-from harness.human.page import render_page
-from harness.human_spec import CRITERIA
-from harness.pages import visible
-from harness.report import AllExamples, build_view, render_html
-from harness.report.gate_html import render_gate_html
-from harness.report.runs_build import build_comparison
-from harness.report.runs_html import render_runs_html
-from harness.store import Store
+from harness.compare.build import build_comparison
+from harness.compare.html import render_runs_html
+from harness.gate.html import render_gate_html
+from harness.ratings.sheets.layout import RaterSheet, ShownRow
+from harness.ratings.sheets.page import render_page
+from harness.render.pages import visible
+from harness.report.browser.view import AllExamples
+from harness.report.build import build_view
+from harness.report.html import render_html
+from harness.store.store import Store
+from harness.suite.ratings import CRITERIA
 from tests.browser.hostile import LONG_LINE, PAYLOADS, hostile_report, poisoned
-from tests.unit.gate_runs import Runs
-from tests.unit.report.conftest import RunFactory
-from tests.unit.report.gate_records import mixed
-from tests.unit.report.human_records import results
+from tests.unit.conftest import RunFactory
+from tests.unit.gate.gate_records import mixed
+from tests.unit.gate.gate_runs import Runs
+from tests.unit.ratings.human_records import results
 
 if TYPE_CHECKING:
     from tests.browser.conftest import Opener

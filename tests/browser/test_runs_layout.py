@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from harness.compare.build import build_comparison
+from harness.compare.html import render_runs_html
 from harness.metrics.base import FloatArray
-from harness.report.runs_build import build_comparison
-from harness.report.runs_html import render_runs_html
-from harness.store import Store
+from harness.store.store import Store
 from tests.browser.axe import axe_source, violations
 from tests.browser.layout import (
     PAPER,
@@ -27,8 +27,8 @@ from tests.browser.layout import (
     keyboard_stops,
     unfold,
 )
-from tests.unit.gate_runs import ENVIRONMENT, N
-from tests.unit.report.test_runs import CHOSEN, better, named, run, trained
+from tests.unit.compare.test_view import CHOSEN, better, named, run, trained
+from tests.unit.gate.gate_runs import ENVIRONMENT, N
 
 if TYPE_CHECKING:
     from tests.browser.conftest import Opener

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.human.layout import RaterSheet, ShownRow
-from harness.human.page import render_page
-from harness.human.returns import read_return
-from harness.human_spec import CRITERIA
+from harness.ratings.returns.returns import read_return
+from harness.ratings.sheets.layout import RaterSheet, ShownRow
+from harness.ratings.sheets.page import render_page
+from harness.suite.ratings import CRITERIA
 
 if TYPE_CHECKING:
     from tests.browser.conftest import Opener

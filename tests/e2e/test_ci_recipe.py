@@ -12,11 +12,11 @@ import pytest
 import typer
 import yaml
 
-from harness.report.gate_markdown import marker
-from harness.rules import GateSpec
-from harness.suite import load_suite
+from harness.gate.markdown import marker
+from harness.suite.file import load_suite
+from harness.suite.rules import GateSpec
 from tests.e2e.test_readme import COMMANDS, blocks
-from tests.unit.report.gate_records import mixed
+from tests.unit.gate.gate_records import mixed
 
 ROOT = Path(__file__).parents[2]
 GUIDES = ROOT / "docs" / "guides"

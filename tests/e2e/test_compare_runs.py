@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.report import build_view
+from harness.report.build import build_view
 from harness.schema import Manifest
-from harness.store import Store
+from harness.store.store import Store
 from tests.e2e.conftest import Finished, Result, harness
 
 CHANGES = ("train.args.max_steps=4", "select.rule=best")

@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 from python_calamine import CalamineWorkbook
 
-from harness.human.cells import cell_text
-from harness.human.layout import (
+from harness.ratings.returns.returns import read_return
+from harness.ratings.sheets.formula_guard import cell_text
+from harness.ratings.sheets.layout import (
     CANNOT_JUDGE,
     PREFERENCE_ANSWERS,
     SHEET_NAMES,
@@ -24,9 +25,8 @@ from harness.human.layout import (
     answers,
     columns,
 )
-from harness.human.returns import read_return
-from harness.human.workbook import write_workbook
-from harness.human_spec import CRITERIA
+from harness.ratings.sheets.workbook import write_workbook
+from harness.suite.ratings import CRITERIA
 
 SOFFICE = shutil.which("soffice")
 pytestmark = [

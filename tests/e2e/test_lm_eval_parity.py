@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from harness.schema import Score
-from harness.store import Store
+from harness.store.store import Store
 from tests.e2e.conftest import harness
 
 pytestmark = [
@@ -89,7 +89,7 @@ def _write_lm_eval_tasks(folder: Path, realdata: Path, hellaswag: dict[str, Path
 def _run_lm_eval(folder: Path, realdata: Path, shots: int, limit: int) -> dict[str, Any]:
     """lm-eval's result file, and each task's samples under ``samples``."""
     from harness.models.builtin import resolve_model
-    from harness.spec import BaseSpec
+    from harness.suite.spec import BaseSpec
 
     tasks = _write_lm_eval_tasks(folder / "tasks", realdata, _hellaswag(realdata, folder))
     out = folder / "lm_eval"

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from harness.pipeline import Options, run_suite
-from harness.progress import Reporter
+from harness.console import Reporter
+from harness.run.pipeline import Options, run_suite
 from harness.schema import Score, TrainingRun
-from harness.store import Store
-from harness.suite import load_suite
+from harness.store.store import Store
+from harness.suite.file import load_suite
 from tests.e2e.conftest import SUITE, write_suite
 
 PRECISION = {"base": ["fp32"], "adapters": "fp32", "merged": "best"}

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import typer
 
-from harness.cli import app
-from harness.suite import load_suite
+from harness.cli.main import app
+from harness.suite.file import load_suite
 from tests.e2e.conftest import harness
 
 ROOT = Path(__file__).parents[2]

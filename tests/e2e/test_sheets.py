@@ -16,9 +16,9 @@ import pytest
 import xlsxwriter
 from python_calamine import CalamineWorkbook
 
-from harness.rating import import_returns, sheet_status
+from harness.ratings.exchange import import_returns, sheet_status
 from harness.schema import Manifest
-from harness.store import Store
+from harness.store.store import Store
 from tests.e2e.conftest import Finished, Result, harness
 from tests.e2e.test_readers import light
 

@@ -40,7 +40,7 @@ def run(programs: Path, *args: str, cwd: Path) -> subprocess.CompletedProcess[st
 
 def test_the_base_install_has_no_torch(installed: Path, tmp_path: Path) -> None:
     """There is none to import, so nothing of the harness can bring it in."""
-    done = run(installed, "python", "-c", "import harness.cli, torch", cwd=tmp_path)
+    done = run(installed, "python", "-c", "import harness.cli.main, torch", cwd=tmp_path)
     assert "No module named 'torch'" in done.stderr
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import yaml
 
-from harness.store import Store
-from harness.suite import SuiteFile, load_suite
+from harness.store.store import Store
+from harness.suite.file import SuiteFile, load_suite
 
 SUITE: dict[str, Any] = {
     "name": "small",

@@ -1,7 +1,7 @@
 // The section's elements, and what every file here uses.
 //
 // The browser of all examples. Its files share one scope, in the order of SCRIPTS in
-// harness/report/browser_html.py: each one's duty is said in its first line. The page holds the
+// harness/report/browser/html.py: each one's duty is said in its first line. The page holds the
 // data as compressed blocks: an index, decoded once the page stands, and chunks of texts, decoded
 // when an example of theirs is looked at or searched.
 

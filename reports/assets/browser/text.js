@@ -2,7 +2,7 @@
 
 const SHOWN_CHARS = 20000; // of a text, until all of it is asked for
 const COMPARED_WORDS = 1200; // of a text; the table of a comparison has this many squared cells
-// What cannot be seen, or reorders what is around it: the expression of harness/pages.py.
+// What cannot be seen, or reorders what is around it: the expression of harness/render/pages.py.
 const UNSEEN = new RegExp(
   "([\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u061c\\u200e\\u200f\\u202a-\\u202e\\u2066-\\u2069\\u00ad\\u180e" +
   "\\u200b\\u2028\\u2029\\u2060-\\u2065\\u206a-\\u206f\\ufeff\\ufff9-\\ufffb\\ud800-\\udfff\\ufffe\\uffff" +

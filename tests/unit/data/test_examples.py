@@ -8,10 +8,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness.data import load_examples
+from harness.data.examples import load_examples
 from harness.errors import DataError, PromptError
 from harness.schema import SPLITS
-from harness.spec import DataSpec, PromptSpec
+from harness.suite.spec import DataSpec, PromptSpec
 
 PROMPT = PromptSpec(prompt="Q: {{ q }}\nA:", completion=" {{ a }}")
 ALL_REPORT = {"splits": {"report": 1.0}}

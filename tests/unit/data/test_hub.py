@@ -9,7 +9,7 @@ import pytest
 from harness.data.hub import read_hub, read_parquet
 from harness.errors import DataError, MissingExtraError
 from harness.resources import cache_dir
-from harness.spec import DataSpec
+from harness.suite.spec import DataSpec
 
 datasets = pytest.importorskip("datasets", reason="the hf extra is not installed")
 

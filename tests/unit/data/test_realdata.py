@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from harness.data import load_examples
+from harness.data.examples import load_examples
 from harness.errors import DataError
-from harness.spec import DataSpec, PromptSpec
+from harness.suite.spec import DataSpec, PromptSpec
 
 pytestmark = pytest.mark.realdata
 

@@ -8,10 +8,9 @@ import sys
 import pytest
 
 from harness import resources
-from harness.data import source_identity
-from harness.data.sources import Source, format_of, resolve
+from harness.data.sources import Source, format_of, resolve, source_identity
 from harness.errors import DataError
-from harness.spec import DataSpec
+from harness.suite.spec import DataSpec
 
 
 @pytest.fixture
@@ -158,8 +157,8 @@ def test_every_setting_is_part_of_the_identity(folder, setting):
 def test_identity_loads_no_heavy_library(folder):
     """Validation must be quick, so telling a source's identity imports none of these."""
     code = (
-        "import sys; from pathlib import Path; from harness.data import source_identity;"
-        "from harness.spec import DataSpec;"
+        "import sys; from pathlib import Path; from harness.data.sources import source_identity;"
+        "from harness.suite.spec import DataSpec;"
         f"source_identity(DataSpec(source='train.jsonl'), Path({str(folder)!r}));"
         "print([m for m in ('torch', 'datasets', 'datasketch', 'numpy') if m in sys.modules])"
     )

@@ -6,7 +6,7 @@ import pytest
 
 from harness.data.splits import DEFAULT_SHARES, assign, hash_point, plan_splits
 from harness.errors import DataError
-from harness.spec import DataSpec
+from harness.suite.spec import DataSpec
 
 
 def test_hash_point():

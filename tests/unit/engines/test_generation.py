@@ -17,7 +17,7 @@ from harness.models.adapters import AdapterSet
 from harness.models.device import decide
 from harness.models.load import load_base
 from harness.models.tokens import encode_prompt, load_tokenizer
-from harness.spec import BaseSpec
+from harness.suite.spec import BaseSpec
 
 PROMPTS = [
     "Return the value of",

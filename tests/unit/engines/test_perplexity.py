@@ -12,7 +12,7 @@ from harness.models.adapters import AdapterSet
 from harness.models.device import decide
 from harness.models.load import load_base
 from harness.models.tokens import encode_pair, load_tokenizer, render_chat
-from harness.spec import BaseSpec
+from harness.suite.spec import BaseSpec
 
 PAIRS = [
     ("Return the value of", " the given key."),

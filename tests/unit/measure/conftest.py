@@ -6,8 +6,8 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from harness.measure import MeasureJob
-from harness.spec import BaseSpec, MeasureSpec
+from harness.measure.job import MeasureJob
+from harness.suite.spec import BaseSpec, MeasureSpec
 
 
 @pytest.fixture

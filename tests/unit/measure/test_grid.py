@@ -4,13 +4,13 @@ import pytest
 import torch
 from transformers import LlamaForCausalLM
 
-from harness.measure import definitions
 from harness.measure import grid as grid_module
 from harness.measure.grid import Point, Subject, grid_points, measure_point
 from harness.measure.machine import Snapshot
 from harness.measure.speed import Timing
+from harness.metrics.quantities import definitions
 from harness.schema import Measurement
-from harness.spec import MeasureSpec
+from harness.suite.spec import MeasureSpec
 
 CPU = torch.device("cpu")
 

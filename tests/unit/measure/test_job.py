@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from harness.errors import ModelError
-from harness.measure import MeasureJob, adapter_shape, measurement_identity
-from harness.spec import BaseSpec, MeasureSpec, QuantizationSpec
-from harness.store import digest_of
+from harness.measure.job import MeasureJob, adapter_shape, measurement_identity
+from harness.store.store import digest_of
+from harness.suite.spec import BaseSpec, MeasureSpec, QuantizationSpec
 
 ARCHITECTURE = {"model_type": "llama", "hidden_size": 64, "num_hidden_layers": 2}
 

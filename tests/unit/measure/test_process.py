@@ -13,8 +13,10 @@ import psutil
 import pytest
 
 from harness.errors import HarnessError
-from harness.measure import MeasureJob, definitions, measure
-from harness.spec import BaseSpec
+from harness.measure.job import MeasureJob
+from harness.measure.process import measure
+from harness.metrics.quantities import definitions
+from harness.suite.spec import BaseSpec
 
 
 def workers(parent: int) -> list[psutil.Process]:
@@ -111,7 +113,8 @@ def test_worker_dies_with_its_parent(job: MeasureJob, tmp_path: Path) -> None:
     file = tmp_path / "job.json"
     file.write_text(json.dumps(endless.model_dump(mode="json")))
     code = (
-        "import sys, pathlib; from harness.measure import MeasureJob, measure;"
+        "import sys, pathlib; from harness.measure.job import MeasureJob;"
+        "from harness.measure.process import measure;"
         "job = MeasureJob.model_validate_json(pathlib.Path(sys.argv[1]).read_text());"
         "measure(job, progress=lambda line: print(line, flush=True))"
     )

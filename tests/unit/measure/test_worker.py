@@ -11,7 +11,8 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, LlamaForCausalLM
 
 from harness.errors import ModelError
-from harness.measure import MeasureJob, worker
+from harness.measure import worker
+from harness.measure.job import MeasureJob
 from harness.schema import Measurement
 
 

@@ -11,7 +11,7 @@ from harness.errors import MetricError
 from harness.metrics.base import score_corpus
 from harness.metrics.bleu import Bleu, Chrf, SacrebleuMetric, Ter
 from harness.metrics.registry import build_metric
-from harness.spec import MetricSpec
+from harness.suite.spec import MetricSpec
 
 CONFIGURATIONS: list[tuple[type[SacrebleuMetric], type[Any], dict[str, Any]]] = [
     (Bleu, sacrebleu.BLEU, {}),

@@ -10,7 +10,7 @@ from harness.errors import MetricError
 from harness.metrics.base import score_corpus
 from harness.metrics.classification import Accuracy, LabelScore, label_set
 from harness.metrics.registry import build_metric
-from harness.spec import MetricSpec
+from harness.suite.spec import MetricSpec
 
 LABELS = ["negative", "neutral", "positive"]
 CASES = [

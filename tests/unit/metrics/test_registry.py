@@ -16,7 +16,7 @@ from harness.metrics.registry import (
     metric_names,
     needs_labels,
 )
-from harness.spec import MetricSpec
+from harness.suite.spec import MetricSpec
 
 TEXT_METRICS = [name for name in metric_names() if name not in ("eval_loss", "perplexity")]
 

@@ -8,7 +8,7 @@ from rouge_score.rouge_scorer import RougeScorer
 
 from harness.metrics.registry import build_metric
 from harness.metrics.rouge import RougeLsum
-from harness.spec import MetricSpec
+from harness.suite.spec import MetricSpec
 
 NAMES = ["rouge1", "rouge2", "rougeL", "rougeLsum"]
 

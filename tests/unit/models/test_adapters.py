@@ -14,7 +14,7 @@ from harness.errors import ModelError
 from harness.models.adapters import AdapterSet, adapter_effect
 from harness.models.device import decide
 from harness.models.load import load_base
-from harness.spec import BaseSpec
+from harness.suite.spec import BaseSpec
 
 IDS = torch.arange(3, 67).reshape(4, 16)
 PROMPTS = ["Return the value of", "Open a file"]

@@ -20,7 +20,7 @@ from harness.models.source import TINY_ARCHITECTURES
 from harness.models.tiny import build, tiny_config, tiny_tokenizer
 from harness.models.tokens import load_tokenizer, render_chat
 from harness.resources import cache_dir
-from harness.spec import BaseSpec
+from harness.suite.spec import BaseSpec
 
 
 def test_tiny_is_built_once_and_kept(tiny_dir, tiny_base, monkeypatch):

@@ -4,7 +4,7 @@ import pytest
 
 from harness.errors import ModelError
 from harness.models import device, hardware
-from harness.spec import BaseSpec
+from harness.suite.spec import BaseSpec
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from harness.models.identity import (
     public_base_name,
 )
 from harness.models.source import BUILTIN_GGUF, locate
-from harness.spec import BaseSpec
+from harness.suite.spec import BaseSpec
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,8 @@ def test_identity_needs_no_torch():
     """Importing the module and identifying built-ins loads none of the heavy libraries."""
     code = (
         "import sys; from pathlib import Path; from harness.models.identity import base_identity;"
-        "from harness.spec import BaseSpec; base_identity(BaseSpec(model='tiny:llama'), Path());"
+        "from harness.suite.spec import BaseSpec;"
+        "base_identity(BaseSpec(model='tiny:llama'), Path());"
         "heavy={'torch','transformers','peft','bitsandbytes','huggingface_hub'}&set(sys.modules);"
         "sys.exit(str(heavy) if heavy else 0)"
     )

@@ -11,7 +11,7 @@ from peft import LoraConfig, get_peft_model
 from harness.errors import ModelError
 from harness.models.device import decide
 from harness.models.load import load_base
-from harness.spec import BaseSpec, QuantizationSpec
+from harness.suite.spec import BaseSpec, QuantizationSpec
 
 IDS = torch.arange(3, 67).reshape(4, 16)
 

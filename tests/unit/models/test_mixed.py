@@ -12,7 +12,7 @@ from harness.models.adapters import AdapterSet
 from harness.models.builtin import resolve_model
 from harness.models.device import decide
 from harness.models.load import load_base
-from harness.spec import BaseSpec
+from harness.suite.spec import BaseSpec
 
 IDS = torch.arange(3, 63).reshape(4, 15)
 NAMES = [None, "wide", "narrow", "scaled"]

@@ -14,7 +14,7 @@ from harness.models.tokens import (
     render_chat,
     truncate_left,
 )
-from harness.spec import BaseSpec
+from harness.suite.spec import BaseSpec
 
 
 @pytest.fixture

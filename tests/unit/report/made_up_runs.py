@@ -13,7 +13,6 @@ import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from harness.analysis.select import select_checkpoint
 from harness.metrics.base import corpus_value, score_corpus
 from harness.metrics.registry import build_metric
 from harness.schema import (
@@ -32,8 +31,9 @@ from harness.schema import (
     TrainingRun,
     Variant,
 )
-from harness.spec import Suite
-from harness.store import Store
+from harness.select.checkpoint import select_checkpoint
+from harness.store.store import Store
+from harness.suite.spec import Suite
 
 Status = Literal["done", "bare", "empty", "failed", "skipped", "absent"]
 """``bare``: values without statistics; ``empty``: no value at all; ``absent``: no such cell."""

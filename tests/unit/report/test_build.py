@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from harness.report import View, build_view, verdict_text
+from harness.report.build import build_view
 from harness.report.comparison_words import detectable
-from harness.report.verdict import build_verdict
-from harness.report.view import Choice, Verdict
+from harness.report.verdict import build_verdict, verdict_text
+from harness.report.view import Choice, Verdict, View
 from harness.schema import Comparison, Equivalence, Manifest
-from harness.store import Store
+from harness.store.store import Store
 
 SMALL: dict[str, Any] = {
     "name": "small",

@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
-from harness.report import build_view, render_html, render_markdown
-from harness.report.selection import selection_text
+from harness.report.build import build_view
+from harness.report.html import render_html
+from harness.report.markdown import render_markdown
+from harness.report.sections.selection import selection_text
 from harness.report.view import View
 from tests.unit.report.test_build import SMALL
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from harness.report import build_view, render_html
+from harness.report.build import build_view
+from harness.report.html import render_html
 from tests.unit.report.page_parser import Page
 
 HOSTILE = (

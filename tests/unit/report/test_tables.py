@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from harness.report import View, render_csv, render_json, render_markdown
+from harness.report.markdown import render_markdown
+from harness.report.tables import render_csv, render_json
+from harness.report.view import View
 
 
 @pytest.fixture(scope="module")

@@ -15,19 +15,15 @@ from typing import Any, get_args
 import pytest
 from hypothesis import example, given, settings
 
-from harness.human.records import HumanResults
-from harness.report import (
-    AllExamples,
-    View,
-    build_view,
-    render_csv,
-    render_html,
-    render_json,
-    render_markdown,
-)
-from harness.report.tables import Table
-from harness.store import Store
-from tests.unit.report.human_records import results
+from harness.ratings.records import HumanResults
+from harness.report.browser.view import AllExamples
+from harness.report.build import build_view
+from harness.report.html import render_html
+from harness.report.markdown import render_markdown
+from harness.report.tables import Table, render_csv, render_json
+from harness.report.view import View
+from harness.store.store import Store
+from tests.unit.ratings.human_records import results
 from tests.unit.report.made_up_runs import MadeUp, Status, made_up_runs
 from tests.unit.report.page_parser import Page
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from harness.schema import Example, Split, TrainingRun
-from harness.spec import BaseSpec, TrainSpec
+from harness.suite.spec import BaseSpec, TrainSpec
 from harness.train.qlora import TrainingJob, train
 
 

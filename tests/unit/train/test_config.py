@@ -10,7 +10,7 @@ import torch
 
 from harness.errors import SuiteError
 from harness.models.device import DevicePolicy
-from harness.spec import TrainSpec
+from harness.suite.spec import TrainSpec
 from harness.train.config import lora_config, sft_config
 
 

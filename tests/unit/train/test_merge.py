@@ -12,7 +12,7 @@ from harness.digests import file_digest
 from harness.errors import ModelError
 from harness.models.device import DevicePolicy, decide
 from harness.models.load import load_base
-from harness.spec import BaseSpec
+from harness.suite.spec import BaseSpec
 from harness.train.merge import merge_adapter, merge_precision
 
 IDS = torch.arange(3, 67).reshape(4, 16)

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from safetensors import SafetensorError
 
+from harness.console import Reporter
 from harness.errors import DiskError, UsageError
-from harness.progress import Reporter
 from harness.schema import Environment, TrainingRun
-from harness.spec import Suite
-from harness.store import Store
-from harness.suite import SuiteFile
+from harness.store.store import Store
+from harness.suite.file import SuiteFile
+from harness.suite.spec import Suite
 from harness.train import qlora, session
 from harness.train.checkpoints import work_folder
 from harness.train.session import train_once

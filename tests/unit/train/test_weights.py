@@ -10,7 +10,7 @@ from peft import LoraConfig, get_peft_model
 
 from harness.models.device import DevicePolicy, decide
 from harness.models.load import load_base
-from harness.spec import BaseSpec, QuantizationSpec, TrainSpec
+from harness.suite.spec import BaseSpec, QuantizationSpec, TrainSpec
 from harness.train.weights import (
     all_finite,
     count_parameters,

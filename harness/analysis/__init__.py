@@ -1,1 +1,0 @@
-"""What the records say: intervals, paired comparisons and checkpoint selection (readers)."""

@@ -1,0 +1,1 @@
+"""Findings about data and outputs."""

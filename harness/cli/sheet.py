@@ -1,0 +1,194 @@
+"""``harness sheet export``, ``import`` and ``status``: parse, call, print. No logic lives here."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from harness.cli.options import DEFAULT_RUNS, AsJson, RunArgument, RunsDir, found_run, print_json
+from harness.errors import UsageError
+
+if TYPE_CHECKING:
+    from harness.ratings.exchange import RaterStatus
+    from harness.ratings.store import Sheets
+    from harness.schema import Manifest
+    from harness.store.store import Store
+
+_HELP = """Rating sheets for people: export them blinded, import them filled in.
+
+\b
+  harness sheet export RUN           one sheet per rater, as the suite's human section asks
+  harness sheet import RUN FILES...  read returned XLSX, ODS, CSV or the page's file
+  harness sheet status RUN           what has come back
+
+RUN is a run folder, a suite's name (its latest run), or SUITE/RUN-ID.
+"""
+
+sheet_app = typer.Typer(no_args_is_help=True)
+
+
+@sheet_app.callback(help=_HELP)
+def _root() -> None:
+    pass
+
+
+@sheet_app.command("export")
+def export(
+    run: RunArgument,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Folder to write to; default: in the run's own."),
+    ] = None,
+    format_: Annotated[
+        str, typer.Option("--format", help="xlsx, csv, html (a page that works offline), or all.")
+    ] = "all",
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Even where ratings of other sheets came back.")
+    ] = False,
+    as_json: AsJson = False,
+    runs_dir: RunsDir = DEFAULT_RUNS,
+) -> None:
+    """Write one blinded sheet per rater, and the key that stays with you."""
+    from harness.console import Reporter
+    from harness.ratings.exchange import FORMATS, KEEP, SEND, export_sheets
+    from harness.ratings.sheets.leaks import leak_lines
+
+    if format_ not in (*FORMATS, "all"):
+        raise UsageError(
+            f"There is no format {format_!r}.",
+            where="--format",
+            mend=f"Use one of: {', '.join(FORMATS)}, all.",
+        )
+    store, manifest = found_run(run, runs_dir)
+    formats = FORMATS if format_ == "all" else (format_,)
+    reporter = Reporter(-1 if as_json else 0)
+    made = export_sheets(store, manifest, output, formats, replace=replace, reporter=reporter)
+    plan = made.sheets.plan
+    if as_json:
+        print_json(
+            {
+                "id": plan.id,
+                "folder": str(made.folder),
+                "items": len(made.sheets.items),
+                "rows": len(made.sheets.rows),
+                "raters": plan.raters,
+                "variants": plan.variants,
+                "changed_texts": made.changes,
+                "taken_over": made.taken_over,
+                "leaks": [leak.model_dump(mode="json") for leak in made.leaks],
+                "advice": made.advice,
+                "notes": plan.notes,
+            }
+        )
+        return
+    for line in (*made.advice, *plan.notes):
+        typer.echo(line)
+    for reason, count in made.changes.items():
+        typer.secho(
+            f"note: {count} {'text' if count == 1 else 'texts'} changed: {reason}",
+            err=True,
+            fg="yellow",
+        )
+    for line in leak_lines(made.leaks):
+        typer.secho(line, err=True, fg="yellow")
+    if made.taken_over:
+        typer.echo(f"{made.taken_over:,} ratings of these sheets were there, and are taken over.")
+    typer.echo(f"Send each rater one file:   {made.folder / SEND}/RATER/")
+    typer.echo(f"Keep to yourself:           {made.folder / KEEP}/  (key.csv tells variants apart)")
+    place = [] if runs_dir == DEFAULT_RUNS else ["--runs-dir", str(runs_dir)]
+    command = ["harness", "sheet", "import", manifest.name, *place]
+    typer.echo(f"Then: {shlex.join(command)} FILES...")
+
+
+@sheet_app.command("import")
+def import_(
+    run: RunArgument,
+    files: Annotated[list[Path], typer.Argument(metavar="FILES...", help="Returned files.")],
+    replace: Annotated[
+        bool,
+        typer.Option("--replace", help="Let a rater's later file change answers given before."),
+    ] = False,
+    skip_invalid: Annotated[
+        bool, typer.Option("--skip-invalid", help="Take what is right of files with mistakes.")
+    ] = False,
+    as_json: AsJson = False,
+    runs_dir: RunsDir = DEFAULT_RUNS,
+) -> None:
+    """Read returned sheets. Every mistake is named with its cell; exit code 1 if there is one."""
+    from harness.ratings.exchange import import_returns, sheet_status
+    from harness.ratings.mistakes import summed_up
+
+    store, manifest = found_run(run, runs_dir)
+    done = import_returns(store, manifest, files, replace=replace, skip_invalid=skip_invalid)
+    checked = done.checked
+    report = _write_report(store, done.manifest) if done.changed else []
+    if as_json:
+        print_json(
+            {
+                "ratings": len(checked.ratings),
+                "problems": checked.problems,
+                "notes": checked.notes,
+                "report": [str(path) for path in report],
+            }
+        )
+    else:
+        for note in checked.notes:
+            typer.echo(note)
+        for problem in summed_up(checked.mistakes):
+            typer.secho(f"error: {problem}", err=True, fg="red")
+    if checked.problems and not skip_invalid:
+        count = len(checked.problems)
+        typer.secho(
+            f"Nothing was imported: {count} {'mistake' if count == 1 else 'mistakes'}. "
+            "Have them mended, or take the rest with --skip-invalid.",
+            err=True,
+            fg="red",
+        )
+    elif not as_json:
+        _print_status(*sheet_status(store, done.manifest))
+        for path in report:
+            typer.echo(f"Report: {path}")
+    if checked.problems:
+        raise typer.Exit(1)
+
+
+def _write_report(store: Store, manifest: Manifest) -> list[Path]:
+    from harness.report.browser.view import AllExamples
+    from harness.report.build import build_view
+    from harness.report.write import write_report
+
+    folder = store.run_dir(manifest.suite, manifest.run_id)
+    view = build_view(store, manifest)
+    return write_report(view, folder, examples=AllExamples(store, manifest))
+
+
+@sheet_app.command("status")
+def status(run: RunArgument, as_json: AsJson = False, runs_dir: RunsDir = DEFAULT_RUNS) -> None:
+    """Say how much of each rater's sheet has come back."""
+    from harness.ratings.exchange import sheet_status
+
+    store, manifest = found_run(run, runs_dir)
+    sheets, states = sheet_status(store, manifest)
+    if as_json:
+        print_json({"id": sheets.plan.id, "raters": [dataclasses.asdict(s) for s in states]})
+    else:
+        _print_status(sheets, states)
+
+
+def _print_status(sheets: Sheets, states: tuple[RaterStatus, ...]) -> None:
+    typer.echo(f"Sheets {sheets.plan.id}, {len(sheets.items)} items:")
+    width = max(len(state.rater) for state in states)
+    for state in states:
+        share = state.answered / state.asked if state.asked else 1.0
+        came = "  nothing yet"
+        if state.files:
+            times = f"{state.returns} returns, the last " if state.returns > 1 else ""
+            came = f"  {', '.join(state.files)} ({times}{state.last})"
+        typer.echo(
+            f"  {state.rater:<{width}}  {state.answered:>6,} of {state.asked:,} rows "
+            f"({share:4.0%}){came}"
+        )

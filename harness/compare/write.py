@@ -1,0 +1,100 @@
+"""Writes a comparison of runs to files: HTML, Markdown, JSON and CSV of the same view."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from harness.compare.html import render_runs_html
+from harness.compare.markdown import render_runs_markdown
+from harness.compare.view import RunsView
+from harness.errors import UsageError
+from harness.report.tables import plain_cell
+from harness.store.store import write_atomic
+
+_Cell = str | float | int | bool | None
+
+
+def render_runs_json(view: RunsView) -> str:
+    """The whole view as JSON: the same view gives the same bytes."""
+    return view.model_dump_json(indent=1) + "\n"
+
+
+def render_runs_csv(view: RunsView) -> str:
+    """Every score of every run as CSV, in the metrics' own units, with its paired difference."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerows([plain_cell(value) for value in line] for line in _lines(view))
+    return text.getvalue()
+
+
+_ELSEWHERE = "Choose another folder with --output."
+
+_RENDERERS: Mapping[str, tuple[str, Callable[[RunsView], str]]] = {
+    "html": ("comparison.html", render_runs_html),
+    "markdown": ("comparison.md", render_runs_markdown),
+    "json": ("comparison.json", render_runs_json),
+    "csv": ("comparison.csv", render_runs_csv),
+}
+
+
+def write_runs(view: RunsView, folder: Path, format_: str = "html") -> list[Path]:
+    """Render a comparison into a folder, replacing earlier renderings of the same format.
+
+    Args:
+        view: What to show.
+        folder: Where ``comparison.html``, ``.md``, ``.json`` or ``.csv`` go.
+        format_: One of html, markdown, json, csv, or ``all``.
+
+    Returns:
+        The files written.
+
+    Raises:
+        UsageError: There is no such format.
+    """
+    if format_ != "all" and format_ not in _RENDERERS:
+        raise UsageError(
+            f"There is no format {format_!r}.",
+            where="--format",
+            mend=f"Use one of {', '.join([*_RENDERERS, 'all'])}.",
+        )
+    paths = []
+    for name in _RENDERERS if format_ == "all" else [format_]:
+        file, render = _RENDERERS[name]
+        write_atomic(folder / file, render(view), mend=_ELSEWHERE)
+        paths.append(folder / file)
+    return paths
+
+
+def _lines(view: RunsView) -> Iterator[tuple[_Cell, ...]]:
+    yield (
+        *("task", "metric", "split", "run", "suite", "run_id", "what", "variant"),
+        *("n", "value", "low", "high", "method"),
+        *("reference", "delta", "delta_low", "delta_high", "better", "identical"),
+        *("delta_method", "p_value", "p_holm", "unit", "scale", "higher_is_better", "reason"),
+    )
+    for what, rows in (("compared", view.rows), ("base", view.base_rows)):
+        for row in rows:
+            for run, cell in zip(view.runs, row.cells, strict=True):
+                figure, found = cell.figure, cell.comparison
+                values: tuple[_Cell, ...] = (None,) * 5
+                if figure is not None:
+                    bounds = (figure.value, figure.low, figure.high)
+                    values = (figure.n, *bounds, figure.method)
+                paired: tuple[_Cell, ...] = (None,) * 8
+                if found is not None:
+                    bounds = (found.delta, found.low, found.high)
+                    paired = (found.baseline, *bounds, found.better, found.identical)
+                    paired += (found.method, found.p_value)
+                yield (
+                    *(row.task, row.metric, row.split, run.label, run.suite, run.run_id, what),
+                    *(run.variant if what == "compared" else run.baseline, *values, *paired),
+                    run.p_holm if row.primary else None,
+                    *(row.unit, row.scale),
+                    row.higher_is_better,
+                    cell.missing
+                    or (figure.reason if figure else None)
+                    or (found.reason if found else None),
+                )

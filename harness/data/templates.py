@@ -1,0 +1,100 @@
+"""The jinja2 side of prompts: the sandbox, the sources of a prompt, and the fields they use."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jinja2
+from jinja2 import meta, nodes
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from harness.errors import PromptError
+from harness.suite.spec import PromptSpec
+
+# Stands for the end of the prompt while a combined template is rendered. Rows are cleaned of NUL
+# before they get here, so it cannot come from a row.
+SPLIT = "\x00response\x00"
+
+
+class NotTextError(Exception):
+    """A template printed a null, a list or an object."""
+
+    def __init__(self, value: Any) -> None:
+        super().__init__(type(value).__name__)
+        self.value = value
+
+
+def _only_text(value: Any) -> Any:
+    """Called by jinja2 with every printed value."""
+    if value is None or isinstance(value, list | tuple | dict | set):
+        raise NotTextError(value)
+    return value
+
+
+def environment() -> ImmutableSandboxedEnvironment:
+    """A sandbox in which a missing field, a null or a list in a prompt is an error."""
+    result = ImmutableSandboxedEnvironment(
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+        autoescape=False,  # prompts are plain text, not HTML
+        finalize=_only_text,
+    )
+    # a row's field may be called dict or joiner; only what templates commonly use stays
+    kept = ("range", "namespace")
+    result.globals = {name: result.globals[name] for name in kept}
+    return result
+
+
+def sources(spec: PromptSpec) -> list[tuple[str, str]]:
+    """Dotted key and jinja2 source of every template of a prompt, the completion's last."""
+    if spec.text is not None:
+        marker = str(spec.response_marker)
+        head, found, tail = spec.text.rpartition(marker)
+        if not found:
+            raise PromptError(
+                f"The response_marker {marker!r} does not occur in text.",
+                where="prompt.response_marker",
+                mend="If it is inside a field, write prompt and completion instead, with "
+                f'{{{{ field.split("{marker}")[0] }}}} and [1].',
+            )
+        return [("prompt.text", f"{head}{marker}{SPLIT}{tail}")]
+    if spec.messages:
+        return [(f"prompt.messages[{i}]", m.content) for i, m in enumerate(spec.messages)]
+    pairs = [("prompt.prompt", spec.prompt), ("prompt.completion", spec.completion)]
+    return [(name, source) for name, source in pairs if source is not None]
+
+
+def fields_of(environment: jinja2.Environment, source: str) -> frozenset[str]:
+    """Names of the row's fields that a template uses, ``row["a field"]`` and ``row.field`` too."""
+    tree = environment.parse(source)
+    names = meta.find_undeclared_variables(tree) - set(environment.globals)
+    if "row" in names:
+        names = (names - {"row"}) | set(filter(None, map(_row_access, tree.find_all(_ACCESS))))
+    return frozenset(names)
+
+
+def fields_before_split(environment: jinja2.Environment, source: str) -> frozenset[str]:
+    """Names of the fields used before the end of the prompt, in the order of the template."""
+    seen: set[str | None] = set()
+    for node in environment.parse(source).find_all((nodes.Name, nodes.TemplateData, *_ACCESS)):
+        if isinstance(node, nodes.TemplateData):
+            if SPLIT in node.data:
+                break
+        else:
+            seen.add(node.name if isinstance(node, nodes.Name) else _row_access(node))
+    return frozenset(name for name in seen if name) & fields_of(environment, source)
+
+
+_ACCESS = (nodes.Getitem, nodes.Getattr)
+
+
+def _row_access(node: nodes.Node) -> str | None:
+    """The field that ``row["a field"]`` or ``row.field`` names; None for any other access."""
+    if not isinstance(node, _ACCESS) or not isinstance(node.node, nodes.Name):
+        return None
+    if node.node.name != "row":
+        return None
+    if isinstance(node, nodes.Getattr):
+        return node.attr
+    key = node.arg
+    return key.value if isinstance(key, nodes.Const) and isinstance(key.value, str) else None

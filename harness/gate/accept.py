@@ -1,0 +1,296 @@
+"""``harness gate accept``: make a run the baseline that later runs are compared with."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness.errors import BaselineError, QualityError, UsageError
+from harness.gate.baseline import (
+    Acceptance,
+    Baseline,
+    BaselineMeasurements,
+    BaselineScore,
+    BaselineSubject,
+    Loaded,
+    fingerprint_differences,
+    kept_readings,
+    name_fault,
+    read_baseline,
+    rounded,
+    rule_differences,
+    write_baseline,
+)
+from harness.gate.subjects import (
+    Subject,
+    choosing_words,
+    context_of,
+    default_keys,
+    fingerprint_of,
+    gate_rules,
+    limit_differences,
+    named_key,
+    no_score,
+    no_variant,
+    outputs_of,
+    own_weights,
+    score_words,
+    subjects_of,
+)
+from harness.results.repeats import main_readings
+from harness.results.scores import Key, Reading
+from harness.schema import Manifest
+from harness.store.store import Store, now
+from harness.suite.rules import CHOSEN, MERGED, GateSpec, in_points, own_unit
+
+
+def accept_baseline(
+    store: Store, manifest: Manifest, path: Path, reason: str, who: str
+) -> Baseline:
+    """Make a run the baseline, keeping the history of the one it replaces.
+
+    Args:
+        store: Where the run's results lie.
+        manifest: The run.
+        path: The baseline's JSON file; the sidecar goes beside it.
+        reason: Why, for the history.
+        who: By whom, for the history.
+
+    Returns:
+        The baseline as written.
+
+    Raises:
+        UsageError: Nothing can be gated, the gate names what the run does not have, or the file
+            belongs to another suite.
+        BaselineError: The run was made with ``--limit``.
+        QualityError: The run is not complete, or a gated score is undefined or invalid.
+    """
+    rules = gate_rules(manifest)
+    _check_acceptable(manifest, path, reason)
+    subjects = subjects_of(store, manifest, rules.variants)
+    arrays: dict[str, Any] = {}
+    accepted: dict[str, BaselineSubject] = {}
+    tasks: dict[str, None] = {}
+    for name, subject in subjects.items():
+        readings = _acceptable(subject, rules)
+        tasks |= dict.fromkeys(reading.suite_task for reading in readings)
+        accepted[name] = BaselineSubject(
+            variant=subject.variant.id if subject.variant else "",
+            weights=own_weights(store, subject),
+            outputs=outputs_of(store, subject, readings),
+            scores=tuple(_accepted_score(name, reading, arrays) for reading in readings),
+            measurements=_accepted_measurements(name, subject, rules, arrays),
+        )
+    fingerprint = fingerprint_of(store, manifest, subjects.values(), tasks)
+    loaded, note = _earlier(path, manifest)
+    deltas: dict[str, float] = {}
+    if loaded is not None:
+        splits = loaded.baseline.splits
+        others = fingerprint_differences(loaded.baseline.fingerprint, rounded(fingerprint), splits)
+        changed = [*others, *rule_differences(loaded.baseline.gate, rules)]
+        note = f"changed against the replaced baseline: {'; '.join(changed)}" if changed else ""
+        deltas = _deltas(loaded, accepted, subjects, others)
+    old = loaded.baseline if loaded else None
+    run, when = manifest.name, now()
+    entry = Acceptance(when=when, who=who, why=reason, run=run, deltas=deltas, note=note)
+    baseline = Baseline(
+        suite=manifest.suite,
+        run=run,
+        accepted=when,
+        gate=rules,
+        fingerprint=fingerprint,
+        context=context_of(store, manifest, subjects.values()),
+        subjects=accepted,
+        history=(*(old.history if old else ()), entry),
+    )
+    return write_baseline(path, baseline, arrays)
+
+
+def broken_floors(baseline: Baseline) -> list[str]:
+    """Floors of a baseline's rules that its own values do not keep to."""
+    found = []
+    for name, subject in baseline.subjects.items():
+        scores = {score.key: score for score in subject.scores}
+        for rule in baseline.gate.metrics:
+            key = named_key(rule, scores)
+            if key is None or rule.floor is None:
+                continue
+            score = scores[key]
+            short = own_unit(rule.floor, score.scale) - score.value
+            if (short if score.higher_is_better else -short) > 0:
+                side = "below its floor" if score.higher_is_better else "above its ceiling"
+                value = f"{in_points(score.value, score.scale):.4g}"
+                found.append(f"{score_words(name, key)}: {value} is {side} of {rule.floor:.4g}")
+    return found
+
+
+def _check_acceptable(manifest: Manifest, path: Path, reason: str) -> None:
+    if not reason.strip():
+        raise UsageError("A baseline is accepted for a reason.", where="--reason")
+    fault = name_fault(path)
+    if fault is not None:
+        raise UsageError(fault, where=str(path), mend="Give its name to --baseline.")
+    limited = limit_differences(manifest)
+    where = manifest.name
+    if limited:
+        raise BaselineError(f"{limited[0]}.", where=where, mend="Run the eval without --limit.")
+    failed = [f"{c.variant}/{c.task}: {c.reason}" for c in manifest.cells if c.status == "failed"]
+    if not manifest.complete or failed:
+        what = f"; failed: {'; '.join(failed[:3])}" if failed else ""
+        raise QualityError(
+            f"The run is not complete, so it cannot be a baseline{what}.",
+            where=where,
+            mend="Run harness eval again to compute the rest.",
+        )
+
+
+def _acceptable(subject: Subject, rules: GateSpec) -> list[Reading]:
+    """Gated scores of a subject, all of them sound."""
+    if subject.variant is None and subject.name in (CHOSEN, MERGED):
+        raise UsageError(
+            f"gate.variants names {subject.name}, but {subject.reason}.",
+            where="gate.variants",
+            mend="Set gate.variants to what is to be gated, such as [base@nf4].",
+        )
+    if subject.variant is None:
+        raise no_variant(subject)
+    keys: Iterable[Key] = default_keys(subject)
+    if rules.metrics:
+        found = [(rule, named_key(rule, subject.readings)) for rule in rules.metrics]
+        unknown = [rule for rule, key in found if key is None]
+        if unknown:
+            raise no_score(unknown[0], subject)
+        keys = dict.fromkeys(key for _, key in found if key is not None)
+    readings = [subject.readings[key] for key in keys]
+    for reading in readings:
+        _check_sound(subject, reading)
+    if not readings:
+        raise UsageError(
+            f"{subject.name} has no score that could be gated.",
+            where="gate.metrics",
+            mend="Score a task on the report split, or name scores of another.",
+        )
+    return readings
+
+
+def _check_sound(subject: Subject, reading: Reading) -> None:
+    """Refuse a score that later runs could not be compared with."""
+    where = score_words(subject.name, reading.key)
+    if reading.score.value is None:
+        reason = reading.score.reason or "no reason was recorded"
+        mend = "Leave it out by naming the others in gate.metrics, or mend the task."
+        raise QualityError(f"The value is undefined: {reason}.", where=where, mend=mend)
+    if reading.sample is None:
+        mend = "Name another in gate.metrics."
+        raise UsageError(f"It cannot be gated: {reading.reason}.", where=where, mend=mend)
+    biased = choosing_words(subject, reading.score.split)
+    if biased is not None:
+        mend = "Gate it on report: change its split in gate.metrics, and run the eval again."
+        raise UsageError(f"It cannot be gated: {biased}.", where=where, mend=mend)
+    broken = int((~np.isfinite(reading.sample.stats)).any(axis=1).sum())
+    if broken:
+        raise QualityError(f"{broken} examples hold NaN or infinity.", where=where)
+    if len(np.unique(reading.sample.ids)) < len(reading.sample.ids):
+        mend = "Give every row an id of its own (data.id_field)."
+        raise QualityError("Example ids are repeated.", where=where, mend=mend)
+
+
+def _accepted_score(subject: str, reading: Reading, arrays: dict[str, Any]) -> BaselineScore:
+    """The record of a score; its statistics go into ``arrays``, sorted by id."""
+    sample, score = reading.sample, reading.score
+    if sample is None or score.value is None or reading.quantity is None:
+        raise TypeError("only sound scores are accepted")
+    order = np.argsort(sample.ids, kind="stable")
+    ids, clusters = sample.ids[order], sample.clusters[order]
+    names = "\0".join([*ids, "", *clusters]).encode("utf-8", "surrogatepass")
+    examples = hashlib.sha256(names).hexdigest()[:12]
+    stats = "/".join(("stats", subject, *reading.key))
+    arrays |= {f"ids/{examples}": ids, f"clusters/{examples}": clusters}
+    arrays[stats] = sample.stats[order]
+    return BaselineScore(
+        task=score.task,
+        metric=score.metric,
+        split=score.split,
+        n=len(ids),
+        value=float(reading.quantity.aggregate(sample.stats.sum(axis=0))),
+        unit=score.unit,
+        scale=score.scale,
+        higher_is_better=score.higher_is_better,
+        signature=score.signature,
+        examples=examples,
+        stats=stats,
+    )
+
+
+def _accepted_measurements(
+    name: str, subject: Subject, rules: GateSpec, arrays: dict[str, Any]
+) -> BaselineMeasurements | None:
+    """What is kept of memory and speed; the repeats go into ``arrays``."""
+    there = main_readings(subject.measurements.items) if subject.measurements else {}
+    for rule in rules.measurements:
+        if rule.measurement not in there:
+            raise UsageError(
+                f"gate.measurements names {rule.measurement}, which {subject.name} does not have.",
+                where="gate.measurements",
+                mend=f"It has: {', '.join(there) or subject.unmeasured}.",
+            )
+    if subject.measurements is None:
+        return None
+    return BaselineMeasurements(
+        fingerprint=subject.measurements.fingerprint,
+        device_name=subject.measurements.device_name,
+        readings=kept_readings(name, subject.measurements.items, arrays),
+        key=subject.measurements.key,
+    )
+
+
+def _earlier(path: Path, manifest: Manifest) -> tuple[Loaded | None, str]:
+    """The baseline that is replaced; or None, and a note where its history is lost."""
+    try:
+        loaded = read_baseline(path)
+    except BaselineError as error:
+        if isinstance(error.__cause__, FileNotFoundError) and error.where == str(path):
+            return None, ""
+        return None, f"the earlier baseline could not be read, nor its history: {error.problem}"
+    if loaded.baseline.suite != manifest.suite:
+        raise UsageError(
+            f"This is the baseline of suite {loaded.baseline.suite}, and the run is of "
+            f"{manifest.suite}.",
+            where=str(path),
+            mend="Name another file with --baseline.",
+        )
+    return loaded, ""
+
+
+def _deltas(
+    old: Loaded,
+    new: Mapping[str, BaselineSubject],
+    subjects: Mapping[str, Subject],
+    others: Iterable[str],
+) -> dict[str, float]:
+    """New minus old value of every score that both have, in the metric's own unit.
+
+    Both are computed from their statistics, by the same rule. Scores of a task whose data, prompt
+    or settings differ (``others``) answer another question, and have none.
+    """
+    lines = list(others)
+    before = {
+        (name, score.key): score
+        for name, subject in old.baseline.subjects.items()
+        for score in subject.scores
+    }
+    found = {}
+    for name, subject in new.items():
+        for score in subject.scores:
+            accepted = before.get((name, score.key))
+            quantity = subjects[name].readings[score.key].quantity
+            other = any(line.startswith(f"tasks.{score.task.partition('/')[0]}.") for line in lines)
+            if accepted is None or quantity is None or other:
+                continue
+            then = float(quantity.aggregate(old.sample(accepted).stats.sum(axis=0)))
+            found[score_words(name, score.key)] = rounded(score.value - then) + 0.0
+    return found

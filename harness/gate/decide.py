@@ -1,0 +1,453 @@
+"""The regression gate's decision: gated scores and measurements against a baseline.
+
+Everything here is a pure function of two sets of per-example statistics. With d the paired gain
+of a score, oriented so that more is better, m its margin, and L and U one-sided bounds of d that
+hold for all gated scores together with probability 1 - alpha (each), a score
+
+* **passes** where L >= -m: it is shown to be no worse than the margin allows (non-inferiority),
+* is a **regression** where U < -m: it is shown to be worse,
+* is **inconclusive** in between: the examples are too few to tell.
+
+So a false alarm, and a wrong pass, each happen with a probability of at most alpha over all scores
+together. Equal outputs are **identical**, and pass. That the scores of n examples are equal though
+the outputs are not known to be is a sample like any other, and bounded like one.
+
+Source: Blackwelder (1982), "Proving the null hypothesis" in clinical trials, for the margin;
+simultaneous bounds as in :mod:`harness.stats.simultaneous`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from scipy import special
+
+from harness.errors import PairingError
+from harness.results.repeats import Repeats, ratio
+from harness.schema import GateCheck, GateResult, GateVerdict
+from harness.stats.compare import Panel, Quantity, Sample
+from harness.stats.intervals import TAIL
+from harness.stats.paired import Difference
+from harness.stats.power import mde, needed_n, score_mde
+from harness.stats.proportions import tango_interval
+from harness.stats.resampling import N_RESAMPLES, Resamples
+from harness.stats.simultaneous import Block, correlation, local_level
+from harness.suite.rules import Margin, in_points, margin_in_own_unit, own_unit
+
+_BEFORE, _AFTER = "the baseline", "the run"  # as a PairingError names the two
+_ROUNDING = 1e-9  # of the values: a loss of exactly the margin must not depend on rounding
+_FAILED: tuple[GateVerdict, ...] = ("missing", "invalid")
+_INCONCLUSIVE: GateVerdict = "inconclusive"
+_LEAST_READINGS = 5  # the least and the greatest of fewer are no bounds at usual levels
+_LEAST = 10  # clusters, below which neither a bootstrap nor a spread of zero says anything
+
+Outcome = Literal["pass", "regression", "inconclusive", "incompatible", "invalid"]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One gated score of one gated variant, in the baseline and in the run.
+
+    Attributes:
+        subject: As ``gate.variants`` has it.
+        variant: What that is in this run.
+        quantity: What the score is about.
+        before: Per-example statistics of the baseline.
+        after: Per-example statistics of the run; its order is free, its ids must be the same.
+        margin: How much worse it may get.
+        unit: What the value counts.
+        floor: Absolute bound in points: the least value (or the greatest, where lower is better).
+        same_outputs: Whether what the two wrote is known to be equal.
+    """
+
+    subject: str
+    variant: str | None
+    quantity: Quantity
+    before: Sample
+    after: Sample
+    margin: Margin
+    unit: str = ""
+    floor: float | None = None
+    same_outputs: bool = False
+
+
+class Decision(NamedTuple):
+    """Checks in the order of their input, and the one-sided level of each bound of a score."""
+
+    checks: tuple[GateCheck, ...]
+    level: float | None
+
+
+@dataclass(frozen=True)
+class _Look:
+    """A pair that can be compared."""
+
+    panel: Panel
+    block: str  # digest of the examples: scores of the same examples are bounded together
+    first: Difference
+
+    @property
+    def uncertain(self) -> bool:
+        """Whether more examples could tell more; a gain that is equal on all of them cannot."""
+        low, high = self.first.low, self.first.high
+        return low is not None and high is not None and low < high
+
+    @property
+    def sign(self) -> float:
+        """Turns a difference into a gain."""
+        return 1.0 if self.panel.quantity.higher_is_better else -1.0
+
+
+def decide(
+    pairs: Sequence[Pair],
+    repeats: Sequence[Repeats] = (),
+    *,
+    alpha: float = 0.05,
+    seed: int = 0,
+    n_resamples: int = N_RESAMPLES,
+) -> Decision:
+    """Compare everything that is gated with the baseline.
+
+    Scores of the same examples share their resamples, so that the correlation of their errors
+    is known and does not have to be paid for. Measurements that decide take a share of alpha each,
+    as Bonferroni would give them: alpha / (scores + measurements); the scores share the rest.
+    What has no uncertainty (identical scores, readings that do not vary) takes none.
+
+    Args:
+        pairs: Gated scores.
+        repeats: Measurements; those without a margin are listed only.
+        alpha: Probability of a false alarm over all together.
+        seed: Seed of all resampling; equal seeds give equal results.
+        n_resamples: Number of bootstrap resamples.
+
+    Returns:
+        One check per score, a further one per floor, and one per measurement.
+    """
+    shared: dict[str, Resamples] = {}
+    looks = [_look(pair, shared, seed, n_resamples) for pair in pairs]
+    uncertain = [look for look in looks if isinstance(look, _Look) and look.uncertain]
+    timed = sum(item.decides and item.comparable and item.uncertain for item in repeats)
+    share = alpha / (len(uncertain) + timed) if uncertain or timed else alpha
+    level = (
+        local_level(_blocks(uncertain), share * len(uncertain), seed=seed) if uncertain else None
+    )
+    checks: list[GateCheck] = []
+    for pair, look in zip(pairs, looks, strict=True):
+        if isinstance(look, str):
+            checks.append(_check(pair, "invalid", reason=look))
+            continue
+        checks.append(_quality(pair, look, level or alpha))
+        if pair.floor is not None:
+            checks.append(_floor(pair, look.panel.value(_AFTER), pair.floor))
+    checks += [_measured(item, share, seed, n_resamples) for item in repeats]
+    return Decision(tuple(checks), level)
+
+
+# -- scores ---------------------------------------------------------------------------------------
+
+
+def _look(pair: Pair, shared: dict[str, Resamples], seed: int, n_resamples: int) -> _Look | str:
+    """Pair the examples by id; or why that cannot be done."""
+    before, after = (_by_id(sample) for sample in (pair.before, pair.after))
+    for name, sample in ((_BEFORE, before), (_AFTER, after)):
+        broken = ~np.isfinite(sample.stats).all(axis=1)
+        if broken.any():
+            ids = ", ".join(repr(str(text)) for text in sample.ids[broken][:3])
+            return f"{name} holds {broken.sum()} statistics that are not finite numbers: {ids}"
+    names = "\0".join([*before.ids, "", *before.clusters])
+    block = hashlib.sha256(names.encode("utf-8", "surrogatepass")).hexdigest()
+    if block not in shared:
+        shared[block] = Resamples(before.clusters, seed=seed, n_resamples=n_resamples)
+    sides = [
+        Sample(_BEFORE, before.ids, before.clusters, before.stats),
+        Sample(_AFTER, after.ids, after.clusters, after.stats),
+    ]
+    try:
+        panel = Panel(pair.quantity, sides, resamples=shared[block])
+    except PairingError as error:
+        return error.problem.rstrip(".")
+    if not _same_groups(before, after):
+        return "the examples are grouped into other clusters than the baseline's"
+    first = _difference(pair, panel, TAIL)
+    if first.delta is None:
+        return first.reason or "the difference is undefined"
+    return _Look(panel, block, first)
+
+
+def _difference(pair: Pair, panel: Panel, tail: float) -> Difference:
+    return panel.bounded_difference(
+        _BEFORE, _AFTER, tail=tail, strict=True, same_outputs=pair.same_outputs
+    )
+
+
+def _by_id(sample: Sample) -> Sample:
+    order = np.argsort(sample.ids, kind="stable")
+    return Sample(sample.variant, sample.ids[order], sample.clusters[order], sample.stats[order])
+
+
+def _same_groups(before: Sample, after: Sample) -> bool:
+    """Whether two samples in the same order divide their examples alike, names aside."""
+    pairs = set(zip(before.clusters.tolist(), after.clusters.tolist(), strict=True))
+    return len(pairs) == len(set(before.clusters)) == len(set(after.clusters))
+
+
+def _blocks(looks: Iterable[_Look]) -> list[Block]:
+    """Scores of the same examples with the correlation of their errors."""
+    by_examples: dict[str, list[_Look]] = {}
+    for look in looks:
+        by_examples.setdefault(look.block, []).append(look)
+    blocks = []
+    for together in by_examples.values():
+        drawn = [look.sign * look.panel.drawn_differences(_BEFORE, _AFTER) for look in together]
+        df = together[0].panel.resamples.n_clusters - 1
+        blocks.append(Block(correlation(np.stack(drawn, axis=1)), df))
+    return blocks
+
+
+def _quality(pair: Pair, look: _Look, level: float) -> GateCheck:
+    panel, quantity = look.panel, pair.quantity
+    found = _difference(pair, panel, level) if look.uncertain else look.first
+    before, after = panel.value(_BEFORE) or 0.0, panel.value(_AFTER) or 0.0
+    margin = margin_in_own_unit(pair.margin, before, quantity.scale)
+    gain = look.sign * (found.delta or 0.0)
+    low, high = _oriented(found, look.sign)
+    slack = _ROUNDING * max(abs(before), abs(after), margin)
+    verdict, reason = _INCONCLUSIVE, found.reason
+    if found.identical:
+        verdict = "identical"
+    elif low is not None and _too_few(look, found):
+        reason = f"{panel.resamples.n_clusters} unrelated examples are too few for this metric"
+    elif low is not None and low >= -margin - slack:
+        verdict = "pass"
+    elif high is not None and high < -margin - slack:
+        verdict = "regression"
+    needed = None
+    if verdict == "inconclusive" and abs(gain + margin) > slack and not _too_few(look, found):
+        needed = _needed(look, found, abs(gain + margin), level)
+    return _check(
+        pair,
+        verdict,
+        n=len(panel.ids),
+        clusters=panel.resamples.n_clusters,
+        baseline_value=before,
+        value=after,
+        gain=gain,
+        low=low,
+        high=high,
+        margin=margin,
+        mde=_mde(look, found, margin, level),
+        needed_n=needed,
+        method=found.method,
+        reason=reason,
+    )
+
+
+def _mde(look: _Look, found: Difference, margin: float, level: float) -> float | None:
+    """Loss beyond the margin that is found in 80 %: of the test that the bounds belong to."""
+    panel, error = look.panel, found.error
+    unlike = panel.discordant(_BEFORE, _AFTER)
+    if found.identical or error is None:
+        return None
+    if unlike is None:
+        return mde(error, found.df, level) if error else None
+    n, top = len(panel.ids), panel.quantity.scale or 1.0
+    share, net = sum(unlike) / n, (unlike[0] - unlike[1]) / n
+    clustered = panel.resamples.n_clusters < n
+    effective: float = panel.resamples.n_clusters if clustered else n
+    if clustered and error:
+        effective = (share - net**2) / (error / top) ** 2
+    df = found.df if clustered else None
+    return top * score_mde(effective, share, margin / top, df, level, strict=True)
+
+
+def _too_few(look: _Look, found: Difference) -> bool:
+    """Whether there are too few examples for bounds that come from their spread alone.
+
+    Student-t and score intervals hold for any number; a bootstrap of a handful does not, nor does
+    a spread that is zero because two examples happen to have changed alike.
+    """
+    panel = look.panel
+    if panel.resamples.n_clusters >= _LEAST or panel.discordant(_BEFORE, _AFTER) is not None:
+        return False
+    size = max(abs(panel.value(_BEFORE) or 0.0), abs(panel.value(_AFTER) or 0.0))
+    return not panel.is_mean or (found.error or 0.0) <= _ROUNDING * size
+
+
+def _needed(look: _Look, found: Difference, distance: float, level: float) -> int | None:
+    """Examples with which an inconclusive score would be decided in 80 %, if it stays as it is."""
+    n, clusters = len(look.panel.ids), look.panel.resamples.n_clusters
+    if found.error:
+        return needed_n(n, found.error, found.df, distance, level)
+    if found.delta or clusters < 2:
+        return None  # nothing is known of the spread
+    # no score changed: the bound for a sample of that size, where each change counts in full
+    share = min(1.0, distance / (look.panel.quantity.scale or 1.0))
+    quantile = -float(special.ndtri(level))
+    enough = clusters
+    while -tango_interval(0, 0, enough, quantile=quantile, strict=True)[0] > share:
+        enough = math.ceil(enough * 1.05)
+    return math.ceil(n / clusters * enough)
+
+
+def _oriented(found: Difference, sign: float) -> tuple[float | None, float | None]:
+    if found.low is None or found.high is None:
+        return None, None
+    return (found.low, found.high) if sign > 0 else (-found.high, -found.low)
+
+
+def _floor(pair: Pair, value: float | None, floor: float) -> GateCheck:
+    """Whether a value keeps to an absolute bound; the value itself counts, without an interval."""
+    quantity = pair.quantity
+    bound = own_unit(floor, quantity.scale)
+    gain = ((value or 0.0) - bound) * (1 if quantity.higher_is_better else -1)
+    kept = gain >= -_ROUNDING * abs(bound)
+    side = "below the floor" if quantity.higher_is_better else "above the ceiling"
+    shown = f"{in_points(value or 0.0, quantity.scale):.4g} is {side} of {floor:.4g}"
+    return _check(
+        pair,
+        "pass" if kept else "regression",
+        kind="floor",
+        n=len(pair.after.ids),
+        value=value,
+        bound=bound,
+        method="absolute bound of the value itself",
+        reason=None if kept else shown,
+    )
+
+
+def _check(
+    pair: Pair,
+    verdict: GateVerdict,
+    kind: Literal["quality", "floor"] = "quality",
+    **found: float | str | None,
+) -> GateCheck:
+    quantity = pair.quantity
+    return GateCheck.model_validate(
+        {
+            "subject": pair.subject,
+            "variant": pair.variant,
+            "kind": kind,
+            "task": quantity.task,
+            "metric": quantity.metric,
+            "split": quantity.split,
+            "verdict": verdict,
+            "unit": pair.unit,
+            "scale": quantity.scale,
+            "higher_is_better": quantity.higher_is_better,
+            **{name: _plain_zero(part) for name, part in found.items()},
+        }
+    )
+
+
+def _plain_zero(value: Any) -> Any:
+    """0.0 for -0.0, which a record should not tell apart."""
+    return 0.0 if isinstance(value, float) and value == 0 else value
+
+
+# -- measurements ---------------------------------------------------------------------------------
+
+
+def _measured(item: Repeats, level: float, seed: int, n_resamples: int) -> GateCheck:
+    found = ratio(item, level, seed=seed, n_resamples=n_resamples) if item.comparable else None
+    verdict: GateVerdict = "inconclusive"
+    reason = item.missing or item.not_comparable
+    if item.missing is not None:
+        verdict = "missing"
+    elif item.not_comparable is not None:
+        verdict = "not_compared"
+    elif found is None:
+        verdict, reason = "invalid", "the readings give no ratio of medians"
+    elif item.before == item.after:
+        verdict = "identical"
+    elif item.margin is None:
+        verdict, reason = "not_compared", "no margin in gate.measurements"
+    elif item.uncertain and min(len(item.before), len(item.after)) < _LEAST_READINGS:
+        reason = f"fewer than {_LEAST_READINGS} readings that vary; raise measure.repeats"
+    elif found.low >= -item.margin - _ROUNDING:
+        verdict = "pass"
+    elif found.high < -item.margin - _ROUNDING:
+        verdict = "regression"
+    return GateCheck(
+        subject=item.subject,
+        variant=item.variant,
+        kind="measurement",
+        task="measure",
+        metric=item.name,
+        split=item.sizes,
+        verdict=verdict,
+        decides=item.decides,
+        unit=item.unit,
+        higher_is_better=item.higher_is_better,
+        n=min(len(item.before), len(item.after)) if item.after else 0,
+        baseline_value=float(np.median(item.before)),
+        value=float(np.median(item.after)) if item.after else None,
+        gain=_plain_zero(found.gain) if found else None,
+        low=_plain_zero(found.low) if found else None,
+        high=_plain_zero(found.high) if found else None,
+        margin=item.margin,
+        method=found.method if found else "",
+        reason=reason,
+    )
+
+
+# -- the whole ------------------------------------------------------------------------------------
+
+
+def conclude(result: GateResult, name: Callable[[GateCheck], str] | None = None) -> GateResult:
+    """Fill verdict, exit code and headline from everything else.
+
+    Incompatible wins over missing or invalid data, that over a regression, that over too little
+    data, and that over a pass. A gate in which no score was compared decides nothing, and fails.
+
+    Args:
+        result: All but these.
+        name: What the headline calls a check; by default as the suite does.
+    """
+    named = name or _name
+    deciding = [check for check in result.checks if check.decides]
+    failed = [check for check in deciding if check.verdict in _FAILED]
+    lost = [check for check in deciding if check.verdict == "regression"]
+    unsure = [check for check in deciding if check.verdict == "inconclusive"]
+    compared = [c for c in deciding if c.kind == "quality" and c.verdict != "not_compared"]
+    if result.differences:
+        more = f" (and {len(result.differences) - 1} more)" if len(result.differences) > 1 else ""
+        return _concluded(result, "incompatible", 4, f"{result.differences[0]}{more}")
+    if failed or result.problems or not compared:
+        reasons = [*result.problems, *(f"{named(c)} is {c.verdict}: {c.reason}" for c in failed)]
+        more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
+        return _concluded(
+            result, "invalid", 5, f"{reasons[0]}{more}" if reasons else "no score was compared"
+        )
+    if lost:
+        which = ", ".join(named(check) for check in lost[:3])
+        more = f" and {len(lost) - 3} more" if len(lost) > 3 else ""
+        return _concluded(result, "regression", 1, f"worse than allowed: {which}{more}")
+    if unsure:
+        return _concluded(
+            result,
+            "inconclusive",
+            3 if result.on_inconclusive == "fail" else 0,
+            f"{len(unsure)} of {len(deciding)} checks cannot be told from a loss beyond the margin"
+            + ("" if result.on_inconclusive == "fail" else "; let through (on_inconclusive: warn)"),
+        )
+    same = all(check.verdict == "identical" for check in compared)
+    words = "identical to the baseline" if same else "no worse than the margins allow"
+    scores = "1 score is" if len(compared) == 1 else f"{len(compared)} scores are"
+    return _concluded(result, "pass", 0, f"{scores} {words}")
+
+
+def _concluded(result: GateResult, verdict: Outcome, code: int, words: str) -> GateResult:
+    headline = f"{verdict.capitalize()}: {words.rstrip('.')}."
+    return result.model_copy(update={"verdict": verdict, "exit_code": code, "headline": headline})
+
+
+def _name(check: GateCheck) -> str:
+    floor = " (floor)" if check.kind == "floor" else ""
+    place = f" on {check.split}" if check.split and check.kind != "measurement" else ""
+    what = check.metric if check.kind == "measurement" else f"{check.task}/{check.metric}"
+    return f"{check.subject} {what}{place}{floor}"

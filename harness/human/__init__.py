@@ -1,1 +1,0 @@
-"""Human raters: sheets out, ratings back, and what they say."""

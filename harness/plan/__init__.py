@@ -1,0 +1,1 @@
+"""Suite to variants, cells and their keys, without torch."""

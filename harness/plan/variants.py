@@ -1,0 +1,194 @@
+"""The columns of the model matrix: bases, checkpoints, and what is merged of them."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.errors import SuiteError
+from harness.models.identity import check_adapter
+from harness.schema import Checkpoint, TrainingRun, Variant
+from harness.store.store import digest_of
+from harness.suite.arguments import as_sft_takes_them
+from harness.suite.file import SuiteFile
+from harness.suite.spec import Suite
+
+_SAVE_STEPS = 500  # TRL's default
+UNKNOWN = "checkpoint-*"  # stands for checkpoints whose steps only training will tell
+
+
+def trained_checkpoints(run: TrainingRun, folder: Path) -> list[Checkpoint]:
+    """Checkpoints of a finished training, with absolute paths."""
+    return [c.model_copy(update={"path": str(folder / c.path)}) for c in run.checkpoints]
+
+
+def expected_checkpoints(suite: Suite) -> list[str]:
+    """Names of the checkpoints a training will leave, as far as its arguments tell."""
+    args = as_sft_takes_them(suite.train.args) if suite.train else {}
+    steps, every = args.get("max_steps"), args.get("save_steps", _SAVE_STEPS)
+    if not isinstance(steps, int) or not isinstance(every, int) or min(steps, every) <= 0:
+        return [UNKNOWN]
+    by_losses = (suite.train and suite.train.early_stopping) or "metric_for_best_model" in args
+    if by_losses or args.get("save_strategy", "steps") != "steps":
+        return [UNKNOWN]
+    kept = args.get("save_total_limit")
+    saved = sorted({*range(every, steps + 1, every), steps})
+    saved = saved[-kept:] if isinstance(kept, int) and kept > 0 else saved
+    return [f"checkpoint-{step}" for step in saved]
+
+
+def external_checkpoints(file: SuiteFile) -> list[Checkpoint]:
+    """Adapters trained elsewhere, in order of their steps (or of their names).
+
+    Raises:
+        SuiteError: A path or pattern matches no folder.
+        ModelError: A folder holds no adapter, or one for another base.
+    """
+    patterns = file.suite.checkpoints or []
+    paths: dict[Path, None] = {}
+    for pattern in [patterns] if isinstance(patterns, str) else patterns:
+        full = str(file.base_dir / Path(pattern).expanduser())
+        found = sorted(glob.glob(full))  # noqa: PTH207  # pathlib's glob takes no absolute pattern
+        folders = [Path(os.path.normpath(name)) for name in found if Path(name).is_dir()]
+        if not folders:
+            raise SuiteError(
+                f"checkpoints: {pattern!r} matches no folder.",
+                where=file.at("checkpoints"),
+                mend=f"Paths are relative to the suite's folder, {file.base_dir}.",
+            )
+        paths.update(dict.fromkeys(folders))
+    infos = [check_adapter(path, file.suite.base) for path in paths]
+    infos.sort(key=lambda info: (info.step is None, info.step or 0))
+    names = _unique_names([info.path for info in infos])
+    return [
+        Checkpoint(
+            name=name,
+            step=info.step if info.step is not None else position,
+            path=str(info.path),
+            digest=info.digest,
+        )
+        for position, (name, info) in enumerate(zip(names, infos, strict=True), start=1)
+    ]
+
+
+def _unique_names(paths: Sequence[Path]) -> list[str]:
+    """Names of folders; of those that share a name, with the folders that tell them apart."""
+    names = [path.name for path in paths]
+    if len(set(names)) == len(names):
+        return names
+    common = os.path.commonpath([path.parent for path in paths])
+    return [
+        name if names.count(name) == 1 else path.relative_to(common).as_posix().replace("/", "-")
+        for name, path in zip(names, paths, strict=True)
+    ]
+
+
+def make_variants(
+    suite: Suite,
+    base: Mapping[str, Any],
+    checkpoints: Sequence[Checkpoint],
+    merged: Sequence[str],
+) -> Iterator[Variant]:
+    """The columns of the matrix whose weights exist (or, for merged ones, can be made).
+
+    Args:
+        suite: The suite.
+        base: Identity of its base.
+        checkpoints: The adapters, or for ``method: full`` the models.
+        merged: Names of the checkpoints to merge.
+    """
+    base_digest = {"base": digest_of(dict(base))}
+    common = {"base_model": suite.base.model, "base_revision": suite.base.revision}
+    for precision in dict.fromkeys(suite.matrix.base):
+        yield Variant(
+            id=f"base@{precision}",
+            kind="base",
+            precision=precision,
+            digests=base_digest,
+            **common,
+        )
+    for checkpoint in checkpoints:
+        yield Variant(
+            id=checkpoint.name,
+            kind="full" if is_full(suite) else "adapter",
+            precision=suite.matrix.adapters,
+            adapter=checkpoint.path,
+            step=checkpoint.step,
+            digests={**base_digest, "adapter": checkpoint.digest},
+            **common,
+        )
+    steps = [checkpoint.step for checkpoint in checkpoints]
+    for checkpoint in checkpoints:
+        if checkpoint.name in merged:
+            alone = steps.count(checkpoint.step) == 1
+            yield Variant(
+                id=f"merged-{checkpoint.step if alone else checkpoint.name}",
+                kind="merged",
+                precision=suite.matrix.merged_precision,
+                adapter=checkpoint.path,
+                step=checkpoint.step,
+                digests={**base_digest, "adapter": checkpoint.digest},
+                **common,
+            )
+
+
+def is_full(suite: Suite) -> bool:
+    """Whether checkpoints are whole models, so that there is no adapter to merge."""
+    return suite.train is not None and suite.train.method == "full"
+
+
+def names_to_merge(suite: Suite, adapters: Sequence[Variant], best: str | None) -> list[str]:
+    """Which checkpoints ``matrix.merged`` asks to merge; ``best`` is the one chosen on select."""
+    wanted = suite.matrix.merged
+    names = [adapter.id for adapter in adapters]
+    if isinstance(wanted, list):
+        return [adapter.id for adapter in adapters if adapter.step in wanted]
+    if wanted == "best":
+        return [best] if best in names else []
+    return {"all": names, "last": names[-1:], "none": []}[wanted]
+
+
+def waiting_to_merge(suite: Suite, *, may_train: bool) -> list[tuple[str, str]]:
+    """Ids of the merged variants that are still undecided, each with what it waits for."""
+    wanted = suite.matrix.merged
+    if wanted == "none" or is_full(suite) or not may_train:
+        return []
+    if isinstance(wanted, list):
+        return [(f"merged-{step}", "for training") for step in wanted]
+    what = "for the choice on select" if wanted == "best" else "for training"
+    return [(f"merged-{wanted}", what)]
+
+
+def check_merged_steps(file: SuiteFile, checkpoints: Sequence[Checkpoint | str]) -> None:
+    """Refuse steps in ``matrix.merged`` at which there is, or will be, no checkpoint.
+
+    Args:
+        file: The suite.
+        checkpoints: Those that there are, or the names of those to come.
+
+    Raises:
+        SuiteError: Names the step and the checkpoints.
+    """
+    wanted = file.suite.matrix.merged
+    names = [c if isinstance(c, str) else c.name for c in checkpoints]
+    if not isinstance(wanted, list) or UNKNOWN in names:
+        return
+    steps = [int(c.rpartition("-")[2]) if isinstance(c, str) else c.step for c in checkpoints]
+    for step in wanted:
+        if step not in steps:
+            raise SuiteError(
+                f"matrix.merged names step {step}, but the checkpoints are: "
+                f"{', '.join(names) or 'none'}.",
+                where=file.at("matrix.merged"),
+                mend="Name steps at which there is one, or write best, last, all or none.",
+            )
+
+
+def default_baseline(suite: Suite) -> str:
+    """The base at the adapters' precision where it is evaluated, else the first base."""
+    if suite.matrix.adapters in suite.matrix.base or not suite.matrix.base:
+        return f"base@{suite.matrix.adapters}"
+    return f"base@{suite.matrix.base[0]}"

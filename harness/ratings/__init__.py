@@ -1,0 +1,1 @@
+"""Human raters: who is asked what, sheets out, ratings back, and what they say."""

@@ -1,0 +1,1 @@
+"""Which items are asked of whom, in which order."""

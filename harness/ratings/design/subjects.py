@@ -1,0 +1,139 @@
+"""Whose outputs are rated: the task and the variants that ``human:`` names, in a run."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+
+from harness.errors import UsageError
+from harness.schema import CellResult, Manifest, Variant
+from harness.select.checkpoint import CANDIDATES, primary_metric
+from harness.suite.ratings import CHECKPOINTS, REFERENCES, HumanSpec
+
+BASELINE, CHOSEN, MERGED = "baseline", "chosen", "merged"  # in human.variants
+_GENERATION = "generation"
+
+
+def rated_task(manifest: Manifest, spec: HumanSpec) -> str:
+    """The task that is named, else the one that decides, else the first that generates text."""
+    tasks: Mapping[str, Mapping[str, object]] = manifest.spec.get("tasks", {})
+    generating = [name for name, task in tasks.items() if task.get("type") == _GENERATION]
+    if spec.task is not None:
+        if spec.task in generating:
+            return spec.task
+        near = difflib.get_close_matches(spec.task, generating, n=1)
+        hint = f"Did you mean {near[0]}? " if near else ""
+        known = "which generates no text that could be rated" if spec.task in tasks else "unknown"
+        raise UsageError(
+            f"human.task names {spec.task!r}, {known}.",
+            where=manifest.name,
+            mend=f"{hint}Tasks that generate text: {', '.join(generating) or 'none'}.",
+        )
+    if not generating:
+        raise UsageError(
+            "Raters judge generated texts, but the run has no generation task; it has "
+            f"{', '.join(tasks) or 'no task'}.",
+            where=manifest.name,
+            mend="Add a task of type generation to the suite and run the eval again.",
+        )
+    primary = primary_metric(manifest.spec)
+    return primary[0] if primary and primary[0] in generating else generating[0]
+
+
+def rated_variants(manifest: Manifest, spec: HumanSpec) -> tuple[str, ...]:
+    """Ids of all that ``human.variants`` names, once each, in the run's order."""
+    named = {found for name in spec.variants for found in _resolve(manifest, name)}
+    ordered = [variant.id for variant in manifest.variants if variant.id in named]
+    return (*ordered, *([REFERENCES] if REFERENCES in named else []))
+
+
+def _resolve(manifest: Manifest, name: str) -> list[str]:
+    """Ids of what one entry of ``human.variants`` stands for; its own words go before ids."""
+    ids = [variant.id for variant in manifest.variants]
+    if name == REFERENCES:
+        return [REFERENCES]
+    if name == CHECKPOINTS:
+        found = [variant.id for variant in manifest.variants if variant.kind in CANDIDATES]
+        if not found:
+            raise _no_variant(manifest, name, "the run has no checkpoints")
+        return found
+    if name in (CHOSEN, MERGED):
+        chosen = _chosen(manifest, name)
+        return [chosen.id] if name == CHOSEN else _merged(manifest, chosen)
+    if name == BASELINE:
+        if manifest.baseline not in ids:
+            raise _no_variant(manifest, name, f"the run lacks its baseline {manifest.baseline}")
+        return [manifest.baseline]
+    if name not in ids:
+        words = (*ids, BASELINE, CHOSEN, MERGED, CHECKPOINTS, REFERENCES)
+        near = difflib.get_close_matches(name, words, n=1)
+        why = f"the run has no such variant{f'; did you mean {near[0]}' if near else ''}"
+        raise _no_variant(manifest, name, why)
+    return [name]
+
+
+def _chosen(manifest: Manifest, name: str) -> Variant:
+    selection = manifest.selection
+    found = (v for v in manifest.variants if selection is not None and v.id == selection.chosen)
+    chosen = next(found, None)
+    if chosen is None:
+        why = selection.reason.rstrip(".") if selection else "the run has nothing to choose from"
+        raise _no_variant(manifest, name, f"no checkpoint was chosen: {why}")
+    return chosen
+
+
+def _merged(manifest: Manifest, chosen: Variant) -> list[str]:
+    found = [variant.id for variant in manifest.merged_forms(chosen.id)]
+    if not found:
+        raise _no_variant(manifest, MERGED, f"{chosen.id} was not merged (matrix.merged)")
+    return found
+
+
+def check_comparable(spec: HumanSpec, variants: Sequence[str], baseline: str | None) -> None:
+    """Refuse what would leave raters nothing to do, or not what was meant."""
+    if len(variants) == 1 and not spec.criteria:
+        raise UsageError(
+            f"Raters are asked for preferences only, but there is one variant, {variants[0]}.",
+            where="human.variants",
+            mend="Name a second one, or criteria to judge each output by.",
+        )
+    if len(variants) > 1 and spec.preference == BASELINE and baseline is None:
+        raise UsageError(
+            "Each variant is to be compared with the baseline, which is not among them: "
+            f"{', '.join(variants)}.",
+            where="human.preference",
+            mend="Add baseline to human.variants, or write preference: all.",
+        )
+
+
+def predictions_key(manifest: Manifest, variant: str, task: str) -> str:
+    """Key of a variant's outputs."""
+    for cell in manifest.cells:
+        if (cell.variant, cell.task, cell.kind) == (variant, task, _GENERATION):
+            if cell.status == "done" and cell.predictions_key is not None:
+                return cell.predictions_key
+            raise _unfinished(manifest, f"{variant}/{task}", _status(cell))
+    raise _unfinished(manifest, f"{variant}/{task}", "is not among the run's cells")
+
+
+def _status(cell: CellResult) -> str:
+    if cell.status == "done":
+        return "holds no outputs"
+    return f"is {cell.status}{f': {cell.reason}' if cell.reason else ''}"
+
+
+def _no_variant(manifest: Manifest, name: str, why: str) -> UsageError:
+    ids = ", ".join(variant.id for variant in manifest.variants) or "none"
+    return UsageError(
+        f"human.variants names {name!r}, but {why}.",
+        where=manifest.name,
+        mend=f"Name variants of the run in human.variants; it has: {ids}.",
+    )
+
+
+def _unfinished(manifest: Manifest, cell: str, found: str) -> UsageError:
+    return UsageError(
+        f"There are no outputs to rate: the cell {cell} {found}.",
+        where=manifest.name,
+        mend="Run the eval again to finish it, or leave the variant out of human.variants.",
+    )

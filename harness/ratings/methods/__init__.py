@@ -1,0 +1,1 @@
+"""The methods paragraph and the data sheet of a rating study."""

@@ -1,0 +1,1 @@
+"""The report's section on human ratings, in words and tables."""

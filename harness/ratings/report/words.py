@@ -1,0 +1,145 @@
+"""Words, cells and marks of the section on human ratings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from markupsafe import Markup
+
+from harness.ratings.records import Estimate, HumanResults, Wins
+from harness.ratings.stats.alpha import RELIABLE, TENTATIVE
+from harness.render.numbers import NONE, number, span
+from harness.schema import HUMAN
+
+Side = Literal["better", "worse", "open", "same", ""]
+EVEN = 0.5  # share of comparisons won where neither is better
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What stands in one place of a table.
+
+    Attributes:
+        text: The value.
+        more: Quieter lines below it.
+        side: What the value says of its variant, for the mark beside it.
+        words: The side in words.
+        change: A difference that the side is of, on a line of its own; else it is of the value.
+        beyond: A quieter line below the change.
+        drawing: An SVG in place of the text.
+    """
+
+    text: str
+    more: tuple[str, ...] = ()
+    side: Side = ""
+    words: str = ""
+    change: str = ""
+    beyond: str = ""
+    drawing: Markup | None = None
+
+
+@dataclass(frozen=True)
+class Head:
+    """A column's name.
+
+    Attributes:
+        text: The name.
+        quiet: A quieter line below it.
+        numeric: Whether the column holds numbers.
+    """
+
+    text: str
+    quiet: str = ""
+    numeric: bool = True
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table whose rows begin with what they are about."""
+
+    caption: str
+    header: tuple[Head, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+
+
+def alpha_word(alpha: float) -> str:
+    """What an alpha allows, in a word."""
+    if alpha >= RELIABLE:
+        return "good"
+    return "tentative" if alpha >= TENTATIVE else "low"
+
+
+def value_words(found: Estimate, *, signed: bool = False) -> tuple[str, str]:
+    """A value and its interval, in points of a scale or logarithms, with two decimals."""
+    if found.value is None:
+        return NONE, ""
+    value = number(found.value, 2, signed=signed)
+    if found.low is None or found.high is None:
+        return value, ""
+    return value, span(found.low, found.high, 2, signed=signed)
+
+
+def share_words(found: Estimate) -> tuple[str, str]:
+    """A share in per cent, and its interval."""
+    if found.value is None:
+        return NONE, ""
+    value = 100 * found.value
+    if found.low is None or found.high is None:
+        return f"{number(value, 0)} %", ""
+    low, high = 100 * found.low, 100 * found.high
+    places = 0 if high - low >= 4 else 1
+    return f"{number(value, places)} %", span(low, high, places)
+
+
+def same_words(kind: str) -> tuple[str, str]:
+    """How equal values on every item are called, in brief and in full.
+
+    Raters who see no difference look at different texts: these are alike to them, not identical.
+
+    Args:
+        kind: Of the cells: ``human`` for ratings.
+    """
+    if kind == HUMAN:
+        return "rated alike", "rated alike on every item"
+    return "identical", "identical on every example"
+
+
+def side_of(found: Estimate | None, even: float = 0.0) -> Side:
+    """On which side of ``even`` the whole interval lies."""
+    if found is None or found.low is None or found.high is None:
+        return ""
+    if found.low == found.high == even:
+        return "same"
+    if found.low > even:
+        return "better"
+    return "worse" if found.high < even else "open"
+
+
+def turned(found: Estimate) -> Estimate:
+    """A share as the other of the two has it."""
+
+    def other(value: float | None) -> float | None:
+        return None if value is None else 1 - value
+
+    changed = {"value": other(found.value), "low": other(found.high), "high": other(found.low)}
+    return found.model_copy(update=changed)
+
+
+def met(results: HumanResults, variant: str, other: str) -> Wins | None:
+    """How two variants fared against each other; None where they were not compared."""
+    wins = results.preference.wins if results.preference is not None else ()
+    return next((w for w in wins if {w.first, w.second} == {variant, other}), None)
+
+
+def listed(parts: Sequence[str]) -> str:
+    """Names in a sentence: with commas, the last one with "and"."""
+    if len(parts) < 2:
+        return "".join(parts)
+    return f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def together(parts: tuple[str, str]) -> str:
+    """A value and its interval in a sentence."""
+    return " ".join(part for part in parts if part)

@@ -1,0 +1,1 @@
+"""Returned sheets: reading and checking them."""

@@ -1,0 +1,116 @@
+"""A file that a rater sent back, as it was read: rows of filled cells, and where they stand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness.ratings.returns.formats import Format
+from harness.ratings.sheets.layout import ROW
+
+NOTHING: Mapping[str, str] = {}
+
+
+@dataclass(frozen=True)
+class Table:
+    """Where the rows of one worksheet or file stand.
+
+    Attributes:
+        name: The worksheet's; empty where the format has none.
+        format: Of the file: says what an address looks like.
+        columns: Heading in lower case -> column from 0, but for those shown to the rater.
+        doubled: Headings of several columns -> which; none of these is read.
+        heading: Row of the headings, from 1; 0 where the format has none.
+    """
+
+    name: str
+    format: Format
+    columns: Mapping[str, int]
+    doubled: Mapping[str, str] = field(default_factory=dict)
+    heading: int = 0
+
+    def address(self, row: int, column: str) -> str:
+        """Where a cell is, as its program shows it: ``Ratings!D17``.
+
+        Args:
+            row: From 1; of a page's file from 0.
+            column: Its heading.
+        """
+        if self.format == "json":
+            return f"rows[{row}].{column}"
+        if self.format == "csv":
+            return f"row {row}, column {column}"
+        return f"{self.name}!{letters(self.columns.get(column, 0))}{row}"
+
+    def column_words(self, column: str) -> str:
+        """Which column that is: ``column D of Ratings``; by its heading where it has no letter."""
+        if self.format in ("json", "csv"):
+            return f"column {column}"
+        return f"column {letters(self.columns.get(column, 0))} of {self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class ReturnedRow:
+    """A row with a token, or with an entry.
+
+    Attributes:
+        table: Where it stands.
+        number: Its row, from 1; of a page's file from 0.
+        token: In lower case; empty where the cell is.
+        cells: Heading in lower case -> what stands there; filled cells only, and none of those
+            that are shown to the rater.
+        turned: Heading -> what a program made of the entry, such as a date.
+    """
+
+    table: Table
+    number: int
+    token: str
+    cells: Mapping[str, str]
+    turned: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+
+    def address(self, column: str = ROW) -> str:
+        """Where a cell of this row is."""
+        return self.table.address(self.number, column)
+
+
+@dataclass(frozen=True)
+class Returned:
+    """A file that a rater sent back, as it was read; nothing is checked against a plan.
+
+    Attributes:
+        path: As it was given.
+        digest: Sha256 of its bytes.
+        format: By its content.
+        data: Its bytes.
+        tables: Worksheets (or the file itself) with a heading ``row``.
+        rows: In the file's order.
+        sheet: Id of the export, where the file says it.
+        problems: Rows that cannot be told apart, each with its place.
+        notes: What was changed in reading, in words.
+    """
+
+    path: Path
+    digest: str
+    format: Format
+    data: bytes = field(repr=False)
+    tables: tuple[Table, ...]
+    rows: tuple[ReturnedRow, ...] = field(repr=False)
+    sheet: str | None = None
+    problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """What the file is called."""
+        return self.path.name
+
+
+def letters(column: int) -> str:
+    """A column's letters, from 0: A, B, ..., Z, AA."""
+    letters = ""
+    column += 1
+    while column:
+        column, digit = divmod(column - 1, 26)
+        letters = chr(65 + digit) + letters
+    return letters

@@ -1,0 +1,1 @@
+"""Rating sheets in every format, and what they must not give away."""

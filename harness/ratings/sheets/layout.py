@@ -1,0 +1,174 @@
+"""What a rater gets, whatever the format: columns, answers, words. Sheets and page are two views.
+
+Everything in a :class:`RaterSheet` may be seen by its rater; nothing in it names a variant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from harness.ratings.records import Item, RowKind, SheetPlan, SheetRow
+from harness.suite.ratings import PREFERENCE, CriterionSpec
+
+ROW = "row"  # its token
+PROMPT, REFERENCE, OUTPUT = "prompt", "reference", "output"
+OUTPUT_A, OUTPUT_B = "output A", "output B"
+COMMENT, MINUTES = "comment", "minutes"
+
+CANNOT_JUDGE = "cannot judge"
+A, B, TIE = "A", "B", "tie"
+SHEET_NAMES: dict[RowKind, str] = {"scale": "Ratings", "pair": "Preferences"}
+EMPTY = "(no text)"  # what raters see of an output without any
+
+ELSEWHERE = "Choose another folder with --output."
+"""The mend where sheets cannot be written."""
+
+
+@dataclass(frozen=True)
+class ShownRow:
+    """One row as its rater sees it.
+
+    Attributes:
+        token: Identifies it.
+        prompt: What the model was given.
+        reference: The reference, where it is shown.
+        outputs: One text (kind ``scale``), or A's and B's (kind ``pair``).
+    """
+
+    token: str
+    prompt: str
+    reference: str | None
+    outputs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class RaterSheet:
+    """All that one rater gets.
+
+    Attributes:
+        id: Of the export; says nothing of the run.
+        rater: The rater's name.
+        criteria: What is asked of one output.
+        instructions: The suite's own, added to the general ones.
+        scale: Rows of one output each, in the rater's order.
+        pair: Rows of two outputs each, likewise.
+    """
+
+    id: str
+    rater: str
+    criteria: tuple[CriterionSpec, ...]
+    instructions: str
+    scale: tuple[ShownRow, ...]
+    pair: tuple[ShownRow, ...]
+
+    def rows(self, kind: RowKind) -> tuple[ShownRow, ...]:
+        """Rows of one kind."""
+        return self.scale if kind == "scale" else self.pair
+
+    @property
+    def kinds(self) -> tuple[RowKind, ...]:
+        """Kinds of which there are rows."""
+        return tuple(kind for kind in SHEET_NAMES if self.rows(kind))
+
+    @cached_property  # asked for every row
+    def shows_reference(self) -> bool:
+        """Whether there is a column for the reference."""
+        return any(row.reference is not None for row in (*self.scale, *self.pair))
+
+
+def rater_sheets(
+    plan: SheetPlan, items: Sequence[Item], rows: Sequence[SheetRow]
+) -> list[RaterSheet]:
+    """What each rater of a plan gets, in the plan's order of raters."""
+    by_id = {item.id: item for item in items}
+    parts: dict[tuple[str, RowKind], list[SheetRow]] = {}
+    for row in rows:
+        parts.setdefault((row.rater, row.kind), []).append(row)
+
+    def shown(rater: str, kind: RowKind) -> tuple[ShownRow, ...]:
+        mine = sorted(parts.get((rater, kind), ()), key=lambda row: row.position)
+        return tuple(_shown(row, by_id[row.item], plan.show_reference) for row in mine)
+
+    return [
+        RaterSheet(
+            id=plan.id,
+            rater=rater,
+            criteria=plan.criteria,
+            instructions=plan.instructions,
+            scale=shown(rater, "scale"),
+            pair=shown(rater, "pair"),
+        )
+        for rater in plan.raters
+    ]
+
+
+def _shown(row: SheetRow, item: Item, show_reference: bool) -> ShownRow:
+    texts = [item.outputs[name] for name in row.variants]
+    if row.kind == "scale":
+        texts = texts[:1]
+    if row.spoilt is not None:
+        texts[-1] = row.spoilt
+    if row.swapped:
+        texts.reverse()
+    reference = item.reference if show_reference else None
+    return ShownRow(row.token, item.prompt, reference, tuple(texts))
+
+
+def columns(sheet: RaterSheet, kind: RowKind) -> list[str]:
+    """Column names of one kind of rows, in order: what is shown first, then what is asked."""
+    given = [ROW, PROMPT, *([REFERENCE] if sheet.shows_reference else [])]
+    given += [OUTPUT] if kind == "scale" else [OUTPUT_A, OUTPUT_B]
+    return [*given, *asked(sheet.criteria, kind)]
+
+
+def asked(criteria: Sequence[CriterionSpec], kind: RowKind) -> list[str]:
+    """Names of the columns that a rater fills in."""
+    judged = [criterion.name for criterion in criteria] if kind == "scale" else [PREFERENCE]
+    return [*judged, COMMENT, MINUTES]
+
+
+def answers(criterion: CriterionSpec) -> list[str]:
+    """What may be answered for a criterion, best first, as a dropdown shows it."""
+    points = [f"{point} - {words}" for point, words in criterion.scale.items()]
+    return [*reversed(points), CANNOT_JUDGE]
+
+
+PREFERENCE_ANSWERS: dict[str, str] = {
+    A: "A is better",
+    B: "B is better",
+    TIE: "neither is better",
+    CANNOT_JUDGE: "I cannot tell, for want of knowledge or because a text is missing",
+}
+PREFERENCE_QUESTION = "Which of the two would you rather be given, all in all?"
+
+
+def general_instructions(sheet: RaterSheet) -> list[str]:
+    """What every rater reads first, a paragraph each. Format-specific ones are the formats' own."""
+    paragraphs = [
+        "You will see texts that computer programs wrote, each with the prompt that it was given. "
+        "Please judge every text for itself, as it stands.",
+    ]
+    if sheet.scale:
+        paragraphs.append(
+            "Ratings: for each text, choose the point of each scale whose words fit best. Use the "
+            f"whole scale. Choose “{CANNOT_JUDGE}” where you lack the knowledge; do not guess."
+        )
+    if sheet.pair:
+        paragraphs.append(
+            f"Preferences: two texts answer the same prompt. {PREFERENCE_QUESTION} Choose “{TIE}” "
+            "where neither is better; the sides A and B are mixed at random."
+        )
+    paragraphs.append(
+        "Some texts appear more than once, and a few are there to see how ratings work: that is "
+        "intended. Judge each anew, without looking back, and please do not discuss texts with "
+        "other raters before all sheets are back."
+    )
+    paragraphs.append(
+        "Comments and minutes are optional: a comment helps where a rating needs a reason, minutes "
+        "are the time a row took you."
+    )
+    if sheet.instructions.strip():
+        paragraphs.append(sheet.instructions.strip())
+    return paragraphs

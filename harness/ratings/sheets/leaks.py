@@ -1,0 +1,210 @@
+"""What in the outputs themselves tells raters which variant wrote them, though no sheet says so."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from harness.ratings.records import Item, SheetPlan
+from harness.ratings.sheets.habits import (
+    LENGTH_RATIO,
+    Habit,
+    Outputs,
+    layout_gaps,
+    length_gaps,
+    telling_phrases,
+)
+from harness.ratings.sheets.names import (
+    SHOWN,
+    by_variant,
+    mentions,
+    model_names,
+    name_parts,
+    self_descriptions,
+    variant_names,
+)
+from harness.render.pages import visible
+from harness.schema import Finding, Severity
+from harness.suite.ratings import REFERENCES
+
+_MANY_EQUAL = 0.5  # share of items
+_PHRASE_CHARS = 60  # shown of a phrase; a word may be of any length
+
+
+def find_leaks(
+    plan: SheetPlan, items: Sequence[Item], *, names: Sequence[str] = ()
+) -> tuple[Finding, ...]:
+    """Look for what gives a variant away: names, phrases, lengths, layout, equal texts.
+
+    Args:
+        plan: The export's plan.
+        items: Its items with all outputs.
+        names: Further names that should not show, such as the base model's; their parts too.
+
+    Returns:
+        Findings with counts, why they matter and what can be done; warnings first.
+    """
+    if not items:
+        return ()
+    outputs: Outputs = {name: [item.outputs[name] for item in items] for name in plan.variants}
+    prompts = [item.prompt.lower() for item in items]
+    own = [part for name in names for part in name_parts(name)]
+    findings = [
+        *_asked(plan, own),
+        *variant_names(outputs, prompts),
+        *model_names(outputs, prompts, own),
+        *self_descriptions(outputs, prompts),
+        *_phrases(outputs),
+        *_lengths(plan, outputs),
+        *_layout(outputs),
+        *_empty(outputs),
+        *_equal(plan, outputs),
+    ]
+    order: dict[Severity, int] = {"error": 0, "warning": 1, "info": 2}
+    return tuple(sorted(findings, key=lambda finding: order[finding.severity]))
+
+
+def leak_lines(leaks: Sequence[Finding]) -> list[str]:
+    """Findings for a terminal; what several have in common, why and what to do, is said once."""
+    alike: dict[tuple[str, str, str], list[Finding]] = {}
+    for leak in leaks:
+        alike.setdefault((leak.severity, leak.why, leak.mend), []).append(leak)
+    lines: list[str] = []
+    for (severity, why, mend), found in alike.items():
+        if len(found) == 1:
+            lines.append(f"{severity}: {found[0].words}")
+            continue
+        lines += [f"{severity}: {leak.what}" for leak in found]
+        lines.append(f"  All {len(found)}: {' '.join(part for part in (why, mend) if part)}")
+    return lines
+
+
+def _asked(plan: SheetPlan, own: Sequence[str]) -> list[Finding]:
+    """Names in what the team itself says to raters."""
+    text = "\n".join(
+        [
+            plan.instructions,
+            *(line for c in plan.criteria for line in (c.name, c.question, *c.scale.values())),
+        ]
+    )
+    named = [v for v in plan.variants if v != REFERENCES] + list(own)
+    found = [name for name in named if mentions(text, name)]
+    if not found:
+        return []
+    return [
+        Finding(
+            check="names in instructions",
+            severity="warning",
+            what=f"Instructions or criteria name {_quoted(found)}.",
+            why="Raters read them first, and learn what is compared.",
+            mend="Say in the suite's human block what to judge, not whose texts they are.",
+        )
+    ]
+
+
+def _phrases(outputs: Outputs) -> list[Finding]:
+    return [_phrase(habit) for habit in telling_phrases(outputs)]
+
+
+def _phrase(habit: Habit) -> Finding:
+    others = f"at most {habit.elsewhere} of {habit.seen}" if habit.elsewhere else "none"
+    where = "begin a line with" if habit.starts else "have the words"
+    words = visible(habit.words)  # it is printed in terminals, and a model wrote it
+    shown = f"{words[:_PHRASE_CHARS]}…" if len(words) > _PHRASE_CHARS else words
+    return Finding(
+        check="telling phrases",
+        severity="warning",
+        what=f"{habit.count} of {habit.seen} outputs of {habit.variant} {where} “{shown}”, "
+        f"and {others} of any other variant.",
+        why="After a few rows a rater knows this variant by it.",
+        mend="Where it carries no meaning, have the prompt ask for another form, or end it with a "
+        "stop string; else say in the report that raters could tell.",
+    )
+
+
+def _lengths(plan: SheetPlan, outputs: Outputs) -> list[Finding]:
+    medians, gaps = length_gaps(outputs)
+    if not gaps:
+        return []
+    parts = [
+        f"{gap.longer} against {gap.shorter} ("
+        + (f"{gap.ratio:.1f} times; " if gap.ratio > LENGTH_RATIO and medians[gap.shorter] else "")
+        + f"longer on {100 * gap.share:.0f} % of the items)"
+        for gap in gaps[:SHOWN]
+    ]
+    more = f", and {len(gaps) - SHOWN} further pairs" if len(gaps) > SHOWN else ""
+    lengths = ", ".join(f"{name} {value:.0f}" for name, value in medians.items())
+    leaning = " Preferences also lean to the longer text, whatever it says." if plan.pairs else ""
+    return [
+        Finding(
+            check="telling lengths",
+            severity="warning",
+            what=f"Median characters: {lengths}. Clear gaps: {', '.join(parts)}{more}.",
+            why=f"Raters can guess the variant from the length.{leaning}",
+            mend="Have the prompt ask for a length, or raise max_new_tokens where texts are cut "
+            "off; else give the lengths beside the ratings.",
+        )
+    ]
+
+
+def _layout(outputs: Outputs) -> list[Finding]:
+    return [
+        Finding(
+            check="telling layout",
+            severity="warning",
+            what=f"Outputs with {feature}: {by_variant(counts, outputs)}.",
+            why="The layout shows at a glance, and tells which text is whose.",
+            mend="Raise max_new_tokens, or look for a missing stop string."
+            if "cut off" in feature
+            else "Have the prompt ask for plain text, or for one layout; else say in the report "
+            "that raters could tell.",
+        )
+        for feature, counts in layout_gaps(outputs).items()
+    ]
+
+
+def _empty(outputs: Outputs) -> list[Finding]:
+    counts = Counter(
+        {name: sum(not text.strip() for text in texts) for name, texts in outputs.items()}
+    )
+    if not +counts:
+        return []
+    unequal = len(set(counts.values())) > 1
+    return [
+        Finding(
+            check="empty outputs",
+            severity="warning" if unequal else "info",
+            what=f"Outputs without any text: {by_variant(counts, outputs)}.",
+            why="Raters see “(no text)” and can judge little of it.",
+            mend="Look at the prompts that they come from, and at stop strings that end a text at "
+            "once.",
+        )
+    ]
+
+
+def _equal(plan: SheetPlan, outputs: Outputs) -> list[Finding]:
+    n = len(next(iter(outputs.values())))
+    shares = []
+    for first, second in plan.pairs:
+        both = zip(outputs[first], outputs[second], strict=True)
+        if equal := sum(a.strip() == b.strip() for a, b in both):
+            shares.append((equal, first, second))
+    if not shares:
+        return []
+    shares.sort(key=lambda share: -share[0])
+    shown = [f"{first} and {second} on {equal} of {n}" for equal, first, second in shares[:SHOWN]]
+    more = f", and {len(shares) - SHOWN} further pairs" if len(shares) > SHOWN else ""
+    many = shares[0][0] >= _MANY_EQUAL * n
+    return [
+        Finding(
+            check="equal outputs",
+            severity="warning" if many else "info",
+            what=f"Variants wrote the same text: {', '.join(shown)} items{more}.",
+            why="Each is a tie without asking anybody, so fewer votes tell the variants apart.",
+            mend="Rate more items, or variants that differ more." if many else "",
+        )
+    ]
+
+
+def _quoted(names: Sequence[str]) -> str:
+    return ", ".join(f"“{name}”" for name in names)

@@ -1,0 +1,1 @@
+"""Agreement, means, preference and correlation of ratings."""

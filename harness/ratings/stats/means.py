@@ -1,0 +1,224 @@
+"""Means of what raters said: of each variant's output of an item, and of each variant.
+
+Each item counts once, however many raters judged it, so that an item which more of them saw does
+not weigh more. Only rows of purpose ``main`` count: repeats, spoilt outputs and texts beside
+themselves are about the raters.
+
+Variants are compared within raters: see :mod:`harness.ratings.design.blocks`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+import numpy as np
+
+from harness.metrics.base import mean_of
+from harness.ratings.design.blocks import Blocks, ItemMeans, blocks_of, paired_means, points_of
+from harness.ratings.records import CriterionMean, Estimate, Item, Rating, SheetPlan
+from harness.ratings.stats.over_raters import mean_over_raters
+from harness.stats.compare import Panel, Quantity, Sample
+from harness.stats.paired import Difference
+from harness.stats.resampling import Resamples
+from harness.suite.ratings import CriterionSpec
+
+_NOBODY = "there is no item of which a rater judged the outputs of all variants"
+
+
+def item_means(
+    plan: SheetPlan, items: Sequence[Item], ratings: Sequence[Rating], criterion: str
+) -> ItemMeans:
+    """What raters said of each output, on average over those who judged it.
+
+    Args:
+        plan: The export.
+        items: Items that count; ratings of others are passed over.
+        ratings: All ratings.
+        criterion: The criterion's name.
+
+    Returns:
+        Points by variant, in the plan's order, and item id, in the order of the items. A text that
+        several variants wrote is rated once and counts for each of them. Who cannot judge an
+        output has no part in its mean.
+    """
+    points: dict[tuple[str, str], list[int]] = {}
+    for item, _, variant, point in points_of(ratings, criterion):
+        points.setdefault((variant, item), []).append(point)
+    return {
+        variant: {
+            item.id: sum(held) / len(held)
+            for item in items
+            if (held := points.get((variant, item.id)))
+        }
+        for variant in plan.variants
+    }
+
+
+def complete_items(
+    values: Mapping[str, Mapping[str, float]], variants: Sequence[str]
+) -> tuple[str, ...]:
+    """Ids of the items that have a value for every one of some variants, in their order.
+
+    Args:
+        values: Variant -> item id -> value.
+        variants: Those that must have one; without any, no item is complete.
+    """
+    if not variants:
+        return ()
+    others = [values.get(variant, {}) for variant in variants[1:]]
+    return tuple(
+        name for name in values.get(variants[0], {}) if all(name in other for other in others)
+    )
+
+
+def left_out(
+    items: Sequence[Item], values: ItemMeans, variants: Sequence[str], counted: Collection[str]
+) -> dict[str, int]:
+    """Why items do not count: reason -> number of them.
+
+    Args:
+        items: All items.
+        values: Variant -> item id -> value, whoever judged it.
+        variants: Those that are compared.
+        counted: Ids of the items that count.
+    """
+    found: dict[str, int] = {}
+    for item in items:
+        if item.id in counted:
+            continue
+        held = sum(item.id in values.get(variant, {}) for variant in variants)
+        if not held:
+            reason = "not judged by anybody"
+        elif held < len(variants):
+            reason = "judged for some variants only"
+        else:
+            reason = "judged for all variants by no single rater"
+        found[reason] = found.get(reason, 0) + 1
+    return found
+
+
+def criterion_means(
+    plan: SheetPlan, items: Sequence[Item], ratings: Sequence[Rating]
+) -> tuple[tuple[CriterionMean, ...], dict[str, int]]:
+    """Mean of each criterion by variant with its interval, and paired against the baseline.
+
+    All variants are compared on the same items and, of each item, on the same raters: those who
+    judged it for all variants. Near-identical items (of one cluster) are resampled together.
+
+    Args:
+        plan: The export, which says the criteria, the variants and the baseline.
+        items: Items of the export.
+        ratings: All ratings.
+
+    Returns:
+        One mean per criterion and variant; and reason, with the criterion -> items left out.
+    """
+    found: list[CriterionMean] = []
+    dropped: dict[str, int] = {}
+    clusters = {item.id: item.cluster for item in items}
+    drawn: dict[tuple[str, ...], Resamples] = {}  # criteria of the same items share their weights
+    for criterion in plan.criteria:
+        blocks = blocks_of(plan, items, ratings, criterion.name)
+        judged = item_means(plan, items, ratings, criterion.name)
+        out = left_out(items, judged, plan.variants, blocks)
+        dropped |= {f"{criterion.name}: {reason}": n for reason, n in out.items()}
+        ids = tuple(blocks)
+        if not ids:
+            nothing = Estimate(value=None, reason=_NOBODY)
+            found += [_mean(criterion, variant, nothing) for variant in plan.variants]
+            continue
+        if ids not in drawn:
+            drawn[ids] = Resamples([clusters[name] for name in ids], seed=plan.seed)
+        found += _means(plan, criterion, blocks, clusters, drawn[ids])
+    return tuple(found), dropped
+
+
+def _means(
+    plan: SheetPlan,
+    criterion: CriterionSpec,
+    blocks: Blocks,
+    clusters: Mapping[str, str],
+    resamples: Resamples,
+) -> list[CriterionMean]:
+    """Means of one criterion over the items that count.
+
+    They are computed as shares of the scale's range, from 0 (the worst point) to 1: the methods
+    for bounded scores then apply, and their bounds stay on the scale.
+    """
+    worst, best = criterion.points[0], criterion.points[-1]
+    reach = best - worst
+    names, values = np.array(list(blocks)), paired_means(plan, blocks)
+    samples = []
+    for variant in plan.variants:
+        shares = (np.array(list(values[variant].values())) - worst) / reach
+        stats = np.stack([shares, np.ones(len(shares))], axis=1)
+        samples.append(Sample(variant, names, names, stats))  # clusters are the resamples'
+    quantity = Quantity(plan.task, criterion.name, "rated", mean_of, scale=1.0)
+    panel = Panel(quantity, samples, resamples=resamples)
+    found = []
+    for variant in plan.variants:
+        own = panel.interval(variant)
+        mean = Estimate(
+            value=_point(own.value, reach, worst),
+            low=_point(own.low, reach, worst),
+            high=_point(own.high, reach, worst),
+            n=own.n,
+            method=own.method,
+            reason=own.reason,
+        )
+        difference = others = None
+        if plan.baseline is not None and variant != plan.baseline:
+            difference = _paired(panel.difference(plan.baseline, variant), reach, len(names))
+            others = _over_raters(blocks, plan.baseline, variant, clusters, difference, reach)
+        found.append(_mean(criterion, variant, mean, difference, others))
+    return found
+
+
+def _over_raters(
+    blocks: Blocks,
+    baseline: str,
+    variant: str,
+    clusters: Mapping[str, str],
+    difference: Estimate,
+    reach: int,
+) -> Estimate | None:
+    """The difference with an interval for other raters too; None with too few of them."""
+    cells = [
+        (float(block[variant] - block[baseline]), item, rater)
+        for item, raters in blocks.items()
+        for rater, block in raters.items()
+    ]
+    values, items, raters = zip(*cells, strict=True)
+    return mean_over_raters(values, items, raters, clusters, difference, reach)
+
+
+def _paired(found: Difference, reach: int, n: int) -> Estimate:
+    return Estimate(
+        value=_point(found.delta, reach),
+        low=_point(found.low, reach),
+        high=_point(found.high, reach),
+        n=n,
+        method=found.method,
+        reason=found.reason,
+    )
+
+
+def _point(share: float | None, reach: int, worst: int = 0) -> float | None:
+    """A share of the scale's range in the scale's own points."""
+    return None if share is None else worst + reach * share
+
+
+def _mean(
+    criterion: CriterionSpec,
+    variant: str,
+    mean: Estimate,
+    difference: Estimate | None = None,
+    others: Estimate | None = None,
+) -> CriterionMean:
+    return CriterionMean(
+        criterion=criterion.name,
+        variant=variant,
+        mean=mean,
+        difference=difference,
+        other_raters=others,
+    )

@@ -1,0 +1,138 @@
+"""Intervals that hold for other raters too: of means in which items and raters are both drawn.
+
+Raters of one study share its items, and items its raters, so neither answers of an item nor those
+of a rater are independent. The variance is that of items and that of raters, less what both count.
+
+Source:
+    Cameron, Gelbach & Miller (2011), Robust inference with multiway clustering, Journal of Business
+    & Economic Statistics 29(2): 238-249, section 2.3; Student's quantile for the smaller of the two
+    numbers of groups, as they advise for few groups.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from scipy import special
+
+from harness.metrics.base import FloatArray
+from harness.ratings.records import Estimate
+from harness.ratings.stats.davidson import Codes
+from harness.stats.intervals import TAIL, influence, standard_error
+from harness.stats.proportions import clustered_tango
+
+FEWEST_RATERS = 3
+"""Below this many raters nothing is said of other raters."""
+
+
+def share_over_raters(
+    results: Sequence[int],
+    items: Sequence[str],
+    raters: Sequence[str],
+    clusters: Mapping[str, str],
+    share: Estimate,
+) -> Estimate | None:
+    """Interval of a share of wins for other items and other raters; never within that of items.
+
+    It is Tango's, as that of the items, at the number of unrelated votes that would have the
+    two-way standard error. Raters who do not differ at all count as one vote each: nothing says
+    then how far others might.
+
+    Args:
+        results: 1 for a win, 0 for a tie, -1 for a loss, shape (n,).
+        items: Item of each.
+        raters: Rater of each.
+        clusters: Cluster of each item.
+        share: The share with its interval over items alone.
+
+    Returns:
+        None with too few raters, or where the share has no interval over items.
+    """
+    if share.low is None or share.high is None or len(set(raters)) < FEWEST_RATERS:
+        return None
+    found = np.array(results, dtype=np.float64)
+    weights = _weights(items)
+    error, groups = _error(found, weights, [clusters[name] for name in items], raters)
+    votes, whole = len(found), weights.sum()
+    gains, losses = (float(weights @ (found == sign)) / whole * votes for sign in (1, -1))
+    low, high = clustered_tango(gains, losses, votes, error, groups)
+    return share.model_copy(
+        update={
+            "low": min(float(1 + low) / 2, share.low),
+            "high": max(float(1 + high) / 2, share.high),
+            "method": f"Tango score, two-way over items and {len(set(raters)):,} raters",
+        }
+    )
+
+
+def mean_over_raters(
+    values: Sequence[float],
+    items: Sequence[str],
+    raters: Sequence[str],
+    clusters: Mapping[str, str],
+    mean: Estimate,
+    most: float,
+) -> Estimate | None:
+    """Student-t interval of a mean for other items and other raters; never within that of items.
+
+    Args:
+        values: One of each item and rater, shape (n,); an item counts once, whoever judged it.
+        items: Item of each.
+        raters: Rater of each.
+        clusters: Cluster of each item.
+        mean: Their mean with its interval over items alone.
+        most: What the mean cannot be above, nor below with a minus.
+
+    Returns:
+        None with too few raters, or where the mean has no interval over items, or no width.
+    """
+    if mean.value is None or mean.low is None or mean.high is None or mean.low == mean.high:
+        return None
+    if len(set(raters)) < FEWEST_RATERS:
+        return None
+    found = np.array(values, dtype=np.float64)
+    error, groups = _error(found, _weights(items), [clusters[name] for name in items], raters)
+    reach = float(special.stdtrit(groups - 1, 1 - TAIL)) * error
+    return mean.model_copy(
+        update={
+            "low": min(max(mean.value - reach, -most), mean.low),
+            "high": max(min(mean.value + reach, most), mean.high),
+            "method": f"Student-t, two-way over items and {len(set(raters)):,} raters",
+        }
+    )
+
+
+def _weights(items: Sequence[str]) -> FloatArray:
+    """So that each item counts once, shape (n,)."""
+    codes = _codes(items)
+    result: FloatArray = 1.0 / np.bincount(codes)[codes]
+    return result
+
+
+def _error(
+    values: FloatArray, weights: FloatArray, clusters: Sequence[str], raters: Sequence[str]
+) -> tuple[float, int]:
+    """Two-way standard error of a weighted mean, and the smaller number of groups.
+
+    Never below that of clusters alone, or of raters alone: with few raters the formula can fall
+    below both.
+    """
+    by_item, by_rater = _codes(clusters), _codes(raters)
+    both = _codes([f"{item} {rater}" for item, rater in zip(by_item, by_rater, strict=True)])
+    items, judges, cells = (
+        _one_way(values, weights, codes) ** 2 for codes in (by_item, by_rater, both)
+    )
+    groups = int(min(by_item.max(), by_rater.max())) + 1
+    return float(np.sqrt(max(items + judges - cells, items, judges))), groups
+
+
+def _one_way(values: FloatArray, weights: FloatArray, codes: Codes) -> float:
+    """Standard error of a weighted mean where values of a group are related."""
+    columns = [np.bincount(codes, weights=w) for w in (weights * values, weights)]
+    sums: FloatArray = np.stack(columns, axis=1).astype(np.float64)
+    return standard_error(influence(sums))
+
+
+def _codes(names: Sequence[str]) -> Codes:
+    return np.unique(np.array(names, dtype=np.str_), return_inverse=True)[1].reshape(-1)

@@ -1,0 +1,230 @@
+"""Sheets and ratings in the store.
+
+Layout of a result of kind ``sheets``::
+
+    identity.json   what the key depends on
+    plan.json       the plan
+    items.jsonl     examples and outputs
+    rows.jsonl      the key to every row: which variants it shows
+    ties.jsonl      equal outputs
+
+and of kind ``ratings``, one per state of what has come back; each holds all that the last one did::
+
+    identity.json                 the sheets, the returned files, and a digest of the ratings
+    ratings.jsonl                 every judgement
+    files.jsonl                   every returned file
+    returns/<sha256>.<format>     its bytes, as the rater sent them
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.errors import StoreError
+from harness.ratings.records import AutoTie, Item, Rating, ReturnedFile, SheetPlan, SheetRow
+from harness.schema import Record
+from harness.store.store import Store, digest_of
+
+RETURNS = "returns"  # folder of the files that raters sent back
+
+
+@dataclass(frozen=True)
+class Sheets:
+    """An export: everything that the raters' files are made of, and the key to them.
+
+    Attributes:
+        key: Of this result in the store.
+        plan: What is asked of whom.
+        items: What is rated.
+        rows: By rater, kind and position.
+        ties: Comparisons that are decided without a rater.
+        identity: What the key is the digest of.
+    """
+
+    key: str
+    plan: SheetPlan
+    items: tuple[Item, ...]
+    rows: tuple[SheetRow, ...]
+    ties: tuple[AutoTie, ...]
+    identity: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What has come back so far.
+
+    Attributes:
+        ratings: Every judgement.
+        files: Every returned file that was imported.
+    """
+
+    ratings: tuple[Rating, ...] = ()
+    files: tuple[ReturnedFile, ...] = ()
+
+
+def write_sheets(store: Store, sheets: Sheets) -> None:
+    """Keep an export; nothing happens where it is kept already.
+
+    Raises:
+        DiskError: It cannot be written.
+    """
+    if store.has("sheets", sheets.key):
+        return
+    with store.writing("sheets", sheets.key, sheets.identity) as folder:
+        store.write_record(folder, "plan", sheets.plan)
+        store.write_records(folder, "items", sheets.items)
+        store.write_records(folder, "rows", sheets.rows)
+        store.write_records(folder, "ties", sheets.ties)
+
+
+def read_sheets(store: Store, key: str) -> Sheets:
+    """Read an export.
+
+    Raises:
+        StoreError: It is missing or damaged. Raters' answers can then not be told apart any more,
+            unless the same export is made again.
+    """
+    mend = (
+        "Move the folder away (keep it) and run harness sheet export again: the same run and suite "
+        "give the same sheets, row by row."
+    )
+    with _mended(mend):
+        return Sheets(
+            key=key,
+            plan=store.read_record("sheets", key, "plan", SheetPlan),
+            items=tuple(store.read_records("sheets", key, "items", Item)),
+            rows=tuple(store.read_records("sheets", key, "rows", SheetRow)),
+            ties=tuple(store.read_records("sheets", key, "ties", AutoTie)),
+            identity=store.identity("sheets", key),
+        )
+
+
+def write_ratings(
+    store: Store,
+    sheets_key: str,
+    ratings: Sequence[Rating],
+    files: Sequence[ReturnedFile],
+    blobs: Mapping[str, bytes],
+) -> str:
+    """Keep what has come back so far, beside what was kept before.
+
+    Args:
+        store: Where to.
+        sheets_key: The export that it answers.
+        ratings: All ratings so far, those known before included.
+        files: All returned files so far, likewise.
+        blobs: Digest -> bytes of the files that are new; the others' are taken over from earlier
+            results.
+
+    Returns:
+        The key: equal ratings of equal files have equal keys, whenever and in whatever order they
+        came.
+
+    Raises:
+        StoreError: Some file's bytes are neither given nor kept, or are not those of its digest.
+        DiskError: It cannot be written.
+    """
+    ratings = sorted(ratings, key=lambda rating: (rating.rater, rating.kind, rating.position))
+    files = sorted(files, key=lambda file: file.digest)
+    identity = {
+        "sheets": sheets_key,
+        "files": [file.digest for file in files],
+        "ratings": _digest_of(ratings),
+    }
+    key = digest_of(identity)
+    if store.has("ratings", key):
+        return key
+    with store.writing("ratings", key, identity) as folder:
+        (folder / RETURNS).mkdir()
+        for file in files:
+            content = blobs.get(file.digest)
+            if content is None:
+                content = _kept_bytes(store, file)
+            elif hashlib.sha256(content).hexdigest() != file.digest:
+                raise StoreError(
+                    f"The bytes of {file.name} are not those of its digest {file.digest}.",
+                    where=file.name,
+                    mend="Leave the file as it is while it is imported, and import it again.",
+                )
+            _blob(folder, file).write_bytes(content)
+        store.write_records(folder, "ratings", ratings)
+        store.write_records(folder, "files", files)
+    return key
+
+
+def read_ratings(store: Store, key: str) -> Kept:
+    """Read what has come back.
+
+    Raises:
+        StoreError: It is missing or damaged; says where the files that raters sent still lie.
+    """
+    returns = store.path("ratings", key) / RETURNS
+    mend = (
+        "Do not delete it: raters' work cannot be computed anew. What they sent back lies in "
+        f"{returns}; copy that folder, move the result away, and import the files again with "
+        "harness sheet import."
+    )
+    with _mended(mend):
+        return Kept(
+            ratings=tuple(store.read_records("ratings", key, "ratings", Rating)),
+            files=tuple(store.read_records("ratings", key, "files", ReturnedFile)),
+        )
+
+
+def ratings_of(store: Store, sheets_key: str) -> str | None:
+    """The fullest result of ratings of an export, whichever run it was made for; None without any.
+
+    Sheets depend on what is shown and asked, not on the run, so another run of the same results
+    (with other rules of choosing, say) can take its ratings over.
+    """
+    found = [
+        (len(identity["files"]), store.path("ratings", key).stat().st_mtime, key)
+        for key in store.keys("ratings")
+        if (identity := store.identity("ratings", key)).get("sheets") == sheets_key
+    ]
+    return max(found)[2] if found else None
+
+
+@contextmanager
+def _mended(mend: str) -> Iterator[None]:
+    """Give errors of the store another way out than computing a result anew."""
+    try:
+        yield
+    except StoreError as error:
+        raise StoreError(error.problem, where=error.where, mend=mend) from error
+
+
+def _digest_of(records: Iterable[Record]) -> str:
+    """Sha256 of records as they are written."""
+    digest = hashlib.sha256()
+    for record in records:
+        digest.update(record.model_dump_json().encode() + b"\n")
+    return digest.hexdigest()
+
+
+def _blob(folder: Path, file: ReturnedFile) -> Path:
+    """Where a returned file's bytes lie in a result's folder."""
+    return folder / RETURNS / f"{file.digest}.{file.format}"
+
+
+def _kept_bytes(store: Store, file: ReturnedFile) -> bytes:
+    """A returned file's bytes, from whichever earlier result holds them whole."""
+    looked_at = []
+    for key in store.keys("ratings"):
+        path = _blob(store.path("ratings", key), file)
+        if path.is_file():
+            content = path.read_bytes()
+            if hashlib.sha256(content).hexdigest() == file.digest:
+                return content
+            looked_at.append(str(path))
+    changed = f"; what is kept of it was changed: {', '.join(looked_at)}" if looked_at else ""
+    raise StoreError(
+        f"What {file.rater} sent back earlier, {file.name}, is not kept any more{changed}.",
+        where=str(store.path("ratings", "")),
+        mend="Import it again together with the new ones; nothing was changed.",
+    )

@@ -1,0 +1,157 @@
+"""All that the ratings of a run say, from what is kept of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from harness.ratings.design.blocks import unpaired
+from harness.ratings.records import Correlation, HumanResults, Item, PairAccuracy, Rating, SheetPlan
+from harness.ratings.stats.agreement import agreement
+from harness.ratings.stats.correlation import MetricValues, accuracies, correlations, metric_values
+from harness.ratings.stats.means import criterion_means, item_means
+from harness.ratings.stats.preference import preference
+from harness.ratings.stats.raters import rater_summaries
+from harness.ratings.stats.votes import item_shares, votes_of
+from harness.ratings.store import Kept, Sheets, read_ratings, read_sheets
+from harness.results.scores import Reading, read_results
+from harness.schema import Manifest
+from harness.store.store import Store
+
+_CLAIMED = "report"  # the split that figures are claimed from, as everywhere in a report
+
+
+def summarise(
+    store: Store, manifest: Manifest, readings: Iterable[Reading] | None = None
+) -> HumanResults | None:
+    """Work out what the ratings of a run say.
+
+    Means and preferences are of the items of the report split where there are any: those of
+    select served the choice, and would flatter it. How far raters agree, and which metric
+    follows them, is learnt from all items.
+
+    Args:
+        store: Where sheets, ratings and scores lie.
+        manifest: The run.
+        readings: Its scores, where they have been read already.
+
+    Returns:
+        None where no sheet has come back, or where the run now has other outputs than those that
+        were rated; :func:`why_none` says which.
+
+    Raises:
+        StoreError: Something that the manifest names is missing or unreadable.
+    """
+    if manifest.human is None or manifest.human.ratings is None:
+        return None
+    sheets = read_sheets(store, manifest.human.sheets)
+    if _outdated(sheets.plan, manifest):
+        return None
+    kept = read_ratings(store, manifest.human.ratings)
+    if readings is None:
+        readings = read_results(store, manifest.cells, manifest.spec.get("tasks", {}))
+    return _results(sheets, kept, readings)
+
+
+def why_none(store: Store, manifest: Manifest) -> str:
+    """Why there are no results of ratings, in a sentence; empty where no sheets were exported.
+
+    Args:
+        store: Where the sheets lie.
+        manifest: A run for which :func:`summarise` gives None.
+    """
+    if manifest.human is None:
+        return ""
+    if manifest.human.ratings is None:
+        return "Rating sheets were exported; nothing has come back yet."
+    plan = read_sheets(store, manifest.human.sheets).plan
+    changed = ", ".join(_outdated(plan, manifest))
+    return (
+        f"Ratings of earlier outputs are not shown: what {changed} wrote for {plan.task} is no "
+        f"longer what was rated (sheets {plan.id}). Export new sheets to have it rated."
+    )
+
+
+def _outdated(plan: SheetPlan, manifest: Manifest) -> list[str]:
+    """Variants whose outputs in the run are not those that were rated."""
+    current = {
+        cell.variant: cell.predictions_key for cell in manifest.cells if cell.task == plan.task
+    }
+    return [name for name, key in plan.predictions.items() if current.get(name) != key]
+
+
+def _results(sheets: Sheets, kept: Kept, readings: Iterable[Reading]) -> HumanResults:
+    plan, ratings = sheets.plan, kept.ratings
+    claimed = [item for item in sheets.items if item.split == _CLAIMED] or list(sheets.items)
+    names = {item.id for item in claimed}
+    of_claimed = [rating for rating in ratings if rating.item in names]
+    means, dropped = criterion_means(plan, claimed, of_claimed)
+    won = None
+    if plan.pairs:
+        won = preference(plan, claimed, of_claimed, [t for t in sheets.ties if t.item in names])
+    metrics = metric_values(readings, plan.task, plan.splits, plan.variants)
+    followed, decided = _metrics(sheets, ratings, metrics)
+    return HumanResults(
+        plan=plan,
+        items=len(sheets.items),
+        files=kept.files,
+        ratings=len(ratings),
+        asked=len(sheets.rows),
+        raters=rater_summaries(plan, sheets.rows, ratings),
+        agreement=agreement(plan, ratings),
+        means=means,
+        preference=won,
+        correlations=followed,
+        accuracies=decided,
+        comments=sum(bool(rating.comment.strip()) for rating in ratings),
+        dropped=dropped,
+        notes=(
+            *_notes(plan, sheets.items, claimed, metrics),
+            *_unpaired(unpaired(plan, claimed, of_claimed)),
+        ),
+    )
+
+
+def _metrics(
+    sheets: Sheets, ratings: Sequence[Rating], metrics: dict[str, MetricValues]
+) -> tuple[tuple[Correlation, ...], tuple[PairAccuracy, ...]]:
+    """How far the automatic metrics follow the raters, on all items."""
+    plan, items = sheets.plan, sheets.items
+    clusters = {item.id: item.cluster for item in items}
+    rated = {c.name: item_means(plan, items, ratings, c.name) for c in plan.criteria}
+    followed = correlations(rated, metrics, clusters, seed=plan.seed)
+    if not plan.pairs:
+        return followed, ()
+    shares = item_shares(votes_of(plan, items, ratings, sheets.ties))
+    return followed, accuracies(shares, metrics, clusters)
+
+
+def _notes(
+    plan: SheetPlan,
+    items: Sequence[Item],
+    claimed: Sequence[Item],
+    metrics: dict[str, MetricValues],
+) -> list[str]:
+    notes = list(plan.notes)
+    if len(claimed) < len(items):
+        notes.append(
+            f"Means and preferences are of the {len(claimed):,} items of the {_CLAIMED} split; "
+            f"the other {len(items) - len(claimed):,} served the choice. Agreement and automatic "
+            "metrics are looked at on all of them."
+        )
+    notes += [
+        f"{metric} has no value for {of.undefined:,} outputs, which are left out beside it."
+        for metric, of in metrics.items()
+        if of.undefined
+    ]
+    return notes
+
+
+def _unpaired(points: Mapping[str, int]) -> list[str]:
+    """What no mean counts of answers that came back."""
+    if not points:
+        return []
+    counted = ", ".join(f"{n:,} of {name}" for name, n in points.items())
+    return [
+        f"Points left out of the means: {counted}. Their raters did not judge the item for all "
+        "variants, and would have brought their severity into some variants alone."
+    ]

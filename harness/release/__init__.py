@@ -1,0 +1,1 @@
+"""What is shipped: the choice from the store, copied, with its model card."""

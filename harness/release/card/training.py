@@ -1,0 +1,99 @@
+"""What a model card says about the training, in Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from harness.release.card.data import Card
+from harness.render.markdown import plain
+from harness.render.numbers import count, duration, number, quantity, size
+from harness.schema import TrainingRun
+
+
+def training(card: Card) -> Iterator[str]:
+    """What the weights came of."""
+    yield "## Training"
+    found = card.view.training
+    if found is None:
+        yield "Trained elsewhere: this run took the weights as they were, and knows no more of it."
+        return
+    spec = card.manifest.spec.get("train") or {}
+    lines = [_method(found, spec), *_steps(card, found, spec), _rows(card, found)]
+    lines.append(_effort(found))
+    if found.stopped_early:
+        lines.append(f"Stopped early: {found.stopped_early}")
+    lines += found.notes
+    yield "\n".join(f"- {plain(line)}" for line in lines if line)
+
+
+def _method(found: TrainingRun, spec: dict[str, Any]) -> str:
+    share = f"{found.trainable_parameters:,} of {found.total_parameters:,} parameters trained"
+    if found.method == "full":
+        return f"Full fine-tuning: {share}."
+    lora, quantization = spec.get("lora") or {}, spec.get("quantization") or {}
+    parts = [
+        f"rank {lora['r']}" if "r" in lora else "",
+        f"alpha {lora['lora_alpha']}" if "lora_alpha" in lora else "",
+        f"dropout {lora['lora_dropout']:g}" if lora.get("lora_dropout") else "",
+        f"on {_targets(lora['target_modules'])}" if lora.get("target_modules") else "",
+    ]
+    kind = quantization.get("bnb_4bit_quant_type", "4-bit")
+    double = ", double quantization" if quantization.get("bnb_4bit_use_double_quant") else ""
+    method = f"QLoRA on an {kind} base{double}" if found.method == "qlora" else "LoRA"
+    return f"{method}; {', '.join(part for part in parts if part)}; {share}."
+
+
+def _targets(value: Any) -> str:
+    return value if isinstance(value, str) else ", ".join(map(str, value))
+
+
+def _steps(card: Card, found: TrainingRun, spec: dict[str, Any]) -> Iterator[str]:
+    args = {**(spec.get("args") or {}), **found.arguments}
+    step = card.variant.step
+    parts = [f"Step {step} of {found.steps}" if step is not None else f"{found.steps} steps"]
+    entry = next((e for e in found.log if e.step == step and e.epoch is not None), None)
+    if entry is not None and entry.epoch is not None:
+        parts.append(f"{number(entry.epoch)} epochs")
+    rate = args.get("learning_rate")
+    if isinstance(rate, int | float):
+        scheduler = args.get("lr_scheduler_type")
+        parts.append(f"learning rate {rate:g}" + (f" ({scheduler})" if scheduler else ""))
+    batch = args.get("per_device_train_batch_size")
+    if batch is not None:
+        times = args.get("gradient_accumulation_steps", 1)
+        parts.append(f"batch size {batch}" + (f" × {times}" if times != 1 else ""))
+    yield "; ".join(parts) + "."
+    checkpoint = next((c for c in found.checkpoints if c.step == step), None)
+    if checkpoint is not None and checkpoint.eval_loss is not None:
+        loss = number(checkpoint.eval_loss, 3)
+        yield f"Eval loss of the trainer at this step, a mean over batches: {loss}."
+
+
+def _rows(card: Card, found: TrainingRun) -> str:
+    data = card.training_data
+    name = f" of {data.name}" if data is not None else ""
+    revision = f" at revision {data.revision}" if data is not None and data.revision else ""
+    dropped = sum(found.rows_dropped.values())
+    reasons = "; ".join(f"{reason}: {n:,}" for reason, n in sorted(found.rows_dropped.items()))
+    report = card.manifest.data.get("train")
+    before = sum(report.dropped.values()) if report else 0
+    return (
+        f"{count(found.rows_used, 'row')}{name}{revision} used, {dropped:,} dropped"
+        + (f" ({reasons})" if reasons else "")
+        + f", {found.rows_truncated:,} truncated"
+        + (
+            f"; before that, {before:,} of {report.rows_read:,} rows read were dropped, each for "
+            "a reason that the report counts"
+            if report and before
+            else ""
+        )
+        + "."
+    )
+
+
+def _effort(found: TrainingRun) -> str:
+    speed = f", {quantity(found.tokens_per_second, 'tok/s')}" if found.tokens_per_second else ""
+    memory = f", {size(found.peak_memory_bytes)} at most" if found.peak_memory_bytes else ""
+    device = found.environment.device_name
+    return f"{duration(found.seconds)} on {device}{speed}{memory}."

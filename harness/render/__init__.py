@@ -1,0 +1,1 @@
+"""What every output shares: numbers, text, Markdown, SVG and pages."""

@@ -1,0 +1,61 @@
+"""Every example as one line of a CSV table, with every variant's output and values beside it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Iterator
+
+from harness.report.browser.view import FINDINGS, AllExamples, TaskOutputs
+from harness.report.tables import plain_cell
+
+_Cell = str | float | int | bool | None
+_OUTPUT = ("output", "finish_reason", "prompt_tokens", "new_tokens", "truncated_prompt_tokens")
+
+
+def render_examples_csv(examples: AllExamples) -> str:
+    """All examples of a run's generation tasks, with a header line.
+
+    For each variant there are its output, how it ended, what was found of it, and its value in
+    each metric, in the metric's own unit. References are a JSON array.
+
+    Raises:
+        StoreError: A result of the run is missing or unreadable.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    for line in _lines(examples.tasks):
+        writer.writerow([plain_cell(value) for value in line])
+    return text.getvalue()
+
+
+def _lines(tasks: tuple[TaskOutputs, ...]) -> Iterator[list[_Cell]]:
+    variants = tasks[0].variants if tasks else ()
+    metrics = list(dict.fromkeys(item.metric for task in tasks for item in task.metrics))
+    header: list[_Cell] = ["task", "split", "id", "prompt", "references"]
+    for name in variants:
+        header += [f"{column} {name}" for column in (*_OUTPUT, "findings", *metrics)]
+    yield header
+    for task in tasks:
+        values = {item.metric: item.values for item in task.metrics}
+        for place, example in enumerate(task.examples):
+            references = json.dumps(example.references, ensure_ascii=False)
+            line: list[_Cell] = [task.task, example.split, example.id, example.prompt, references]
+            for row in range(len(variants)):
+                line += _written(task, row, place)
+                for metric in metrics:
+                    value = float(values[metric][row, place]) if metric in values else math.nan
+                    line.append(None if math.isnan(value) else value)
+            yield line
+
+
+def _written(task: TaskOutputs, row: int, place: int) -> list[_Cell]:
+    item = task.outputs[row][place]
+    if item is None:
+        return [None] * (len(_OUTPUT) + 1)
+    flags = int(task.flags[row, place])
+    found = "; ".join(name for bit, name in enumerate(FINDINGS) if flags >> bit & 1)
+    sizes = (item.prompt_tokens, item.new_tokens, item.truncated_prompt_tokens)
+    return [item.text, item.finish_reason, *sizes, found]

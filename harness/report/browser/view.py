@@ -1,0 +1,223 @@
+"""Every example of a run with every variant's output, as the report's browser and CSV list them.
+
+It is read when first asked for, and kept out of the view: JSON and Markdown do without the texts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.checks import outputs as findings
+from harness.report.sections.examples import Predictions, read_predictions
+from harness.results.scores import Reading, read_results
+from harness.schema import CellResult, Example, Manifest, Prediction
+from harness.select.checkpoint import primary_metric
+from harness.store.store import Store
+
+FINDINGS = (
+    findings.TRUNCATED,
+    findings.CUT,
+    findings.EMPTY,
+    findings.LOOP,
+    findings.COPY,
+)
+"""What is flagged of an output: bit 0 of its flags is the first of these."""
+
+MISSING = 1 << len(FINDINGS)
+"""The bit that says that there is no output."""
+
+Outputs = tuple[Prediction | None, ...]
+"""What one variant wrote for each example, shape (n,)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Values:
+    """One metric of each example alone, shape (variants, n); NaN where there is none."""
+
+    metric: str
+    scale: float | None
+    higher_is_better: bool
+    values: NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class TaskOutputs:
+    """All examples of one generation task for which anything was generated.
+
+    Attributes:
+        task: Task id.
+        variants: All variants of the run, in its order.
+        baseline: The run's baseline; None where it wrote nothing for this task.
+        candidate: The variant that the others are looked at for: the choice, or the last.
+        missing: Why a variant has no outputs at all.
+        examples: Shape (n,), in the order of the data.
+        outputs: One row per variant.
+        metrics: The deciding metric first.
+        flags: Bits of ``FINDINGS`` and ``MISSING``, shape (variants, n).
+        groups: The first variant that wrote the same text, shape (variants, n).
+    """
+
+    task: str
+    variants: tuple[str, ...]
+    baseline: str | None
+    candidate: str
+    missing: Mapping[str, str]
+    examples: tuple[Example, ...]
+    outputs: tuple[Outputs, ...]
+    metrics: tuple[Values, ...]
+    flags: NDArray[np.uint8]
+    groups: NDArray[np.uint16]
+
+    def deltas(self) -> NDArray[np.float64]:
+        """The first metric of the candidate less the baseline's (if any), shape (n,)."""
+        if not self.metrics:
+            return np.full(len(self.examples), np.nan)
+        values = self.metrics[0].values
+        found: NDArray[np.float64] = values[self.variants.index(self.candidate)]
+        if self.baseline is not None and self.baseline != self.candidate:
+            found = found - values[self.variants.index(self.baseline)]
+        return found
+
+
+class AllExamples:
+    """Every example of a run's generation tasks, read from the store when first looked at.
+
+    Args:
+        store: Where the results lie.
+        manifest: The run.
+    """
+
+    def __init__(self, store: Store, manifest: Manifest) -> None:
+        self._store, self._manifest = store, manifest
+
+    @cached_property
+    def tasks(self) -> tuple[TaskOutputs, ...]:
+        """The tasks that have outputs, in the suite's order; the deciding one first.
+
+        Raises:
+            StoreError: A result that the manifest names as finished is missing or unreadable.
+        """
+        manifest = self._manifest
+        predictions = read_predictions(self._store, manifest)
+        cells = [cell for cell in manifest.cells if cell.kind == "generation"]
+        readings = read_results(self._store, cells, manifest.spec.get("tasks", {}))
+        primary = primary_metric(manifest.spec) or ("", "")
+        if manifest.selection is not None and manifest.selection.task:
+            primary = (manifest.selection.task, manifest.selection.metric)
+        names = dict.fromkeys(task for _, task in predictions)
+        order = sorted(names, key=lambda task: task != primary[0])
+        return tuple(
+            self._task(task, predictions, readings, cells, primary[1])
+            for task in order
+            if task in manifest.examples
+        )
+
+    def _task(
+        self,
+        task: str,
+        predictions: Predictions,
+        readings: Sequence[Reading],
+        cells: Sequence[CellResult],
+        metric: str,
+    ) -> TaskOutputs:
+        manifest = self._manifest
+        variants = tuple(variant.id for variant in manifest.variants)
+        made = {
+            name: {item.example_id: item for item in predictions.get((name, task), ())}
+            for name in variants
+        }
+        known = set().union(*made.values())
+        read = self._store.read_records("examples", manifest.examples[task], "examples", Example)
+        examples = tuple(example for example in read if example.id in known)
+        outputs = tuple(tuple(made[name].get(example.id) for example in examples) for name in made)
+        baseline, candidate = _sides(manifest, [name for name in variants if made[name]])
+        reasons = {cell.variant: cell for cell in cells if cell.task == task}
+        own = [reading for reading in readings if reading.score.task == task]
+        own.sort(key=lambda reading: reading.score.metric != metric)
+        return TaskOutputs(
+            task=task,
+            variants=variants,
+            baseline=baseline,
+            candidate=candidate,
+            missing={name: _why(reasons.get(name)) for name in variants if not made[name]},
+            examples=examples,
+            outputs=outputs,
+            metrics=_values(own, variants, examples),
+            flags=_flags(examples, outputs),
+            groups=_groups(outputs),
+        )
+
+
+def _sides(manifest: Manifest, written: Sequence[str]) -> tuple[str | None, str]:
+    """The baseline where it wrote anything, and the variant to look at."""
+    baseline = manifest.baseline if manifest.baseline in written else None
+    chosen = manifest.selection.chosen if manifest.selection else None
+    if chosen in written:
+        return baseline, str(chosen)
+    others = [name for name in written if name != baseline]
+    return baseline, others[-1] if others else written[0]
+
+
+def _why(cell: CellResult | None) -> str:
+    if cell is None:
+        return "not part of this run"
+    return f"{cell.status}: {cell.reason or 'no reason was recorded'}"
+
+
+def _values(
+    readings: Sequence[Reading], variants: Sequence[str], examples: Sequence[Example]
+) -> tuple[Values, ...]:
+    """Values of single examples by metric, those of all splits together."""
+    place = {example.id: index for index, example in enumerate(examples)}
+    found: dict[str, Values] = {}
+    for reading in readings:
+        score, sample, quantity = reading.score, reading.sample, reading.quantity
+        if sample is None or quantity is None:
+            continue
+        if score.metric not in found:
+            empty = np.full((len(variants), len(examples)), np.nan)
+            found[score.metric] = Values(score.metric, score.scale, score.higher_is_better, empty)
+        held = np.array([place.get(name, -1) for name in sample.ids.tolist()], dtype=np.int64)
+        alone = np.asarray(quantity.aggregate(sample.stats), dtype=np.float64)[held >= 0]
+        row = found[score.metric].values[variants.index(reading.variant)]
+        row[held[held >= 0]] = np.where(np.isfinite(alone), alone, np.nan)
+    return tuple(found.values())
+
+
+def _flags(examples: Sequence[Example], outputs: Sequence[Outputs]) -> NDArray[np.uint8]:
+    """What is found of each output; variants that wrote the same share the work."""
+    flags = np.zeros((len(outputs), len(examples)), dtype=np.uint8)
+    for column, (example, made) in enumerate(
+        zip(examples, zip(*outputs, strict=True), strict=True)
+    ):
+        phrases = findings.phrases_of(example.prompt.split())
+        seen: dict[str, int] = {}
+        for row, item in enumerate(made):
+            if item is None:
+                flags[row, column] = MISSING
+                continue
+            if item.text not in seen:
+                words = item.text.split()
+                copied = findings.share_of(words, phrases) >= findings.COPIED_SHARE
+                # in the order of FINDINGS, of which the first two are not about the text
+                held = (not words, findings.repeats_itself(words), copied)
+                seen[item.text] = sum(bit << place for place, bit in enumerate(held, start=2))
+            ended = (item.truncated_prompt_tokens > 0) | (item.finish_reason == "length") << 1
+            flags[row, column] = seen[item.text] | ended
+    return flags
+
+
+def _groups(outputs: Sequence[Outputs]) -> NDArray[np.uint16]:
+    """For each output the first variant that wrote the same text; missing ones are alike."""
+    columns = []
+    for made in zip(*outputs, strict=True):
+        first: dict[str | None, int] = {}
+        texts = (None if item is None else item.text.strip() for item in made)
+        columns.append([first.setdefault(text, row) for row, text in enumerate(texts)])
+    shape = (len(columns), len(outputs))
+    return np.array(columns, dtype=np.uint16).reshape(shape).T.copy()

@@ -1,0 +1,252 @@
+"""Charts of what a choice costs: quality against memory and speed, and gains against losses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.render.numbers import count, estimate, metric_name, number, size
+from harness.render.palette import shades
+from harness.render.placing import Spot, place_tags, spread
+from harness.render.svg import Axis, Canvas, make_axis, shortened
+from harness.report.charts.metrics import (
+    BOTTOM,
+    LEFT,
+    RIGHT,
+    TOP,
+    WIDE,
+    Chart,
+    bounds_of,
+    figure_words,
+    frame,
+    points_of,
+    shown_rows,
+    whisker,
+)
+from harness.report.view import Row, TradeOffPoint, View
+from harness.schema import Variant
+from harness.stats import pareto
+
+MOST_NAMES = 12  # beside points; beyond, names would cover each other
+
+
+def trade_off_charts(view: View) -> list[Chart]:
+    """Quality against memory, and against decode speed."""
+    row = view.primary_row
+    if row is None:
+        return []
+    charts = []
+    found = [point for point in view.trade_off.points if point.quality.value is not None]
+    if any(point.memory_bytes is not None for point in found):
+        where = [(p, None if p.memory_bytes is None else p.memory_bytes / 1e9) for p in found]
+        title = f"{metric_name(row.metric)} against memory"
+        charts.append(_scatter(view, row, "cost-memory", title, "peak memory, GB", where))
+    if any(point.decode_tokens_per_s is not None for point in found):
+        speeds = [(point, point.decode_tokens_per_s) for point in found]
+        title = f"{metric_name(row.metric)} against speed"
+        charts.append(_scatter(view, row, "cost-speed", title, "decode speed, tok/s", speeds))
+    return charts
+
+
+def _scatter(
+    view: View,
+    row: Row,
+    ident: str,
+    title: str,
+    label: str,
+    where: Sequence[tuple[TradeOffPoint, float | None]],
+) -> Chart:
+    points = [(p, at) for p, at in where if at is not None and p.quality.value is not None]
+    width, height = WIDE, 290.0
+    bottom = height - BOTTOM
+    canvas = Canvas(ident, width, height, title, f"Each variant by {row.metric} and {label}.")
+    y = make_axis([b for p, _ in points for b in bounds_of(p.quality, row)], bottom, TOP)
+    values = [at for _, at in points]
+    whole = min(values) <= max(values) / 2  # else all would stand on one spot
+    x = make_axis(values, LEFT + 20, width - RIGHT - 20, zero=whole)
+    frame(canvas, y)
+    for tick in x.ticks:
+        canvas.text(x(tick), bottom + 15, x.tick_text(tick), "tick", "middle")
+    canvas.text((LEFT + width - RIGHT) / 2, height - 5, label, "axis", "middle")
+    kinds = {variant.id: variant.kind for variant in view.variants}
+    shade = shades(view.variants, view.baseline, view.verdict.chosen)
+    spots = [_spot(point, x(at), row, y) for point, at in points]
+    moved = spread(spots, (x.start, x.end))
+    for (point, _), spot in zip(points, spots, strict=True):
+        whisker(canvas, spot.x, point.quality, row, y, shade[point.variant])
+    front = _front(canvas, row, points, spots, less_is_better=ident == "cost-memory")
+    for spot in spots:
+        chosen = spot.name == view.verdict.chosen
+        canvas.marker(
+            spot.x, spot.y, kinds[spot.name], shade[spot.name], ring=chosen, name=spot.name
+        )
+    named = _named(view, [spot.name for spot in spots])
+    sides = (LEFT, canvas.width, TOP - 10, bottom)
+    for tag in place_tags([spot for spot in spots if spot.name in named], spots, front, sides):
+        if tag.leader:
+            canvas.line(*tag.leader, "leader")
+        canvas.text(tag.x, tag.y + 4, tag.text, "tag")
+    rows = tuple(
+        (
+            point.variant,
+            *figure_words(point.quality, row),
+            size(point.memory_bytes),
+            number(point.decode_tokens_per_s),
+            "yes" if point.efficient else "no",
+        )
+        for point, _ in points
+    )
+    header = ("variant", metric_name(row.metric), "95 % interval", "memory", "tok/s", "efficient")
+    left = len(spots) - len(named)
+    note = f"{row.split} split; bars are 95 % intervals; the dotted line joins what nothing beats"
+    note += "" if whole else f"; {label.split(',', maxsplit=1)[0]} does not begin at zero"
+    note += "; points in one place stand side by side" if moved else ""
+    note += f"; {count(left, 'variant')} not named here" if left else ""
+    return Chart(ident, title, note, canvas.render(), header, rows)
+
+
+def _spot(point: TradeOffPoint, x: float, row: Row, y: Axis) -> Spot:
+    """Where a variant stands, and how far its interval reaches, in pixels."""
+    ends = [y(bound) for bound in bounds_of(point.quality, row)]
+    middle = y(points_of(point.quality.value, row))
+    return Spot(point.variant, x, middle, min(ends), max(ends))
+
+
+def _front(
+    canvas: Canvas,
+    row: Row,
+    points: Sequence[tuple[TradeOffPoint, float]],
+    spots: Sequence[Spot],
+    *,
+    less_is_better: bool,
+) -> list[tuple[float, float]]:
+    """Join the variants that no other one beats in both quantities of the chart."""
+    quality = {point.variant: point.quality.value for point, _ in points}
+    cost = {point.variant: at for point, at in points}
+    axes = [
+        pareto.Axis("quality", quality, row.higher_is_better),
+        pareto.Axis("cost", cost, higher_is_better=not less_is_better),
+    ]
+    efficient = pareto.efficient(axes)
+    line = sorted((spot.x, spot.y) for spot in spots if spot.name in efficient)
+    canvas.path(line, "front")
+    return line
+
+
+def _named(view: View, names: Sequence[str]) -> set[str]:
+    """Variants that are named beside their points: of many, those that matter to the choice."""
+    if len(names) <= MOST_NAMES:
+        return set(names)
+    front = [point.variant for point in view.trade_off.points if point.efficient]
+    shipped = view.verdict.chosen or "", view.verdict.shipped or ""
+    return {view.baseline, *shipped, *front[:3]} & set(names)
+
+
+def forest_charts(view: View) -> list[Chart]:
+    """Paired differences of the choice and its merged form from the baseline, all metrics."""
+    chosen = view.variant(view.verdict.chosen or "")
+    if chosen is None:
+        return []
+    twins = [v for v in view.variants if v.kind == "merged" and v.step == chosen.step]
+    rows = [row for row in shown_rows(view) if _has_difference(row, chosen)]
+    scaled = [row for row in rows if row.scale]
+    plain = [row for row in rows if not row.scale and _baseline_value(row, view.baseline)]
+    charts = []
+    if scaled:
+        title = f"What {chosen.id} gains and loses against {view.baseline}"
+        charts.append(_forest(view, scaled, [chosen, *twins], "forest", title, "points of 100"))
+    if plain:
+        title = "The same for metrics without a best value"
+        unit = f"% of the value of {view.baseline}"
+        charts.append(_forest(view, plain, [chosen, *twins], "forest-relative", title, unit))
+    return charts
+
+
+def _forest(
+    view: View, rows: Sequence[Row], variants: Sequence[Variant], ident: str, title: str, unit: str
+) -> Chart:
+    left, right, pitch = 200.0, 190.0, 20.0 + 13.0 * len(variants)
+    width, height = 790.0, 30.0 + pitch * len(rows) + BOTTOM
+    canvas = Canvas(
+        ident,
+        width,
+        height,
+        title,
+        "Paired differences with 95 % intervals; to the right of zero is better.",
+    )
+    entries = [(r, v, _gain(r, v, view.baseline)) for r in rows for v in variants]
+    ends = [end for _, _, gain in entries if gain for end in gain]
+    x = make_axis([0.0, *ends], left, width - right, count=6)
+    bottom = height - BOTTOM
+    for tick in x.ticks:
+        canvas.line(x(tick), 24, x(tick), bottom, "grid")
+        canvas.text(
+            x(tick), bottom + 15, number(tick, _tick_places(x), signed=True), "tick", "middle"
+        )
+    canvas.line(x(0), 18, x(0), bottom, "zero")
+    canvas.text(x(0) - 8, 14, "← worse", "axis", "end")
+    canvas.text(x(0) + 8, 14, "better →", "axis")
+    canvas.text((left + width - right) / 2, height - 5, unit, "axis", "middle")
+    table = []
+    shade = shades(view.variants, view.baseline, view.verdict.chosen)
+    for index, row in enumerate(rows):
+        top = 30 + index * pitch
+        flipped = "" if row.higher_is_better else " (lower is better)"
+        label = shortened(f"{row.task}: {metric_name(row.metric)}", 30)
+        canvas.text(0, top + pitch / 2, label, "row")
+        if flipped:
+            canvas.text(0, top + pitch / 2 + 13, flipped.strip(), "axis")
+        for place, variant in enumerate(variants):
+            gain = _gain(row, variant, view.baseline)
+            if gain is None:
+                continue
+            y = top + 10 + 13.0 * place + 3
+            low, middle, high = gain
+            words = _difference(row, variant)
+            canvas.line(x(low), y, x(high), y, f"whisker {shade[variant.id]}")
+            said = f"{variant.id}: {' '.join(words).strip()}"
+            canvas.marker(x(middle), y, variant.kind, shade[variant.id], name=said)
+            canvas.text(width - right + 10, y + 4, " ".join(words), "value")
+            table.append((f"{row.task}: {metric_name(row.metric)}", variant.id, *words))
+    legend = tuple((f"{variant.kind} {shade[variant.id]}", variant.id) for variant in variants)
+    note = "difference from the baseline on the same examples; right of zero is better"
+    header = ("metric", "variant", "difference", "95 % interval")
+    return Chart(ident, title, note, canvas.render(), header, tuple(table), legend)
+
+
+def _tick_places(axis: Axis) -> int:
+    step = axis.ticks[1] - axis.ticks[0] if len(axis.ticks) > 1 else 1.0
+    return 0 if step >= 1 else 1 if step >= 0.1 else 3
+
+
+def _gain(row: Row, variant: Variant, baseline: str) -> tuple[float, float, float] | None:
+    """Low, middle and high of an oriented difference, in points or percent of the baseline."""
+    cell = row.cell(variant.id)
+    comparison = cell.comparison if cell else None
+    if comparison is None or comparison.delta is None:
+        return None
+    low = comparison.delta if comparison.low is None else comparison.low
+    high = comparison.delta if comparison.high is None else comparison.high
+    whole = row.scale or abs(_baseline_value(row, baseline) or 0.0)
+    if not whole:
+        return None
+    sign = 1.0 if row.higher_is_better else -1.0
+    ends = sorted(100 * sign * end / whole for end in (low, high))
+    return ends[0], 100 * sign * comparison.delta / whole, ends[1]
+
+
+def _difference(row: Row, variant: Variant) -> tuple[str, str]:
+    cell = row.cell(variant.id)
+    comparison = cell.comparison if cell else None
+    if comparison is None:
+        return "", ""
+    return estimate(comparison.delta, comparison.low, comparison.high, row.scale, signed=True)
+
+
+def _has_difference(row: Row, variant: Variant) -> bool:
+    cell = row.cell(variant.id)
+    return bool(cell and cell.comparison and cell.comparison.delta is not None)
+
+
+def _baseline_value(row: Row, baseline: str) -> float | None:
+    cell = row.cell(baseline)
+    return cell.figure.value if cell and cell.figure else None

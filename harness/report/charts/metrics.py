@@ -1,0 +1,261 @@
+"""The report's charts, drawn on the server as SVG; each carries the table it was drawn from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from harness.render.labels import split_words
+from harness.render.numbers import estimate, metric_name, number
+from harness.render.palette import shades
+from harness.render.svg import Axis, Canvas, make_axis
+from harness.report.view import Figure, Row, View
+from harness.schema import LogEntry, Variant
+from harness.suite.rules import in_points
+
+WIDTH, WIDE, HEIGHT = 380.0, 470.0, 236.0
+LEFT, RIGHT, TOP, BOTTOM = 46.0, 14.0, 14.0, 36.0
+_TICK_CHAR = 6.6  # pixels of a character
+MOST_METRICS = 24  # metric-by-checkpoint charts; the matrix has the rest
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A drawing with its caption and the table of its data."""
+
+    ident: str
+    title: str
+    note: str
+    svg: Markup
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    legend: tuple[tuple[str, str], ...] = ()  # (class of the swatch, words)
+
+
+def shown_rows(view: View) -> list[Row]:
+    """Rows of whole tasks that figures are claimed from, the primary metric first."""
+    rows = [row for row in view.rows if row.split != "select" and row.task == row.suite_task]
+    return sorted(rows, key=lambda row: not row.primary)
+
+
+def checkpoint_charts(view: View) -> list[Chart]:
+    """The first metrics over the checkpoints, a chart each, with the baseline as reference."""
+    trained = _trained(view)
+    return [
+        _checkpoint_chart(view, row, trained, f"by-step-{index}")
+        for index, row in enumerate(_rows_by_step(view)[:MOST_METRICS])
+    ]
+
+
+def undrawn_words(view: View) -> str:
+    """How many metrics have no chart over the checkpoints; empty where each has one."""
+    left = len(_rows_by_step(view)) - MOST_METRICS
+    if left <= 0:
+        return ""
+    noun = "metric is" if left == 1 else "metrics are"
+    return f"{left:,} more {noun} not drawn; the matrix above has them."
+
+
+def _trained(view: View) -> list[Variant]:
+    return [variant for variant in view.variants if variant.kind in ("adapter", "full")]
+
+
+def _rows_by_step(view: View) -> list[Row]:
+    """Rows with a figure of any checkpoint."""
+    trained = _trained(view)
+    return [row for row in shown_rows(view) if any(_figure(row, v) for v in trained)]
+
+
+def _checkpoint_chart(view: View, row: Row, trained: Sequence[Variant], ident: str) -> Chart:
+    name = metric_name(row.metric)
+    title = f"{row.task}: {name}" + ("" if row.higher_is_better else " (lower is better)")
+    what = f"{name} of each checkpoint, {split_words(row.split)}."
+    canvas = Canvas(ident, WIDTH, HEIGHT, title, what)
+    places = _places(trained)
+    merged = [variant for variant in view.variants if variant.kind == "merged"]
+    base = view.variant(view.baseline)
+    drawn = [*trained, *merged, *([base] if base else [])]
+    figures = {v.id: figure for v in drawn if (figure := _figure(row, v)) is not None}
+    bounds = [bound for figure in figures.values() for bound in bounds_of(figure, row)]
+    y = make_axis(bounds, HEIGHT - BOTTOM, TOP)
+    x = _step_axis(view, places, WIDTH)
+    frame(canvas, y)
+    free = 0.0  # where the next label fits
+    for place, label in sorted(places.values()):
+        half = _TICK_CHAR * len(label) / 2
+        if x(place) - half >= free:
+            canvas.text(x(place), HEIGHT - BOTTOM + 15, label, "tick", "middle")
+            free = x(place) + half + _TICK_CHAR
+    canvas.text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 5, "training step", "axis", "middle")
+    if base is not None and base.id in figures:
+        _reference(canvas, row, figures[base.id], y)
+    line = [
+        (x(places[v.id][0]), y(points_of(figures[v.id].value, row)))
+        for v in trained
+        if v.id in figures
+    ]
+    canvas.path(line, "line adapter")
+    steps = {variant.step: variant.id for variant in trained}
+    shade = shades(view.variants, view.baseline, view.verdict.chosen)
+    for variant in [*trained, *merged]:
+        source = variant.id if variant.id in places else steps.get(variant.step, "")
+        if variant.id not in figures or source not in places:
+            continue
+        shift = 9.0 if variant.kind == "merged" else 0.0
+        figure = figures[variant.id]
+        whisker(canvas, x(places[source][0]) + shift, figure, row, y, shade[variant.id])
+        canvas.marker(
+            x(places[source][0]) + shift,
+            y(points_of(figure.value, row)),
+            variant.kind,
+            shade[variant.id],
+            ring=variant.id == view.verdict.chosen,
+            name=f"{variant.id}: {' '.join(figure_words(figure, row)).strip()}",
+        )
+    legend = [("adapter", "checkpoint")]
+    if any(variant.id in figures for variant in merged):
+        legend.append(("merged", "merged"))
+    if base is not None and base.id in figures:
+        legend.append(("reference", f"{base.id} (baseline)"))
+    if view.verdict.chosen in figures:
+        legend.append(("chosen", "the choice"))
+    return Chart(
+        ident,
+        title,
+        f"{split_words(row.split)}, n = {row.n:,}; bars are 95 % intervals",
+        canvas.render(),
+        ("variant", name, "95 % interval"),
+        tuple((v.id, *figure_words(figures[v.id], row)) for v in drawn if v.id in figures),
+        tuple(legend),
+    )
+
+
+def _places(trained: Sequence[Variant]) -> dict[str, tuple[float, str]]:
+    """Where each checkpoint stands on the step axis: its step, or its order where unknown."""
+    if all(variant.step is not None for variant in trained):
+        return {v.id: (float(v.step or 0), f"{v.step:,}") for v in trained}
+    return {v.id: (float(index), v.id) for index, v in enumerate(trained, start=1)}
+
+
+def _step_axis(view: View, places: dict[str, tuple[float, str]], width: float) -> Axis:
+    """The same axis for all charts over steps: from zero to the end of training."""
+    last = [place for place, _ in places.values()]
+    if view.training is not None:
+        last += [float(entry.step) for entry in view.training.log]
+    high = max(last, default=1.0) or 1.0
+    return Axis(0.0, high * 1.03, LEFT + 6, width - RIGHT - 8, ())
+
+
+def training_charts(view: View) -> list[Chart]:
+    """Loss and learning rate over the steps of the training."""
+    if view.training is None or not view.training.log:
+        return []
+    log = view.training.log
+    charts = []
+    losses = [("train", "training loss", "loss"), ("eval", "eval loss", "eval_loss")]
+    if any(entry.loss is not None or entry.eval_loss is not None for entry in log):
+        charts.append(_curve(view, log, "loss", "Training and eval loss", losses))
+    rates = [("rate", "learning rate", "learning_rate")]
+    if any(entry.learning_rate is not None for entry in log):
+        charts.append(_curve(view, log, "rate", "Learning rate", rates))
+    return charts
+
+
+def _curve(
+    view: View,
+    log: Sequence[LogEntry],
+    ident: str,
+    title: str,
+    curves: Sequence[tuple[str, str, str]],
+) -> Chart:
+    series = [
+        (class_, label, _logged(log, field))
+        for class_, label, field in curves
+        if _logged(log, field)
+    ]
+    words = " and ".join(label for _, label, _ in series)
+    canvas = Canvas(ident, WIDE, HEIGHT, title, f"{words} over training steps.")
+    values = [value for _, _, points in series for _, value in points]
+    y = make_axis(values, HEIGHT - BOTTOM, TOP, zero=ident == "rate")
+    x = _step_axis(view, {}, WIDE)
+    frame(canvas, y)
+    for tick in make_axis([0, x.high], 0, 1).ticks:
+        if tick <= x.high:
+            canvas.text(x(tick), HEIGHT - BOTTOM + 15, number(tick, 0), "tick", "middle")
+    canvas.text((LEFT + WIDE - RIGHT) / 2, HEIGHT - 5, "training step", "axis", "middle")
+    for class_, _, points in series:
+        canvas.path([(x(step), y(value)) for step, value in points], f"line {class_}")
+        if class_ == "eval" or len(points) == 1:
+            for step, value in points:
+                canvas.add("circle", cx=x(step), cy=y(value), r=3.4, class_=f"dot {class_}")
+    table: dict[int, dict[str, float]] = {}
+    for class_, _, points in series:
+        for step, value in points:
+            table.setdefault(step, {})[class_] = value
+    header = ("step", *(label for _, label, _ in series))
+    rows = tuple(
+        (f"{step:,}", *(_logged_text(found.get(class_)) for class_, _, _ in series))
+        for step, found in sorted(table.items())
+    )
+    note = f"{len(rows):,} logged steps"
+    if any(class_ == "eval" for class_, _, _ in series):  # it is not the matrix's figure
+        note += "; eval loss as the trainer has it: a mean over batches, of the rows it kept"
+    legend = tuple((class_, label) for class_, label, _ in series)
+    return Chart(ident, title, note, canvas.render(), header, rows, legend)
+
+
+def _logged(log: Sequence[LogEntry], field: str) -> list[tuple[int, float]]:
+    return [(e.step, value) for e in log if (value := getattr(e, field)) is not None]
+
+
+def _logged_text(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"
+
+
+def frame(canvas: Canvas, y: Axis) -> None:
+    """Grid lines and labels of the value axis."""
+    for tick in y.ticks:
+        canvas.line(LEFT, y(tick), canvas.width - RIGHT, y(tick), "grid")
+        canvas.text(LEFT - 6, y(tick) + 4, y.tick_text(tick), "tick", "end")
+
+
+def _reference(canvas: Canvas, row: Row, figure: Figure, y: Axis) -> None:
+    low, high = bounds_of(figure, row)[0], bounds_of(figure, row)[-1]
+    width = canvas.width - RIGHT - LEFT
+    if high > low:
+        canvas.add("rect", x=LEFT, y=y(high), width=width, height=y(low) - y(high), class_="band")
+    at = y(points_of(figure.value, row))
+    canvas.line(LEFT, at, canvas.width - RIGHT, at, "reference")
+
+
+def whisker(canvas: Canvas, x: float, figure: Figure, row: Row, y: Axis, shade: str) -> None:
+    """An interval as an upright bar with ends, in the colour of its variant."""
+    if figure.low is None or figure.high is None:
+        return
+    low, high = y(points_of(figure.low, row)), y(points_of(figure.high, row))
+    canvas.line(x, low, x, high, f"whisker {shade}")
+    for end in (low, high):
+        canvas.line(x - 3, end, x + 3, end, f"whisker {shade}")
+
+
+def _figure(row: Row, variant: Variant) -> Figure | None:
+    cell = row.cell(variant.id)
+    return cell.figure if cell and cell.figure and cell.figure.value is not None else None
+
+
+def points_of(value: float | None, row: Row) -> float:
+    """A value as it is drawn: of 100 where the metric has a best value."""
+    return in_points(value or 0.0, row.scale)
+
+
+def bounds_of(figure: Figure, row: Row) -> list[float]:
+    """Lower bound, value and upper bound that there are, as shown."""
+    found = (figure.low, figure.value, figure.high)
+    return [in_points(value, row.scale) for value in found if value is not None]
+
+
+def figure_words(figure: Figure, row: Row) -> tuple[str, str]:
+    """A value and its interval for a table."""
+    return estimate(figure.value, figure.low, figure.high, row.scale)

@@ -1,0 +1,102 @@
+"""What is claimed for the chosen checkpoint, on examples that the choice did not read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from harness.report.comparison_words import detectable
+from harness.report.sections.matrix import Panels
+from harness.report.view import Choice, Held, Row
+from harness.results.scores import Reading
+from harness.schema import Comparison, Equivalence, Manifest
+from harness.select.constraints import constraints_of, watched_by
+from harness.stats.compare import Panel
+from harness.stats.significance import equivalence
+from harness.suite.rules import SelectSpec, margin_in_own_unit
+
+
+def build_choice(
+    manifest: Manifest, readings: Sequence[Reading], panels: Panels, row: Row | None
+) -> Choice:
+    """Gather what is claimed for the chosen checkpoint.
+
+    Args:
+        manifest: The run.
+        readings: Its scores.
+        panels: Statistics by task, metric and split.
+        row: The primary metric on the report split.
+    """
+    chosen = manifest.selection.chosen if manifest.selection else None
+    if chosen is None:
+        return Choice()
+    held = tuple(_held(manifest, readings, chosen))
+    cell = row.cell(chosen) if row else None
+    if row is None or cell is None:
+        return Choice(held=held)
+    panel = panels.get((row.task, row.metric, row.split))
+    forms = manifest.merged_forms(chosen)
+    return Choice(
+        figure=cell.figure,
+        comparison=cell.comparison,
+        mde=detectable(cell.comparison) if cell.comparison else None,
+        held=held,
+        merged=tuple(_equivalent(manifest, panel, row, chosen, form.id) for form in forms),
+        rival=_rival(manifest, panel, chosen),
+    )
+
+
+def _rival(manifest: Manifest, panel: Panel | None, chosen: str) -> Comparison | None:
+    """The best other checkpoint against the choice, where it is distinguishably better."""
+    if panel is None or chosen not in panel.variants:
+        return None
+    others = {v.id for v in manifest.variants if v.kind in ("adapter", "full")} - {chosen}
+    sign = 1.0 if panel.quantity.higher_is_better else -1.0
+    values = {v: sign * value for v in others if (value := _value(panel, v)) is not None}
+    if not values:
+        return None
+    found = panel.compare(chosen, max(sorted(values), key=values.__getitem__))
+    return found if found.better else None
+
+
+def _value(panel: Panel, variant: str) -> float | None:
+    return panel.value(variant) if variant in panel.variants else None
+
+
+def _held(manifest: Manifest, readings: Sequence[Reading], chosen: str) -> Iterator[Held]:
+    """Constrained scores of the choice, on what the constraints did not read."""
+    if chosen == manifest.baseline:
+        return
+    checks = manifest.selection.constraints if manifest.selection else ()
+    own = [check.what for check in checks if check.variant == chosen]
+    constraints = constraints_of(manifest.spec)
+    for constraint, what in zip(constraints, own, strict=False):
+        if constraint.task is None:
+            continue
+        watched = watched_by(constraint, manifest.spec, manifest.baseline, readings, "report")
+        panel = watched.panel(chosen)
+        if isinstance(panel, Panel):
+            compared = panel.compare(manifest.baseline, chosen)
+            yield Held(what=what, scale=panel.quantity.scale, comparison=compared)
+
+
+def _equivalent(
+    manifest: Manifest, panel: Panel | None, row: Row, chosen: str, merged: str
+) -> Equivalence:
+    """Two one-sided tests of the merged model against the adapter."""
+    margin = SelectSpec.model_validate(manifest.spec.get("select") or {}).equivalence_margin
+    reference = _value(panel, chosen) if panel is not None else None
+    own = margin_in_own_unit(margin, reference or 0.0, row.scale)
+    if panel is None or reference is None or merged not in panel.variants:
+        lacking = merged if reference is not None else chosen
+        return Equivalence(
+            task=row.task,
+            metric=row.metric,
+            split=row.split,
+            first=chosen,
+            second=merged,
+            n=row.n,
+            delta=None,
+            margin=own,
+            reason=f"{lacking} has no score to compare",
+        )
+    return equivalence(panel, chosen, merged, own)

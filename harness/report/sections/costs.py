@@ -1,0 +1,239 @@
+"""Memory and speed, and what quality costs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from harness.report.prices import PRICES, price_rows
+from harness.report.repeats import of_variants
+from harness.report.view import (
+    Figure,
+    MeasurementRow,
+    Measurements,
+    Reading,
+    Row,
+    TradeOff,
+    TradeOffPoint,
+)
+from harness.results.measurements import (
+    MEMORY,
+    SPEED,
+    doubts,
+    finding,
+    measured_at,
+    measured_on,
+    sizes,
+)
+from harness.schema import Environment, Finding, Manifest, Measurement
+from harness.stats.pareto import Axis, efficient
+from harness.store.store import Store
+
+_ORDER = (
+    "weights_bytes",
+    "peak_allocated_bytes",
+    "peak_reserved_bytes",
+    "peak_rss_bytes",
+    "peak_rss_inference_bytes",
+    "rss_before_load_bytes",
+    "kv_cache_bytes_per_token",
+    "prefill_tokens_per_s",
+    "decode_tokens_per_s",
+    "ttft_s",
+    "itl_s",
+    "tpot_s",
+    "e2e_s",
+    "load_s",
+    "first_call_s",
+    "load_average",
+)
+_SAID = ("torch", "transformers")  # versions that speed depends on
+_Point = tuple[str, str, int, int, int]
+
+
+def build_measurements(store: Store, manifest: Manifest) -> Measurements:
+    """Read all measurements; variants that share one share a column.
+
+    Raises:
+        StoreError: A finished measurement is missing or unreadable.
+    """
+    shared: dict[str, list[str]] = {}
+    missing: dict[str, str] = {}
+    for cell in manifest.cells:
+        if cell.kind != "measure":
+            continue
+        if cell.status == "done" and cell.measurements_key is not None:
+            shared.setdefault(cell.measurements_key, []).append(cell.variant)
+        else:
+            missing[cell.variant] = f"{cell.status}: {cell.reason or 'no reason was recorded'}"
+    columns: list[dict[_Point, Measurement]] = []
+    doubted: dict[tuple[str, ...], Finding] = {}
+    taken: list[str] = []
+    for key, names in shared.items():
+        read = store.read_records("measurements", key, "measurements", Measurement)
+        columns.append({_point(item): item for item in read})
+        place = measured_on(store, key)
+        if reasons := doubts(read, place.cpu_count if place else None):
+            doubted[tuple(names)] = finding(names, reasons)
+        if older := _taken(store, key, manifest, place):
+            taken.append(f"{', '.join(names)}: {older}")
+    points = sorted({point for column in columns for point in column}, key=_place)
+    rows = tuple(_measurement_row(point, columns) for point in points)
+    return Measurements(
+        columns=tuple(tuple(names) for names in shared.values()),
+        devices=tuple(sorted({item.device for column in columns for item in column.values()})),
+        rows=(*rows, *price_rows(rows, manifest.spec.get("measure"))),
+        missing=missing,
+        doubts=tuple(doubted.values()),
+        doubted=tuple(name for names in doubted for name in names),
+        taken=tuple(taken),
+    )
+
+
+def _taken(store: Store, key: str, manifest: Manifest, place: Environment | None) -> str:
+    """When and where a measurement was made that is older than the run; else nothing."""
+    at = measured_at(store, key)
+    if at is None or at >= manifest.created:
+        return ""
+    where = ""
+    if place is not None:
+        versions = [f"{name} {place.versions[name]}" for name in _SAID if name in place.versions]
+        where = f" on {', '.join([place.device_name, *versions])}"
+    return f"measured {at[:16].replace('T', ' ')} UTC{where}, before this run; from the store"
+
+
+def _point(item: Measurement) -> _Point:
+    return (item.name, item.unit, item.batch_size, item.prompt_tokens, item.new_tokens)
+
+
+def _place(point: _Point) -> tuple[int, _Point]:
+    return (_ORDER.index(point[0]) if point[0] in _ORDER else len(_ORDER), point)
+
+
+def _measurement_row(
+    point: _Point, columns: Sequence[Mapping[_Point, Measurement]]
+) -> MeasurementRow:
+    name, unit, batch_size, prompt_tokens, new_tokens = point
+    return MeasurementRow(
+        name=name,
+        unit=unit,
+        batch_size=batch_size,
+        prompt_tokens=prompt_tokens,
+        new_tokens=new_tokens,
+        readings=tuple(_reading(column.get(point)) for column in columns),
+    )
+
+
+def _reading(item: Measurement | None) -> Reading | None:
+    if item is None:
+        return None
+    if not item.values:
+        return Reading(median=None, reason=item.reason or "not recorded", note=item.note)
+    low, median, high = np.quantile(item.values, (0.25, 0.5, 0.75)).tolist()
+    several = len(item.values) > 1
+    return Reading(
+        median=median,
+        low=low if several else None,
+        high=high if several else None,
+        n=len(item.values),
+        note=item.note,
+    )
+
+
+def build_trade_off(manifest: Manifest, measurements: Measurements, row: Row | None) -> TradeOff:
+    """Quality on the report split against memory and decode speed.
+
+    Args:
+        manifest: The run.
+        measurements: Its memory and speed; the first (smallest) point of the grid counts.
+        row: The primary metric on the report split.
+    """
+    memory, memory_row = _first(measurements, MEMORY)
+    speed, speed_row = _first(measurements, (SPEED,))
+    price, price_row = _cheapest(measurements, PRICES[SPEED])
+    points = []
+    for variant in manifest.variants:
+        cell = row.cell(variant.id) if row else None
+        figure = cell.figure if cell else None
+        points.append(
+            TradeOffPoint(
+                variant=variant.id,
+                quality=figure or Figure(value=None, reason="not scored on the report split"),
+                memory_bytes=memory.get(variant.id),
+                decode_tokens_per_s=speed.get(variant.id),
+                price_per_million_new_tokens=price.get(variant.id),
+                speed_in_doubt=variant.id in measurements.doubted,
+            )
+        )
+    front = _front(points, row is None or row.higher_is_better)
+    return TradeOff(
+        metric=row.metric if row else "",
+        memory_name=memory_row.name if memory_row else "",
+        speed_sizes=sizes(speed_row) if speed_row else "",
+        currency=price_row.unit if price_row else "",
+        price_sizes=sizes(price_row) if price_row else "",
+        points=tuple(
+            point.model_copy(update={"efficient": point.variant in front}) for point in points
+        ),
+        cautions=_cautions(manifest, measurements),
+    )
+
+
+def _cautions(manifest: Manifest, measurements: Measurements) -> tuple[str, ...]:
+    """In one sentence whose speeds to doubt; the reasons stand beside the figures."""
+    if not measurements.doubts:
+        return ()
+    names = of_variants(measurements.doubted, len(manifest.variants))
+    return (
+        f"The speeds of {names} are in doubt: other programs ran, or the repeats differ much; "
+        "see “Memory and speed”.",
+    )
+
+
+def _first(
+    measurements: Measurements, names: Sequence[str]
+) -> tuple[dict[str, float], MeasurementRow | None]:
+    """Medians by variant of the first of these quantities that was measured, and its row."""
+    for name in names:
+        for row in measurements.rows:
+            if row.name == name and (found := _medians(measurements, row)):
+                return found, row
+    return {}, None
+
+
+def _cheapest(
+    measurements: Measurements, name: str
+) -> tuple[dict[str, float], MeasurementRow | None]:
+    """Prices by variant at the one point of the grid where they are lowest, and its row."""
+    priced = [(_medians(measurements, row), row) for row in measurements.rows if row.name == name]
+    most = max((len(found) for found, _ in priced), default=0)
+    whole = [entry for entry in priced if most and len(entry[0]) == most]
+    return min(whole, key=lambda entry: min(entry[0].values()), default=({}, None))
+
+
+def _medians(measurements: Measurements, row: MeasurementRow) -> dict[str, float]:
+    return {
+        variant: reading.median
+        for variants, reading in zip(measurements.columns, row.readings, strict=True)
+        for variant in variants
+        if reading is not None and reading.median is not None
+    }
+
+
+def _front(points: Sequence[TradeOffPoint], higher_is_better: bool) -> set[str]:
+    """Variants that no other one beats in quality, memory and decode speed.
+
+    Speeds do not count where any of them is in doubt.
+    """
+    measured = [point for point in points if point.memory_bytes is not None]
+    quality = {point.variant: point.quality.value for point in measured}
+    memory = {point.variant: point.memory_bytes for point in measured}
+    axes = [
+        Axis("quality", quality, higher_is_better),
+        Axis("memory", memory, higher_is_better=False),
+    ]
+    if not any(point.speed_in_doubt for point in measured):
+        speed = {point.variant: point.decode_tokens_per_s for point in measured}
+        axes.append(Axis("decode speed", speed))
+    return efficient(axes)

@@ -1,0 +1,238 @@
+"""The matrix: every score with its interval and its paired difference from the baseline."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from scipy import special
+
+from harness.errors import PairingError
+from harness.report.view import Figure, Mark, MatrixCell, Row
+from harness.results.scores import Key, Reading, group_by_key
+from harness.schema import CellResult, Comparison, Manifest
+from harness.stats.compare import Panel, Sample, aligned
+from harness.stats.intervals import CONFIDENCE, Interval, interval
+from harness.stats.resampling import Resamples
+
+Panels = dict[Key, Panel]
+
+
+class Weights:
+    """Bootstrap weights, drawn once for all metrics of the same examples."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self._held: tuple[bytes, Resamples] | None = None
+
+    def of(self, sample: Sample) -> Resamples:
+        """Weights of a sample's clusters; only the latest are held, to bound memory."""
+        name = sample.clusters.tobytes()
+        if self._held is None or self._held[0] != name:
+            self._held = (name, Resamples(sample.clusters, seed=self._seed))
+        return self._held[1]
+
+
+def build_matrix(
+    manifest: Manifest, readings: Sequence[Reading], primary: tuple[str, str] | None
+) -> tuple[tuple[Row, ...], Panels]:
+    """Intervals and comparisons of all scores.
+
+    Args:
+        manifest: The run; its order of tasks and variants is the matrix' order.
+        readings: Its scores.
+        primary: Task and metric that decide.
+
+    Returns:
+        Rows in the suite's order of tasks, a group before its subjects; and the panel behind each
+        row that has statistics.
+    """
+    weights = Weights(int(manifest.spec.get("seed", 0)))
+    order = {task: place for place, task in enumerate(manifest.spec.get("tasks", {}))}
+    groups = group_by_key(readings)
+    panels: Panels = {}
+    rows: list[Row] = []
+    for key, group in groups.items():
+        by_variant = {reading.variant: reading for reading in group}
+        panel, unpaired = _panel(manifest, by_variant, weights)
+        if panel is not None:
+            panels[key] = panel
+        rows.append(_row(manifest, key, by_variant, panel, unpaired, primary))
+    rows.sort(key=lambda row: (order.get(row.suite_task, len(order)), row.task != row.suite_task))
+    return tuple(rows), panels
+
+
+def _panel(
+    manifest: Manifest, by_variant: dict[str, Reading], weights: Weights
+) -> tuple[Panel | None, dict[str, str]]:
+    """All variants that can be paired with the baseline, and why the others cannot."""
+    names = [manifest.baseline, *(v.id for v in manifest.variants if v.id != manifest.baseline)]
+    held = [by_variant[name] for name in names if name in by_variant]
+    samples = [reading.sample for reading in held if reading.sample is not None]
+    quantity = next((reading.quantity for reading in held if reading.quantity is not None), None)
+    if quantity is None:
+        return None, {}
+    paired, unpaired = [], {}
+    for sample in samples:
+        try:
+            aligned(samples[0], sample)
+        except PairingError as error:
+            unpaired[sample.variant] = error.problem
+        else:
+            paired.append(sample)
+    if not paired:
+        return None, unpaired
+    return Panel(quantity, paired, resamples=weights.of(paired[0])), unpaired
+
+
+def _row(
+    manifest: Manifest,
+    key: Key,
+    by_variant: dict[str, Reading],
+    panel: Panel | None,
+    unpaired: dict[str, str],
+    primary: tuple[str, str] | None,
+) -> Row:
+    first = next(iter(by_variant.values()))
+    score, spec = first.score, manifest.spec.get("tasks", {}).get(first.suite_task, {})
+    marks = marks_of(panel) if panel else {}
+    cells = []
+    for variant in manifest.variants:
+        name = variant.id
+        reading = by_variant.get(name)
+        if reading is None:
+            missing = _why_missing(manifest.cells, name, first.suite_task)
+            cells.append(MatrixCell(variant=name, missing=missing))
+            continue
+        cells.append(
+            MatrixCell(
+                variant=name,
+                figure=figure_of(reading, panel),
+                comparison=compare_with(manifest.baseline, reading, panel, unpaired),
+                mark=marks.get(name),
+            )
+        )
+    signatures = dict.fromkeys(r.score.signature for r in by_variant.values() if r.score.signature)
+    return Row(
+        suite_task=first.suite_task,
+        task=key[0],
+        kind=first.kind,
+        metric=key[1],
+        split=key[2],
+        unit=score.unit,
+        scale=score.scale,
+        higher_is_better=score.higher_is_better,
+        primary=primary == key[:2],
+        n=max(reading.score.n for reading in by_variant.values()),
+        num_fewshot=shots_of(spec.get("num_fewshot"), score.signature),
+        signature=" / ".join(signatures),
+        cells=tuple(cells),
+    )
+
+
+def figure_of(reading: Reading, panel: Panel | None) -> Figure:
+    """A score with its interval: of the panel, else of its own sample, else of its own error."""
+    score, sample = reading.score, reading.sample
+    found: Interval | None = None
+    if panel and reading.variant in panel.variants:
+        found = panel.interval(reading.variant)
+    elif sample is not None and panel is not None:  # not on the baseline's examples: on its own
+        found = interval(
+            sample.stats,
+            panel.quantity.aggregate,
+            Resamples(sample.clusters),
+            scale=panel.quantity.scale,
+            share=panel.is_share,
+        )
+    if found is not None:
+        return Figure(
+            value=found.value if found.value is not None else score.value,
+            low=found.low,
+            high=found.high,
+            n=found.n,
+            clusters=found.clusters,
+            method=found.method,
+            reason=found.reason or score.reason,
+            stderr=score.stderr,
+        )
+    if score.value is not None and score.stderr is not None:
+        reach = float(special.ndtri((1 + CONFIDENCE) / 2)) * score.stderr
+        return Figure(
+            value=score.value,
+            low=score.value - reach,
+            high=score.value + reach,
+            n=score.n,
+            method="normal, from the tool's own standard error",
+            stderr=score.stderr,
+        )
+    reason = score.reason or reading.reason
+    return Figure(value=score.value, n=score.n, reason=reason, stderr=score.stderr)
+
+
+def compare_with(
+    baseline: str, reading: Reading, panel: Panel | None, unpaired: dict[str, str]
+) -> Comparison | None:
+    """A score's paired difference from the baseline, or why there is none; None for itself.
+
+    Args:
+        baseline: Variant id.
+        reading: The score.
+        panel: Samples that can be paired, those of the baseline among them.
+        unpaired: Why others cannot, by variant.
+    """
+    name = reading.variant
+    if name == baseline:
+        return None
+    if panel and name in panel.variants and baseline in panel.variants:
+        return panel.compare(baseline, name)
+    task, metric, split = reading.key
+    reason = unpaired.get(name) or reading.reason or f"{baseline} has no score to compare with"
+    return Comparison(
+        task=task,
+        metric=metric,
+        split=split,
+        baseline=baseline,
+        candidate=name,
+        n=reading.score.n,
+        delta=None,
+        reason=reason,
+    )
+
+
+def marks_of(panel: Panel) -> dict[str, Mark]:
+    """Mark the best where at least one variant is distinguishably worse than it."""
+    sign = 1.0 if panel.quantity.higher_is_better else -1.0
+    values = {name: value for name in panel.variants if (value := panel.value(name)) is not None}
+    if len(values) < 2:
+        return {}
+    best = max(values, key=lambda name: sign * values[name])
+    tied = [best]
+    for name in values:
+        if name == best:
+            continue
+        found = panel.difference(name, best)
+        if (
+            found.identical
+            or found.low is None
+            or found.high is None
+            or found.low <= 0 <= found.high
+        ):
+            tied.append(name)
+    if len(tied) == len(values):
+        return {}
+    return dict.fromkeys(tied, "best" if len(tied) == 1 else "tied")
+
+
+def shots_of(asked: int | None, signature: str) -> int | None:
+    """The number of shots: as the suite says, else as lm-eval's own task has it."""
+    found = re.search(r"\|nshot:(\d+)(?:\||$)", signature)
+    return int(found[1]) if asked is None and found else asked
+
+
+def _why_missing(cells: Sequence[CellResult], variant: str, task: str) -> str:
+    for cell in cells:
+        if (cell.variant, cell.task) == (variant, task):
+            if cell.status != "done":
+                return f"{cell.status}: {cell.reason or 'no reason was recorded'}"
+            return "the cell is finished, but gives no such score"
+    return "not part of this run"

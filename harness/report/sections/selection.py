@@ -1,0 +1,237 @@
+"""The choice of a checkpoint in words and as a table: what it was made on, what is claimed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harness.render.numbers import estimate, metric_name, number, p_words, percent, quantity
+from harness.render.text import visible
+from harness.report.cautions import overtaken
+from harness.report.comparison_words import equivalence_words
+from harness.report.verdict import open_words
+from harness.report.view import Row, View
+from harness.results.measurements import measured_name
+from harness.schema import HUMAN, Candidate, ConstraintCheck, Selection
+from harness.select.constraints import explained
+from harness.suite.rules import in_points
+
+_RULES = {
+    "one_se": "the earliest within one standard error of the best is chosen",
+    "best": "the one of the best value is chosen",
+}
+BOUNDS = (
+    "Scores of constraints are differences from the baseline with one-sided 95 % bounds: kept or "
+    "broken only where the data shows it."
+)
+
+
+@dataclass(frozen=True)
+class CheckMark:
+    """What became of one constraint for one checkpoint."""
+
+    status: str  # kept, broken, unsure or unknown
+    value: str
+    words: str
+
+
+@dataclass(frozen=True)
+class CandidateLine:
+    """One checkpoint as it is shown."""
+
+    variant: str
+    chosen: bool
+    allowed: bool
+    efficient: bool
+    value: str
+    gain: str
+    bounds: str
+    p: str
+    checks: tuple[CheckMark, ...]
+
+
+@dataclass(frozen=True)
+class CandidateTable:
+    """All checkpoints, by step, and the constraints that each line's checks belong to."""
+
+    metric: str
+    constraints: tuple[str, ...]
+    lines: tuple[CandidateLine, ...]
+
+
+def candidate_table(selection: Selection | None, rows: Sequence[Row]) -> CandidateTable | None:
+    """What is known of each checkpoint on the select split, ready to be shown.
+
+    Args:
+        selection: The choice.
+        rows: The matrix, which knows the metric's unit.
+    """
+    if selection is None or not selection.candidates:
+        return None
+    key = (selection.task, selection.metric, selection.split)
+    row = next((row for row in rows if (row.task, row.metric, row.split) == key), None)
+    scale = row.scale if row else None
+    whats = tuple(dict.fromkeys(check.what for check in selection.constraints))
+    return CandidateTable(
+        metric_name(selection.metric),
+        whats,
+        tuple(_line(found, selection, whats, scale) for found in selection.candidates),
+    )
+
+
+def _line(
+    found: Candidate, selection: Selection, whats: Sequence[str], scale: float | None
+) -> CandidateLine:
+    own = {c.what: c for c in selection.constraints if c.variant == found.variant}
+    gain, bounds = estimate(found.delta, found.low, found.high, scale, signed=True)
+    return CandidateLine(
+        variant=found.variant,
+        chosen=found.variant == selection.chosen,
+        allowed=found.allowed,
+        efficient=found.efficient,
+        value=estimate(found.value, None, None, scale)[0],
+        gain=gain,
+        bounds=bounds,
+        p=p_words(found.p_adjusted),
+        checks=tuple(_mark(own[what]) for what in whats if what in own),
+    )
+
+
+def _mark(check: ConstraintCheck) -> CheckMark:
+    if check.data:
+        parts = estimate(check.value, check.low, check.high, check.scale, signed=True)
+        value = " ".join(part for part in parts if part)
+        if check.reference and check.value is not None:
+            value += f" ({percent(check.value, abs(check.reference))})"
+    else:
+        value = quantity(check.value, check.unit)
+    return CheckMark(check.status, value if check.value is not None else "", explained(check))
+
+
+def how_chosen(selection: Selection) -> str:
+    """The rule and what it was applied to, in one sentence."""
+    among = "checkpoints that keep to the constraints" if selection.constraints else "checkpoints"
+    return (
+        f"Of the {among}, {_RULES[selection.rule]}, by {metric_name(selection.metric)} of "
+        f"{selection.task} on the {selection.split} split alone."
+    )
+
+
+def axes_words(selection: Selection) -> list[str]:
+    """What a choice weighs on the Pareto front, in words."""
+    return [_axis_words(name) for name in selection.axes]
+
+
+def _axis_words(name: str) -> str:
+    metric, of, task = name.partition(" of ")
+    if of:
+        return f"{metric_name(metric)} of {task}"
+    return measured_name(name)
+
+
+def claims(view: View) -> list[str]:
+    """What is claimed for the choice: on report, on what constraints did not read, and merged."""
+    choice, row = view.choice, view.primary_row
+    chosen = view.selection.chosen if view.selection else None
+    lines = []
+    if chosen is not None and row is not None and choice.figure is not None:
+        value = _worded(choice.figure.value, choice.figure.low, choice.figure.high, row.scale)
+        parts = [f"On the report split {chosen} has {metric_name(row.metric)} {value}"]
+        found = choice.comparison
+        if found is not None and found.identical:
+            parts.append(f", identical to {found.baseline} on every example")
+        elif found is not None and found.delta is not None:
+            change = _worded(found.delta, found.low, found.high, row.scale, signed=True)
+            parts.append(f", {change} against {found.baseline}")
+        parts.append(f" (n = {choice.figure.n:,}")
+        if choice.mde is not None:
+            smallest = number(in_points(choice.mde, row.scale), 1 if row.scale else None)
+            parts.append(f"; a true difference of {smallest} is found in 80 of 100 such runs")
+        lines.append("".join(parts) + ").")
+    lines += held_claims(view)
+    if row is not None:
+        lines += [equivalence_words(found, row) for found in choice.merged]
+    return lines
+
+
+def held_claims(view: View) -> list[str]:
+    """What is claimed for the choice on examples that its constraints did not read."""
+    lines = []
+    for held in view.choice.held:
+        found = held.comparison
+        change = _worded(found.delta, found.low, found.high, held.scale, signed=True)
+        same = "rated alike" if found.task == HUMAN else "identical to it"
+        change = same if found.identical else change
+        lines.append(
+            f"{found.task} {metric_name(found.metric)} against {found.baseline} on the "
+            f"{found.split}: {change} (n = {found.n:,}); the choice did not read these examples."
+        )
+    return lines
+
+
+def _worded(
+    value: float | None,
+    low: float | None,
+    high: float | None,
+    scale: float | None,
+    *,
+    signed: bool = False,
+) -> str:
+    parts = estimate(value, low, high, scale, signed=signed)
+    return " ".join(part for part in parts if part)
+
+
+def selection_text(view: View) -> str:
+    """Candidates, constraints, the reason and what is claimed, for a terminal; no markup."""
+    selection = view.selection
+    if selection is None:
+        return "The choice was not made."
+    table = candidate_table(selection, view.rows)
+    blocks = []
+    if table is not None:
+        blocks += [how_chosen(selection), _text_table(table, view.baseline)]
+        whats = [f"C{place}: {what}" for place, what in enumerate(table.constraints, 1)]
+        blocks.append("\n".join([*whats, BOUNDS] if whats else []))
+    blocks.append("\n".join(_not_kept(selection)))
+    left = open_words(selection)
+    start = "No checkpoint was chosen."
+    if selection.chosen:
+        start = f"Chosen: {selection.chosen}{f'; {left}' if left else ''}."
+    blocks.append(f"{start}\n{selection.reason}")
+    row, rival = view.primary_row, view.choice.rival
+    beyond = [f"Note: {overtaken(rival, row)}"] if rival is not None and row is not None else []
+    blocks.append("\n".join([*claims(view), *beyond]))
+    return "\n\n".join(visible(block) for block in blocks if block)
+
+
+def _not_kept(selection: Selection) -> list[str]:
+    """What excludes a checkpoint, and what is open about the choice, in words."""
+    return [
+        f"{check.variant}, {check.status}: {explained(check)}."
+        for check in selection.constraints
+        if check.status == "broken"
+        or (check.variant == selection.chosen and check.status in ("unsure", "unknown"))
+    ]
+
+
+def _text_table(table: CandidateTable, baseline: str) -> str:
+    header = ["", "checkpoint", table.metric, f"against {baseline}", "p adjusted"]
+    header += [f"C{place}" for place in range(1, len(table.constraints) + 1)]
+    body = [
+        [
+            "*" if line.chosen else "",
+            line.variant,
+            line.value,
+            f"{line.gain} {line.bounds}".strip(),
+            line.p,
+            *(f"{mark.status} {mark.value}".strip() for mark in line.checks),
+            "efficient" if line.efficient else "",
+        ]
+        for line in table.lines
+    ]
+    grid = [[*header, ""], *body]
+    widths = [max(len(cells[place]) for cells in grid) for place in range(len(grid[0]))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
+        for cells in grid
+    )

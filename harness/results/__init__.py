@@ -1,0 +1,1 @@
+"""What results say: scores, measurements and their repeats, read from the store."""

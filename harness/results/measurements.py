@@ -1,0 +1,241 @@
+"""Memory and speed as decisions read them: one reading per quantity, at the smallest sizes.
+
+What a quantity and a point of the grid are called is said here as well, once for all outputs; and
+whether the machine was busy with other work. Times on a CPU say as much about the other programs
+that ran as about the model: such figures are kept and shown, but they break no constraint. A GPU's
+times are little touched by the load of the CPU, so they are left alone; so is memory.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from harness.schema import CellResult, Environment, Finding, Measurement, Taken
+from harness.store.store import Store
+
+MEMORY = ("peak_allocated_bytes", "peak_rss_bytes")  # on a GPU the first one exists
+SPEED = "decode_tokens_per_s"
+
+BUSY = 1.25
+"""Load average per core from which on a machine is overloaded.
+
+The harness's own threads, those of the evaluation before included, make at most one per core; the
+quarter above it is for what always runs.
+"""
+WIDE = 0.25
+"""Quartiles of the repeats this far apart, as a share of the median, are no steady state."""
+_REPEATED = ("prefill_tokens_per_s", "decode_tokens_per_s")
+_TIMES = (*_REPEATED, "ttft_s", "itl_s", "tpot_s", "e2e_s", "load_s", "first_call_s")
+_FEWEST = 4  # repeats below which quartiles say nothing
+
+_NAMES = {
+    "load_s": "load time",
+    "first_call_s": "time of the first call",
+    "prefill_tokens_per_s": "prefill speed",
+    "decode_tokens_per_s": "decode speed",
+    "ttft_s": "time to first token",
+    "itl_s": "inter-token latency",
+    "tpot_s": "time per output token",
+    "e2e_s": "end-to-end time",
+    "weights_bytes": "memory of the weights",
+    "kv_cache_bytes_per_token": "KV cache per token",
+    "rss_before_load_bytes": "resident memory before loading",
+    "peak_rss_bytes": "peak resident memory",
+    "peak_rss_inference_bytes": "peak resident memory while generating",
+    "peak_allocated_bytes": "peak allocated GPU memory",
+    "peak_reserved_bytes": "peak reserved GPU memory",
+    "load_average": "load average",
+    "price_per_million_prompt_tokens": "price per million prompt tokens",
+    "price_per_million_new_tokens": "price per million new tokens",
+}
+
+
+class GridPoint(Protocol):
+    """What has sizes: a measurement, or a row of a table of them."""
+
+    @property
+    def batch_size(self) -> int:
+        """Sequences at once."""
+
+    @property
+    def prompt_tokens(self) -> int:
+        """Tokens of each prompt; 0 for figures of the whole process."""
+
+    @property
+    def new_tokens(self) -> int:
+        """Tokens that were generated for each."""
+
+
+def measured_name(name: str) -> str:
+    """A measured quantity's name within a sentence; its own where it has no other."""
+    return _NAMES.get(name, name)
+
+
+def point(item: GridPoint) -> tuple[int, int, int]:
+    """The point of the grid; smaller ones sort first."""
+    return (item.batch_size, item.prompt_tokens, item.new_tokens)
+
+
+def sizes(item: GridPoint) -> str:
+    """The point of the grid in words; empty for figures of the whole process."""
+    if not item.prompt_tokens:
+        return ""
+    batch = f" × {item.batch_size}" if item.batch_size > 1 else ""
+    return f"{item.prompt_tokens} + {item.new_tokens} tokens{batch}"
+
+
+def smallest(measurements: Iterable[Measurement]) -> dict[str, Measurement]:
+    """Each quantity at the smallest point of the grid, the points that gave readings first.
+
+    Args:
+        measurements: All of one variant: any order, any number of grid points.
+    """
+    found: dict[str, Measurement] = {}
+    for item in sorted(measurements, key=lambda item: (not item.values, point(item))):
+        found.setdefault(item.name, item)
+    return found
+
+
+@dataclass(frozen=True)
+class Median:
+    """Median of the repeats of one quantity, or the reason why there is none.
+
+    Attributes:
+        value: The median.
+        unit: Of the value.
+        reason: Why there is no value.
+        doubt: Why a time or speed may be slower than the model: the machine was busy.
+    """
+
+    value: float | None
+    unit: str = ""
+    reason: str | None = None
+    doubt: str = ""
+
+
+Medians = Mapping[str, Median]
+"""Quantity -> its median."""
+
+
+def medians(measurements: Sequence[Measurement], cores: int | None = None) -> dict[str, Median]:
+    """The median of each quantity at the smallest point of the grid that it was measured at.
+
+    Args:
+        measurements: All of one variant: any order, any number of grid points.
+        cores: Of the machine they were taken on; None where that is not known.
+    """
+    doubt = "; ".join(doubts(measurements, cores))
+    return {
+        name: Median(
+            statistics.median(item.values) if item.values else None,
+            item.unit,
+            item.reason,
+            doubt if is_timed(name) else "",
+        )
+        for name, item in smallest(measurements).items()
+    }
+
+
+def measured_on(store: Store, key: str) -> Environment | None:
+    """The machine that a measurement was taken on; None where that was not kept."""
+    if not (store.path("measurements", key) / "environment.json").is_file():
+        return None
+    return store.read_record("measurements", key, "environment", Environment)
+
+
+def measured_at(store: Store, key: str) -> str | None:
+    """When a measurement was made (ISO 8601, UTC); None where that was not kept."""
+    if not (store.path("measurements", key) / "taken.json").is_file():
+        return None
+    return store.read_record("measurements", key, "taken", Taken).at
+
+
+def read_medians(
+    store: Store, cells: Iterable[CellResult]
+) -> tuple[dict[str, Medians], dict[str, str]]:
+    """Medians of every measured variant, and why the others have none.
+
+    Raises:
+        StoreError: A finished measurement is missing or unreadable.
+    """
+    found: dict[str, Medians] = {}
+    missing: dict[str, str] = {}
+    for cell in cells:
+        if cell.kind != "measure":
+            continue
+        if cell.status == "done" and cell.measurements_key is not None:
+            key = cell.measurements_key
+            read = store.read_records("measurements", key, "measurements", Measurement)
+            place = measured_on(store, key)
+            found[cell.variant] = medians(read, place.cpu_count if place else None)
+        else:
+            missing[cell.variant] = f"{cell.status}: {cell.reason or 'no reason was recorded'}"
+    return found, missing
+
+
+def is_timed(name: str) -> bool:
+    """Whether a quantity is a time or a speed, which other programs change."""
+    return name in _TIMES
+
+
+def doubts(measurements: Sequence[Measurement], cores: int | None) -> tuple[str, ...]:
+    """Why the times of one measurement say little about the model; empty where nothing does.
+
+    Args:
+        measurements: All of one variant.
+        cores: Of the machine they were taken on; None where that is not known.
+    """
+    found = [item for item in measurements if item.device.startswith("cpu")]
+    return tuple(line for line in (_overloaded(found, cores), _unsteady(found)) if line)
+
+
+def _overloaded(found: Iterable[Measurement], cores: int | None) -> str:
+    load = next((item.values for item in found if item.name == "load_average"), ())
+    if not load or not cores or max(load) <= BUSY * cores:
+        return ""
+    seen = f"{load[0]:.1f} before measuring"
+    if len(load) > 1:
+        seen += f" and {load[-1]:.1f} at the end"
+    return (
+        f"the machine was overloaded, with a load average of {seen} "
+        f"on {cores} core{'' if cores == 1 else 's'}"
+    )
+
+
+def _unsteady(found: Iterable[Measurement]) -> str:
+    wide = []
+    for item in found:
+        if item.name not in _REPEATED or len(item.values) < _FEWEST:
+            continue
+        low, median, high = np.quantile(item.values, (0.25, 0.5, 0.75)).tolist()
+        if high - low > WIDE * median:
+            wide.append(((high - low) / median, f"{measured_name(item.name)} ({sizes(item)})"))
+    if not wide:
+        return ""
+    share, what = max(wide)
+    return (
+        f"the repeats differ much: the quartiles of the {what} lie {100 * share:.0f} % of the "
+        "median apart"
+    )
+
+
+def finding(variants: Sequence[str], reasons: Sequence[str]) -> Finding:
+    """What a report says of a measurement that is in doubt.
+
+    Args:
+        variants: Those that share it.
+        reasons: What :func:`doubts` gave, at least one.
+    """
+    return Finding(
+        check="measurement",
+        severity="warning",
+        what=f"The times and speeds of {', '.join(variants)} are in doubt: {'; '.join(reasons)}.",
+        why="Other programs slow a CPU down, and not every variant alike, so speeds that were "
+        "measured then are not comparable.",
+        mend="Measure again when the machine is idle: harness eval SUITE --measure-again.",
+    )

@@ -1,0 +1,161 @@
+"""Scores of a run as they are analysed: each with its sample and the function that sums it up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import TypeAdapter
+
+from harness.errors import MetricError, StoreError
+from harness.metrics.base import mean_of
+from harness.metrics.registry import build_metric, is_evaluate_module, needs_labels
+from harness.schema import CellResult, Score
+from harness.stats.compare import Quantity, Sample
+from harness.stats.intervals import Aggregate, as_stats
+from harness.store.store import Store
+from harness.suite.spec import MetricSpec
+
+_METRIC: TypeAdapter[str | MetricSpec] = TypeAdapter(str | MetricSpec)
+
+Key = tuple[str, str, str]
+"""Task (a leaf of a group by its own name), metric, split."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One score as read from the store.
+
+    Attributes:
+        variant: Variant id.
+        suite_task: The suite's task id; ``score.task`` may be a leaf of it.
+        kind: ``generation``, ``perplexity``, ``lm_eval`` or ``human``.
+        score: The record.
+        quantity: What the score is about; None where it has no statistics.
+        sample: Per-example statistics; None likewise.
+        reason: Why there is no sample.
+    """
+
+    variant: str
+    suite_task: str
+    kind: str
+    score: Score
+    quantity: Quantity | None = None
+    sample: Sample | None = None
+    reason: str | None = None
+
+    @property
+    def key(self) -> Key:
+        """What the score is about, whichever the variant."""
+        return (self.score.task, self.score.metric, self.score.split)
+
+
+def read_results(
+    store: Store, cells: Iterable[CellResult], tasks: Mapping[str, Mapping[str, Any]]
+) -> list[Reading]:
+    """Read the scores of all finished cells, in the order of the cells.
+
+    Args:
+        store: Where the results lie.
+        cells: Cells of a run; those without scores are passed over.
+        tasks: The suite's tasks by id, as in ``manifest.spec["tasks"]``.
+
+    Returns:
+        One reading per score. Scores whose statistics cannot be used keep their value and say
+        why they have none.
+
+    Raises:
+        StoreError: A finished cell's results are missing or unreadable.
+    """
+    readings: list[Reading] = []
+    for cell in cells:
+        if cell.status != "done" or cell.scores_key is None:
+            continue
+        scores = store.read_records("scores", cell.scores_key, "scores", Score)
+        arrays: dict[str, NDArray[Any]] = {}
+        if any(score.stats for score in scores):
+            arrays = dict(store.read_stats(cell.scores_key))
+        where = str(store.path("scores", cell.scores_key) / "stats.npz")
+        task = tasks.get(cell.task, {})
+        readings += [_reading(cell, score, arrays, task, where) for score in scores]
+    return readings
+
+
+def group_by_key(readings: Iterable[Reading]) -> dict[Key, list[Reading]]:
+    """Readings of all variants by what they are about, in order of first appearance."""
+    groups: dict[Key, list[Reading]] = {}
+    for reading in readings:
+        groups.setdefault(reading.key, []).append(reading)
+    return groups
+
+
+def _reading(
+    cell: CellResult,
+    score: Score,
+    arrays: Mapping[str, NDArray[Any]],
+    task: Mapping[str, Any],
+    where: str,
+) -> Reading:
+    def without(reason: str) -> Reading:
+        return Reading(cell.variant, cell.task, cell.kind, score, reason=reason)
+
+    if score.stats is None:
+        return without(score.reason or "the metric gives no per-example statistics")
+    if score.stats not in arrays:
+        raise StoreError(
+            f"Per-example statistics {score.stats!r} are missing.",
+            where=where,
+            mend="Delete the folder and run the eval again.",
+        )
+    stats = as_stats(arrays[score.stats])
+    ids, clusters = _named("ids", score, arrays), _named("clusters", score, arrays)
+    if ids is None or len(ids) != len(stats):
+        return without("the example ids were not kept, so nothing can be paired")
+    if clusters is None or len(clusters) != len(stats):
+        clusters = ids  # no clusters recorded means that every example stands alone
+    try:
+        aggregate = _aggregate(cell.kind, score.metric, task, stats.shape[1])
+    except MetricError as error:
+        return without(str(error))
+    quantity = Quantity(
+        score.task, score.metric, score.split, aggregate, score.higher_is_better, score.scale
+    )
+    sample = Sample(cell.variant, ids.astype(np.str_), clusters.astype(np.str_), stats)
+    return Reading(cell.variant, cell.task, cell.kind, score, quantity, sample)
+
+
+def _named(kind: str, score: Score, arrays: Mapping[str, NDArray[Any]]) -> NDArray[Any] | None:
+    """Ids or clusters of a score.
+
+    Leaves of a group keep theirs under their own task name, ratings (of which some may be missing)
+    under their criterion's.
+    """
+    places = (f"{score.task}/{score.metric}/{score.split}", f"{score.task}/{score.split}")
+    for name in (f"{kind}/{place}" for place in (*places, score.split)):
+        if name in arrays:
+            return arrays[name]
+    return None
+
+
+def _aggregate(kind: str, name: str, task: Mapping[str, Any], columns: int) -> Aggregate:
+    """How a score's column sums become its value.
+
+    Raises:
+        MetricError: The metric cannot be made from the suite's entry.
+    """
+    if kind in ("lm_eval", "human"):
+        return mean_of
+    entries: list[str | MetricSpec] = [name]
+    if kind == "generation":
+        entries = [_METRIC.validate_python(entry) for entry in task.get("metrics", ())]
+    for entry in entries:
+        if name == (entry if isinstance(entry, str) else entry.name):
+            if is_evaluate_module(name):
+                return mean_of  # with per_example; without, such a module leaves no statistics
+            # three columns per label and one more: which label is which changes no average of them
+            labels = [str(label) for label in range(columns // 3)] if needs_labels(entry) else None
+            return build_metric(entry, labels=labels).aggregate
+    raise MetricError(f"The suite's task names no metric {name!r}, so its interval is unknown.")

@@ -1,0 +1,1 @@
+"""The matrix: training, cells, measurements, choice and merging."""

@@ -1,0 +1,95 @@
+"""Measuring stage: each distinct shape of model once, in a process of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from harness.errors import UsageError
+from harness.measure.job import MeasureJob, measurement_identity
+from harness.measure.process import measure
+from harness.models.load import architecture_of
+from harness.plan.keys import Keyed, keyed, merged_of
+from harness.plan.plan import Cell
+from harness.run.merge import merged_weights
+from harness.run.state import Run
+from harness.schema import CellResult, Taken, Variant
+from harness.store.store import now
+
+
+def measure_cells(run: Run, cells: Iterable[Cell], failures: dict[str, str]) -> None:
+    """Take note of measurements that are there, and make those that are missing and wanted.
+
+    Args:
+        run: The run.
+        cells: Those to look at; only measurements whose variant exists matter.
+        failures: Key -> reason: equal shapes fail alike, so each is tried once in an invocation.
+    """
+    cells = [c for c in cells if c.kind == "measure" and c.state != "waiting"]
+    if not cells:
+        return
+    architecture = architecture_of(run.file.suite.base, run.file.base_dir)
+    variants = {variant.id: variant for variant in run.plan.variants}
+    for cell in cells:
+        job = _job(run, variants[cell.variant])
+        item = keyed(measurement_identity(job, architecture))
+        again = run.options.measure_again and run.wants(cell) and item.key not in run.measured
+        there = run.store.has("measurements", item.key) and not again
+        if not there:
+            if not run.wants(cell):
+                continue
+            reason = failures.get(item.key) or _measure(run, variants[cell.variant], job, item)
+            if reason is not None:
+                failures[item.key] = reason
+                run.reporter.warn(f"{cell.id} failed: {reason}")
+                run.record(cell.failed(reason))
+                continue
+        result = cell.done(computed=not there)
+        _keep(run, cell, result.model_copy(update={"measurements_key": item.key}))
+
+
+def _keep(run: Run, cell: Cell, result: CellResult) -> None:
+    if result.computed:
+        run.record(result)
+    else:  # nothing new: the manifest is written when the run ends
+        run.results[(cell.variant, cell.task)] = result
+
+
+def _measure(run: Run, variant: Variant, job: MeasureJob, item: Keyed) -> str | None:
+    """Measure and keep it; returns the reason if that failed."""
+    run.reporter.say(f"Measuring memory and speed of {variant.id}")
+    try:
+        if variant.kind == "merged":
+            merged_weights(run, variant)
+        measured = measure(job, progress=run.reporter.detail)
+    except UsageError:
+        raise
+    except Exception as error:  # one failed measurement must not end a long run
+        return str(error).strip() or type(error).__name__
+    again = run.options.measure_again
+    with run.store.writing("measurements", item.key, item.identity, replace=again) as folder:
+        run.store.write_records(folder, "measurements", measured)
+        run.store.write_record(folder, "environment", run.machine)
+        run.store.write_record(folder, "taken", Taken(at=now()))
+    run.measured.add(item.key)
+    return None
+
+
+def _job(run: Run, variant: Variant) -> MeasureJob:
+    suite = run.file.suite
+    if suite.measure is None:
+        raise TypeError("there is nothing to measure")  # excluded by the plan
+    folder = None
+    if variant.kind == "merged":
+        folder = str(run.store.path("merged", merged_of(suite, variant).key))
+    elif variant.kind == "full":
+        folder = variant.adapter
+    return MeasureJob(
+        base=suite.base,
+        base_dir=str(run.file.base_dir),
+        precision=run.precision_of(variant),
+        adapter=variant.adapter if variant.kind == "adapter" else None,
+        merged_dir=folder,
+        grid=suite.measure,
+        seed=suite.seed,
+        quantization=suite.quantization,
+    )

@@ -1,0 +1,76 @@
+"""Merging stage: which checkpoints to merge, and their weights, made once and kept in the store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.plan.keys import merged_of
+from harness.plan.plan import make_plan
+from harness.plan.variants import names_to_merge
+from harness.run.state import Run
+from harness.schema import Finding, Variant
+from harness.select.checkpoint import primary_metric
+
+
+def plan_merged(run: Run) -> list[Variant]:
+    """Plan what ``matrix.merged`` asks for, now that checkpoints are scored and one is chosen.
+
+    Where ``--only`` left checkpoints without the score that decides, ``merged: best`` stays
+    undecided, or as an earlier invocation decided it.
+    """
+    adapters = [variant for variant in run.plan.variants if variant.kind == "adapter"]
+    if run.file.suite.matrix.merged != "best" or _all_scored(run, adapters):
+        names = names_to_merge(run.file.suite, adapters, _best(run, adapters))
+        run.plan = make_plan(run.file, run.store, names)
+    return [variant for variant in run.plan.variants if variant.kind == "merged"]
+
+
+def merged_weights(run: Run, variant: Variant) -> Path:
+    """Folder of a merged model, merged now unless the store has it."""
+    item = merged_of(run.file.suite, variant)
+    if not run.store.has("merged", item.key):
+        from harness.train.merge import merge_adapter
+
+        adapter = Path(str(variant.adapter))
+        run.reporter.say(f"Merging {adapter.name} into the base")
+        base, base_dir = run.file.suite.base, run.file.base_dir
+        with run.store.writing("merged", item.key, item.identity) as folder:
+            merged = merge_adapter(
+                base, adapter, folder, run.policy, base_dir=base_dir, save_as=variant.precision
+            )
+            run.store.write_record(folder, "merged", merged)
+    return run.store.path("merged", item.key)
+
+
+def _all_scored(run: Run, adapters: list[Variant]) -> bool:
+    """Whether every checkpoint has a result (if only a failure) of the task that decides."""
+    primary = primary_metric(run.file.suite)
+    if primary is None or not run.options.only:
+        return True
+    return all((adapter.id, primary[0]) in run.results for adapter in adapters)
+
+
+def _all_excluded(run: Run) -> bool:
+    """Whether the constraints leave no checkpoint to ship, and so none to merge."""
+    found = run.selection.candidates if run.selection is not None else ()
+    scored = [candidate for candidate in found if candidate.value is not None]
+    return bool(scored) and not any(candidate.allowed for candidate in scored)
+
+
+def _best(run: Run, adapters: list[Variant]) -> str | None:
+    """The chosen checkpoint; where none was chosen the last one, and the report says so."""
+    names = [adapter.id for adapter in adapters]
+    chosen = run.selection.chosen if run.selection is not None else None
+    if chosen in names or not names or _all_excluded(run):
+        return chosen
+    if run.file.suite.matrix.merged == "best":
+        run.findings.append(
+            Finding(
+                check="choice of what to merge",
+                severity="warning",
+                what=f"No checkpoint was chosen, so the last one, {names[-1]}, is merged.",
+                why=run.selection.reason if run.selection is not None else "",
+                mend="Score a task on the select split, or say in matrix.merged what to merge.",
+            )
+        )
+    return names[-1]

@@ -1,0 +1,321 @@
+"""One invocation on one suite: what is known so far, and the manifest made of it."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
+
+from harness.console import Reporter
+from harness.errors import UsageError
+from harness.models import hardware
+from harness.plan.keys import asked_device, merged_of
+from harness.plan.plan import Cell, Plan, make_plan, merged_before
+from harness.schema import (
+    HUMAN,
+    CellResult,
+    DataReport,
+    Environment,
+    Finding,
+    HumanKeys,
+    Manifest,
+    MergedModel,
+    Precision,
+    Selection,
+    Variant,
+)
+from harness.store.store import Store, now
+from harness.suite.file import SuiteFile
+
+if TYPE_CHECKING:
+    from harness.models.device import DevicePolicy
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to run a suite.
+
+    Attributes:
+        only: ``variant/task`` patterns (shell wildcards); empty means everything.
+        command: The command line, for the record.
+        train_only: Stop after training.
+        measure_again: Measure anew what ``only`` lets through, also where the store has it.
+    """
+
+    only: tuple[str, ...] = ()
+    command: str = ""
+    train_only: bool = False
+    measure_again: bool = False
+
+
+@dataclass
+class Run:
+    """What an invocation knows so far.
+
+    Attributes:
+        results: (variant, task) -> its cell. At the start, what an earlier invocation left and
+            what is still valid, so that a manifest never forgets a result.
+        environment: Where results were made: this machine once the device policy was asked.
+        ended: Whether this invocation has done all that it was asked to.
+        measured: Keys of what this invocation measured.
+    """
+
+    file: SuiteFile
+    store: Store
+    reporter: Reporter
+    options: Options
+    plan: Plan
+    created: str
+    results: dict[tuple[str, str], CellResult] = field(default_factory=dict)
+    data: dict[str, DataReport] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+    selection: Selection | None = None
+    human: HumanKeys | None = None
+    environment: Environment | None = None
+    ended: bool = False
+    measured: set[str] = field(default_factory=set)
+    _policy: DevicePolicy | None = None
+
+    @property
+    def policy(self) -> DevicePolicy:
+        """The device policy; deciding it loads torch, so it is asked for only when needed."""
+        from harness.models.device import decide, environment
+
+        if self._policy is None:
+            self._policy = decide(self.file.suite.base)
+            self.environment = environment(self._policy)
+            for decision in self._policy.decisions:
+                self.reporter.detail(f"  {decision}")
+        return self._policy
+
+    @property
+    def machine(self) -> Environment:
+        """This machine and what was decided on it, as it is kept with each result."""
+        if self._policy is None or self.environment is None:
+            self.policy  # noqa: B018  # deciding brings the environment
+        if self.environment is None:
+            raise TypeError("the policy brings an environment")
+        return self.environment
+
+    def precision_of(self, variant: Variant) -> Precision:
+        """A variant's precision; what ``auto`` means is looked up before torch is loaded for it.
+
+        The policy decides by what was asked for, the hardware and torch. Where an earlier
+        invocation recorded its decision on the same three, there is nothing to decide.
+        """
+        if variant.precision != "auto":
+            return variant.precision
+        earlier, asked = self.environment, asked_device(self.file.suite)["compute_dtype"]
+        torch = hardware.installed_versions(["torch"])
+        if (
+            earlier is not None
+            and earlier.fingerprint == hardware.fingerprint()
+            and torch.items() <= earlier.versions.items()
+            and asked in ("auto", earlier.compute_dtype)
+        ):
+            return cast("Precision", earlier.compute_dtype)
+        return self.policy.compute_dtype
+
+    def wants(self, cell: Cell) -> bool:
+        """Whether ``--only`` lets this cell through."""
+        patterns = self.options.only
+        return not patterns or any(fnmatch.fnmatchcase(cell.id, p) for p in patterns)
+
+    def record(self, result: CellResult) -> None:
+        """Keep a cell's result, and write the manifest at once: a run may end at any moment."""
+        self.results[(result.variant, result.task)] = result
+        self.save()
+
+    def found(self, cell: Cell) -> None:
+        """Take note of a cell whose result the store already has, with the findings beside it."""
+        known = self.results.get((cell.variant, cell.task))
+        seconds = known.seconds if known is not None and known.status == "done" else None
+        self.results[(cell.variant, cell.task)] = cell.done(seconds=seconds)
+        if cell.scores is not None:
+            kept = self.store.read_records("scores", cell.scores.key, "findings", Finding)
+            self.findings += named(cell.variant, kept)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every cell of the plan is done."""
+        done = {place for place, result in self.results.items() if result.status == "done"}
+        return all((cell.variant, cell.task) in done for cell in self.plan.cells)
+
+    def save(self) -> Manifest:
+        """Write the manifest of what is known so far, and of ratings that came in meanwhile."""
+        suite = self.file.suite
+        with self.store.holding(suite.name, self.plan.run_id):
+            self._take_ratings()
+            manifest = self._manifest()
+            self.store.write_manifest(manifest)
+        return manifest
+
+    def _take_ratings(self) -> None:
+        """Take over from the manifest on disk what people said: another command writes it."""
+        path = self.store.run_dir(self.file.suite.name, self.plan.run_id) / "manifest.json"
+        if not path.is_file():
+            return
+        latest = self.store.read_manifest(path)
+        self.human = latest.human
+        results = {place: r for place, r in self.results.items() if r.kind != HUMAN}
+        for cell in latest.cells:
+            if cell.kind == HUMAN and _is_still_rated(cell, self.plan, self.store):
+                results[(cell.variant, cell.task)] = cell
+        self.results = results
+
+    def _manifest(self) -> Manifest:
+        plan, suite = self.plan, self.file.suite
+        return Manifest(
+            run_id=plan.run_id,
+            suite=suite.name,
+            suite_digest=plan.suite_digest,
+            spec=suite.model_dump(mode="json"),
+            command=self.options.command,
+            created=self.created,
+            updated=now(),
+            complete=self.complete,
+            planned=len(self.plan.cells),
+            ended=self.ended,
+            limit=self.file.limit,
+            variants=tuple(self._decided(variant) for variant in plan.variants),
+            baseline=plan.baseline,
+            cells=tuple(self.results.values()),
+            training_key=plan.training.key if plan.training and plan.training_run else None,
+            data=self.data,
+            examples={task: item.key for task, item in plan.examples.items()},
+            selection=self.selection,
+            human=self.human,
+            findings=tuple(dict.fromkeys(self.findings)),
+            environment=self.environment,
+        )
+
+    def _decided(self, variant: Variant) -> Variant:
+        """The variant with what was decided and made since it was planned."""
+        update: dict[str, Any] = {}
+        if variant.precision == "auto" and self.environment is not None:
+            update["precision"] = self.environment.compute_dtype
+        if variant.kind == "merged":
+            item = merged_of(self.file.suite, variant)
+            if self.store.has("merged", item.key):
+                made = self.store.read_record("merged", item.key, "merged", MergedModel)
+                files = {f"merged/{name}": sha256 for name, sha256 in made.files.items()}
+                update |= {
+                    "merged_into": made.merged_into,
+                    "digests": {**variant.digests, **files},
+                }
+        return variant.model_copy(update=update)
+
+
+def start(file: SuiteFile, store: Store, options: Options, reporter: Reporter) -> Run:
+    """Begin a run, or go on with it: what an earlier invocation left is carried over if valid."""
+    run = Run(file, store, reporter, options, make_plan(file, store), created=now())
+    path = store.run_dir(file.suite.name, run.plan.run_id) / "manifest.json"
+    earlier = store.read_manifest(path) if path.is_file() else None
+    if earlier is not None:
+        run.created = earlier.created
+        run.environment = earlier.environment
+        run.human = earlier.human
+        merged = merged_before(run.plan, earlier)
+        if merged:
+            run.plan = make_plan(file, store, merged)
+        valid = [cell for cell in earlier.cells if _is_valid(cell, run.plan, store)]
+        run.results = {(cell.variant, cell.task): cell for cell in valid}
+        if len(valid) == len(earlier.cells):
+            run.selection = earlier.selection
+    for cell in run.plan.cells:
+        if cell.state == "done":
+            run.found(cell)
+    return run
+
+
+def _is_valid(result: CellResult, plan: Plan, store: Store) -> bool:
+    """Whether an earlier result is what the plan would find now."""
+    if result.kind == HUMAN:
+        return _is_still_rated(result, plan, store)
+    cell = next(
+        (c for c in plan.cells if (c.variant, c.task) == (result.variant, result.task)), None
+    )
+    if cell is None or result.status != "done":
+        return cell is not None
+    if cell.kind == "measure":
+        key = result.measurements_key
+        return key is not None and store.has("measurements", key)
+    return cell.state == "done" and cell.scores is not None and cell.scores.key == result.scores_key
+
+
+def _is_still_rated(result: CellResult, plan: Plan, store: Store) -> bool:
+    """Whether ratings are of what their variant writes now."""
+    texts = {c.predictions.key for c in plan.cells if c.variant == result.variant and c.predictions}
+    scores = result.scores_key
+    return result.predictions_key in texts and scores is not None and store.has("scores", scores)
+
+
+def named(variant: str, findings: Sequence[Finding]) -> list[Finding]:
+    """Findings with the variant they are about."""
+    return [f.model_copy(update={"what": f"{variant}: {f.what}"}) for f in findings]
+
+
+def check_patterns(run: Run) -> None:
+    """Refuse an ``--only`` pattern that can match nothing, before anything long.
+
+    Raises:
+        UsageError: Names the pattern, and the tasks or variants.
+    """
+    tasks = dict.fromkeys(cell.task for cell in run.plan.cells)
+    variants = dict.fromkeys(cell.variant for cell in run.plan.cells)
+    for pattern in run.options.only:
+        variant, slash, task = pattern.rpartition("/")
+        if not (slash and variant) or not fnmatch.filter(tasks, task):
+            raise UsageError(
+                "--only takes VARIANT/TASK, where both may hold wildcards.",
+                where=f"--only {pattern}",
+                mend=f"The tasks are: {', '.join(tasks)}.",
+            )
+        if not any(_may_be(variant, planned) for planned in variants):
+            raise UsageError(
+                "There is no such variant, nor will there be.",
+                where=f"--only {pattern}",
+                mend=f"The variants are: {', '.join(variants)}.",
+            )
+
+
+def _may_be(pattern: str, planned: str) -> bool:
+    """Whether a pattern matches a planned variant, or one that a stand-in will turn into.
+
+    Until training and the choice are done, ``checkpoint-*`` and ``merged-best`` stand in for names
+    that end in a step.
+    """
+    name, _, end = planned.partition("-")
+    stands_in = end in ("*", "best", "last", "all")
+    return fnmatch.fnmatchcase(planned, pattern) or (stands_in and pattern.startswith(f"{name}-"))
+
+
+def check_matches(run: Run) -> None:
+    """Refuse an ``--only`` pattern that let no cell through: nothing was computed for it.
+
+    Raises:
+        UsageError: Names the pattern and the variants.
+    """
+    ids = [cell.id for cell in run.plan.cells if cell.state != "waiting"]
+    waiting = dict.fromkeys(
+        f"{cell.variant} (waiting {cell.why})" for cell in run.plan.cells if cell.state == "waiting"
+    )
+    for pattern in run.options.only:
+        if not fnmatch.filter(ids, pattern):
+            there = [variant.id for variant in run.plan.variants]
+            raise UsageError(
+                "This matches no cell.",
+                where=f"--only {pattern}",
+                mend=f"The variants are: {', '.join([*there, *waiting])}.",
+            )
+
+
+def needs_training(run: Run) -> bool:
+    """Whether a wanted cell waits for training; only those of the base do not."""
+    if run.plan.training is None or run.plan.training_run is not None:
+        return False
+    there = [cell.id for cell in run.plan.cells if cell.state != "waiting"]
+    to_come = [cell for cell in run.plan.cells if cell.state == "waiting"]
+    matched = all(fnmatch.filter(there, pattern) for pattern in run.options.only)
+    return not matched or any(run.wants(cell) for cell in to_come)

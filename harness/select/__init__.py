@@ -1,0 +1,1 @@
+"""Which checkpoint to ship, among those that keep to the constraints."""

@@ -1,0 +1,180 @@
+"""The score that a constraint is about, on the part of its examples that may be read.
+
+A score is read where nothing is claimed: on the task's ``select`` split, or, for lm-eval tasks,
+which are not split, on the half of the documents whose clusters fall below ``HALF`` by hash. The
+other half, and the ``report`` split, are left for the figures of whichever checkpoint is chosen.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+
+from harness.data.splits import hash_point
+from harness.errors import PairingError
+from harness.results.scores import Reading
+from harness.stats.compare import Panel, Quantity, Sample
+from harness.stats.resampling import Resamples
+
+Part = Literal["select", "report"]
+ALL = "all"  # split of tasks that are not split
+HALF = 0.5
+
+
+@dataclass(frozen=True)
+class Watched:
+    """The score that a constraint is about, on one part of its examples.
+
+    Attributes:
+        baseline: Variant that the others are compared with.
+        task: Task, or member of a group.
+        metric: Metric name; empty where the task has no scores.
+        data: Which examples, in words.
+        quantity: What the score is; None where there is none with statistics.
+        samples: Statistics by variant.
+        reasons: Why other variants have none.
+        reason: Why there is nothing at all.
+        seed: Seed of the resampling.
+    """
+
+    baseline: str
+    task: str
+    metric: str = ""
+    data: str = ""
+    quantity: Quantity | None = None
+    samples: Mapping[str, Sample] = dataclasses.field(default_factory=dict)
+    reasons: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    reason: str | None = None
+    seed: int = 0
+
+    def panel(self, variant: str) -> Panel | str:
+        """Baseline and variant on the same examples, or why they cannot be compared."""
+        if self.quantity is None:
+            return self.reason or "there are no scores of it"
+        names = [self.baseline] if variant == self.baseline else [self.baseline, variant]
+        for name in names:
+            if name not in self.samples:
+                return self.reasons.get(name, f"{name} has no score of it")
+        if not len(self.samples[self.baseline].ids):
+            return f"there are no examples in the {self.data}"
+        samples = [self.samples[name] for name in names]
+        try:
+            return Panel(self.quantity, samples, resamples=self._resamples)
+        except PairingError as error:
+            return error.problem
+
+    @cached_property
+    def _resamples(self) -> Resamples:
+        """Weights are drawn once for all variants: order and clusters are the baseline's."""
+        return Resamples(self.samples[self.baseline].clusters, seed=self.seed)
+
+
+def watch(
+    baseline: str,
+    task: str,
+    metric: str | None,
+    readings: Sequence[Reading],
+    part: Part,
+    seed: int,
+) -> Watched:
+    """Find a task's (or a group member's) per-example statistics on one part of the examples.
+
+    A group whose own average has no statistics is read as all documents of its members together.
+
+    Args:
+        baseline: Variant that the others are compared with.
+        task: Task id, or a member of a group such as ``mmlu/anatomy``.
+        metric: Metric name; None for the task's first.
+        readings: Scores of all variants.
+        part: ``select`` for deciding; ``report`` for what is claimed afterwards.
+        seed: The suite's seed, which decides the halves.
+    """
+    of_task = [r for r in readings if r.score.task == task]
+    members = [r for r in readings if _is_leaf_of(task, r)]
+    if not of_task and not members:
+        return Watched(
+            baseline, task, reason=no_such(f"scores of {task}", (r.score.task for r in readings))
+        )
+    metric = metric or (of_task or members)[0].score.metric
+    found = [r for r in of_task if r.score.metric == metric]
+    members = [r for r in members if r.score.metric == metric]
+    if not found and not members:
+        there = (r.score.metric for r in of_task or readings)
+        return Watched(baseline, task, metric, reason=no_such(f"{metric} of {task}", there))
+    splits = {r.score.split for r in found or members}
+    if part not in splits and ALL not in splits:
+        words = f"{task} is not scored on the {part} split (only on {', '.join(sorted(splits))})"
+        return Watched(baseline, task, metric, reason=words)
+    split = part if part in splits else ALL
+    found = [r for r in found if r.score.split == split]
+    members = [r for r in members if r.score.split == split]
+    if not any(r.sample is not None for r in found) and members:
+        samples, quantity, data = _pooled(task, members)
+    else:
+        samples = {r.variant: r.sample for r in found if r.sample is not None}
+        quantity, data = next((r.quantity for r in found if r.quantity), None), ""
+    reasons = {r.variant: r.reason or "it has no per-example statistics" for r in found}
+    if split == ALL:
+        samples = {name: half_of(sample, part, seed) for name, sample in samples.items()}
+        data = f"{part} half{data}"
+    else:
+        data = f"{part} split{data}"
+    reason = next(iter(reasons.values()), None)
+    if quantity is not None:
+        quantity = dataclasses.replace(quantity, split=data)
+    return Watched(baseline, task, metric, data, quantity, samples, reasons, reason, seed)
+
+
+def _is_leaf_of(task: str, reading: Reading) -> bool:
+    """Whether a score is of a member that has documents of its own, not of a subgroup."""
+    score = reading.score
+    return score.task.startswith(f"{task}/") and "|tasks:" not in score.signature
+
+
+def _pooled(
+    task: str, members: Sequence[Reading]
+) -> tuple[dict[str, Sample], Quantity | None, str]:
+    """All documents of a group's members as one sample per variant."""
+    by_variant: dict[str, list[tuple[str, Sample]]] = {}
+    for reading in members:
+        if reading.sample is not None:
+            by_variant.setdefault(reading.variant, []).append((reading.score.task, reading.sample))
+    samples = {}
+    for variant, parts in by_variant.items():
+        ids = [np.char.add(f"{name}/", sample.ids) for name, sample in parts]
+        samples[variant] = Sample(
+            variant,
+            np.concatenate(ids).astype(np.str_),
+            np.concatenate([sample.clusters for _, sample in parts]),
+            np.concatenate([sample.stats for _, sample in parts]),
+        )
+    quantity = next((r.quantity for r in members if r.quantity is not None), None)
+    if quantity is not None:
+        quantity = dataclasses.replace(quantity, task=task)
+    count = len({reading.score.task for reading in members})
+    return samples, quantity, f", {count} members pooled"
+
+
+def half_of(sample: Sample, part: Part, seed: int) -> Sample:
+    """The examples whose cluster's hash falls into one half.
+
+    Args:
+        sample: Documents of a task that is not split.
+        part: ``select`` for the half that constraints read, ``report`` for the other.
+        seed: The suite's seed.
+    """
+    points_ = {name: hash_point(seed, "constraint", name) for name in set(sample.clusters.tolist())}
+    keep = np.array([(points_[c] < HALF) == (part == "select") for c in sample.clusters.tolist()])
+    keep = keep.astype(bool)  # of no examples it would be an array of floats
+    return sample.only(sample.ids[keep])
+
+
+def no_such(what: str, there: Iterable[str]) -> str:
+    """What is missing, and what there is instead."""
+    names = ", ".join(dict.fromkeys(there))
+    return f"there are no {what}; there are: {names}" if names else f"there are no {what}"

@@ -1,0 +1,157 @@
+"""Finds and removes what no run needs, while no run is going on."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.schema import Manifest
+from harness.store.store import KINDS, Kind, Store, room_on_disk
+
+_BY_PEOPLE: tuple[Kind, ...] = ("sheets", "ratings")
+
+
+@dataclass(frozen=True)
+class Garbage:
+    """A folder that may go, its size, and why it may."""
+
+    path: Path
+    size_bytes: int
+    why: str
+
+
+@dataclass(frozen=True)
+class Extra:
+    """What may go although it may still be of use.
+
+    Attributes:
+        merged: Merged weights that a run still names (they can be made again); without it, only
+            those of adapters that no run merged.
+        unfinished: Trainings that were cut off (they could be resumed), and finished trainings and
+            texts of runs that were interrupted before they could name them.
+        ratings: Rating sheets and what raters returned, where no run names them; people made them.
+    """
+
+    merged: bool = False
+    unfinished: bool = False
+    ratings: bool = False
+
+
+NOTHING_MORE = Extra()
+
+
+def find_garbage(store: Store, also: Extra = NOTHING_MORE) -> list[Garbage]:
+    """Results that no run names, leftovers of writes that were cut off, and merged weights.
+
+    Args:
+        store: Where to look.
+        also: What else may go.
+    """
+    return [Garbage(path, _size(path), why) for path, why in _candidates(store, also)]
+
+
+def remove_garbage(store: Store, also: Extra = NOTHING_MORE) -> list[Garbage]:
+    """Remove what ``find_garbage`` finds, and return it.
+
+    Raises:
+        UsageError: An eval or training is going on in this folder.
+        DiskError: Something may not be removed.
+    """
+    with store.locked(exclusive=True), room_on_disk(store.root):
+        garbage = find_garbage(store, also)
+        for item in garbage:
+            if item.path.is_dir():
+                shutil.rmtree(item.path)
+            else:
+                item.path.unlink(missing_ok=True)
+    return garbage
+
+
+def referenced(manifests: Sequence[Manifest]) -> set[tuple[Kind, str]]:
+    """Results that some run names, as (kind, key)."""
+    found: set[tuple[Kind, str]] = set()
+    for manifest in manifests:
+        if manifest.training_key:
+            found.add(("training", manifest.training_key))
+        found.update(("examples", key) for key in manifest.examples.values())
+        if manifest.human is not None:
+            found.add(("sheets", manifest.human.sheets))
+            if manifest.human.ratings is not None:
+                found.add(("ratings", manifest.human.ratings))
+        for cell in manifest.cells:
+            named: list[tuple[Kind, str | None]] = [
+                ("predictions", cell.predictions_key),
+                ("scores", cell.scores_key),
+                ("measurements", cell.measurements_key),
+            ]
+            found.update((kind, key) for kind, key in named if key)
+    return found
+
+
+def _candidates(store: Store, also: Extra) -> Iterator[tuple[Path, str]]:
+    manifests = store.manifests()
+    named = referenced(manifests)
+    cut_off = [m for m in manifests if store.state_of(m) in ("interrupted", "running")]
+    adapters = {
+        variant.digests.get("adapter")
+        for manifest in manifests
+        for variant in manifest.variants
+        if variant.kind == "merged"
+    }
+    for kind in KINDS:
+        for key in store.keys(kind):
+            path = store.path(kind, key)
+            if kind == "merged":
+                used = store.identity(kind, key).get("adapter") in adapters
+                if also.merged or not used:
+                    yield path, "merged weights; they can be made again"
+            elif kind in _BY_PEOPLE and not also.ratings:
+                continue
+            elif (kind, key) not in named:
+                if not any(_is_next_of(manifest, store, kind, key) for manifest in cut_off):
+                    yield path, "no run names it"
+                elif also.unfinished:
+                    yield path, "of a run that was interrupted; eval would go on with it"
+        folder = store.root / ".store" / kind
+        if folder.is_dir():
+            yield from _leftovers(folder, also.unfinished)
+    yield from ((path, "cut off") for path in sorted(store.root.glob("*/*/.*.json.*")))
+
+
+def _is_next_of(manifest: Manifest, store: Store, kind: Kind, key: str) -> bool:
+    """Whether an interrupted run may have left a result that its manifest did not come to name.
+
+    A training is so if its suite says the same of training, texts and scores if they are of one of
+    the run's variants: rather too much is kept than hours of work removed.
+    """
+    identity, spec = store.identity(kind, key), manifest.spec
+    if kind == "training":
+        return all(identity.get(part) == spec.get(part) for part in ("train", "seed"))
+    if isinstance(weights := identity.get("weights"), dict):
+        variants = {(v.kind, v.digests.get("adapter")) for v in manifest.variants}
+        return (weights.get("kind"), weights.get("adapter")) in variants
+    texts = identity.get("predictions")
+    return (
+        isinstance(texts, str)
+        and store.has("predictions", texts)
+        and _is_next_of(manifest, store, "predictions", texts)
+    )
+
+
+def _leftovers(folder: Path, unfinished: bool) -> Iterator[tuple[Path, str]]:
+    for path in sorted(folder.glob(".*")):
+        if path.suffix not in (".work", ".lock"):
+            yield path, "cut off"
+        elif unfinished:
+            yield path, "a training that was cut off; eval would resume it"
+
+
+def _size(path: Path) -> int:
+    size = 0
+    for file in [path] if path.is_file() else path.rglob("*"):
+        with suppress(FileNotFoundError):  # a run that is going on may have renamed it
+            size += file.stat().st_size if file.is_file() else 0
+    return size

@@ -1,0 +1,329 @@
+"""What is wrong with a suite, all at once: each error with its file and line, or ``--set``."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel
+
+from harness.errors import SuiteError, UsageError
+from harness.suite.rules import PATTERNS
+from harness.suite.spec import Suite
+
+if TYPE_CHECKING:
+    from harness.suite.file import SuiteFile
+
+Key = tuple[str | int, ...]
+"""Where something stands in a suite: ``("tasks", "answers", "metrics", 0)``."""
+
+_HINTS = {
+    "train.lora.r": "Typical values are 8 to 64.",
+    "train.lora.lora_alpha": "Typical values are r to 2 r.",
+    "train.lora.lora_dropout": "Typical values are 0 to 0.1.",
+    "seed": "Any whole number from 0 on will do.",
+}
+_MARGIN_HINT = "It is how much worse something may get: points of 100 such as 2, or a share as 5%."
+_KEY_HINTS = dict.fromkeys(
+    ("margin", "unscaled_margin", "equivalence_margin", "max_drop"), _MARGIN_HINT
+)
+_ELSEWHERE = {  # keys that are often looked for at the top of a suite -> where they are
+    "lr": "train.args.learning_rate",
+    "learning_rate": "train.args.learning_rate",
+    "max_steps": "train.args.max_steps",
+    "epochs": "train.args.num_train_epochs",
+    "num_train_epochs": "train.args.num_train_epochs",
+    "model": "base.model",
+    "lora": "train.lora",
+    "metrics": "tasks.<name>.metrics",
+}
+_WORDING = {  # pydantic's phrases, made to follow a dotted key
+    "Input should be ": "must be ",
+    "Input should ": "must ",
+    "String should match": "must match",
+    "Tuple should have at least 1 item after validation, not 0": "needs at least one item",
+    "Dictionary should have at least 1 item after validation, not 0": "needs at least one entry",
+    "Input tag": "has a `type` that is not known:",
+}
+
+
+class SuiteErrors(SuiteError):
+    """Everything that is wrong with a suite, in the order of its lines.
+
+    Args:
+        errors: What is wrong, each with its place.
+        rest: The suite without what is wrong, where that is one; its parts can be checked too.
+    """
+
+    def __init__(self, errors: Sequence[UsageError], rest: SuiteFile | None = None) -> None:
+        self.errors = tuple(sorted(errors, key=_in_file))
+        self.rest = rest
+        super().__init__("\n".join(dict.fromkeys(str(error) for error in self.errors)))
+
+
+def _in_file(error: UsageError) -> tuple[bool, int]:
+    """By line; what was set on the command line comes last."""
+    line = str(error.where).rpartition(":")[2]
+    return str(error.where).startswith("--set"), int(line) if line.isdigit() else 0
+
+
+def gathered(checks: Iterable[Callable[[], object]]) -> list[UsageError]:
+    """What checks find: all of it, not only what the first of them that fails does."""
+    found: list[UsageError] = []
+    for check in checks:
+        try:
+            check()
+        except SuiteErrors as errors:
+            found += errors.errors
+        except UsageError as error:
+            found.append(error)
+    return found
+
+
+def refuse(errors: Sequence[UsageError]) -> None:
+    """Raise what was found, if anything.
+
+    Raises:
+        UsageError: The error itself where there is only one.
+        SuiteErrors: Otherwise, with a line for each.
+    """
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        raise SuiteErrors(errors)
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the keys of a suite were set: lines of its file, and ``--set`` of the command line.
+
+    Attributes:
+        path: The suite file.
+        root: Its YAML.
+        content: What it says, with the command line's settings.
+        overrides: Keys set on the command line.
+    """
+
+    path: Path
+    root: yaml.Node
+    content: Any
+    overrides: tuple[Key, ...] = ()
+
+    def of(self, key: Key) -> str:
+        """``file:line`` or ``--set key``.
+
+        Of a key that is nowhere (it is missing, or a default) the line is that of the nearest key
+        above it.
+        """
+        line, found = self._line(key)
+        by_set = [o for o in self.overrides if key[: len(o)] == o]
+        if not found:  # such as `tsks`, set as `tsks.summaries.limit`
+            by_set += [o for o in self.overrides if key and o[: len(key)] == key]
+        return f"--set {dotted(by_set[-1])}" if by_set else f"{self.path}:{line}"
+
+    def key_named(self, name: str) -> Key:
+        """The key that a dotted name stands for; a task's own name may hold dots."""
+        key: list[str | int] = []
+        rest, place = name, self.content
+        while rest:
+            part = _first_part(rest, place)
+            key.append(int(part) if isinstance(place, list) and part.isdigit() else part)
+            place, rest = _inside(place, key[-1]), rest[len(part) :].lstrip(".[]")
+        return tuple(key)
+
+    def _line(self, key: Key) -> tuple[int, bool]:
+        """The line of the innermost part of a key that the file has, and whether it has all."""
+        node, line = self.root, self.root.start_mark.line + 1
+        for part in key:
+            if isinstance(node, yaml.MappingNode):
+                pair = next(((k, v) for k, v in node.value if k.value == str(part)), None)
+                if pair is None:
+                    return line, False
+                line, node = pair[0].start_mark.line + 1, pair[1]
+            elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
+                if part >= len(node.value):
+                    return line, False
+                node = node.value[part]
+                line = node.start_mark.line + 1
+            else:
+                return line, False
+        return line, True
+
+
+def explain(problems: Sequence[Mapping[str, Any]], places: Places) -> list[SuiteError]:
+    """Errors of pydantic's, each as what must be, what was found, and a hint."""
+    return [_explain(problem, places) for problem in _telling(problems, places.content)]
+
+
+def without(problems: Sequence[Mapping[str, Any]], content: Any) -> Any:
+    """A suite's content without the keys that errors concern."""
+    for key in sorted({key_of(problem, content) for problem in problems}, key=len, reverse=True):
+        content = _removed(content, key)
+    return content
+
+
+def dotted(key: Sequence[str | int]) -> str:
+    """A key as a path: ``select.constraints[0].max``."""
+    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in key)
+    return path.removeprefix(".")
+
+
+def key_of(problem: Mapping[str, Any], content: Any) -> Key:
+    """The key that an error of pydantic's concerns.
+
+    pydantic also puts union tags (the ``type`` of a task), names of models and of scalar types
+    into its ``loc``; those are not keys.
+    """
+    key: list[str | int] = []
+    loc, place, tagged = problem["loc"], content, False
+    for index, part in enumerate(loc):
+        last = index == len(loc) - 1
+        if isinstance(place, Mapping):
+            tag = (
+                not tagged and len(key) == 2 and key[0] == "tasks" and place.get("type") == part
+            )  # tasks.<name>
+            tagged = tagged or tag
+            if tag or (part not in place and not (last and problem["type"] == "missing")):
+                continue
+            place = place.get(part)
+        elif isinstance(place, list | tuple) and isinstance(part, int):
+            place = place[part] if part < len(place) else None
+        else:
+            continue  # a branch of a union over scalars, e.g. `str` or `MetricSpec`
+        key.append(part)
+    return tuple(key)
+
+
+def _removed(content: Any, key: Key) -> Any:
+    if not key:
+        return content
+    first, rest = key[0], key[1:]
+    if isinstance(content, Mapping) and first in content:
+        if rest:
+            return {**content, first: _removed(content[first], rest)}
+        return {name: value for name, value in content.items() if name != first}
+    if isinstance(content, list) and isinstance(first, int) and rest:
+        return [_removed(v, rest) if i == first else v for i, v in enumerate(content)]
+    return content
+
+
+_KINDS = (  # errors of a branch of a union that was not meant
+    "string_type",
+    "list_type",
+    "dict_type",
+    "model_type",
+    "model_attributes_type",
+    "literal_error",
+    "too_short",
+)
+
+
+def _telling(problems: Sequence[Any], content: Any) -> list[Any]:
+    """Errors without those of the other branch of a union.
+
+    Such as "no number" for ``4 XB``, "no text" for -2 where a number must not be negative, or "no
+    text" for a metric with options of which one is misspelt.
+    """
+    told_by = {"float_parsing": "string_pattern_mismatch", "string_type": "greater_than_equal"}
+    places = {(p["type"], p["loc"][:-1]) for p in problems}
+    left = [p for p in problems if (told_by.get(p["type"]), p["loc"][:-1]) not in places]
+    keys = [key_of(problem, content) for problem in left]
+    return [
+        problem
+        for index, (problem, key) in enumerate(zip(left, keys, strict=True))
+        if problem["type"] not in _KINDS
+        or not (key in keys[:index] or any(k[: len(key)] == key and k != key for k in keys))
+    ]
+
+
+def _explain(problem: Mapping[str, Any], places: Places) -> SuiteError:
+    key = key_of(problem, places.content)
+    name, where = dotted(key), places.of(key)
+    if problem["type"] == "extra_forbidden":
+        hint = _near_key(key, places.content)
+        return SuiteError(f"{name} is not a key of a suite.{hint}", where=where)
+    if problem["type"] == "missing":
+        return SuiteError(f"{name} is needed, but is missing.", where=where)
+    message = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "string_pattern_mismatch":
+        message = (
+            f"must be {asked}" if (asked := PATTERNS.get(problem["ctx"]["pattern"])) else message
+        )
+    if problem["type"] == "value_error":
+        return SuiteError(f"{f'{name}: ' if name else ''}{message}.", where=where)
+    for theirs, ours in _WORDING.items():
+        message = message.replace(theirs, ours)
+    found = "" if isinstance(problem["input"], dict) else f", found {problem['input']!r}"
+    advice = _HINTS.get(name) or _KEY_HINTS.get(str(key[-1]) if key else "")
+    return SuiteError(f"{name} {message}{found}.{f' {advice}' if advice else ''}", where=where)
+
+
+# -- near keys ------------------------------------------------------------------------------------
+
+
+def _near_key(key: Key, content: Any) -> str:
+    """A suggestion for a misspelt key: a near one of the same level."""
+    if not key:
+        return ""
+    last, known = str(key[-1]), _keys_beside(key, content)
+    near = difflib.get_close_matches(last, known, n=1)
+    if not near and len(key) == 1 and last in _ELSEWHERE:
+        near = [_ELSEWHERE[last]]
+    return f" Did you mean {near[0]}?" if near else f" There are: {', '.join(known)}."
+
+
+def _keys_beside(key: Key, content: Any) -> list[str]:
+    """Names of the keys that may stand where the last part of a key stands."""
+    models: list[type[BaseModel]] = [Suite]
+    named = False  # whether the next part is a name of the user's, such as a task's
+    place = content
+    for part in key[:-1]:
+        if not named and isinstance(part, str):
+            annotations = [
+                m.model_fields[part].annotation for m in models if part in m.model_fields
+            ]
+            models = [model for annotation in annotations for model in _models_in(annotation)]
+            named = any(_is_mapping(annotation) for annotation in annotations)
+        elif isinstance(part, str):
+            named = False
+        place = _inside(place, part)
+    kind = place.get("type") if isinstance(place, Mapping) else None
+    models = [m for m in models if kind is None or kind in _types_of(m)] or models
+    return list(dict.fromkeys(name for model in models for name in model.model_fields))
+
+
+def _first_part(name: str, place: Any) -> str:
+    """The longest beginning of a dotted name that is a key at its place, else up to a dot."""
+    known = [str(key) for key in place] if isinstance(place, Mapping) else []
+    fitting = [key for key in known if name == key or name.startswith((f"{key}.", f"{key}["))]
+    return max(fitting, key=len, default=re.split(r"[.\[\]]", name, maxsplit=1)[0])
+
+
+def _inside(place: Any, part: str | int) -> Any:
+    try:
+        return place[part]
+    except (KeyError, IndexError, TypeError):
+        return None
+
+
+def _is_mapping(annotation: Any) -> bool:
+    inner = get_args(annotation)
+    if get_origin(annotation) is Annotated:
+        inner = inner[:1]
+    return get_origin(annotation) is dict or any(_is_mapping(one) for one in inner)
+
+
+def _types_of(model: type[BaseModel]) -> tuple[Any, ...]:
+    field = model.model_fields.get("type")
+    return get_args(field.annotation) if field is not None else ()
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for inner in get_args(annotation) for model in _models_in(inner)]

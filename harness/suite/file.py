@@ -1,0 +1,209 @@
+"""Reads a suite file: YAML to ``Suite``, with every error named by file, line and dotted key."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from harness.errors import SuiteError
+from harness.resources import resource_dir
+from harness.suite.errors import Key, Places, SuiteErrors, explain, without
+from harness.suite.spec import Suite
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML with the numbers of YAML 1.2: PyYAML takes ``2e-4`` for a text."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"),
+    list("-+.0123456789"),
+)
+
+
+@dataclass(frozen=True)
+class SuiteFile:
+    """A suite, where it was read from, and the folder its relative paths start at.
+
+    ``limit`` is the command line's, which the tasks already hold; None without one.
+    ``places`` is where its keys were set; None where it was read from no file.
+    """
+
+    suite: Suite
+    path: Path
+    base_dir: Path
+    limit: int | None = None
+    places: Places | None = field(default=None, repr=False, compare=False)
+
+    def at(self, key: str) -> str:
+        """Where a dotted key was set: its file and line, or ``--set``.
+
+        Of a key that is nowhere (it is a default) the line is that of the nearest key above it.
+
+        Args:
+            key: Such as ``gate.metrics[0].floor``.
+        """
+        if self.places is None:
+            return str(self.path)
+        return self.places.of(self.places.key_named(key))
+
+
+def builtin_suites() -> dict[str, Path]:
+    """Suites that come with the package: name -> file, sorted by name."""
+    return {path.stem: path for path in sorted(resource_dir("suites").glob("*.yaml"))}
+
+
+def find_suite(name: str) -> Path:
+    """Path of a suite given as a file, or as the name of a built-in one.
+
+    Raises:
+        SuiteError: There is neither such a file nor such a built-in suite.
+    """
+    path = Path(name)
+    if path.is_file():
+        return path
+    builtin = builtin_suites()
+    # `suites/demo.yaml` works from any folder, not only from a checkout
+    stem = path.stem if path.parent in (Path(), Path("suites")) else name
+    if stem in builtin and path.suffix in ("", ".yaml"):
+        return builtin[stem]
+    here = [str(p) for folder in (Path(), Path("suites")) for p in folder.glob("*.yaml")]
+    near = difflib.get_close_matches(name, [*here, *builtin], n=3)
+    did_you_mean = f"Did you mean {' or '.join(near)}? " if near else ""
+    raise SuiteError(
+        "There is no such suite file, and no built-in suite of that name.",
+        where=name,
+        mend=f"{did_you_mean}Built in are: {', '.join(builtin)}.",
+    )
+
+
+def load_suite(name: str, overrides: Sequence[str] = (), limit: int | None = None) -> SuiteFile:
+    """Read and validate a suite.
+
+    Args:
+        name: A path, or the name of a built-in suite.
+        overrides: ``dotted.key=value`` settings applied over the file; values are YAML.
+        limit: At most this many examples per task and split, over what the tasks say.
+
+    Raises:
+        SuiteError: With one line per error, each naming file, line and dotted key.
+    """
+    path = find_suite(name)
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SuiteError(f"Cannot read the suite: {error}.", where=str(path)) from error
+    root = _compose(text, path)
+    content = _construct(root, path)
+    keys = tuple(_apply_override(content, override) for override in overrides)
+    if limit is not None:
+        tasks = content.get("tasks")
+        for task in tasks.values() if isinstance(tasks, dict) else ():
+            if isinstance(task, dict):  # else the model says what is wrong
+                task["limit"] = limit
+    places = Places(path, root, content, keys)
+    suite, errors = _validated(content, places)
+    file = None if suite is None else SuiteFile(suite, path, path.resolve().parent, limit, places)
+    if file is None or errors:
+        raise SuiteErrors(errors, file)
+    return file
+
+
+def _validated(content: Any, places: Places) -> tuple[Suite | None, list[SuiteError]]:
+    """The suite, and what is wrong; then the suite is without that, or None if nothing is left."""
+    try:
+        return Suite.model_validate(content), []
+    except ValidationError as error:
+        problems = error.errors()
+    try:
+        rest = Suite.model_validate(without(problems, content))
+    except ValidationError:
+        rest = None
+    return rest, explain(problems, places)
+
+
+def _compose(text: str, path: Path) -> yaml.MappingNode:
+    try:
+        root = yaml.compose(text, Loader=_Loader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or str(error)
+        raise SuiteError(f"Not valid YAML: {problem}.", where=f"{path}{line}") from error
+    if not isinstance(root, yaml.MappingNode):
+        raise SuiteError("A suite is a mapping of keys to values.", where=f"{path}:1")
+    for key, times, at in _duplicate_keys(root):
+        raise SuiteError(f"The key {key!r} is given {times} times.", where=f"{path}:{at}")
+    return root
+
+
+def _construct(root: yaml.MappingNode, path: Path) -> dict[str, Any]:
+    loader = _Loader("")
+    try:
+        content: dict[str, Any] = loader.construct_document(root)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}:{mark.line + 1}" if mark else str(path)
+        raise SuiteError(f"{getattr(error, 'problem', error)}.", where=where) from error
+    finally:
+        loader.dispose()
+    return content
+
+
+def _duplicate_keys(node: yaml.Node) -> Iterator[tuple[str, int, int]]:
+    """Keys a mapping holds more than once (YAML would silently keep the last)."""
+    if isinstance(node, yaml.MappingNode):
+        seen: dict[str, int] = {}
+        for key, value in node.value:
+            name = str(key.value)  # a key may be a list, too
+            seen[name] = seen.get(name, 0) + 1
+            if seen[name] > 1:
+                yield name, seen[name], key.start_mark.line + 1
+            yield from _duplicate_keys(value)
+    elif isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            yield from _duplicate_keys(item)
+
+
+def _apply_override(content: dict[str, Any], override: str) -> Key:
+    """Set ``a.b.c=value`` in nested mappings, creating those that are missing; returns its key."""
+    key, equals, text = override.partition("=")
+    if not equals or not key.strip():
+        raise SuiteError("--set needs the form dotted.key=value.", where=f"--set {override}")
+    try:
+        value = yaml.load(text, Loader=_Loader)  # noqa: S506  # a SafeLoader
+    except yaml.YAMLError as error:
+        raise SuiteError(f"The value is not valid YAML: {text!r}.", where=f"--set {key}") from error
+    *parents, last = key.strip().split(".")
+    place: Any = content
+    where: list[str | int] = []
+    for depth, part in enumerate(parents):
+        step = place.setdefault(part, {}) if isinstance(place, dict) else _item(place, part)
+        if not isinstance(step, dict | list):
+            raise SuiteError(
+                f"{'.'.join(parents[: depth + 1])} is not a mapping, found {step!r}.",
+                where=f"--set {override}",
+            )
+        where.append(int(part) if isinstance(place, list) else part)
+        place = step
+    where.append(int(last) if isinstance(place, list) and last.isdigit() else last)
+    if isinstance(place, list):
+        if _item(place, last) is not None:
+            place[int(last)] = value
+    else:
+        place[last] = value
+    return tuple(where)
+
+
+def _item(place: list[Any], part: str) -> Any:
+    if not part.isdigit() or int(part) >= len(place):
+        raise SuiteError(f"A list of {len(place)} items has no item {part!r}.", where="--set")
+    return place[int(part)]

@@ -1,0 +1,353 @@
+"""What a suite file may say: the models behind the YAML, and behind its JSON Schema.
+
+Names are PEFT's, TRL's, bitsandbytes' and lm-eval's own wherever those have one.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from harness.schema import Precision, Split
+from harness.suite.ratings import HumanSpec
+from harness.suite.rules import GateSpec, SelectSpec, Spec
+
+DTYPE_VARIABLE = "HARNESS_COMPUTE_DTYPE"  # the environment variable that overrides base.dtype
+
+
+class BaseSpec(Spec):
+    """The base model."""
+
+    model: str = Field(
+        description="Hub id, local directory, .gguf file, or a built-in: "
+        "smollm2-135m-instruct, tiny:<architecture>."
+    )
+    revision: str | None = Field(None, description="Commit, tag or branch of a Hub model.")
+    trust_remote_code: bool = Field(False, description="Run Python code from the model repository.")
+    dtype: Literal["auto", "bf16", "fp16", "fp32"] = Field(
+        "auto", description="Compute dtype; auto lets the device policy decide."
+    )
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    attn_implementation: Literal["auto", "sdpa", "eager", "flash_attention_2"] = "auto"
+
+
+class DataSpec(Spec):
+    """Where rows come from and how they are split."""
+
+    source: str | None = Field(
+        None,
+        description="A built-in (stdlib-docstrings), a path or glob (JSONL, JSON, CSV, Parquet; "
+        "relative to the suite file), or a Hub data set id.",
+    )
+    files: dict[str, str] = Field(
+        default_factory=dict,
+        description="Instead of source: a path per split of the source, e.g. {train: a.jsonl}.",
+    )
+    format: Literal["auto", "jsonl", "json", "csv", "parquet", "hub", "builtin"] = "auto"
+    name: str | None = Field(None, description="Configuration name of a Hub data set.")
+    revision: str | None = Field(None, description="Revision of a Hub data set.")
+    split_map: dict[str, Split | list[Split]] = Field(
+        default_factory=dict,
+        description="Maps the source's own splits to train, eval, select, report; a list divides "
+        "one split by hash. Source splits not named here are not read.",
+    )
+    splits: dict[Split, float] = Field(
+        default_factory=dict,
+        description="Shares of rows per split when the source has no splits of its own, by seeded "
+        "hash of the cluster; they add up to 1.",
+    )
+    limits: dict[Split, int] = Field(
+        default_factory=dict, description="At most this many examples per split, by hash order."
+    )
+    id_field: str | None = Field(None, description="Field with a unique row id; default: a digest.")
+    cluster: str = Field(
+        "near",
+        description="near (near-identical inputs share a cluster), exact, or field:<name>.",
+    )
+    required_fields: tuple[str, ...] = Field(
+        (), description="Rows in which one of these is empty are dropped and counted."
+    )
+    min_chars: int = Field(0, ge=0, description="Rows with a shorter prompt are dropped, counted.")
+    max_chars: int | None = Field(None, gt=0, description="Rows with a longer prompt are dropped.")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> DataSpec:
+        if bool(self.source) == bool(self.files):
+            raise ValueError("exactly one of source and files must be given")
+        if self.splits and abs(sum(self.splits.values()) - 1) > 1e-6:
+            raise ValueError(f"splits must add up to 1, found {sum(self.splits.values()):g}")
+        if any(share < 0 for share in self.splits.values()):
+            raise ValueError("splits must not be negative")
+        return self
+
+
+class MessageSpec(Spec):
+    """One chat message; content is a template."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class PromptSpec(Spec):
+    """One template for training and evaluation, in one of three forms.
+
+    Separated: ``prompt`` and ``completion``. Combined: ``text`` with ``response_marker``, after
+    whose last occurrence in the template the completion begins. Chat: ``messages`` (templates)
+    whose last one, from the assistant, is the completion, or ``messages_field`` naming a field
+    that holds such a list.
+    """
+
+    prompt: str | None = None
+    completion: str | None = None
+    text: str | None = None
+    response_marker: str | None = None
+    messages: tuple[MessageSpec, ...] = ()
+    messages_field: str | None = None
+    references: str | None = Field(
+        None,
+        description="Field holding the reference, or list of references; "
+        "default: the rendered completion, stripped.",
+    )
+    stop: tuple[str, ...] = Field((), description="Strings that end a generation; not kept.")
+
+    @property
+    def is_chat(self) -> bool:
+        """Whether the tokenizer's chat template renders it (and brings its special tokens)."""
+        return bool(self.messages) or self.messages_field is not None
+
+    @model_validator(mode="after")
+    def _one_form(self) -> PromptSpec:
+        forms = [
+            self.prompt is not None,
+            self.text is not None,
+            bool(self.messages),
+            self.messages_field is not None,
+        ]
+        if sum(forms) != 1:
+            raise ValueError(
+                "exactly one of prompt (with completion), text (with response_marker), messages "
+                "and messages_field must be given"
+            )
+        if self.text is not None and not self.response_marker:
+            raise ValueError("text needs response_marker, the string the completion follows")
+        if self.messages and self.messages[-1].role != "assistant":
+            raise ValueError("the last of messages must be the assistant's: it is the completion")
+        return self
+
+
+class QuantizationSpec(Spec):
+    """bitsandbytes options of the 4- and 8-bit base (names of BitsAndBytesConfig)."""
+
+    bnb_4bit_quant_type: Literal["nf4", "fp4"] = "nf4"
+    bnb_4bit_use_double_quant: bool = True
+    bnb_4bit_compute_dtype: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
+    llm_int8_threshold: float = 6.0
+
+
+class EarlyStoppingSpec(Spec):
+    """Stops training when eval loss no longer falls."""
+
+    patience: int = Field(3, gt=0, description="Evaluations without improvement before stopping.")
+    threshold: float = Field(0.0, ge=0, description="Smallest drop that counts as improvement.")
+
+
+class LoraSpec(BaseModel):
+    """PEFT's LoraConfig; names not listed here pass through to it."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    r: int = Field(16, gt=0, description="Rank. Typical values are 8 to 64.")
+    lora_alpha: int = Field(32, gt=0)
+    lora_dropout: float = Field(0.0, ge=0, lt=1)
+    target_modules: str | list[str] = "all-linear"
+
+
+class TrainSpec(Spec):
+    """How to train. ``args`` takes every field of TRL's SFTConfig by its own name."""
+
+    method: Literal["qlora", "lora", "full"] = "qlora"
+    lora: LoraSpec = LoraSpec()
+    quantization: QuantizationSpec = QuantizationSpec()
+    completion_only_loss: bool = Field(True, description="Loss on the completion only.")
+    args: dict[str, Any] = Field(default_factory=dict)
+    early_stopping: EarlyStoppingSpec | None = None
+
+
+class MatrixSpec(Spec):
+    """Which variants to evaluate, and at which precision."""
+
+    base: list[Precision] = Field(["nf4"], description="Precisions of the base to evaluate.")
+    adapters: Precision = Field("nf4", description="Precision of the base under the adapters.")
+    merged: Literal["best", "last", "all", "none"] | list[int] = Field(
+        "best", description="Which checkpoints to merge: by the primary metric on select, or steps."
+    )
+    merged_precision: Literal["auto", "bf16", "fp16", "fp32"] = Field(
+        "auto", description="Precision of the base merged into; auto: the compute dtype."
+    )
+
+
+class MetricSpec(Spec):
+    """A metric with options. Short form: just its name."""
+
+    name: str
+    options: dict[str, Any] = Field(default_factory=dict)
+
+    @classmethod
+    def of(cls, entry: str | MetricSpec) -> MetricSpec:
+        """The long form of either form."""
+        return cls(name=entry) if isinstance(entry, str) else entry
+
+
+class _TaskSpec(Spec):
+    limit: int | None = Field(None, gt=0, description="At most this many examples per split.")
+
+
+class GenerationTask(_TaskSpec):
+    """Generate text and score it against references."""
+
+    type: Literal["generation"]
+    metrics: tuple[str | MetricSpec, ...] = Field(min_length=1)
+    splits: tuple[Split, ...] = ("select", "report")
+    data: DataSpec | None = Field(None, description="Default: the suite's own data.")
+    prompt: PromptSpec | None = Field(None, description="Default: the suite's own prompt.")
+    max_new_tokens: int = Field(64, gt=0)
+    max_prompt_tokens: int | None = Field(
+        None, gt=0, description="Longer prompts are cut on the left, and counted."
+    )
+    do_sample: bool = False
+    temperature: float = Field(1.0, gt=0)
+    top_p: float = Field(1.0, gt=0, le=1)
+    top_k: int = Field(0, ge=0, description="0 switches it off.")
+    batch_size: int = Field(64, gt=0, description="Halved when memory runs out.")
+    mix_adapters: Literal["auto", "always", "never"] = Field(
+        "auto",
+        description="Whether base and adapters write in common batches; auto: in fp32, where it "
+        "changes no text and is faster.",
+    )
+
+
+class PerplexityTask(_TaskSpec):
+    """Loss and perplexity of the held-out completions."""
+
+    type: Literal["perplexity"]
+    splits: tuple[Split, ...] = ("eval",)
+    data: DataSpec | None = None
+    prompt: PromptSpec | None = None
+    max_length: int | None = Field(None, gt=0, description="Default: the model's context length.")
+    batch_size: int = Field(8, gt=0)
+
+
+class LmEvalData(Spec):
+    """Local files in place of the data set an lm-eval task loads from the Hub."""
+
+    format: Literal["hub_fields", "hellaswag_jsonl", "mmlu_csv"] = "hub_fields"
+    files: dict[str, str] = Field(
+        description="Path per split (train, validation, test, dev). For mmlu_csv a folder per "
+        "split, holding <subject>_<split>.csv; for the others a file.",
+        min_length=1,
+    )
+
+
+class LmEvalTask(_TaskSpec):
+    """Any task of lm-eval, by name or by a YAML file of its own."""
+
+    type: Literal["lm_eval"]
+    task: str = Field(description="lm-eval task or group name, or a path to a task YAML.")
+    num_fewshot: int | None = Field(None, ge=0, description="Default: the task's own.")
+    apply_chat_template: bool = False
+    fewshot_as_multiturn: bool = False
+    system_instruction: str | None = None
+    data: LmEvalData | None = None
+    engine: Literal["auto", "tree", "prefix", "stock"] = Field(
+        "auto",
+        description="How log-likelihoods are computed: tree shares every common prefix of a batch, "
+        "prefix only the stems of long contexts, stock is lm-eval's own; auto probes the model.",
+    )
+    batch_tokens: int | None = Field(
+        None, gt=0, description="Most tokens per forward pass; default: by device and free memory."
+    )
+    batch_size: int = Field(
+        8, gt=0, description="Requests per forward pass of engine stock, and of generation."
+    )
+    gen_kwargs: dict[str, Any] = Field(default_factory=dict)
+
+
+TaskSpec = Annotated[GenerationTask | PerplexityTask | LmEvalTask, Field(discriminator="type")]
+
+
+class MeasureSpec(Spec):
+    """What to measure of memory and speed, in a process of its own per model shape."""
+
+    prompt_tokens: tuple[int, ...] = (128,)
+    new_tokens: tuple[int, ...] = (32,)
+    batch_sizes: tuple[int, ...] = (1,)
+    repeats: int = Field(10, ge=2)
+    warmup: int = Field(1, ge=1)
+    price_per_hour: float | None = Field(
+        None, gt=0, description="What the machine costs per hour; gives prices per million tokens."
+    )
+    currency: str = Field("USD", pattern=r"^[A-Z]{3}$", description="Of price_per_hour.")
+
+
+class Suite(Spec):
+    """One evaluation: a base, its training or checkpoints, data, matrix and tasks."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", description="Names the folder of runs.")
+    description: str = ""
+    seed: int = Field(42, ge=0)
+    base: BaseSpec
+    train: TrainSpec | None = None
+    checkpoints: str | list[str] | None = Field(
+        None, description="Instead of train: adapter folders trained elsewhere (paths or globs)."
+    )
+    data: DataSpec | None = None
+    prompt: PromptSpec | None = None
+    matrix: MatrixSpec = MatrixSpec()
+    baseline: str | None = Field(
+        None, description="Variant to compare with; default: the base at the adapters' precision."
+    )
+    tasks: dict[str, TaskSpec] = Field(min_length=1)
+    measure: MeasureSpec | None = None
+    select: SelectSpec = SelectSpec()
+    gate: GateSpec = GateSpec()
+    human: HumanSpec = HumanSpec()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Suite:
+        if self.train is not None and self.checkpoints is not None:
+            raise ValueError("only one of train and checkpoints may be given")
+        if self.train is not None and (self.data is None or self.prompt is None):
+            raise ValueError("train needs data and prompt at the top level of the suite")
+        for task_id, task in self.tasks.items():
+            if isinstance(task, LmEvalTask):
+                continue
+            if task.data is None and self.data is None:
+                raise ValueError(f"task {task_id!r} has no data, and the suite has none either")
+            if task.prompt is None and self.prompt is None:
+                raise ValueError(f"task {task_id!r} has no prompt, and the suite has none either")
+        return self
+
+    @property
+    def quantization(self) -> QuantizationSpec:
+        """Bitsandbytes options of 4- and 8-bit bases: the training's, so that both are the same."""
+        return self.train.quantization if self.train is not None else QuantizationSpec()
+
+    def task_data(self, task_id: str) -> tuple[DataSpec, PromptSpec]:
+        """Data and prompt of a generation or perplexity task, falling back to the suite's own."""
+        task = self.tasks[task_id]
+        if isinstance(task, LmEvalTask):
+            raise TypeError(f"{task_id} is an lm-eval task; it brings its own data and prompt")
+        data, prompt = task.data or self.data, task.prompt or self.prompt
+        if data is None or prompt is None:  # excluded by _consistent
+            raise TypeError(f"{task_id} has no data or no prompt")
+        return data, prompt
+
+
+def suite_schema() -> dict[str, Any]:
+    """JSON Schema of a suite file; ``docs/suite.schema.json`` holds it for editors."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **Suite.model_json_schema(),
+        "title": "qlora-harness suite",
+    }

@@ -1,0 +1,1 @@
+"""lm-eval's tasks: their identity, data, requests and outcome."""

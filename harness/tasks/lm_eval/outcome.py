@@ -1,0 +1,351 @@
+"""Turns what lm-eval returns into scores, per-example statistics and per-document records."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.metrics.names import LM_EVAL_SCALES
+from harness.schema import Finding, HubData, Score
+from harness.suite.spec import LmEvalTask
+from harness.tasks.outcome import TaskOutcome
+
+if TYPE_CHECKING:
+    from harness.engines.probe import EngineChoice
+
+SPLIT = "all"  # lm-eval's tasks bring their own documents; they are not split
+
+
+@dataclass
+class LmEvalOutcome(TaskOutcome):
+    """Scores of one variant on one lm-eval task or group.
+
+    A single task's scores have ``task`` = the suite's task id. Of a group, the group's own average
+    has the task id, and subgroups and leaf tasks are called ``<task id>/<lm-eval's name>``. The
+    metric is called as in lm-eval, with the filter behind a comma where it is not ``none``:
+    ``acc``, ``exact_match,strict-match``.
+
+    Names in ``arrays``:
+        ``<score.task>/<metric>`` (in ``Score.stats``): shape (n, 2), rows of (value, 1), or (0, 0)
+            for a document to which the metric gave no number. Only where the metric is a mean over
+            documents, so that column sums give it; a group's average has them where its tasks
+            are weighted by size.
+        ``ids/<score.task>/all``: str, shape (n,), lm-eval's document hash and the document's index;
+            in groups behind the leaf's name.
+        ``clusters/<score.task>/all``: str, shape (n,), the document hash alone: equal documents
+            share a cluster.
+
+    Attributes:
+        missing: Leaf task -> why it was not scored.
+        engine: What computed log-likelihoods; None where none were asked for.
+        datasets: Where the documents of leaf tasks come from; only those on the Hub.
+    """
+
+    missing: dict[str, str] = field(default_factory=dict)
+    datasets: list[HubData] = field(default_factory=list)
+    engine: EngineChoice | None = None
+
+
+@dataclass(frozen=True)
+class GroupFacts:
+    """What is needed to know of a group beside lm-eval's results.
+
+    Attributes:
+        leaves: Its scored leaf tasks, subgroups' included.
+        size_weighted: Metrics whose average weighs each leaf by its number of documents.
+    """
+
+    leaves: tuple[str, ...]
+    size_weighted: frozenset[str]
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """Everything that scores are made of.
+
+    Attributes:
+        results: What lm-eval's ``evaluate`` returned, samples included.
+        root: Name of the group (or single task) that was asked for; None for a tag.
+        means: Leaf task -> metrics that are a mean over documents.
+        groups: Group -> facts about it.
+        missing: Leaf task -> why it was not scored.
+        seed: Seed of the shots.
+        truncated: Requests that were cut on the left to the model's length.
+        warnings: What lm-eval warned of.
+        lm_eval: Version of lm-eval.
+        engine: What computed log-likelihoods; None where none were asked for.
+        datasets: Leaf task -> the data set on the Hub that it reads; only those that do.
+    """
+
+    results: Mapping[str, Any]
+    root: str | None
+    means: Mapping[str, frozenset[str]]
+    groups: Mapping[str, GroupFacts]
+    missing: Mapping[str, str]
+    seed: int
+    truncated: int
+    warnings: Sequence[str]
+    lm_eval: str
+    engine: EngineChoice | None = None
+    datasets: Mapping[str, HubData] = field(default_factory=dict)
+
+
+def outcome_of(task: LmEvalTask, task_id: str, run: RunFacts) -> LmEvalOutcome:
+    """Make records of a finished run.
+
+    Args:
+        task: The task as the suite states it.
+        task_id: The suite's name for it.
+        run: What was scored.
+    """
+    builder = _Builder(task, task_id, run)
+    for leaf in run.means:
+        builder.add_leaf(leaf)
+    for group in run.groups:
+        builder.add_group(group)
+    outcome = builder.outcome
+    outcome.scores.sort(key=lambda score: score.task != task_id)  # the group's average first
+    outcome.missing = dict(run.missing)
+    outcome.engine = run.engine
+    outcome.datasets = [
+        data.model_copy(update={"task": builder.name(leaf)}) for leaf, data in run.datasets.items()
+    ]
+    outcome.findings = _findings(task_id, run)
+    if run.engine is not None:
+        outcome.findings.append(_engine_finding(task, task_id, run.engine))
+    return outcome
+
+
+@dataclass
+class _Builder:
+    task: LmEvalTask
+    task_id: str
+    run: RunFacts
+    outcome: LmEvalOutcome = field(default_factory=LmEvalOutcome)
+
+    def name(self, name: str) -> str:
+        """``Score.task`` of a leaf task or group."""
+        if name == self.run.root:
+            return self.task_id
+        # groups written inline carry their parent's name
+        return f"{self.task_id}/{name.removeprefix(f'{self.run.root}::')}"
+
+    def add_leaf(self, leaf: str) -> None:
+        samples, name = self.run.results["samples"][leaf], self.name(leaf)
+        first = samples[0]["filter"]  # every filter goes over the same documents
+        documents = [sample for sample in samples if sample["filter"] == first]
+        ids = [f"{sample['doc_hash'][:16]}-{sample['doc_id']}" for sample in documents]
+        self._identify(name, ids, [sample["doc_hash"][:16] for sample in documents])
+        for metric, filter_name in self._metrics(leaf):
+            rows = [sample for sample in samples if sample["filter"] == filter_name]
+            stats = np.array([_statistics(row.get(metric)) for row in rows])
+            counted = sum(metric in row for row in rows)
+            is_mean = metric in self.run.means[leaf] and len(rows) == len(ids)
+            self._score(leaf, metric, filter_name, counted, stats if is_mean else None)
+        self.outcome.samples += [self._record(name, leaf, sample) for sample in samples]
+
+    def add_group(self, group: str) -> None:
+        facts, arrays, name = self.run.groups[group], self.outcome.arrays, self.name(group)
+        ids: list[str] = []
+        clusters: list[str] = []
+        for leaf in facts.leaves:
+            own = f"{self.name(leaf)}/{SPLIT}"
+            ids += [f"{leaf}/{text}" for text in arrays[f"ids/{own}"]]
+            clusters += list(arrays[f"clusters/{own}"])
+        scored = {(score.task, score.metric): score for score in self.outcome.scores}
+        for metric, filter_name in self._metrics(group):
+            key = _metric_key(metric, filter_name)
+            parts = [scored.get((self.name(leaf), key)) for leaf in facts.leaves]
+            stats = None
+            if metric in facts.size_weighted and all(p is not None and p.stats for p in parts):
+                stats = np.concatenate([arrays[str(p.stats)] for p in parts if p is not None])
+                self._identify(name, ids, clusters)
+            counted = sum(part.n for part in parts if part is not None)
+            self._score(group, metric, filter_name, counted, stats)
+
+    def _identify(self, name: str, ids: list[str], clusters: list[str]) -> None:
+        self.outcome.arrays[f"ids/{name}/{SPLIT}"] = np.array(ids, dtype=np.str_)
+        self.outcome.arrays[f"clusters/{name}/{SPLIT}"] = np.array(clusters, dtype=np.str_)
+
+    def _metrics(self, name: str) -> list[tuple[str, str]]:
+        """Metric and filter of every value that lm-eval gives for a task or group."""
+        pairs = [key.partition(",") for key in self.run.results["results"][name]]
+        return [
+            (metric, filter_name)
+            for metric, comma, filter_name in pairs
+            if comma and not metric.endswith("_stderr")
+        ]
+
+    def _score(
+        self,
+        name: str,
+        metric: str,
+        filter_name: str,
+        n: int,
+        stats: NDArray[np.float64] | None,
+    ) -> None:
+        values = self.run.results["results"][name]
+        value = _number(values[f"{metric},{filter_name}"])
+        higher = self.run.results["higher_is_better"].get(name, {}).get(metric)
+        task, key = self.name(name), _metric_key(metric, filter_name)
+        array = None if stats is None else f"{task}/{key}"
+        if stats is not None and array is not None:
+            self.outcome.arrays[array] = stats
+        self.outcome.scores.append(
+            Score(
+                task=task,
+                metric=key,
+                split=SPLIT,
+                n=n,
+                value=value,
+                reason=None if value is not None else "lm-eval gave no finite number",
+                stderr=_number(values.get(f"{metric}_stderr,{filter_name}")),
+                scale=_scale(metric, value),
+                higher_is_better=higher is not False,
+                signature=self._signature(name, filter_name),
+                stats=array,
+            )
+        )
+
+    def _signature(self, name: str, filter_name: str) -> str:
+        """Everything beside the model that determines the value, in sacrebleu's manner."""
+        task, results = self.task, self.run.results
+        leaves = self.run.groups[name].leaves if name in self.run.groups else (name,)
+        shots = "/".join(sorted({str(results["n-shot"].get(leaf, 0)) for leaf in leaves}))
+        parts = [
+            f"lm-eval:{self.run.lm_eval}",
+            f"task:{name}",
+            f"version:{results['versions'].get(name)}",
+            f"nshot:{shots}",
+            f"limit:{task.limit or 'none'}",
+            f"filter:{filter_name}",
+            f"data:{task.data.format if task.data else 'own'}",
+        ]
+        if shots != "0":
+            parts.append(f"seed:{self.run.seed}")
+        if task.apply_chat_template:
+            parts.append("chat:multiturn" if task.fewshot_as_multiturn else "chat:yes")
+        if task.system_instruction:
+            parts.append(f"system:{_sha256(task.system_instruction)[:8]}")
+        if name in self.run.groups:
+            absent = len(self.run.missing) if name == self.run.root else 0
+            total = f"of{len(leaves) + absent}" if absent else ""
+            parts.append(f"tasks:{len(leaves)}{total}")
+        return "|".join(parts)
+
+    def _record(self, name: str, leaf: str, sample: Mapping[str, Any]) -> dict[str, Any]:
+        """One line of samples.jsonl."""
+        responses = sample["filtered_resps"]
+        record: dict[str, Any] = {
+            "task": name,
+            "leaf": leaf,
+            "id": f"{sample['doc_hash'][:16]}-{sample['doc_id']}",
+            "doc_id": sample["doc_id"],
+            "doc_hash": sample["doc_hash"],
+            "prompt_hash": sample["prompt_hash"],
+            "target_hash": sample["target_hash"],
+            "target": plain(sample["target"]),
+            "filter": sample["filter"],
+            "arguments_sha256": [_sha256(_canonical(args)) for args in sample["arguments"]],
+            "metrics": {metric: plain(sample[metric]) for metric in sample["metrics"]},
+        }
+        if all(isinstance(r, tuple | list) and len(r) == 2 for r in responses):
+            record["loglikelihoods"] = [plain(r[0]) for r in responses]
+            record["is_greedy"] = [plain(r[1]) for r in responses]
+        else:
+            record["resps"] = plain(sample["resps"])
+            record["filtered_resps"] = plain(responses)
+        return record
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON can hold it: numpy unwrapped, NaN and infinity as None, the rest as text."""
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if isinstance(value, Mapping):
+        return {str(key): plain(part) for key, part in value.items()}
+    if isinstance(value, list | tuple | set):
+        return [plain(part) for part in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if isinstance(value, str | int | None) else str(value)
+
+
+def _findings(task_id: str, run: RunFacts) -> list[Finding]:
+    findings = []
+    if run.missing:
+        total = len(run.missing) + len(run.means)
+        findings.append(
+            Finding(
+                check="lm-eval",
+                severity="warning",
+                what=f"{task_id}: {len(run.missing)} of {total} tasks were not scored: "
+                f"{', '.join(sorted(run.missing))}.",
+                why=f"For example {next(iter(sorted(run.missing.items())))[1]}.",
+                mend="An average over a part of a group compares only with one over the same part.",
+            )
+        )
+    if run.truncated:
+        findings.append(
+            Finding(
+                check="lm-eval",
+                severity="warning",
+                what=f"{task_id}: {run.truncated} requests were cut on the left.",
+                why="They are longer than the model's context.",
+                mend="Use fewer shots (num_fewshot).",
+            )
+        )
+    findings += [
+        Finding(check="lm-eval", severity="info", what=f"{task_id}: lm-eval says: {text}")
+        for text in run.warnings
+    ]
+    return findings
+
+
+def _engine_finding(task: LmEvalTask, task_id: str, used: EngineChoice) -> Finding:
+    """Which engine was used; a warning where it is slower than what was asked for."""
+    fell_back = used.engine != task.engine if task.engine != "auto" else used.engine == "stock"
+    return Finding(
+        check="lm-eval",
+        severity="warning" if fell_back else "info",
+        what=f"{task_id}: engine {used.engine}: {used.why}.",
+        why="Common prefixes were computed again and again: slower, with the same results."
+        if fell_back
+        else "",
+    )
+
+
+def _metric_key(metric: str, filter_name: str) -> str:
+    return metric if filter_name == "none" else f"{metric},{filter_name}"
+
+
+def _scale(metric: str, value: float | None) -> float | None:
+    """The best possible value; unknown where a task counts in per cent what others do not."""
+    scale = LM_EVAL_SCALES.get(metric)
+    return None if scale is None or (value or 0.0) > scale else scale
+
+
+def _statistics(value: Any) -> tuple[float, float]:
+    number = _number(value)
+    return (0.0, 0.0) if number is None else (number, 1.0)
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, bool | int | float | np.number | np.bool_) and math.isfinite(value):
+        return float(value)
+    return None
+
+
+def _canonical(value: Any) -> str:
+    return json.dumps(plain(value), sort_keys=True, ensure_ascii=False)
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

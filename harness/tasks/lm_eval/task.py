@@ -1,0 +1,238 @@
+"""Runs tasks of EleutherAI's lm-evaluation-harness on models that are already loaded.
+
+Prompts, shots, filters, metrics, standard errors and group averages are lm-eval's own; what is
+done here is to find the task, put local files in the place of Hub data, build the requests once
+for all variants, keep lm-eval quiet, and turn its results into records. lm_eval is imported only
+here, in ``lm_eval_load`` and in ``engines/loglikelihood.py``.
+"""
+
+from __future__ import annotations
+
+import copy
+import tempfile
+import weakref
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from harness.engines.loglikelihood import PrefixSharingLM, SharedRequests
+from harness.engines.probe import EngineChoice
+from harness.errors import DataError, MetricError, MissingExtraError, ModelError, UsageError
+from harness.suite.spec import LmEvalTask
+from harness.tasks.lm_eval.hub import hub_data
+from harness.tasks.lm_eval.load import FOLDER_PREFIX, LoadedTasks, load_tasks
+from harness.tasks.lm_eval.local import effective_num_fewshot
+from harness.tasks.lm_eval.outcome import GroupFacts, LmEvalOutcome, RunFacts, outcome_of
+from harness.tasks.lm_eval.quiet import Records, quiet, recorded, repeat
+from harness.tasks.lm_eval.requests import RequestsOnce, seed_generators, templates_compiled_once
+
+try:
+    from lm_eval import __version__ as lm_eval_version
+    from lm_eval.api.metrics import mean, nanmean
+    from lm_eval.evaluator import evaluate
+    from lm_eval.utils import env as template_environment
+except ModuleNotFoundError as error:
+    raise MissingExtraError(error.name or "lm-eval", "lm-eval") from error
+
+Progress = Callable[[int, int], None]
+
+
+def prepare_lm_eval(
+    task: LmEvalTask, task_id: str, *, tokenizer: Any, suite_dir: Path, seed: int
+) -> PreparedLmEval:
+    """Load a task, group or tag of lm-eval and its data, to be run on any number of models.
+
+    Args:
+        task: What the suite says.
+        task_id: The suite's name for it.
+        tokenizer: The tokenizer of all the models; left as it is.
+        suite_dir: What relative paths of the task are relative to.
+        seed: The suite's seed.
+
+    Raises:
+        UsageError: The task is unknown, or cannot be run here.
+        DataError: Its data cannot be had or read.
+        ModelError: A chat template is asked for and the tokenizer has none.
+        MetricError: A metric of the task would have to be loaded from the Hub and cannot be.
+    """
+    _check_chat(task, tokenizer)
+    with ExitStack() as undo, quiet(), templates_compiled_once(template_environment):
+        folder = undo.enter_context(tempfile.TemporaryDirectory(prefix=FOLDER_PREFIX))
+        seed_generators(seed)  # some tasks shuffle choices while their rows are loaded
+        with recorded() as warnings:
+            loaded = load_tasks(task, suite_dir, Path(folder))
+            for leaf in loaded.leaves.values():
+                _configure(leaf, task)
+                leaf.build_all_requests = RequestsOnce(leaf, seed)
+        return PreparedLmEval(task, task_id, tokenizer, seed, loaded, warnings, undo.pop_all())
+
+
+class PreparedLmEval:
+    """A task of lm-eval, loaded once for all variants; made by ``prepare_lm_eval``.
+
+    Its requests are built by the first run and used again by the others; each run gives what it
+    would give on a task loaded for it alone. The temporary folder with its rows is removed by
+    ``close``, or with the object.
+    """
+
+    def __init__(
+        self,
+        task: LmEvalTask,
+        task_id: str,
+        tokenizer: Any,
+        seed: int,
+        loaded: LoadedTasks,
+        warnings: Records,
+        undo: ExitStack,
+    ) -> None:
+        self._task = task
+        self._task_id = task_id
+        self._tokenizer = tokenizer
+        self._seed = seed
+        self._loaded: LoadedTasks | None = loaded
+        self._warnings = warnings
+        self._shared = SharedRequests()
+        self._undo = weakref.finalize(self, undo.close)
+
+    def run(
+        self,
+        model: Any,
+        *,
+        device: str,
+        progress: Progress | None = None,
+        on_engine: Callable[[EngineChoice], None] = lambda _: None,
+    ) -> LmEvalOutcome:
+        """Score a loaded model.
+
+        Log-probabilities are taken in float32 whatever the model's dtype. Python's, numpy's and
+        torch's generators are seeded, and the shots are drawn, with the suite's seed.
+
+        Args:
+            model: A transformers or PEFT model, its adapter already active; it is put into eval
+                mode.
+            device: Where the model is; lm-eval takes it from the model itself.
+            progress: Called with (requests done, requests in all).
+            on_engine: Called with the engine that will answer log-likelihoods, if any are asked.
+
+        Returns:
+            Scores of every leaf task, subgroup and group, with per-example statistics.
+
+        Raises:
+            HarnessError: A request does not fit the model.
+        """
+        task, loaded = self._task, self._loaded
+        if loaded is None:
+            raise TypeError(f"{self._task_id} was closed")
+        with quiet() as warnings, templates_compiled_once(template_environment):
+            repeat(self._warnings)
+            lm = PrefixSharingLM(
+                model,
+                self._tokenizer,
+                batch_size=task.batch_size,
+                device=device,
+                engine=task.engine,
+                batch_tokens=task.batch_tokens,
+                shared=self._shared,
+                progress=progress,
+            )
+            choice = lm.choice if _asks_for_loglikelihoods(loaded) else None
+            if choice is not None:
+                on_engine(choice)
+            seed_generators(self._seed)
+            results = evaluate(
+                lm=lm,
+                task_dict=loaded.by_kind,
+                limit=task.limit,
+                system_instruction=task.system_instruction,
+                apply_chat_template=task.apply_chat_template,
+                fewshot_as_multiturn=task.fewshot_as_multiturn,
+            )
+            facts = RunFacts(
+                results=results,
+                root=loaded.name if loaded.name in {*loaded.leaves, *loaded.groups} else None,
+                means={name: _means(leaf) for name, leaf in loaded.leaves.items()},
+                groups={group.name: _group_facts(group) for group in loaded.groups.values()},
+                missing=loaded.missing,
+                seed=self._seed,
+                truncated=lm.truncated,
+                warnings=warnings.texts(),
+                lm_eval=lm_eval_version,
+                engine=choice,
+                datasets={
+                    name: found
+                    for name, leaf in loaded.leaves.items()
+                    if (found := hub_data(name, leaf)) is not None
+                },
+            )
+        return outcome_of(task, self._task_id, facts)
+
+    def close(self) -> None:
+        """Let go of the rows and remove the folder they are in; ``run`` is over then."""
+        self._loaded = None
+        self._undo()
+
+
+def _check_chat(task: LmEvalTask, tokenizer: Any) -> None:
+    if task.apply_chat_template and not getattr(tokenizer, "chat_template", None):
+        raise ModelError(
+            "apply_chat_template is set, and the tokenizer has no chat template.",
+            mend="Leave it out for base models, or use the instruction-tuned model's tokenizer.",
+        )
+    if task.fewshot_as_multiturn and not task.apply_chat_template:
+        raise UsageError(
+            "fewshot_as_multiturn needs apply_chat_template: without it there are no turns.",
+            mend="Set both, or leave both out.",
+        )
+
+
+def _configure(leaf: Any, task: LmEvalTask) -> None:
+    """What lm-eval's ``simple_evaluate`` sets on each task before it is run, and our checks."""
+    name, config = leaf.task_name, leaf.config
+    if getattr(leaf, "UNSAFE_CODE", False) or getattr(leaf, "MULTIMODAL", False):
+        raise UsageError(
+            f"The lm-eval task {name!r} runs code that the model writes, or needs images or sound; "
+            "neither is supported.",
+            mend="Run it with lm-eval itself.",
+        )
+    if config.process_results is None:
+        for metric, function in getattr(leaf, "_metric_fn_list", {}).items():
+            if function is None:
+                raise MetricError(
+                    f"The metric {metric!r} of the lm-eval task {name!r} is not lm-eval's own; it "
+                    "comes from the Hugging Face Hub and could not be loaded.",
+                    mend="Connect to the network, or use a task with lm-eval's own metrics.",
+                )
+    if task.gen_kwargs and config.output_type == "generate_until":
+        leaf.set_config("generation_kwargs", copy.deepcopy(task.gen_kwargs), update=True)
+    shots = effective_num_fewshot({"num_fewshot": config.num_fewshot}, task.num_fewshot)
+    leaf.set_config("num_fewshot", shots)
+    pool = getattr(getattr(leaf, "sampler", None), "df", None)
+    if shots and pool is not None and len(pool) < shots:
+        raise DataError(
+            f"The lm-eval task {name!r} is to be given {shots} shots, and there are only "
+            f"{len(pool)} to draw from.",
+            mend="Lower num_fewshot.",
+        )
+
+
+def _asks_for_loglikelihoods(loaded: LoadedTasks) -> bool:
+    """Whether any task does more than generate; an engine matters only to those."""
+    return any(leaf.OUTPUT_TYPE != "generate_until" for leaf in loaded.leaves.values())
+
+
+def _means(leaf: Any) -> frozenset[str]:
+    """Metrics of a task that are a mean over documents."""
+    aggregation = leaf.aggregation()
+    return frozenset(name for name, function in aggregation.items() if function in (mean, nanmean))
+
+
+def _group_facts(group: Any) -> GroupFacts:
+    return GroupFacts(
+        leaves=tuple(leaf.task_name for leaf in group.get_all_tasks()),
+        size_weighted=frozenset(
+            entry.metric
+            for entry in group.aggregate_metric_list or ()
+            if entry.weight_by_size and entry.aggregation == "mean"
+        ),
+    )

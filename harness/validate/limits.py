@@ -1,0 +1,206 @@
+"""Whether the limits of a suite can be kept, and whether anything could break them.
+
+A floor of 600 points fails every run, a margin of 100 points lets every run through, and a floor of
+0.6 where 60 was meant lets nearly every one through. All of it shows in the file, so it is refused
+there. The rules themselves stay as wide as they are: records of earlier runs hold them too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+
+from harness.errors import SuiteError
+from harness.metrics.evaluate_options import read_options
+from harness.metrics.names import LM_EVAL_SCALES
+from harness.metrics.registry import build_metric, is_evaluate_module, stand_in
+from harness.results.repeats import better_higher
+from harness.schema import HUMAN
+from harness.select.constraints import first_metric, unit_of
+from harness.suite.file import SuiteFile
+from harness.suite.ratings import PREFERENCE
+from harness.suite.rules import (
+    ConstraintSpec,
+    GatedMeasurement,
+    GatedMetric,
+    amount,
+    in_points,
+    share,
+)
+from harness.suite.spec import GenerationTask, LmEvalTask, MetricSpec, PerplexityTask, Suite
+
+_ALL_POINTS = 100.0
+
+
+@dataclass(frozen=True)
+class Reach:
+    """Which values a metric can have, as far as that is known.
+
+    Attributes:
+        scale: The best possible value, by which points are counted; None where they are not.
+        least: The least possible value, in the metric's own unit.
+        best: The greatest possible value, where higher is better.
+        higher_is_better: False for error rates and losses.
+    """
+
+    scale: float | None = None
+    least: float | None = None
+    best: float | None = None
+    higher_is_better: bool = True
+
+    @property
+    def unit(self) -> str:
+        """What limits are counted in."""
+        return " points" if self.scale else ""
+
+
+_POINTS = Reach(scale=1.0, least=0.0, best=1.0)
+
+
+def limit_checks(file: SuiteFile) -> Iterator[Callable[[], None]]:
+    """Checks that refuse floors, margins and bounds that nothing, or everything, keeps to.
+
+    What an lm-eval task's own metrics can reach is not known before it runs, except for the usual
+    ones.
+
+    Yields:
+        A check each, which raises a SuiteError that names the line, the key, what was found and
+        what to write instead.
+    """
+    suite = file.suite
+    yield partial(_check_margin, file, "gate.margin", suite.gate.margin, _POINTS)
+    for place, rule in enumerate(suite.gate.metrics):
+        yield partial(_check_gated, file, f"gate.metrics[{place}]", rule)
+    for place, watched in enumerate(suite.gate.measurements):
+        yield partial(_check_measured, file, f"gate.measurements[{place}].margin", watched)
+    margin = suite.select.equivalence_margin
+    yield partial(_check_margin, file, "select.equivalence_margin", margin, _POINTS)
+    for place, constraint in enumerate(suite.select.constraints):
+        yield partial(_check_constraint, file, f"select.constraints[{place}]", constraint)
+
+
+def _check_gated(file: SuiteFile, key: str, rule: GatedMetric) -> None:
+    reach = _reach(file.suite, rule.task, rule.metric)
+    if rule.margin is not None:
+        _check_margin(file, f"{key}.margin", rule.margin, reach)
+    if rule.floor is not None:
+        _check_floor(file, f"{key}.floor", rule.floor, rule.metric, reach)
+
+
+def _check_measured(file: SuiteFile, key: str, watched: GatedMeasurement) -> None:
+    if better_higher(unit_of(watched.measurement)) and share(watched.margin) >= 1:
+        raise _too_wide(file, key, watched.margin)
+
+
+def _check_constraint(file: SuiteFile, key: str, constraint: ConstraintSpec) -> None:
+    if constraint.task is not None and constraint.max_drop is not None:
+        task = constraint.task.partition("/")[0]
+        spec = file.suite.tasks.get(task)
+        metric = constraint.metric or (first_metric(spec.model_dump()) if spec else None)
+        reach = _reach(file.suite, constraint.task, metric)
+        _check_margin(file, f"{key}.max_drop", constraint.max_drop, reach)
+    name = constraint.measurement
+    if constraint.max is not None and amount(constraint.max) <= 0:
+        raise SuiteError(
+            f"{key}.max is {constraint.max!r}, but {name} is always more than 0: no checkpoint "
+            "could keep to it.",
+            where=file.at(f"{key}.max"),
+            mend="Write the largest median that is allowed.",
+        )
+    if constraint.min is not None and amount(constraint.min) < 0:
+        raise SuiteError(
+            f"{key}.min is {constraint.min!r}, but {name} is never less than 0: every checkpoint "
+            "keeps to it.",
+            where=file.at(f"{key}.min"),
+            mend="Write the least median that is allowed.",
+        )
+
+
+def _check_floor(file: SuiteFile, key: str, floor: float, metric: str, reach: Reach) -> None:
+    """Refuse an absolute bound beyond what its metric can reach; it is in points."""
+    best, least = (
+        None if end is None else in_points(end, reach.scale) for end in (reach.best, reach.least)
+    )
+    found, mend = None, "Write a value that a run can have, or leave it out."
+    if reach.higher_is_better and best is not None and floor > best:
+        found = f"{metric} is at most {best:g}{reach.unit}: every run would fail"
+        if reach.scale:
+            mend = "A floor is in points of 100, whatever the metric's own scale."
+    elif reach.higher_is_better and least is not None and floor < least:
+        found = f"{metric} is never below {least:g}{reach.unit}: every run would pass"
+    elif not reach.higher_is_better and least is not None and floor < least:
+        found = (
+            f"lower {metric} is better, so it is a ceiling, and no value is below "
+            f"{least:g}{reach.unit}: every run would fail"
+        )
+    elif reach.scale == 1 and 0 < floor <= 1:
+        found = f"a floor is in points of 100, so it asks for a {metric} of {floor / 100:g}"
+        mend = f"Write {100 * floor:g} for a {metric} of {floor:g}."
+    if found is not None:
+        problem = f"{key} is {floor:g}, but {found}."
+        raise SuiteError(problem, where=file.at(key), mend=mend)
+
+
+def _check_margin(file: SuiteFile, key: str, margin: float | str, reach: Reach) -> None:
+    """Refuse a margin that the loss of everything keeps to; lower-is-better has no such end."""
+    if not reach.higher_is_better or reach.least is None or reach.least < 0:
+        return
+    if isinstance(margin, str):
+        if share(margin) >= 1:
+            raise _too_wide(file, key, margin)
+    elif reach.best is not None:
+        most = in_points(reach.best - reach.least, reach.scale)
+        if margin >= most:
+            raise _too_wide(file, key, margin, f"{most:g}{reach.unit}")
+
+
+def _too_wide(
+    file: SuiteFile, key: str, margin: float | str, most: str = "the whole value"
+) -> SuiteError:
+    found = margin if isinstance(margin, str) else f"{margin:g}"
+    return SuiteError(
+        f"{key} is {found}, but more than {most} cannot be lost: nothing could break it.",
+        where=file.at(key),
+        mend="Write how much worse it may get: points of 100 such as 2, or a share such as 5%.",
+    )
+
+
+def _reach(suite: Suite, name: str, metric: str | None) -> Reach:
+    """What is known of a metric's values; of what is not known nothing is refused."""
+    if metric is None:
+        return Reach()
+    if name == HUMAN:
+        return _of_ratings(suite, metric)
+    task = suite.tasks.get(name.partition("/")[0])
+    if isinstance(task, PerplexityTask):
+        return _of_metric(metric)
+    if isinstance(task, LmEvalTask):
+        scale = LM_EVAL_SCALES.get(metric.partition(",")[0])
+        least = None if metric.startswith("mcc") else 0.0
+        return Reach(scale, least, scale) if scale else Reach()
+    if isinstance(task, GenerationTask):
+        for entry in task.metrics:
+            if metric == (entry if isinstance(entry, str) else entry.name):
+                return _of_metric(entry)
+    return Reach()
+
+
+def _of_metric(entry: str | MetricSpec) -> Reach:
+    spec = MetricSpec.of(entry)
+    if is_evaluate_module(spec.name):
+        options = read_options(spec)
+        best = options.scale if options.higher_is_better else None
+        return Reach(options.scale, None, best, options.higher_is_better)
+    found = build_metric(spec, labels=stand_in(spec))
+    best = found.scale if found.higher_is_better else None
+    return Reach(found.scale, found.least, best, found.higher_is_better)
+
+
+def _of_ratings(suite: Suite, metric: str) -> Reach:
+    if metric == PREFERENCE:
+        return _POINTS
+    for criterion in suite.human.all_criteria:
+        if criterion.name == metric:
+            return Reach(None, float(criterion.points[0]), float(criterion.points[-1]))
+    return Reach()

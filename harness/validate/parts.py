@@ -1,0 +1,131 @@
+"""Whether each part of a suite is right by itself: training arguments, metrics, templates.
+
+What one part says of another is for :mod:`harness.validate.suite`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+
+from harness.data.first_rows import check_first_rows
+from harness.data.prompts import check_templates
+from harness.data.sources import resolve
+from harness.errors import DataError, MetricError, PromptError, SuiteError, UsageError
+from harness.metrics.evaluate_options import local_script, read_options
+from harness.metrics.registry import EVALUATE, check_metric, is_evaluate_module
+from harness.schema import HUMAN, MEASURE, TRAIN
+from harness.suite.arguments import argument_problems
+from harness.suite.file import SuiteFile
+from harness.suite.spec import DataSpec, GenerationTask, LmEvalTask, MetricSpec, PromptSpec, Suite
+
+_TAKEN = (MEASURE, HUMAN, TRAIN)  # names that stand for something else
+
+
+def part_checks(file: SuiteFile) -> Iterator[Callable[[], None]]:
+    """Checks of the parts, each of which raises a UsageError with its place."""
+    suite = file.suite
+    for key, problem in argument_problems(suite.train) if suite.train is not None else ():
+        yield partial(_refuse, file, key, problem)
+    if suite.prompt is not None:
+        yield partial(_check_prompt, file, TRAIN, suite.prompt)
+    for name, task in suite.tasks.items():
+        yield partial(_check_name, file, name)
+        if not isinstance(task, LmEvalTask) and task.prompt is not None:
+            yield partial(_check_prompt, file, name, task.prompt)
+        if isinstance(task, GenerationTask):
+            for place, metric in enumerate(task.metrics):
+                yield partial(_check_metric, file, f"tasks.{name}.metrics[{place}]", metric)
+
+
+def _refuse(file: SuiteFile, key: str, problem: str) -> None:
+    raise SuiteError(f"{key} {problem}", where=file.at(key))
+
+
+def _check_name(file: SuiteFile, task: str) -> None:
+    if task in _TAKEN or "/" in task:
+        raise SuiteError(
+            f"tasks.{task}: a task must not be called {', '.join(map(repr, _TAKEN))}, "
+            "nor hold a slash.",
+            where=file.at(f"tasks.{task}"),
+            mend="Choose another name.",
+        )
+
+
+def _check_metric(file: SuiteFile, key: str, metric: str | MetricSpec) -> None:
+    """Refuse what cannot be built, and options and scripts of a module of the user's."""
+    spec = MetricSpec.of(metric)
+    try:
+        check_metric(spec)
+        if is_evaluate_module(spec.name):
+            read_options(spec)
+            local_script(spec.name.removeprefix(EVALUATE).strip(), file.base_dir)
+    except MetricError as error:
+        raise MetricError(error.problem, where=file.at(key), mend=error.mend) from error
+
+
+def _check_prompt(file: SuiteFile, owner: str, prompt: PromptSpec) -> None:
+    """Refuse a template that cannot be compiled."""
+    try:
+        check_templates(prompt)
+    except PromptError as error:
+        raise placed(error, file, owner) from error
+
+
+def row_checks(file: SuiteFile) -> Iterator[Callable[[], None]]:
+    """Checks of the data: that local files are there, hold rows, and have what a prompt names."""
+    suite = file.suite
+    seen: list[tuple[DataSpec, PromptSpec]] = []
+    owners = [TRAIN] if suite.train is not None else []
+    for owner in [*owners, *suite.tasks]:
+        if not isinstance(suite.tasks.get(owner), LmEvalTask):
+            pair = data_of(suite, owner)
+            if pair not in seen:
+                seen.append(pair)
+                yield partial(_check_rows, file, owner, *pair)
+
+
+def _check_rows(file: SuiteFile, owner: str, data: DataSpec, prompt: PromptSpec) -> None:
+    key = _key_of(file.suite, owner, "data")
+    try:
+        source = resolve(data, file.base_dir)
+    except DataError as error:
+        where = file.at(f"{key}.{'source' if data.source else 'files'}")
+        problem = f"{error.where}: {error.problem}" if error.where else error.problem
+        raise DataError(problem, where=where, mend=error.mend) from error
+    try:
+        check_first_rows(source, data, prompt)
+    except (DataError, PromptError) as error:
+        raise placed(error, file, owner) from error
+
+
+def data_of(suite: Suite, owner: str) -> tuple[DataSpec, PromptSpec]:
+    """Data and prompt of a task, or of training."""
+    if owner != TRAIN:
+        return suite.task_data(owner)
+    if suite.data is None or suite.prompt is None:
+        raise TypeError("a training has data and prompt")  # excluded by Suite
+    return suite.data, suite.prompt
+
+
+def placed(error: DataError | PromptError, file: SuiteFile, owner: str) -> UsageError:
+    """An error of data or prompt with the line of the suite, where it is about what that says.
+
+    Args:
+        error: As reading and rendering raise it: its place is a key within data or prompt, or a
+            line of a file, which it then keeps.
+        file: The suite.
+        owner: The task, or ``train``.
+    """
+    part, dot, rest = str(error.where).partition(".")
+    if part not in ("data", "prompt"):
+        return error
+    key = f"{_key_of(file.suite, owner, part)}{dot}{rest}"
+    kind = DataError if isinstance(error, DataError) else PromptError
+    return kind(f"{key}: {error.problem}", where=file.at(key), mend=error.mend)
+
+
+def _key_of(suite: Suite, owner: str, part: str) -> str:
+    """Where the data or prompt of a task stands: at the task, or at the top of the suite."""
+    own = getattr(suite.tasks.get(owner), part, None)
+    return part if own is None else f"tasks.{owner}.{part}"
