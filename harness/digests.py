@@ -62,7 +62,7 @@ def file_digest(path: str | Path) -> str:
         raise UsageError(
             f"Cannot read this file: {error.strerror or error}.",
             where=str(path),
-            mend="Check the path and its permissions.",
+            hint="Check the path and its permissions.",
         ) from error
 
 

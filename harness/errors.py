@@ -9,17 +9,17 @@ class HarnessError(Exception):
     Args:
         problem: What was needed and what was found, in one or two sentences.
         where: The place it concerns, such as ``suites/demo.yaml:14`` or a path.
-        mend: What the user can do about it.
+        hint: What the user can do about it.
     """
 
     exit_code = 1
 
-    def __init__(self, problem: str, *, where: str | None = None, mend: str | None = None) -> None:
+    def __init__(self, problem: str, *, where: str | None = None, hint: str | None = None) -> None:
         self.problem = problem
         self.where = where
-        self.mend = mend
+        self.hint = hint
         text = f"{where}: {problem}" if where else problem
-        super().__init__(f"{text} {mend}" if mend else text)
+        super().__init__(f"{text} {hint}" if hint else text)
 
 
 class UsageError(HarnessError):
@@ -68,6 +68,10 @@ class MemoryShortError(HarnessError):
     """Memory does not suffice for a piece of work that cannot be divided; that work failed."""
 
 
+class PluginError(UsageError):
+    """What an entry point brings cannot be loaded, or does not do what its door asks for."""
+
+
 class StoreError(HarnessError):
     """A result folder is unreadable or cannot be written."""
 
@@ -82,5 +86,5 @@ class MissingExtraError(UsageError):
     def __init__(self, package: str, extra: str) -> None:
         super().__init__(
             f"This needs the package {package!r}, which is not installed.",
-            mend=f"Install it with: pip install 'qlora-harness[{extra}]'",
+            hint=f"Install it with: pip install 'qlora-harness[{extra}]'",
         )

@@ -29,7 +29,7 @@ def resource_dir(name: str) -> Path:
             return candidate
     raise UsageError(
         f"The shipped folder {name!r} is missing from the installation at {_PACKAGE}.",
-        mend="Reinstall with: pip install --force-reinstall qlora-harness",
+        hint="Reinstall with: pip install --force-reinstall qlora-harness",
     )
 
 

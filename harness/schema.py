@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 Split = Literal["train", "eval", "select", "report"]
 SPLITS: tuple[Split, ...] = ("train", "eval", "select", "report")
@@ -149,12 +149,12 @@ class Finding(Record):
     severity: Severity
     what: str
     why: str = ""
-    mend: str = ""
+    hint: str = Field("", validation_alias=AliasChoices("hint", "mend"))  # "mend" before 0.2
 
     @property
     def words(self) -> str:
         """All of it in one line."""
-        return " ".join(part for part in (self.what, self.why, self.mend) if part)
+        return " ".join(part for part in (self.what, self.why, self.hint) if part)
 
 
 class LogEntry(Record):
@@ -406,7 +406,8 @@ class GateResult(Record):
     changes: tuple[str, ...] = ()  # what else is not as it was, and may explain a difference
     problems: tuple[str, ...] = ()  # missing or invalid data
     advice: str = ""  # when to run what mends it
-    mend: str = ""  # the whole command that mends it
+    # the whole command that mends it; called "mend" before 0.2
+    hint: str = Field("", validation_alias=AliasChoices("hint", "mend"))
     created: str = ""
 
 

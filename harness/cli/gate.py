@@ -142,7 +142,7 @@ def _failing_as_no_regression() -> Iterator[None]:
     except HarnessError as error:
         if error.exit_code != 1:
             raise
-        raise QualityError(error.problem, where=error.where, mend=error.mend) from error
+        raise QualityError(error.problem, where=error.where, hint=error.hint) from error
     except Exception as error:
         if isinstance(error, ModuleNotFoundError) and _is_optional(error):
             raise  # a usage error, which the entry point words

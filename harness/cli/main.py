@@ -115,7 +115,7 @@ def train(
         raise UsageError(
             "This suite has no train section.",
             where=str(file.path),
-            mend="Add one, or evaluate with: harness eval",
+            hint="Add one, or evaluate with: harness eval",
         )
     options = Options(command=_command_line(), train_only=True)
     manifest = run_suite(file, store, options, _reporter(verbose, quiet))
@@ -170,7 +170,7 @@ def report(
         raise UsageError(
             "Only a comparison of several runs takes a variant.",
             where="--variant",
-            mend="Name another RUN, or leave --variant out.",
+            hint="Name another RUN, or leave --variant out.",
         )
     store, manifest = found_run(runs[0], runs_dir)
     view = build_view(store, manifest)

@@ -61,7 +61,7 @@ def export(
         raise UsageError(
             f"There is no format {format_!r}.",
             where="--format",
-            mend=f"Use one of: {', '.join(FORMATS)}, all.",
+            hint=f"Use one of: {', '.join(FORMATS)}, all.",
         )
     store, manifest = found_run(run, runs_dir)
     formats = FORMATS if format_ == "all" else (format_,)

@@ -80,7 +80,7 @@ def run_labels(found: Sequence[tuple[Store, Manifest]]) -> list[str]:
     if len(found) < 2:
         raise UsageError(
             f"A comparison needs two runs or more, found {len(found)}.",
-            mend="Name the runs: harness report RUN RUN; harness runs lists them.",
+            hint="Name the runs: harness report RUN RUN; harness runs lists them.",
         )
     places = [(str(store.root.resolve()), m.suite, m.run_id) for store, m in found]
     for place, (root, suite, run_id) in enumerate(places):
@@ -88,7 +88,7 @@ def run_labels(found: Sequence[tuple[Store, Manifest]]) -> list[str]:
             raise UsageError(
                 f"This run is named twice: {suite}/{run_id} in {root}.",
                 where="RUN",
-                mend="A suite's name is its latest run; name another as SUITE/RUN-ID "
+                hint="A suite's name is its latest run; name another as SUITE/RUN-ID "
                 "(harness runs lists them).",
             )
     suites = [suite for _, suite, _ in places]
@@ -125,7 +125,7 @@ def _pick(manifest: Manifest, asked: str | None, label: str) -> tuple[Variant, t
             raise UsageError(
                 f"{label} has no variant {asked!r}; it has {', '.join(variants)}.",
                 where="--variant",
-                mend="Name one that all of the runs have, or leave --variant out to compare "
+                hint="Name one that all of the runs have, or leave --variant out to compare "
                 "their choices.",
             )
         return variants[asked], ("named", "asked for by --variant")

@@ -58,12 +58,12 @@ def write_runs(view: RunsView, folder: Path, format_: str = "html") -> list[Path
         raise UsageError(
             f"There is no format {format_!r}.",
             where="--format",
-            mend=f"Use one of {', '.join([*_RENDERERS, 'all'])}.",
+            hint=f"Use one of {', '.join([*_RENDERERS, 'all'])}.",
         )
     paths = []
     for name in _RENDERERS if format_ == "all" else [format_]:
         file, render = _RENDERERS[name]
-        write_atomic(folder / file, render(view), mend=_ELSEWHERE)
+        write_atomic(folder / file, render(view), hint=_ELSEWHERE)
         paths.append(folder / file)
     return paths
 

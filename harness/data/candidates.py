@@ -87,13 +87,13 @@ def row_ids(spec: DataSpec, rows: Sequence[Row], plan: SplitPlan) -> list[str]:
             raise DataError(
                 f"The id field {spec.id_field!r} is missing or empty.",
                 where=row.where,
-                mend="Leave data.id_field out to take a digest of the row as its id.",
+                hint="Leave data.id_field out to take a digest of the row as its id.",
             )
         if name in first:
             raise DataError(
                 f"The id {name!r} is also that of {first[name]}; ids must be unique.",
                 where=row.where,
-                mend="Name another data.id_field, or leave it out.",
+                hint="Name another data.id_field, or leave it out.",
             )
         first[name] = row.where
         ids.append(name)
@@ -116,7 +116,7 @@ def render_all(
             found = error.reason
         except PromptError as error:
             problem = f"{error.problem} The row is {row.where}."
-            raise PromptError(problem, where=error.where or "prompt", mend=error.mend) from error
+            raise PromptError(problem, where=error.where or "prompt", hint=error.hint) from error
         if isinstance(found, str):
             counts.dropped[found] += 1
         else:

@@ -92,7 +92,7 @@ def _collect(root: Path) -> tuple[tuple[Row, ...], dict[str, int], int]:
         raise DataError(
             f"{NAME} reads the source files of Python's standard library, and there are none.",
             where=str(root),
-            mend="Use a Python whose standard library is a folder of .py files.",
+            hint="Use a Python whose standard library is a folder of .py files.",
         )
     rows: list[Row] = []
     dropped: Counter[str] = Counter()

@@ -201,7 +201,7 @@ def _check_splits(
         f"The split {empty[0]!r} is empty: of {source.name}, {len(kept)} examples were kept and "
         f"none fell into it.{lost}",
         where="data.split_map" if spec.split_map else "data.splits",
-        mend="Use more rows, give the split a larger share, or name in data.splits only the "
+        hint="Use more rows, give the split a larger share, or name in data.splits only the "
         "splits this suite needs.",
     )
 

@@ -37,7 +37,7 @@ def read_jsonl(path: Path, split: str) -> Iterator[Row]:
             raise DataError(
                 f"Not valid JSON: {error}.",
                 where=where,
-                mend="A JSONL file holds one JSON object per line, without commas between lines.",
+                hint="A JSONL file holds one JSON object per line, without commas between lines.",
             ) from error
         yield _row(value, split, where)
 
@@ -56,7 +56,7 @@ def read_json(path: Path, split: str) -> Iterator[Row]:
             raise DataError(
                 f"Neither an array of objects nor one object per line: {error.problem}",
                 where=error.where,
-                mend="Write the rows as [{...}, {...}], at the top of the file.",
+                hint="Write the rows as [{...}, {...}], at the top of the file.",
             ) from error
         return
     try:
@@ -90,7 +90,7 @@ def read_csv(path: Path, split: str) -> Iterator[Row]:
                 raise DataError(
                     f"This row has {len(cells)} cells, the header {len(header)}.",
                     where=where,
-                    mend="Put cells that contain the separator into double quotes.",
+                    hint="Put cells that contain the separator into double quotes.",
                 )
             yield Row(dict(zip(header, cells, strict=True)), split, where)
     except csv.Error as error:
@@ -117,5 +117,5 @@ def _text(path: Path) -> str:
         raise DataError(
             f"Not UTF-8: byte 0x{content[error.start]:02x}.",
             where=f"{path}:{line}",
-            mend="Save the file as UTF-8, for example with: iconv -f latin1 -t utf-8.",
+            hint="Save the file as UTF-8, for example with: iconv -f latin1 -t utf-8.",
         ) from error

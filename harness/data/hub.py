@@ -78,7 +78,7 @@ def _hub_error(spec: DataSpec, error: Exception) -> DataError:
         return DataError(
             f"The Hub data set cannot be reached: {_reason(error)}.",
             where=where,
-            mend="Check the network and HF_HUB_OFFLINE, or download the files and give their "
+            hint="Check the network and HF_HUB_OFFLINE, or download the files and give their "
             "path as data.source.",
         )
     mends = {
@@ -89,7 +89,7 @@ def _hub_error(spec: DataSpec, error: Exception) -> DataError:
     return DataError(
         f"The Hub data set cannot be loaded: {_reason(error)}.",
         where=where,
-        mend=mends.get(kind, "Check data.source, data.name and data.revision."),
+        hint=mends.get(kind, "Check data.source, data.name and data.revision."),
     )
 
 

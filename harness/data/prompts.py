@@ -85,7 +85,7 @@ class Template:
                 "A prompt of chat messages needs the chat template of a model's tokenizer, and "
                 "none was given.",
                 where="prompt.messages" if spec.messages else "prompt.messages_field",
-                mend="Use a base model whose tokenizer has a chat template, or write the prompt "
+                hint="Use a base model whose tokenizer has a chat template, or write the prompt "
                 "with prompt and completion.",
             )
         if spec.prompt is not None and spec.completion is None and spec.references is None:
@@ -93,7 +93,7 @@ class Template:
                 "There is neither a completion nor a references field, so nothing says what the "
                 "model should write.",
                 where="prompt",
-                mend='Add completion: "{{ answer }}", or references: answer.',
+                hint='Add completion: "{{ answer }}", or references: answer.',
             )
         self.fields, self.prompt_fields = self._fields()
 
@@ -152,7 +152,7 @@ class Template:
                 f"The response_marker {self.spec.response_marker!r} is in a part of the template "
                 "that was left out for this row, so its completion has no beginning.",
                 where="prompt.text",
-                mend="Move the marker out of the {% if %} or comment.",
+                hint="Move the marker out of the {% if %} or comment.",
             )
         return prompt.replace(SPLIT, ""), completion
 
@@ -167,7 +167,7 @@ class Template:
             raise PromptError(
                 f"The tokenizer's chat template refuses the messages: {error}.",
                 where="prompt.messages",
-                mend="Many templates want user and assistant in turn, some no system message.",
+                hint="Many templates want user and assistant in turn, some no system message.",
             ) from error
         if not full.startswith(prompt):
             raise PromptError(
@@ -176,7 +176,7 @@ class Template:
                 f"The prompt ends {prompt[-60:]!r}, the conversation has "
                 f"{full[max(0, len(prompt) - 60) : len(prompt)]!r} there.",
                 where="prompt.messages",
-                mend="Write the prompt with prompt and completion instead of messages.",
+                hint="Write the prompt with prompt and completion instead of messages.",
             )
         return prompt, full[len(prompt) :], messages[-1]["content"]
 
@@ -212,7 +212,7 @@ class Template:
                 f"Field {name!r} must hold a text or a list of texts, found "
                 f"{type(values[0]).__name__}.",
                 where="prompt.references",
-                mend="Name the texts inside it with dots, as in answers.text.",
+                hint="Name the texts inside it with dots, as in answers.text.",
             )
         return ["" if value is None else str(value) for value in values]
 
@@ -228,7 +228,7 @@ class Template:
                 f"{what} is needed by the template and missing from a row. "
                 f"The row's fields are: {', '.join(sorted(row))}.",
                 where=name,
-                mend=_correct(missing[0] if missing else "", name, row),
+                hint=_correct(missing[0] if missing else "", name, row),
             ) from error
         except NotTextError as error:
             raise self._refusal(name, row, error.value) from error
@@ -246,7 +246,7 @@ class Template:
         return PromptError(
             f"The template prints {field}, which holds a {type(value).__name__}, not a text.",
             where=name,
-            mend='Turn it into text, for example {{ sentences | join(" ") }}.',
+            hint='Turn it into text, for example {{ sentences | join(" ") }}.',
         )
 
     def _field(self, where: str, name: str, row: Mapping[str, Any]) -> Any:
@@ -260,7 +260,7 @@ class Template:
                     f"Field {name!r} is missing from a row. "
                     f"The row's fields are: {', '.join(sorted(row))}.",
                     where=where,
-                    mend=_correct(key, where, value if isinstance(value, Mapping) else {}),
+                    hint=_correct(key, where, value if isinstance(value, Mapping) else {}),
                 )
             value = value[key]
         return value

@@ -125,7 +125,7 @@ def format_of(path: Path, spec: DataSpec) -> Format:
         raise DataError(
             f"The name does not tell the format; known endings are {', '.join(SUFFIXES)}.",
             where=str(path),
-            mend="Say data.format: jsonl, json, csv or parquet.",
+            hint="Say data.format: jsonl, json, csv or parquet.",
         )
     return found
 
@@ -155,7 +155,7 @@ def _paths(pattern: str, base_dir: Path) -> tuple[Path, ...]:
             raise DataError(
                 "This is a folder, and a file or glob is needed.",
                 where=str(path),
-                mend=f"Name the files in it, for example {pattern.rstrip('/')}/*.jsonl.",
+                hint=f"Name the files in it, for example {pattern.rstrip('/')}/*.jsonl.",
             )
         found = sorted(Path(p) for p in glob.glob(str(path), recursive=True))  # noqa: PTH207
         if files := tuple(p for p in found if p.is_file()):
@@ -168,8 +168,8 @@ def _missing(path: Path, pattern: str) -> DataError:
         "No file matches this pattern." if glob.has_magic(pattern) else "There is no such file."
     )
     builtin = difflib.get_close_matches(pattern, BUILTINS, n=1)
-    mend = f"Did you mean the built-in {builtin[0]}?" if builtin else _mend_missing(path)
-    return DataError(problem, where=str(path), mend=mend)
+    hint = f"Did you mean the built-in {builtin[0]}?" if builtin else _mend_missing(path)
+    return DataError(problem, where=str(path), hint=hint)
 
 
 def _mend_missing(path: Path) -> str:

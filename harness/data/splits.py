@@ -84,7 +84,7 @@ def _shares(spec: DataSpec, own: str, target: Split | list[Split]) -> dict[Split
             f"{own!r} is to be divided among {', '.join(targets) or 'no splits'}, whose shares "
             "add up to 0.",
             where=f"data.split_map.{own}",
-            mend="Leave data.splits out to divide it evenly.",
+            hint="Leave data.splits out to divide it evenly.",
         )
     return {t: weight / total for t, weight in weights.items()}
 

@@ -54,7 +54,7 @@ def sources(spec: PromptSpec) -> list[tuple[str, str]]:
             raise PromptError(
                 f"The response_marker {marker!r} does not occur in text.",
                 where="prompt.response_marker",
-                mend="If it is inside a field, write prompt and completion instead, with "
+                hint="If it is inside a field, write prompt and completion instead, with "
                 f'{{{{ field.split("{marker}")[0] }}}} and [1].',
             )
         return [("prompt.text", f"{head}{marker}{SPLIT}{tail}")]

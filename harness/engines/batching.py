@@ -141,6 +141,6 @@ def does_not_fit() -> MemoryShortError:
     """The error for one row that memory does not suffice for."""
     return MemoryShortError(
         "Memory does not suffice for a batch of one.",
-        mend="Shorten prompts (max_prompt_tokens, max_length, num_fewshot), use a smaller model or "
+        hint="Shorten prompts (max_prompt_tokens, max_length, num_fewshot), use a smaller model or "
         "a quantized one, or close other programs on the device.",
     )

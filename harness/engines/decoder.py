@@ -173,7 +173,7 @@ class Decoder:
         if not hasattr(cache, "batch_select_indices") or not len(cache):
             raise ModelError(
                 f"{type(self._model).__name__} keeps no key-value cache that this engine can use.",
-                mend="Generation supports decoder models with transformers' own cache.",
+                hint="Generation supports decoder models with transformers' own cache.",
             )
         return outputs.logits[:, -1].float(), cache
 

@@ -227,6 +227,6 @@ def _prompt_limit(model: Any, tokenizer: Any, decoding: Decoding) -> int:
         raise ModelError(
             f"max_new_tokens is {decoding.max_new_tokens}, but the model's context holds "
             f"{context} tokens, prompt included.",
-            mend="Lower max_new_tokens.",
+            hint="Lower max_new_tokens.",
         )
     return min(room, decoding.max_prompt_tokens or room)

@@ -163,13 +163,13 @@ class PrefixSharingLM(HFLM):  # type: ignore[misc]  # lm_eval is untyped
                 raise HarnessError(
                     "A context of nothing but white space cannot be scored: lm-eval leaves no "
                     "token of it, and the tokenizer puts none in front.",
-                    mend="Leave this task out for this model.",
+                    hint="Leave this task out for this model.",
                 )
             if not 0 < len(continuation) <= self.max_length:
                 raise HarnessError(
                     f"A continuation of {len(continuation)} tokens cannot be scored: the model's "
                     f"context holds 1 to {self.max_length}.",
-                    mend="Leave this task out for this model.",
+                    hint="Leave this task out for this model.",
                 )
             truncated += len(context) + len(continuation) > self.max_length + 1
         self.truncated += truncated

@@ -131,6 +131,6 @@ def _length_limit(model: Any, tokenizer: Any, max_length: int | None) -> int:
     if limit < 2:
         raise ModelError(
             f"max_length is {limit}, but a prompt and a completion need a token each.",
-            mend="Raise max_length.",
+            hint="Raise max_length.",
         )
     return limit

@@ -133,18 +133,18 @@ def _check_acceptable(manifest: Manifest, path: Path, reason: str) -> None:
         raise UsageError("A baseline is accepted for a reason.", where="--reason")
     fault = name_fault(path)
     if fault is not None:
-        raise UsageError(fault, where=str(path), mend="Give its name to --baseline.")
+        raise UsageError(fault, where=str(path), hint="Give its name to --baseline.")
     limited = limit_differences(manifest)
     where = manifest.name
     if limited:
-        raise BaselineError(f"{limited[0]}.", where=where, mend="Run the eval without --limit.")
+        raise BaselineError(f"{limited[0]}.", where=where, hint="Run the eval without --limit.")
     failed = [f"{c.variant}/{c.task}: {c.reason}" for c in manifest.cells if c.status == "failed"]
     if not manifest.complete or failed:
         what = f"; failed: {'; '.join(failed[:3])}" if failed else ""
         raise QualityError(
             f"The run is not complete, so it cannot be a baseline{what}.",
             where=where,
-            mend="Run harness eval again to compute the rest.",
+            hint="Run harness eval again to compute the rest.",
         )
 
 
@@ -154,7 +154,7 @@ def _acceptable(subject: Subject, rules: GateSpec) -> list[Reading]:
         raise UsageError(
             f"gate.variants names {subject.name}, but {subject.reason}.",
             where="gate.variants",
-            mend="Set gate.variants to what is to be gated, such as [base@nf4].",
+            hint="Set gate.variants to what is to be gated, such as [base@nf4].",
         )
     if subject.variant is None:
         raise no_variant(subject)
@@ -172,7 +172,7 @@ def _acceptable(subject: Subject, rules: GateSpec) -> list[Reading]:
         raise UsageError(
             f"{subject.name} has no score that could be gated.",
             where="gate.metrics",
-            mend="Score a task on the report split, or name scores of another.",
+            hint="Score a task on the report split, or name scores of another.",
         )
     return readings
 
@@ -182,21 +182,21 @@ def _check_sound(subject: Subject, reading: Reading) -> None:
     where = score_words(subject.name, reading.key)
     if reading.score.value is None:
         reason = reading.score.reason or "no reason was recorded"
-        mend = "Leave it out by naming the others in gate.metrics, or mend the task."
-        raise QualityError(f"The value is undefined: {reason}.", where=where, mend=mend)
+        hint = "Leave it out by naming the others in gate.metrics, or mend the task."
+        raise QualityError(f"The value is undefined: {reason}.", where=where, hint=hint)
     if reading.sample is None:
-        mend = "Name another in gate.metrics."
-        raise UsageError(f"It cannot be gated: {reading.reason}.", where=where, mend=mend)
+        hint = "Name another in gate.metrics."
+        raise UsageError(f"It cannot be gated: {reading.reason}.", where=where, hint=hint)
     biased = choosing_words(subject, reading.score.split)
     if biased is not None:
-        mend = "Gate it on report: change its split in gate.metrics, and run the eval again."
-        raise UsageError(f"It cannot be gated: {biased}.", where=where, mend=mend)
+        hint = "Gate it on report: change its split in gate.metrics, and run the eval again."
+        raise UsageError(f"It cannot be gated: {biased}.", where=where, hint=hint)
     broken = int((~np.isfinite(reading.sample.stats)).any(axis=1).sum())
     if broken:
         raise QualityError(f"{broken} examples hold NaN or infinity.", where=where)
     if len(np.unique(reading.sample.ids)) < len(reading.sample.ids):
-        mend = "Give every row an id of its own (data.id_field)."
-        raise QualityError("Example ids are repeated.", where=where, mend=mend)
+        hint = "Give every row an id of its own (data.id_field)."
+        raise QualityError("Example ids are repeated.", where=where, hint=hint)
 
 
 def _accepted_score(subject: str, reading: Reading, arrays: dict[str, Any]) -> BaselineScore:
@@ -236,7 +236,7 @@ def _accepted_measurements(
             raise UsageError(
                 f"gate.measurements names {rule.measurement}, which {subject.name} does not have.",
                 where="gate.measurements",
-                mend=f"It has: {', '.join(there) or subject.unmeasured}.",
+                hint=f"It has: {', '.join(there) or subject.unmeasured}.",
             )
     if subject.measurements is None:
         return None
@@ -261,7 +261,7 @@ def _earlier(path: Path, manifest: Manifest) -> tuple[Loaded | None, str]:
             f"This is the baseline of suite {loaded.baseline.suite}, and the run is of "
             f"{manifest.suite}.",
             where=str(path),
-            mend="Name another file with --baseline.",
+            hint="Name another file with --baseline.",
         )
     return loaded, ""
 

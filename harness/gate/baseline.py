@@ -272,8 +272,8 @@ def write_baseline(path: Path, baseline: Baseline, arrays: Arrays) -> Baseline:
         write_atomic(sidecar_of(path), packed)
         write_atomic(path, text + "\n")
     except DiskError as error:
-        mend = "Name another place with --baseline, or mend this one."
-        raise BaselineError(error.problem, where=str(path), mend=mend) from error
+        hint = "Name another place with --baseline, or mend this one."
+        raise BaselineError(error.problem, where=str(path), hint=hint) from error
     return Baseline.model_validate(written)
 
 
@@ -286,7 +286,7 @@ def read_baseline(path: Path) -> Loaded:
     """
     fault = name_fault(path)
     if fault is not None:
-        raise BaselineError(fault, where=str(path), mend="Give its name to --baseline.")
+        raise BaselineError(fault, where=str(path), hint="Give its name to --baseline.")
     baseline, within = _read_json(path)
     side = sidecar_of(path)
     try:
@@ -321,7 +321,7 @@ def _read_json(path: Path) -> tuple[Baseline, dict[str, NDArray[Any]]]:
         raise BaselineError(
             "There is no baseline here.",
             where=str(path),
-            mend="Make one from a run you trust: "
+            hint="Make one from a run you trust: "
             f"harness gate accept RUN --baseline {path} --reason TEXT",
         ) from error
     except (OSError, UnicodeDecodeError) as error:
@@ -363,7 +363,7 @@ def _raise_version(content: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> 
 
 def _error(where: Path, problem: str, path: Path) -> BaselineError:
     files = f"{path.name} and {sidecar_of(path).name}"
-    return BaselineError(problem, where=str(where), mend=_MEND.format(files=files, path=path))
+    return BaselineError(problem, where=str(where), hint=_MEND.format(files=files, path=path))
 
 
 def _packed(arrays: Arrays) -> bytes:

@@ -121,16 +121,16 @@ def _unusable(result: GateResult, error: BaselineError, path: Path, accept: str)
             "exit_code": 4,
             "headline": f"No baseline yet: {path} does not exist.",
             "advice": "Make one from a run you trust, such as this one:",
-            "mend": accept,
+            "hint": accept,
         }
         return result.model_copy(update=found)
     where = f"{error.where}: " if error.where else ""
     found = {"differences": (f"{where}{error.problem}",), "baseline_run": None, "accepted": None}
     if name_fault(path) is not None:
-        return conclude(result.model_copy(update={**found, "advice": error.mend or ""}))
+        return conclude(result.model_copy(update={**found, "advice": error.hint or ""}))
     files = f"{path.name} and {sidecar_of(path).name}"
     advice = f"Restore {files} from version control, or accept a new baseline:"
-    return conclude(result.model_copy(update={**found, "advice": advice, "mend": accept}))
+    return conclude(result.model_copy(update={**found, "advice": advice, "hint": accept}))
 
 
 @dataclass
@@ -195,7 +195,7 @@ class _Gate:
         if not self.manifest.complete:
             return {"advice": _unfinished(self.manifest)}
         advice = "If the change is meant, accept this run as the new baseline, with a reason:"
-        return {"advice": advice, "mend": accept}
+        return {"advice": advice, "hint": accept}
 
     def _pending(self, subject: Subject, task: str) -> bool:
         """Whether something is missing only because the run is not complete."""

@@ -85,8 +85,8 @@ def _others(result: GateResult) -> list[ET.Element]:
     """Cases for what no check stands for."""
     cases = []
     if result.verdict == "incompatible":
-        mend = [part for part in (result.advice, result.mend) if part]
-        text = "\n".join([result.headline, *result.differences, *mend])
+        hint = [part for part in (result.advice, result.hint) if part]
+        text = "\n".join([result.headline, *result.differences, *hint])
         cases.append(_case(result, "gate", "baseline is comparable", "error", text))
     if result.problems and result.exit_code:
         text = "\n".join(result.problems)

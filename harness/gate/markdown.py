@@ -88,8 +88,8 @@ def _opening(result: GateResult) -> list[str]:
 def _mending(result: GateResult) -> list[str]:
     """What to do, and the command as a block of code, never cut, to be copied."""
     parts = [inert(result.advice)] if result.advice else []
-    if result.mend:
-        text = visible(" ".join(result.mend.split()))
+    if result.hint:
+        text = visible(" ".join(result.hint.split()))
         longest = max((len(run) for run in re.findall("`+", text)), default=0)
         fence = "`" * max(3, longest + 1)  # what stands inside cannot end the block
         parts.append(f"{fence}sh\n{text}\n{fence}")

@@ -54,7 +54,7 @@ def write_gate(result: GateResult, folder: Path) -> list[Path]:
         "gate.html": render_gate_html(result),
     }
     for name, text in texts.items():
-        write_atomic(folder / name, text, mend="Choose another folder with --output.")
+        write_atomic(folder / name, text, hint="Choose another folder with --output.")
     return [folder / name for name in texts]
 
 
@@ -95,7 +95,7 @@ def _sides(result: GateResult) -> str:
 def _mending(result: GateResult) -> list[str]:
     """What to do, and the command on a line of its own, never cut, to be copied."""
     lines = [shortened(result.advice)] if result.advice else []
-    return [*lines, f"  {visible(result.mend)}"] if result.mend else lines
+    return [*lines, f"  {visible(result.hint)}"] if result.hint else lines
 
 
 def _list(title: str, lines: Sequence[str], most: int | None = None) -> list[str]:

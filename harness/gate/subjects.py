@@ -104,7 +104,7 @@ def gate_rules(manifest: Manifest) -> GateSpec:
         raise UsageError(
             f"The run's rules cannot be used: {'; '.join(faults)}.",
             where=f"the manifest of {manifest.name}",
-            mend="Run the eval again with the suite as it is now, and with this version.",
+            hint="Run the eval again with the suite as it is now, and with this version.",
         ) from error
 
 
@@ -187,7 +187,7 @@ def no_variant(subject: Subject) -> UsageError:
     return UsageError(
         f"gate.variants names {subject.name!r}: {subject.reason}.",
         where=f"gate.variants: {subject.name}",
-        mend="Name one of these, or chosen, or merged.",
+        hint="Name one of these, or chosen, or merged.",
     )
 
 
@@ -198,7 +198,7 @@ def no_score(rule: GatedMetric, subject: Subject) -> UsageError:
     return UsageError(
         f"gate.metrics names {rule.task}/{rule.metric}{split}, which {subject.name} does not have.",
         where="gate.metrics",
-        mend=f"It has, as task/metric/split: {there}.",
+        hint=f"It has, as task/metric/split: {there}.",
     )
 
 

@@ -81,7 +81,7 @@ def adapter_shape(path: str | Path) -> dict[str, Any]:
         raise ModelError(
             f"A PEFT adapter folder with adapter_config.json was needed, found: {error}.",
             where=str(file),
-            mend="Name the folder that PEFT's save_pretrained wrote.",
+            hint="Name the folder that PEFT's save_pretrained wrote.",
         ) from error
     shape = {"peft_type": method}
     for field in _SHAPE_FIELDS:

@@ -77,7 +77,7 @@ def measure(
             raise HarnessError(
                 f"The measurement was stopped after {timeout_s:g} s without finishing.",
                 where=_name(job),
-                mend="Measure fewer or smaller sizes, or allow more time.",
+                hint="Measure fewer or smaller sizes, or allow more time.",
             ) from None
         finally:
             process.kill()  # does nothing once it has ended
@@ -127,7 +127,7 @@ def _outcome(job: MeasureJob, returncode: int, files: Path) -> list[Measurement]
             f"The measuring process was killed by signal {-returncode} "
             f"({_signal_name(-returncode)}).{_last_words(files / 'stderr')}",
             where=_name(job),
-            mend="Signal 9 usually means that memory ran out: try smaller batch sizes or prompts."
+            hint="Signal 9 usually means that memory ran out: try smaller batch sizes or prompts."
             if returncode == -signal.SIGKILL
             else None,
         )

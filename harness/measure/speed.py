@@ -88,7 +88,7 @@ def _timed(model: torch.nn.Module, input_ids: torch.Tensor, new_tokens: int) -> 
         raise ModelError(
             f"Timing the decoding needs a model that returns past_key_values; "
             f"{type(model).__name__} does not.",
-            mend="Leave measure out of the suite for this model.",
+            hint="Leave measure out of the suite for this model.",
         )
     for _ in range(new_tokens - 1):
         output = model(input_ids=token, past_key_values=cache, **options)

@@ -189,7 +189,7 @@ def answer(job: MeasureJob, say: Callable[[str], None]) -> dict[str, Any]:
     try:
         found = measure_job(job, say)
     except HarnessError as error:
-        return {"error": {"problem": error.problem, "where": error.where, "mend": error.mend}}
+        return {"error": {"problem": error.problem, "where": error.where, "hint": error.hint}}
     return {"measurements": [measurement.model_dump(mode="json") for measurement in found]}
 
 

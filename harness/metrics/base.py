@@ -119,7 +119,7 @@ def score_corpus(
             rows.append(metric.statistics(prediction, texts))
         except MetricError as error:
             place = f"{metric.name}, example {index}"
-            raise MetricError(error.problem, where=place, mend=error.mend) from error
+            raise MetricError(error.problem, where=place, hint=error.hint) from error
     width = len(rows[0]) if rows else 0
     statistics = np.array(rows, dtype=np.float64).reshape(len(rows), width)
     value, reason = corpus_value(metric, statistics)
@@ -146,12 +146,12 @@ def some_references(references: Sequence[str]) -> Sequence[str]:
     if isinstance(references, str):
         raise MetricError(
             f"References must be a list of texts, found the text {references[:40]!r}.",
-            mend="Put it into a list.",
+            hint="Put it into a list.",
         )
     if not references:
         raise MetricError(
             "An example needs at least one reference, found none.",
-            mend="Name the field that holds it in prompt.references, or drop such rows with "
+            hint="Name the field that holds it in prompt.references, or drop such rows with "
             "data.required_fields.",
         )
     return references

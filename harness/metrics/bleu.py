@@ -119,7 +119,7 @@ class Bleu(SacrebleuMetric):
             reason = " ".join(str(error).split())
             raise MetricError(
                 f"sacrebleu's tokenizer {tokenize!r} cannot be used here: {reason}",
-                mend="Install what it names, or choose 13a, intl, zh, char or none.",
+                hint="Install what it names, or choose 13a, intl, zh, char or none.",
             ) from error
         value = BLEU.SMOOTH_DEFAULTS[smooth_method] if smooth_value is None else smooth_value
         self._smooth_value = float(value or 0)

@@ -227,7 +227,7 @@ class _Labels:
             if position is None:
                 raise MetricError(
                     f"The reference {text!r} is not one of the labels {', '.join(self.names)}.",
-                    mend=f"Add it to the option labels of {self._metric}.",
+                    hint=f"Add it to the option labels of {self._metric}.",
                 )
             found.append(position)
         return found

@@ -64,6 +64,6 @@ def local_script(module: str, base_dir: Path) -> Path | None:
         raise MetricError(
             "This is no script of an evaluate module.",
             where=str(path),
-            mend="Name a .py file, or a folder that holds a .py file of the folder's own name.",
+            hint="Name a .py file, or a folder that holds a .py file of the folder's own name.",
         )
     return None

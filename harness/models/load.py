@@ -98,7 +98,7 @@ def open_model(
         raise ModelError(
             f"The base cannot be loaded at {precision}: {_first_lines(error)}",
             where=str(location),
-            mend=_mend(error),
+            hint=_hint(error),
         ) from error
 
 
@@ -129,7 +129,7 @@ def architecture_of(base: BaseSpec, base_dir: Path) -> dict[str, Any]:
             raise ModelError(
                 f"The model's configuration cannot be read: {_first_lines(error)}",
                 where=str(location),
-                mend=_mend(error),
+                hint=_hint(error),
             ) from error
     return {name: value for name, value in config.items() if name not in _NOT_SHAPE}
 
@@ -199,7 +199,7 @@ def _first_lines(error: BaseException) -> str:
     return " ".join(str(error).strip().splitlines()[:3]) or type(error).__name__
 
 
-def _mend(error: BaseException) -> str:
+def _hint(error: BaseException) -> str:
     if "trust_remote_code" in str(error):
         return "Set base.trust_remote_code only if you have read and trust the repository's code."
     if isinstance(error, ImportError):

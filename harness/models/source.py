@@ -83,7 +83,7 @@ def locate(base: BaseSpec, base_dir: Path) -> Source:
         if architecture not in TINY_ARCHITECTURES:
             raise ModelError(
                 f"base.model names an unknown tiny architecture: {architecture!r}.",
-                mend=f"Known ones: {', '.join(TINY_ARCHITECTURES)}.",
+                hint=f"Known ones: {', '.join(TINY_ARCHITECTURES)}.",
             )
         return Source("tiny", architecture)
     if name in BUILTIN_GGUF:
@@ -98,7 +98,7 @@ def locate(base: BaseSpec, base_dir: Path) -> Source:
         raise ModelError(
             f"base.model is {name!r}, but there is no such folder or .gguf file.",
             where=str(path),
-            mend="Give a Hub id, a folder, a .gguf file or a built-in; relative paths start from "
+            hint="Give a Hub id, a folder, a .gguf file or a built-in; relative paths start from "
             f"the suite file's folder. Built-ins: {', '.join(BUILTIN_GGUF)}, tiny:llama.",
         )
     return Source("hub", name)

@@ -44,14 +44,14 @@ def open_tokenizer(location: Path | str, base: BaseSpec) -> Any:
         raise ModelError(
             f"No tokenizer can be loaded: {error}",
             where=str(location),
-            mend="Save the tokenizer beside the model (tokenizer.save_pretrained).",
+            hint="Save the tokenizer beside the model (tokenizer.save_pretrained).",
         ) from error
     if tokenizer.pad_token_id is None:
         if tokenizer.eos_token_id is None:
             raise ModelError(
                 "The tokenizer has neither a pad nor an EOS token, so batches cannot be padded.",
                 where=str(location),
-                mend="Set pad_token in its tokenizer_config.json to a token it already has.",
+                hint="Set pad_token in its tokenizer_config.json to a token it already has.",
             )
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
@@ -67,7 +67,7 @@ def render_chat(tokenizer: Any) -> RenderChat:
         raise ModelError(
             "The prompt is a chat, but this model's tokenizer has no chat template.",
             where=str(tokenizer.name_or_path),
-            mend="Use prompt and completion (or text) instead of messages, or an instruct model.",
+            hint="Use prompt and completion (or text) instead of messages, or an instruct model.",
         )
 
     def render(messages: list[dict[str, str]], add_generation_prompt: bool) -> str:
@@ -81,7 +81,7 @@ def render_chat(tokenizer: Any) -> RenderChat:
             raise ModelError(
                 f"The tokenizer's chat template refuses the messages: {error}",
                 where=str(tokenizer.name_or_path),
-                mend="Some templates take no system message, or want user and assistant in turn.",
+                hint="Some templates take no system message, or want user and assistant in turn.",
             ) from error
         return cast("str", text)
 

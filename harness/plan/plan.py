@@ -165,7 +165,7 @@ def _baseline(file: SuiteFile, known: Sequence[str]) -> str:
             f"The baseline {baseline!r} is not a variant of this suite; there are: "
             f"{', '.join(known)}.",
             where=file.at("baseline"),
-            mend="Set baseline to one of them, or add its precision to matrix.base.",
+            hint="Set baseline to one of them, or add its precision to matrix.base.",
         )
     return baseline
 

@@ -57,7 +57,7 @@ def external_checkpoints(file: SuiteFile) -> list[Checkpoint]:
             raise SuiteError(
                 f"checkpoints: {pattern!r} matches no folder.",
                 where=file.at("checkpoints"),
-                mend=f"Paths are relative to the suite's folder, {file.base_dir}.",
+                hint=f"Paths are relative to the suite's folder, {file.base_dir}.",
             )
         paths.update(dict.fromkeys(folders))
     infos = [check_adapter(path, file.suite.base) for path in paths]
@@ -183,7 +183,7 @@ def check_merged_steps(file: SuiteFile, checkpoints: Sequence[Checkpoint | str])
                 f"matrix.merged names step {step}, but the checkpoints are: "
                 f"{', '.join(names) or 'none'}.",
                 where=file.at("matrix.merged"),
-                mend="Name steps at which there is one, or write best, last, all or none.",
+                hint="Name steps at which there is one, or write best, last, all or none.",
             )
 
 

@@ -108,13 +108,13 @@ def export_sheets(
             "This run has ratings of other sheets: the outputs, the choice or what is asked have "
             "changed since. With new sheets, the report would show those ratings no longer.",
             where=manifest.name,
-            mend="Add --replace for new sheets (the ratings so far stay in the store).",
+            hint="Add --replace for new sheets (the ratings so far stay in the store).",
         )
     own = store.run_dir(manifest.suite, manifest.run_id) / HUMAN
     folder = (output or own / sheets.plan.id).expanduser().absolute()
     _check_folder(sheets, folder)
     for part in (SEND, KEEP):
-        make_folder(folder / part, mend=ELSEWHERE)
+        make_folder(folder / part, hint=ELSEWHERE)
     with store.locked():
         write_sheets(store, sheets)
         changes = _write_sheets(sheets, folder / SEND, formats, reporter)
@@ -158,13 +158,13 @@ def _check_folder(sheets: Sheets, folder: Path) -> None:
         raise UsageError(
             f"This may be the key of another export, and cannot be read: {error}.",
             where=str(path),
-            mend=ELSEWHERE,
+            hint=ELSEWHERE,
         ) from error
     if not tokens & {row.token for row in sheets.rows}:
         raise UsageError(
             "This folder holds the sheets of another export.",
             where=str(folder),
-            mend="Choose another folder with --output, or move those sheets away.",
+            hint="Choose another folder with --output, or move those sheets away.",
         )
 
 
@@ -182,7 +182,7 @@ def _write_sheets(
     with reporter.task("rating sheets", len(found)) as advance:
         for done, sheet in enumerate(found, start=1):
             target = folder / sheet.rater
-            make_folder(target, mend=ELSEWHERE)
+            make_folder(target, hint=ELSEWHERE)
             for name in formats:
                 changes.update(_WRITERS[name](sheet, target))
             advance(done)
@@ -194,7 +194,7 @@ def _workbook(sheet: RaterSheet, folder: Path) -> Mapping[str, int]:
 
 
 def _page(sheet: RaterSheet, folder: Path) -> Mapping[str, int]:
-    write_atomic(folder / f"{sheet.rater}.html", render_page(sheet), mend=ELSEWHERE)
+    write_atomic(folder / f"{sheet.rater}.html", render_page(sheet), hint=ELSEWHERE)
     return {}
 
 
@@ -221,7 +221,7 @@ def _write_kept(
         "advice.md": _advice(lines, leaks, plan.notes),
     }
     for name, text in texts.items():
-        write_atomic(folder / name, text, mend=ELSEWHERE)
+        write_atomic(folder / name, text, hint=ELSEWHERE)
 
 
 def _key_table(sheets: Sheets) -> str:
@@ -348,7 +348,7 @@ def _keys(manifest: Manifest) -> HumanKeys:
         raise UsageError(
             "No rating sheets were exported from this run.",
             where=run,
-            mend=f"Export them with: harness sheet export {run} (which takes over what has come "
+            hint=f"Export them with: harness sheet export {run} (which takes over what has come "
             "back of the same sheets for another run of the suite).",
         )
     return manifest.human

@@ -89,11 +89,11 @@ def read_sheets(store: Store, key: str) -> Sheets:
         StoreError: It is missing or damaged. Raters' answers can then not be told apart any more,
             unless the same export is made again.
     """
-    mend = (
+    hint = (
         "Move the folder away (keep it) and run harness sheet export again: the same run and suite "
         "give the same sheets, row by row."
     )
-    with _mended(mend):
+    with _mended(hint):
         return Sheets(
             key=key,
             plan=store.read_record("sheets", key, "plan", SheetPlan),
@@ -149,7 +149,7 @@ def write_ratings(
                 raise StoreError(
                     f"The bytes of {file.name} are not those of its digest {file.digest}.",
                     where=file.name,
-                    mend="Leave the file as it is while it is imported, and import it again.",
+                    hint="Leave the file as it is while it is imported, and import it again.",
                 )
             _blob(folder, file).write_bytes(content)
         store.write_records(folder, "ratings", ratings)
@@ -164,12 +164,12 @@ def read_ratings(store: Store, key: str) -> Kept:
         StoreError: It is missing or damaged; says where the files that raters sent still lie.
     """
     returns = store.path("ratings", key) / RETURNS
-    mend = (
+    hint = (
         "Do not delete it: raters' work cannot be computed anew. What they sent back lies in "
         f"{returns}; copy that folder, move the result away, and import the files again with "
         "harness sheet import."
     )
-    with _mended(mend):
+    with _mended(hint):
         return Kept(
             ratings=tuple(store.read_records("ratings", key, "ratings", Rating)),
             files=tuple(store.read_records("ratings", key, "files", ReturnedFile)),
@@ -191,12 +191,12 @@ def ratings_of(store: Store, sheets_key: str) -> str | None:
 
 
 @contextmanager
-def _mended(mend: str) -> Iterator[None]:
+def _mended(hint: str) -> Iterator[None]:
     """Give errors of the store another way out than computing a result anew."""
     try:
         yield
     except StoreError as error:
-        raise StoreError(error.problem, where=error.where, mend=mend) from error
+        raise StoreError(error.problem, where=error.where, hint=hint) from error
 
 
 def _digest_of(records: Iterable[Record]) -> str:
@@ -226,5 +226,5 @@ def _kept_bytes(store: Store, file: ReturnedFile) -> bytes:
     raise StoreError(
         f"What {file.rater} sent back earlier, {file.name}, is not kept any more{changed}.",
         where=str(store.path("ratings", "")),
-        mend="Import it again together with the new ones; nothing was changed.",
+        hint="Import it again together with the new ones; nothing was changed.",
     )

@@ -79,7 +79,7 @@ def card_run(
     require_hub()
     if repo_id is not None and not is_hub_id(repo_id):
         raise UsageError(
-            f"{repo_id!r} is no repository of the Hub.", where="--repo-id", mend="Use OWNER/NAME."
+            f"{repo_id!r} is no repository of the Hub.", where="--repo-id", hint="Use OWNER/NAME."
         )
     shipped = shipped_variant(manifest, variant, form)
     merged = merged_weights(store, shipped)
@@ -111,20 +111,20 @@ def shipped_variant(manifest: Manifest, name: str | None, form: Form | None) -> 
         raise UsageError(
             f"No checkpoint was chosen in this run; it has: {known}.",
             where=run,
-            mend="Name one with --variant.",
+            hint="Name one with --variant.",
         )
     found = next((variant for variant in trained if variant.id == (name or chosen)), None)
     if found is None:
         raise UsageError(
             f"There is no trained variant {name or chosen!r} in this run; it has: {known}.",
             where="--variant" if name else run,
-            mend="Name one of these with --variant.",
+            hint="Name one of these with --variant.",
         )
     if form == "adapter" and found.kind == "merged":
         raise UsageError(
             f"{found.id} is a merged model, and --form adapter is asked for.",
             where="--form adapter",
-            mend="Name the checkpoint, or leave --form out.",
+            hint="Name the checkpoint, or leave --form out.",
         )
     return merged_form(manifest, found) if form == "merged" and found.kind != "merged" else found
 
@@ -161,7 +161,7 @@ def _written(made: CardFiles, folder: Path, variant: str, force: bool) -> Carded
         if str(path.relative_to(folder)) not in made.files:
             path.unlink()
     for name, text in made.files.items():
-        write_atomic(folder / name, text, mend=_ELSEWHERE)
+        write_atomic(folder / name, text, hint=_ELSEWHERE)
     return Carded(
         variant=variant,
         paths=tuple(folder / name for name in made.files),
@@ -178,7 +178,7 @@ def _check_free(folder: Path, paths: Iterable[Path]) -> None:
             raise UsageError(
                 f"This {name} was not written by harness card, or was changed since; it is kept.",
                 where=str(path),
-                mend=f"{_ELSEWHERE.removesuffix('.')}, or replace it with --force.",
+                hint=f"{_ELSEWHERE.removesuffix('.')}, or replace it with --force.",
             )
 
 

@@ -183,7 +183,7 @@ def form_named(name: str | None, copy_to: Path | None) -> Form | None:
     if name is None:
         return None
     if copy_to is None:
-        raise UsageError("--form says what to copy, but nothing is copied.", mend="Add --copy-to.")
+        raise UsageError("--form says what to copy, but nothing is copied.", hint="Add --copy-to.")
     return named_form(name)
 
 
@@ -221,7 +221,7 @@ def ship(store: Store, selected: Selected, folder: Path, form: Form | None = Non
         raise StoreError(
             f"Nothing is copied from an unfinished run: {_no_score(manifest, lacking)}",
             where=manifest.name,
-            mend=_FINISH,
+            hint=_FINISH,
         )
     if form == "merged":
         variant = merged_form(manifest, variant)
@@ -280,7 +280,7 @@ def _writing_to(target: Path) -> Iterator[None]:
         raise DiskError(
             f"The folder cannot be written: {error.strerror}.",
             where=str(target),
-            mend="Choose another folder with --copy-to.",
+            hint="Choose another folder with --copy-to.",
         ) from error
 
 
@@ -289,13 +289,13 @@ def _check_empty(target: Path) -> None:
         raise UsageError(
             "This is a file, but a folder is needed.",
             where=str(target),
-            mend="Give --copy-to the name of a new folder.",
+            hint="Give --copy-to the name of a new folder.",
         )
     if target.is_dir() and any(target.iterdir()):
         raise UsageError(
             "The folder is not empty, and nothing is overwritten.",
             where=str(target),
-            mend="Give --copy-to a new or empty folder.",
+            hint="Give --copy-to a new or empty folder.",
         )
 
 
@@ -307,7 +307,7 @@ def _source(store: Store, variant: Variant) -> tuple[Path, Precision | None]:
             raise StoreError(
                 f"The weights of {variant.id} are gone.",
                 where=str(path),
-                mend="Run the eval again to train it anew.",
+                hint="Run the eval again to train it anew.",
             )
         return path, None
     found = merged_weights(store, variant)
@@ -316,7 +316,7 @@ def _source(store: Store, variant: Variant) -> tuple[Path, Precision | None]:
     raise StoreError(
         f"The weights of {variant.id} are not kept any more.",
         where=str(store.root / ".store" / "merged"),
-        mend="Copy the adapter with --form adapter, or add something to the suite that the merged "
+        hint="Copy the adapter with --form adapter, or add something to the suite that the merged "
         "model is scored on: the next eval then merges it again.",
     )
 
@@ -343,7 +343,7 @@ def _verify(folder: Path, variant: Variant, source: Path) -> None:
         raise StoreError(
             f"The weights have changed since they were evaluated: {', '.join(differ)}.",
             where=str(source),
-            mend="Run the eval again, so that the figures are those of these weights.",
+            hint="Run the eval again, so that the figures are those of these weights.",
         )
 
 

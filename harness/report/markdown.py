@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.ratings.report.view import human_section
-from harness.ratings.report.words import Cell, Table, same_words
+from harness.ratings.report.words import same_words
 from harness.render.labels import measured_name
 from harness.render.markdown import code, markdown_table, plain
 from harness.render.numbers import NONE, estimate, metric_name, quantities, size
+from harness.render.table import to_markdown
 from harness.report.sections.loss_words import loss_notes, loss_rows
 from harness.report.sections.selection import candidate_table, held_claims, how_chosen
 from harness.report.view import MatrixCell, Row, View
@@ -153,32 +154,14 @@ def _human(view: View) -> Iterator[str]:
     yield plain(section.note)
     yield from (plain(line) for line in section.lead)
     yield "\n".join(f"> {plain(line)}  " for line in section.cautions)
-    yield _rated(section.preference)
-    yield _rated(section.means)
+    yield to_markdown(section.preference)
+    yield to_markdown(section.means)
     yield "\n".join(f"- {plain(line)}" for line in section.notes)
-    yield _rated(section.agreement)
-    yield _rated(section.raters)
+    yield to_markdown(section.agreement)
+    yield to_markdown(section.raters)
     yield "\n".join(f"- {plain(line)}" for line in section.doubts)
     yield plain(section.trust)
-    yield _rated(section.metrics)
-
-
-def _rated(table: Table | None) -> str:
-    """A table of the section on ratings under its caption; empty where there is none."""
-    if table is None:
-        return ""
-    header = [plain(head.text) for head in table.header]
-    body = [[_rated_cell(cell) for cell in row] for row in table.rows]
-    return f"{plain(table.caption)}:\n\n{markdown_table(header, body)}"
-
-
-def _rated_cell(cell: Cell) -> str:
-    lines = [cell.text, *cell.more, *([cell.change] if cell.change else [])]
-    place = -1 if cell.change else 0  # of what the words are about
-    if cell.side and cell.words:
-        lines[place] += f", {cell.words}"
-    lines += [cell.beyond] if cell.beyond else []
-    return "<br>".join(plain(line) for line in lines)
+    yield to_markdown(section.metrics)
 
 
 def _data(view: View) -> Iterator[str]:

@@ -23,7 +23,7 @@ def grouped_findings(view: View) -> list[tuple[Finding, tuple[str, ...]]]:
         name, _, rest = finding.what.partition(": ")
         own = name if rest and view.variant(name) is not None else ""
         plain = finding.model_copy(update={"what": rest}) if own else finding
-        key = (plain.check, plain.severity, plain.what, plain.why, plain.mend, "of" * bool(own))
+        key = (plain.check, plain.severity, plain.what, plain.why, plain.hint, "of" * bool(own))
         _, names = found.setdefault(key, (plain, []))
         if own and own not in names:
             names.append(own)

@@ -45,7 +45,7 @@ def write_report(
         raise UsageError(
             f"There is no format {format_!r}.",
             where="--format",
-            mend=f"Use one of {', '.join([*_RENDERERS, 'all'])}.",
+            hint=f"Use one of {', '.join([*_RENDERERS, 'all'])}.",
         )
     wanted = list(_RENDERERS) if format_ == "all" else [format_]
     texts: dict[str, str] = {}
@@ -55,5 +55,5 @@ def write_report(
         if name == "csv" and examples is not None and examples.tasks:
             texts["examples.csv"] = render_examples_csv(examples)
     for file, text in texts.items():
-        write_atomic(folder / file, text, mend=_ELSEWHERE)
+        write_atomic(folder / file, text, hint=_ELSEWHERE)
     return [folder / file for file in texts]

@@ -237,5 +237,5 @@ def finding(variants: Sequence[str], reasons: Sequence[str]) -> Finding:
         what=f"The times and speeds of {', '.join(variants)} are in doubt: {'; '.join(reasons)}.",
         why="Other programs slow a CPU down, and not every variant alike, so speeds that were "
         "measured then are not comparable.",
-        mend="Measure again when the machine is idle: harness eval SUITE --measure-again.",
+        hint="Measure again when the machine is idle: harness eval SUITE --measure-again.",
     )

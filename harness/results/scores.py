@@ -108,7 +108,7 @@ def _reading(
         raise StoreError(
             f"Per-example statistics {score.stats!r} are missing.",
             where=where,
-            mend="Delete the folder and run the eval again.",
+            hint="Delete the folder and run the eval again.",
         )
     stats = as_stats(arrays[score.stats])
     ids, clusters = _named("ids", score, arrays), _named("clusters", score, arrays)

@@ -138,6 +138,6 @@ def _probe(work: Workplace, host: Host, variant: Variant) -> list[Finding]:
             severity="error",
             what="it changes no logit, so it scores as the base.",
             why="Its weights are zero, or it adapts no module of this base.",
-            mend="Check that the adapter was trained and that its target modules match.",
+            hint="Check that the adapter was trained and that its target modules match.",
         )
     ]

@@ -70,7 +70,7 @@ def _best(run: Run, adapters: list[Variant]) -> str | None:
                 severity="warning",
                 what=f"No checkpoint was chosen, so the last one, {names[-1]}, is merged.",
                 why=run.selection.reason if run.selection is not None else "",
-                mend="Score a task on the select split, or say in matrix.merged what to merge.",
+                hint="Score a task on the select split, or say in matrix.merged what to merge.",
             )
         )
     return names[-1]

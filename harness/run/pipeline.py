@@ -97,7 +97,7 @@ def _precision_findings(file: SuiteFile) -> list[Finding]:
             severity="warning",
             what=f"The checkpoints were trained on {base} and are judged at {adapters}.",
             why="Their weights make up for the rounding of the base they were trained on.",
-            mend="Set matrix.adapters to the precision they are to be shipped at.",
+            hint="Set matrix.adapters to the precision they are to be shipped at.",
         )
     ]
 
@@ -175,7 +175,7 @@ def _check_splits(run: Run, examples: dict[str, list[Example]]) -> None:
             raise SuiteError(
                 f"The {split} split of {task} is empty; the splits hold {dict(sizes)}.",
                 where=run.file.at(f"tasks.{task}.splits" if task != TRAIN else "data.splits"),
-                mend="Give it a share in data.splits, map a split of the source to it, or leave "
+                hint="Give it a share in data.splits, map a split of the source to it, or leave "
                 "it out of the task's splits.",
             )
 

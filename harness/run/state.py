@@ -270,13 +270,13 @@ def check_patterns(run: Run) -> None:
             raise UsageError(
                 "--only takes VARIANT/TASK, where both may hold wildcards.",
                 where=f"--only {pattern}",
-                mend=f"The tasks are: {', '.join(tasks)}.",
+                hint=f"The tasks are: {', '.join(tasks)}.",
             )
         if not any(_may_be(variant, planned) for planned in variants):
             raise UsageError(
                 "There is no such variant, nor will there be.",
                 where=f"--only {pattern}",
-                mend=f"The variants are: {', '.join(variants)}.",
+                hint=f"The variants are: {', '.join(variants)}.",
             )
 
 
@@ -307,7 +307,7 @@ def check_matches(run: Run) -> None:
             raise UsageError(
                 "This matches no cell.",
                 where=f"--only {pattern}",
-                mend=f"The variants are: {', '.join([*there, *waiting])}.",
+                hint=f"The variants are: {', '.join([*there, *waiting])}.",
             )
 
 

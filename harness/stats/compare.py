@@ -343,14 +343,14 @@ def aligned(reference: Sample, sample: Sample) -> FloatArray:
             raise PairingError(
                 f"{side.variant} holds the same example more than once: "
                 f"{_named(names[counts > 1])}.",
-                mend="Give every row an id of its own (data.id_field).",
+                hint="Give every row an id of its own (data.id_field).",
             )
     columns, found = reference.stats.shape[1], sample.stats.shape[1]
     if columns != found:
         raise PairingError(
             f"{reference.variant} has {columns} statistics per example and {sample.variant} has "
             f"{found}, so they are not of the same metric.",
-            mend="Score both with the same version of the metric.",
+            hint="Score both with the same version of the metric.",
         )
     if np.array_equal(reference.ids, sample.ids):
         return sample.stats
@@ -365,7 +365,7 @@ def aligned(reference: Sample, sample: Sample) -> FloatArray:
         raise PairingError(
             f"{reference.variant} and {sample.variant} were not scored on the same examples; "
             f"{'; '.join(parts)}.",
-            mend="Run both with the same data and limit, then compare again.",
+            hint="Run both with the same data and limit, then compare again.",
         )
     order = np.argsort(sample.ids)[np.searchsorted(np.sort(sample.ids), reference.ids)]
     return sample.stats[order]

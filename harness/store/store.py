@@ -90,18 +90,18 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def write_atomic(path: Path, content: str | bytes, *, mend: str = _OTHER_RUNS) -> None:
+def write_atomic(path: Path, content: str | bytes, *, hint: str = _OTHER_RUNS) -> None:
     """Write a file so that readers see the old or the new content, never a part.
 
     Args:
         path: The file; folders above it are made.
         content: What it is to hold.
-        mend: What the user can do where the folder cannot be written.
+        hint: What the user can do where the folder cannot be written.
 
     Raises:
         DiskError: There is no room, no permission, or no such place.
     """
-    with room_on_disk(path.parent, mend=mend, also=_NO_FILE):
+    with room_on_disk(path.parent, hint=hint, also=_NO_FILE):
         path.parent.mkdir(parents=True, exist_ok=True)
         fd, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
@@ -116,17 +116,17 @@ def write_atomic(path: Path, content: str | bytes, *, mend: str = _OTHER_RUNS) -
             raise
 
 
-def make_folder(folder: Path, *, mend: str = _OTHER_RUNS) -> None:
+def make_folder(folder: Path, *, hint: str = _OTHER_RUNS) -> None:
     """Make a folder, and make sure that files can be written to it, before much work is done.
 
     Args:
         folder: The folder; those above it are made too.
-        mend: What the user can do where it cannot be written.
+        hint: What the user can do where it cannot be written.
 
     Raises:
         DiskError: There is no room, no permission, or no such place.
     """
-    with room_on_disk(folder, mend=mend, also=_NO_FILE):
+    with room_on_disk(folder, hint=hint, also=_NO_FILE):
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=folder, prefix="."):
             pass
@@ -134,13 +134,13 @@ def make_folder(folder: Path, *, mend: str = _OTHER_RUNS) -> None:
 
 @contextmanager
 def room_on_disk(
-    folder: Path, *, mend: str = _OTHER_RUNS, also: Sequence[int] = ()
+    folder: Path, *, hint: str = _OTHER_RUNS, also: Sequence[int] = ()
 ) -> Iterator[None]:
     """Turn "no space left" and "not permitted" into errors that say what to do.
 
     Args:
         folder: Where is written.
-        mend: What the user can do where it cannot be.
+        hint: What the user can do where it cannot be.
         also: Further error numbers that mean so here.
     """
     try:
@@ -151,14 +151,14 @@ def room_on_disk(
                 "There is no room left on the disk; the unfinished result was discarded, "
                 "finished ones are kept.",
                 where=str(folder),
-                mend="Free some space (harness prune lists what can go) and run again to resume.",
+                hint="Free some space (harness prune lists what can go) and run again to resume.",
             ) from error
         if error.errno in (*_NOT_WRITABLE, *also) and error.filename is not None:
             raise DiskError(
                 f"The folder cannot be written: {error.strerror}: "
                 f"{error.filename2 or error.filename}.",
                 where=str(folder),
-                mend=mend,
+                hint=hint,
             ) from error
         raise
 
@@ -214,7 +214,7 @@ class Store:
                 raise UsageError(
                     f"{what} going on in this folder.",
                     where=str(self.root),
-                    mend="Run this again when it has ended.",
+                    hint="Run this again when it has ended.",
                 ) from error
             yield
 
@@ -323,7 +323,7 @@ class Store:
             raise StoreError(
                 f"Cannot read per-example statistics: {error or type(error).__name__}.",
                 where=str(path),
-                mend=f"Delete {path.parent} and run the eval again.",
+                hint=f"Delete {path.parent} and run the eval again.",
             ) from error
 
     # -- runs ---------------------------------------------------------------------------------
@@ -440,7 +440,7 @@ class Store:
             raise StoreError(
                 f"Cannot read this part of a result: {error}.",
                 where=str(path),
-                mend=f"Delete {path.parent} and run the eval again to compute it anew.",
+                hint=f"Delete {path.parent} and run the eval again to compute it anew.",
             ) from error
 
     def _json(self, path: Path) -> Any:
@@ -450,7 +450,7 @@ class Store:
             raise StoreError(
                 f"Not valid JSON: {error}.",
                 where=str(path),
-                mend=f"Delete {path.parent} and run the eval again to compute it anew.",
+                hint=f"Delete {path.parent} and run the eval again to compute it anew.",
             ) from error
 
     def _validated(self, path: Path, model: type[RecordT], text: str) -> RecordT:
@@ -460,7 +460,7 @@ class Store:
             raise StoreError(
                 f"Not a valid {model.__name__}: {error.errors()[0]['msg']}.",
                 where=str(path),
-                mend=f"Delete {path.parent} and run the eval again to compute it anew.",
+                hint=f"Delete {path.parent} and run the eval again to compute it anew.",
             ) from error
 
 
@@ -492,5 +492,5 @@ def find_run(name: str, runs_dir: Path) -> tuple[Store, Manifest]:
     raise UsageError(
         f"There is no such run; there are in {store.root}: {known}{also}.",
         where=name,
-        mend="Name a run folder, or make one with: harness eval SUITE",
+        hint="Name a run folder, or make one with: harness eval SUITE",
     )

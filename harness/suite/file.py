@@ -81,7 +81,7 @@ def find_suite(name: str) -> Path:
     raise SuiteError(
         "There is no such suite file, and no built-in suite of that name.",
         where=name,
-        mend=f"{did_you_mean}Built in are: {', '.join(builtin)}.",
+        hint=f"{did_you_mean}Built in are: {', '.join(builtin)}.",
     )
 
 

@@ -35,11 +35,11 @@ def copy_suite(name: str, to: Path | None = None) -> Path:
         raise UsageError(
             "Only built-in suites are copied: paths inside others would lead nowhere.",
             where=name,
-            mend=f"There are: {', '.join(builtin)}.",
+            hint=f"There are: {', '.join(builtin)}.",
         )
     to = to or Path(f"{path.stem}.yaml")
     if to.exists():
-        raise UsageError("The file exists already.", where=str(to), mend="Choose another: --to")
+        raise UsageError("The file exists already.", where=str(to), hint="Choose another: --to")
     text = re.sub(r"^# yaml-language-server:.*\n", "", builtin[path.stem].read_text("utf-8"))
     own = re.sub(r"^name: .*$", f"name: {_suite_name(to)}", text, count=1, flags=re.MULTILINE)
     schema = to.parent / "suite.schema.json"
@@ -49,8 +49,8 @@ def copy_suite(name: str, to: Path | None = None) -> Path:
         from harness.suite.spec import suite_schema
 
         found = json.dumps(suite_schema(), indent=1, sort_keys=True) + "\n"
-        write_atomic(schema, found, mend=_ELSEWHERE)
-    write_atomic(to, _HEADER.format(schema=schema.name) + own, mend=_ELSEWHERE)
+        write_atomic(schema, found, hint=_ELSEWHERE)
+    write_atomic(to, _HEADER.format(schema=schema.name) + own, hint=_ELSEWHERE)
     return to
 
 

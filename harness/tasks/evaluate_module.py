@@ -138,7 +138,7 @@ class EvaluateModule:
         except ImportError as error:
             raise MetricError(
                 f"{self.name} needs packages that are not installed: {error}",
-                mend="Install them into the environment that runs the harness.",
+                hint="Install them into the environment that runs the harness.",
             ) from error
         except Exception as error:  # the module's own code runs here
             raise MetricError(f"{self.name} cannot be loaded: {_describe(error)}.") from error
@@ -161,7 +161,7 @@ class EvaluateModule:
         if choice == "auto" and not single and not takes_list:
             raise MetricError(
                 f"{self.name} takes one reference per example, but some examples have several.",
-                mend="Set its option references: first, or use another metric.",
+                hint="Set its option references: first, or use another metric.",
             )
         if choice == "first" or (choice == "auto" and single and takes_text):
             return [texts[0] for texts in references]
@@ -202,7 +202,7 @@ class EvaluateModule:
             del self._loaded  # it may hold on to a part of the inputs
             raise MetricError(
                 f"{self.name} failed: {_describe(error)}.",
-                mend="Check that the module takes texts, and its options kwargs and references.",
+                hint="Check that the module takes texts, and its options kwargs and references.",
             ) from error
 
 
@@ -211,7 +211,7 @@ def _not_found(name: str, module: str) -> MetricError:
         f"{name} needs the module {module!r}, which is neither a local script nor in the cache "
         "of this machine, and could not be fetched from the Hugging Face Hub (no network, or no "
         "such module).",
-        mend=f"Where there is network, run: python -c \"import evaluate; evaluate.load('{module}')"
+        hint=f"Where there is network, run: python -c \"import evaluate; evaluate.load('{module}')"
         f'" once; or give the path of its script: {EVALUATE}path/to/script.py.',
     )
 
@@ -243,7 +243,7 @@ def _number(name: str, result: Any, key: str | None) -> float:
     if key is None:
         raise MetricError(
             f"{name} gives the results {found}; one number must be chosen among them.",
-            mend="Set its option key to one that is a number.",
+            hint="Set its option key to one that is a number.",
         )
     if key not in numbers:
         problem = "is not a number" if key in result else "is not among its results"

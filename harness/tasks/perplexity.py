@@ -76,7 +76,7 @@ def run_perplexity(
                 check="truncated prompts",
                 severity="warning",
                 what=f"{task_id}: {cut} of {len(losses)} prompts were cut on the left.",
-                mend="Raise max_length.",
+                hint="Raise max_length.",
             )
         )
     return outcome

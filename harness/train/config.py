@@ -32,13 +32,13 @@ def sft_config(
         raise SuiteError(
             "Training in fp16 needs a GPU.",
             where="base.dtype",
-            mend="Use auto, fp32 or bf16 on a CPU.",
+            hint="Use auto, fp32 or bf16 on a CPU.",
         )
     if on_cpu and spec.args.get("activation_offloading"):
         raise SuiteError(
             "It moves activations from a GPU to the CPU, where they are already.",
             where="train.args.activation_offloading",
-            mend="Leave it out on a CPU.",
+            hint="Leave it out on a CPU.",
         )
     args: dict[str, Any] = {
         "report_to": "none",
@@ -71,7 +71,7 @@ def sft_config(
     except (TypeError, ValueError, ImportError) as error:
         names = [name for name in [*SUCCESSORS, *DECIDED] if name in str(error)]
         hint = f"See {', '.join(names)} in the training guide." if names else None
-        raise SuiteError(str(error).strip(), where="train.args", mend=hint) from error
+        raise SuiteError(str(error).strip(), where="train.args", hint=hint) from error
     if config.n_gpu > 1:  # the policy chose one device; TRL refuses DataParallel over several
         config._n_gpu = 1
     return config
@@ -93,7 +93,7 @@ def _default_evaluation(args: dict[str, Any], spec: TrainSpec, has_eval_rows: bo
             raise SuiteError(
                 "It goes by evaluations during training, and eval_strategy is no.",
                 where=where,
-                mend="Leave train.args.eval_strategy out.",
+                hint="Leave train.args.eval_strategy out.",
             )
     needing |= {f"train.args.eval_strategy: {strategy}": strategy != "no"}
     for where, needs in needing.items():
@@ -101,7 +101,7 @@ def _default_evaluation(args: dict[str, Any], spec: TrainSpec, has_eval_rows: bo
             raise SuiteError(
                 "It needs rows in the eval split, found none.",
                 where=where,
-                mend="Give data.splits a share for eval.",
+                hint="Give data.splits a share for eval.",
             )
     if spec.early_stopping is not None or saves == "best":
         args.setdefault("metric_for_best_model", "eval_loss")
@@ -124,19 +124,19 @@ def lora_config(spec: TrainSpec) -> LoraConfig:
         raise SuiteError(
             "EVA looks at data before training, which is not done here.",
             where="train.lora.init_lora_weights",
-            mend="Use true, or train elsewhere and evaluate with checkpoints.",
+            hint="Use true, or train elsewhere and evaluate with checkpoints.",
         )
     if options.get("init_lora_weights") not in BASE_KEEPING_INITS:
         raise SuiteError(
             f"{options['init_lora_weights']!r} changes the base's own weights. {shared}",
             where="train.lora.init_lora_weights",
-            mend="Use true, gaussian, orthogonal or mica.",
+            hint="Use true, gaussian, orthogonal or mica.",
         )
     if options.get("bias", "none") != "none":
         raise SuiteError(
             f"{options['bias']!r} trains the base's own biases. {shared}",
             where="train.lora.bias",
-            mend="Use none.",
+            hint="Use none.",
         )
     try:
         with warnings.catch_warnings():

@@ -63,7 +63,7 @@ def merge_adapter(
             raise ModelError(
                 f"The adapter cannot be merged: {error}",
                 where=str(adapter_path),
-                mend="Its training diverged; choose an earlier checkpoint.",
+                hint="Its training diverged; choose an earlier checkpoint.",
             ) from error
     if save_as in DTYPE_NAMES:
         merged = merged.to(getattr(torch, DTYPE_NAMES[save_as]))

@@ -110,7 +110,7 @@ def train(job: TrainingJob) -> TrainingRun:
         raise HarnessError(
             f"Training ended after {run.steps} steps without having saved a checkpoint.",
             where="train.args",
-            mend="Set save_strategy: steps, and save_steps.",
+            hint="Set save_strategy: steps, and save_steps.",
         )
     return run
 
@@ -188,7 +188,7 @@ def _encode(examples: Sequence[Example], tokenizer: Any, how: Encoding, what: st
         raise SuiteError(
             f"No {what} row is left of {len(examples)}: {reasons or 'there were none'}.",
             where="train",
-            mend="Raise train.args.max_length or shorten the prompt.",
+            hint="Raise train.args.max_length or shorten the prompt.",
         )
     return encoded
 
@@ -208,7 +208,7 @@ def _count(ready: _Prepared, config: SFTConfig) -> None:
             ready.lost_tokens += lost if packed else 0
     ready.trainable, ready.total = count_parameters(ready.trainer.model)
     if not ready.trainable:
-        raise SuiteError("No parameter is trained.", where="train", mend="Check train.lora.")
+        raise SuiteError("No parameter is trained.", where="train", hint="Check train.lora.")
     mean = sum(ready.lengths) / len(ready.lengths)
     sequences = float(config.num_train_epochs) * len(ready.lengths)
     if config.max_steps > 0:

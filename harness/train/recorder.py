@@ -102,7 +102,7 @@ class Recorder(TrainerCallback):  # type: ignore[misc]  # transformers is untype
                 raise HarnessError(
                     f"The {'training' if name == 'loss' else 'eval'} loss became "
                     f"{float(logs[name])} at step {state.global_step}.",
-                    mend=_DIVERGED,
+                    hint=_DIVERGED,
                 )
         if "loss" in logs or "eval_loss" in logs:
             self.times.setdefault(state.global_step, round(self.seconds, 3))
@@ -117,7 +117,7 @@ class Recorder(TrainerCallback):  # type: ignore[misc]  # transformers is untype
         if not all_finite(model):
             raise HarnessError(
                 f"The trained weights became NaN or infinite at step {state.global_step}.",
-                mend=_DIVERGED,
+                hint=_DIVERGED,
             )
         self._save_at_epoch_end = False
         mark_complete(

@@ -117,6 +117,6 @@ def _open_lock(lock: Path, work_dir: Path) -> TextIO:
             raise UsageError(
                 "Another process is running this training.",
                 where=str(work_dir),
-                mend="Wait for it, or stop it; then run again to resume.",
+                hint="Wait for it, or stop it; then run again to resume.",
             ) from error
         stream.close()

@@ -106,14 +106,14 @@ def _check_constraint(file: SuiteFile, key: str, constraint: ConstraintSpec) -> 
             f"{key}.max is {constraint.max!r}, but {name} is always more than 0: no checkpoint "
             "could keep to it.",
             where=file.at(f"{key}.max"),
-            mend="Write the largest median that is allowed.",
+            hint="Write the largest median that is allowed.",
         )
     if constraint.min is not None and amount(constraint.min) < 0:
         raise SuiteError(
             f"{key}.min is {constraint.min!r}, but {name} is never less than 0: every checkpoint "
             "keeps to it.",
             where=file.at(f"{key}.min"),
-            mend="Write the least median that is allowed.",
+            hint="Write the least median that is allowed.",
         )
 
 
@@ -122,11 +122,11 @@ def _check_floor(file: SuiteFile, key: str, floor: float, metric: str, reach: Re
     best, least = (
         None if end is None else in_points(end, reach.scale) for end in (reach.best, reach.least)
     )
-    found, mend = None, "Write a value that a run can have, or leave it out."
+    found, hint = None, "Write a value that a run can have, or leave it out."
     if reach.higher_is_better and best is not None and floor > best:
         found = f"{metric} is at most {best:g}{reach.unit}: every run would fail"
         if reach.scale:
-            mend = "A floor is in points of 100, whatever the metric's own scale."
+            hint = "A floor is in points of 100, whatever the metric's own scale."
     elif reach.higher_is_better and least is not None and floor < least:
         found = f"{metric} is never below {least:g}{reach.unit}: every run would pass"
     elif not reach.higher_is_better and least is not None and floor < least:
@@ -136,10 +136,10 @@ def _check_floor(file: SuiteFile, key: str, floor: float, metric: str, reach: Re
         )
     elif reach.scale == 1 and 0 < floor <= 1:
         found = f"a floor is in points of 100, so it asks for a {metric} of {floor / 100:g}"
-        mend = f"Write {100 * floor:g} for a {metric} of {floor:g}."
+        hint = f"Write {100 * floor:g} for a {metric} of {floor:g}."
     if found is not None:
         problem = f"{key} is {floor:g}, but {found}."
-        raise SuiteError(problem, where=file.at(key), mend=mend)
+        raise SuiteError(problem, where=file.at(key), hint=hint)
 
 
 def _check_margin(file: SuiteFile, key: str, margin: float | str, reach: Reach) -> None:
@@ -162,7 +162,7 @@ def _too_wide(
     return SuiteError(
         f"{key} is {found}, but more than {most} cannot be lost: nothing could break it.",
         where=file.at(key),
-        mend="Write how much worse it may get: points of 100 such as 2, or a share such as 5%.",
+        hint="Write how much worse it may get: points of 100 such as 2, or a share such as 5%.",
     )
 
 

@@ -48,7 +48,7 @@ def _check_name(file: SuiteFile, task: str) -> None:
             f"tasks.{task}: a task must not be called {', '.join(map(repr, _TAKEN))}, "
             "nor hold a slash.",
             where=file.at(f"tasks.{task}"),
-            mend="Choose another name.",
+            hint="Choose another name.",
         )
 
 
@@ -61,7 +61,7 @@ def _check_metric(file: SuiteFile, key: str, metric: str | MetricSpec) -> None:
             read_options(spec)
             local_script(spec.name.removeprefix(EVALUATE).strip(), file.base_dir)
     except MetricError as error:
-        raise MetricError(error.problem, where=file.at(key), mend=error.mend) from error
+        raise MetricError(error.problem, where=file.at(key), hint=error.hint) from error
 
 
 def _check_prompt(file: SuiteFile, owner: str, prompt: PromptSpec) -> None:
@@ -92,7 +92,7 @@ def _check_rows(file: SuiteFile, owner: str, data: DataSpec, prompt: PromptSpec)
     except DataError as error:
         where = file.at(f"{key}.{'source' if data.source else 'files'}")
         problem = f"{error.where}: {error.problem}" if error.where else error.problem
-        raise DataError(problem, where=where, mend=error.mend) from error
+        raise DataError(problem, where=where, hint=error.hint) from error
     try:
         check_first_rows(source, data, prompt)
     except (DataError, PromptError) as error:
@@ -122,7 +122,7 @@ def placed(error: DataError | PromptError, file: SuiteFile, owner: str) -> Usage
         return error
     key = f"{_key_of(file.suite, owner, part)}{dot}{rest}"
     kind = DataError if isinstance(error, DataError) else PromptError
-    return kind(f"{key}: {error.problem}", where=file.at(key), mend=error.mend)
+    return kind(f"{key}: {error.problem}", where=file.at(key), hint=error.hint)
 
 
 def _key_of(suite: Suite, owner: str, part: str) -> str:

@@ -96,7 +96,7 @@ def _check_human(file: SuiteFile) -> None:
         raise SuiteError(
             f"human.task names {name!r}, which generates no text that could be rated.",
             where=file.at("human.task"),
-            mend="Name a generation task.",
+            hint="Name a generation task.",
         )
     if name is None and "human" in file.suite.model_fields_set:
         generating = [task for task, spec in tasks.items() if isinstance(spec, GenerationTask)]
@@ -111,7 +111,7 @@ def _check_human(file: SuiteFile) -> None:
         raise SuiteError(
             f"human.splits names {', '.join(lacking)}, on which {name} is not generated.",
             where=file.at("human.splits"),
-            mend=f"It is generated on: {', '.join(task.splits)}.",
+            hint=f"It is generated on: {', '.join(task.splits)}.",
         )
 
 
@@ -124,14 +124,14 @@ def _check_rated(file: SuiteFile, key: str, metric: str | None, split: str) -> N
         raise SuiteError(
             f"{key}.metric is {metric!r}, but raters are asked for: {', '.join(names)}.",
             where=file.at(f"{key}.metric"),
-            mend="Name one of these; preference is the share of comparisons won by a variant.",
+            hint="Name one of these; preference is the share of comparisons won by a variant.",
         )
     if split not in human.splits:
         raise SuiteError(
             f"{key} reads ratings of the {split} split, but human.splits holds "
             f"{', '.join(human.splits)}.",
             where=file.at(key),
-            mend=f"Add {split} to human.splits.",
+            hint=f"Add {split} to human.splits.",
         )
 
 
@@ -146,14 +146,14 @@ def _check_constraint(file: SuiteFile, key: str, constraint: ConstraintSpec) -> 
 def _check_select(file: SuiteFile) -> None:
     """Refuse a choice by what is never scored on the select split."""
     chosen = file.suite.select
-    mend = "Choose by a generation or perplexity task whose splits hold select."
+    hint = "Choose by a generation or perplexity task whose splits hold select."
     if chosen.task is not None:
         task = _task_named(file, "select.task", chosen.task)
         if isinstance(task, LmEvalTask) or "select" not in task.splits:
             raise SuiteError(
                 f"select.task names {chosen.task!r}, which is not scored on the select split.",
                 where=file.at("select.task"),
-                mend=mend,
+                hint=hint,
             )
     choosing = file.suite.train is not None or file.suite.checkpoints is not None
     if chosen.metric is None and not choosing:
@@ -166,7 +166,7 @@ def _check_select(file: SuiteFile) -> None:
         raise SuiteError(
             f"select.metric names {chosen.metric!r}, but no task is scored on the select split.",
             where=file.at("select.metric"),
-            mend=mend,
+            hint=hint,
         )
     _check_metric_of(file, "select.metric", deciding[0], named, chosen.metric)
 
@@ -184,13 +184,13 @@ def _check_watched(file: SuiteFile, key: str, name: str, metric: str | None) -> 
         raise SuiteError(
             f"{key}.task names {name!r}, but {task_id} has no members.",
             where=file.at(f"{key}.task"),
-            mend=f"Write {task_id}; only groups of lm-eval have members.",
+            hint=f"Write {task_id}; only groups of lm-eval have members.",
         )
     if "select" not in task.splits:
         raise SuiteError(
             f"{key}.task names {name!r}, which is not scored on the select split.",
             where=file.at(f"{key}.task"),
-            mend=f"Add select to tasks.{name}.splits: a choice reads nothing that is claimed.",
+            hint=f"Add select to tasks.{name}.splits: a choice reads nothing that is claimed.",
         )
     _check_metric_of(file, f"{key}.metric", name, task, metric)
 
@@ -208,7 +208,7 @@ def _check_gated(file: SuiteFile, key: str, rule: GatedMetric) -> None:
         raise SuiteError(
             f"{key}.split names {rule.split!r}, on which {task_id} is not scored.",
             where=file.at(f"{key}.split"),
-            mend=f"It is scored on: {', '.join(splits)}.",
+            hint=f"It is scored on: {', '.join(splits)}.",
         )
     _check_not_chosen_by(file, f"{key}.split", rule.split)
     if isinstance(task, LmEvalTask):
@@ -217,7 +217,7 @@ def _check_gated(file: SuiteFile, key: str, rule: GatedMetric) -> None:
         raise SuiteError(
             f"{key}.task names {rule.task!r}, but {task_id} has no members.",
             where=file.at(f"{key}.task"),
-            mend=f"Write {task_id}; only groups of lm-eval have members.",
+            hint=f"Write {task_id}; only groups of lm-eval have members.",
         )
     _check_metric_of(file, f"{key}.metric", task_id, task, rule.metric)
 
@@ -233,7 +233,7 @@ def _check_not_chosen_by(file: SuiteFile, key: str, split: str | None) -> None:
             f"{key} is {split}, but the checkpoint is chosen on that split, so {chosen[0]} looks "
             "better there than it is.",
             where=file.at(key),
-            mend="Gate it on report.",
+            hint="Gate it on report.",
         )
 
 
@@ -254,7 +254,7 @@ def check_gated(file: SuiteFile, known: Sequence[str]) -> None:
             raise SuiteError(
                 f"gate.variants names {name!r}, which is not a variant of this suite.",
                 where=file.at("gate.variants"),
-                mend=f"{hint}There are: {CHOSEN}, {MERGED}, {', '.join(known)}.",
+                hint=f"{hint}There are: {CHOSEN}, {MERGED}, {', '.join(known)}.",
             )
 
 
@@ -266,7 +266,7 @@ def _check_measurement(file: SuiteFile, key: str, constraint: ConstraintSpec) ->
         raise SuiteError(
             f"{key} bounds {name} by {sizes[0]!r}, but it is not counted in bytes.",
             where=file.at(key),
-            mend="Write a number in the quantity's own unit.",
+            hint="Write a number in the quantity's own unit.",
         )
 
 
@@ -278,13 +278,13 @@ def _check_measured(file: SuiteFile, key: str, name: str) -> None:
         raise SuiteError(
             f"{key}.measurement names {name!r}, which is not a measured quantity.",
             where=file.at(f"{key}.measurement"),
-            mend=f"{hint}There are: {', '.join(sorted(known))}.",
+            hint=f"{hint}There are: {', '.join(sorted(known))}.",
         )
     if file.suite.measure is None:
         raise SuiteError(
             f"{key} names {name}, but the suite measures nothing.",
             where=file.at(key),
-            mend="Add a measure section.",
+            hint="Add a measure section.",
         )
 
 
@@ -296,7 +296,7 @@ def _task_named(file: SuiteFile, key: str, name: str) -> TaskSpec:
         raise SuiteError(
             f"{key} names {name!r}, which is not a task of this suite.",
             where=file.at(key),
-            mend=f"{hint}There are: {', '.join(tasks)}.",
+            hint=f"{hint}There are: {', '.join(tasks)}.",
         )
     return tasks[name]
 
@@ -320,7 +320,7 @@ def _check_metric_of(
         raise SuiteError(
             f"{key} names {metric!r}, which {name} does not have.",
             where=file.at(key),
-            mend=f"It has: {', '.join(metrics)}.{hint}",
+            hint=f"It has: {', '.join(metrics)}.{hint}",
         )
     entry = metrics[metric or next(iter(metrics))]
     if is_evaluate_module(entry.name) and not read_options(entry).per_example:
@@ -328,7 +328,7 @@ def _check_metric_of(
             f"{key} is {entry.name}, which scores all examples at once: nothing per example, so "
             "nothing to compare variants by.",
             where=file.at(key),
-            mend="Give it the option per_example: true, if its value is the mean over examples, "
+            hint="Give it the option per_example: true, if its value is the mean over examples, "
             "or name another metric.",
         )
 

@@ -36,14 +36,14 @@ def realdata() -> Path:
     if not named:
         raise UsageError(
             f"These rows need real data, and ${VARIABLE} is not set.",
-            mend=f"Set it to a folder that holds {wants}.",
+            hint=f"Set it to a folder that holds {wants}.",
         )
     missing = [name for name in NEEDED if not (Path(named) / name).exists()]
     if missing:
         raise UsageError(
             f"${VARIABLE} has no {', '.join(missing)}.",
             where=named,
-            mend=f"The folder must hold {wants}.",
+            hint=f"The folder must hold {wants}.",
         )
     return Path(named)
 

@@ -256,7 +256,7 @@ def _chromium() -> Iterator[Any]:
     """
     program = shutil.which("chromium") or shutil.which("chromium-browser")
     if program is None:
-        raise HarnessError("Chromium is not installed.", mend="apt-get install chromium")
+        raise HarnessError("Chromium is not installed.", hint="apt-get install chromium")
     with import_module("playwright.sync_api").sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         yield browser

@@ -335,7 +335,7 @@ def test_a_line_of_a_million_characters(tmp_path: Path, new_browser: Start) -> N
 def test_a_hostile_gate(tmp_path: Path, new_browser: Start) -> None:
     """The gate's page shows harmful texts as text."""
     path = tmp_path / "gate.html"
-    result = mixed(problems=("a problem",), differences=("a difference",), mend="a command")
+    result = mixed(problems=("a problem",), differences=("a difference",), hint="a command")
     path.write_text(render_gate_html(poisoned(result)), "utf-8")
     page = new_browser()(path)
     words = check_harmless(page)

@@ -141,7 +141,7 @@ def test_a_runs_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_full_disk_ends_in_one_message_and_loses_nothing(tmp_path: Path) -> None:
-    """No room: exit code 2 and the mend; with room again, the same command finishes the run."""
+    """No room: exit code 2 and the hint; with room again, the same command finishes the run."""
     runs = tmp_path / "runs"
     runs.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(runs)]

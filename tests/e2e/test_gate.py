@@ -138,7 +138,7 @@ def test_places_that_cannot_be_used_are_told_on_one_line(
 ) -> None:
     """Exit code 2 for the output, 4 for the baseline, and no traceback."""
     accept = ("accept", "small", "--reason", "r", "--baseline")
-    for args, code, mend in (
+    for args, code, hint in (
         (("small", "--output", "/proc/nosuch"), 2, "Choose another folder with --output."),
         (("small", "--baseline", "."), 4, "Give its name to --baseline."),
         ((*accept, "/proc/nosuch/b.json"), 4, "--baseline"),
@@ -146,7 +146,7 @@ def test_places_that_cannot_be_used_are_told_on_one_line(
     ):
         done = harness("gate", *args, cwd=tmp_path, runs=runs)
         assert done.code == code, args
-        assert mend in done.out + done.err
+        assert hint in done.out + done.err
         assert "Traceback" not in done.err
         assert "--runs-dir" not in done.err
 

@@ -91,7 +91,7 @@ def test_a_copied_suite_validates(tmp_path: Path) -> None:
 
 
 def test_init_never_overwrites(tmp_path: Path) -> None:
-    """An existing file is refused with a mend."""
+    """An existing file is refused with a hint."""
     (tmp_path / "tiny.yaml").write_text("mine", "utf-8")
     done = light(tmp_path, "init")
     assert done.code == 2

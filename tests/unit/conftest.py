@@ -144,7 +144,7 @@ class RunFactory:
                     severity="warning",
                     what="The prompt does not use the tokenizer's chat template.",
                     why="The base was tuned on chats.",
-                    mend="Write prompt.messages to use it.",
+                    hint="Write prompt.messages to use it.",
                 ),
             ),
             environment=ENVIRONMENT,

@@ -62,7 +62,7 @@ def make_plan(chosen: Chosen, spec: HumanSpec, *, seed: int, run: str) -> Sheets
             "Raters would have nothing to do: they are asked for preferences only, and the "
             "variants wrote the same text for every item.",
             where="human.criteria",
-            mend="Ask for criteria too, or compare other variants.",
+            hint="Ask for criteria too, or compare other variants.",
         )
     rows = tuple(_rows(key, raters, items, _with_checks(chosen, spec, main, key)))
     plan = SheetPlan(

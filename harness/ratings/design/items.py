@@ -125,7 +125,7 @@ class _Pool:
             raise StoreError(
                 f"The run does not say where the examples of {task} lie.",
                 where=manifest.name,
-                mend="Run the eval again with the same suite; finished results are reused.",
+                hint="Run the eval again with the same suite; finished results are reused.",
             )
         outputs = {
             variant: {
@@ -232,6 +232,6 @@ def _no_outputs(manifest: Manifest, task: str, split: Split, pool: _Pool) -> Usa
         f"human.splits names {split}, of which there is no example of {task} with outputs of all "
         "variants.",
         where=manifest.name,
-        mend=f"Name splits that have some ({', '.join(there) or 'there are none'}), or add {split} "
+        hint=f"Name splits that have some ({', '.join(there) or 'there are none'}), or add {split} "
         f"to tasks.{task}.splits and run the eval again.",
     )

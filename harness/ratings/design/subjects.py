@@ -27,14 +27,14 @@ def rated_task(manifest: Manifest, spec: HumanSpec) -> str:
         raise UsageError(
             f"human.task names {spec.task!r}, {known}.",
             where=manifest.name,
-            mend=f"{hint}Tasks that generate text: {', '.join(generating) or 'none'}.",
+            hint=f"{hint}Tasks that generate text: {', '.join(generating) or 'none'}.",
         )
     if not generating:
         raise UsageError(
             "Raters judge generated texts, but the run has no generation task; it has "
             f"{', '.join(tasks) or 'no task'}.",
             where=manifest.name,
-            mend="Add a task of type generation to the suite and run the eval again.",
+            hint="Add a task of type generation to the suite and run the eval again.",
         )
     primary = primary_metric(manifest.spec)
     return primary[0] if primary and primary[0] in generating else generating[0]
@@ -95,14 +95,14 @@ def check_comparable(spec: HumanSpec, variants: Sequence[str], baseline: str | N
         raise UsageError(
             f"Raters are asked for preferences only, but there is one variant, {variants[0]}.",
             where="human.variants",
-            mend="Name a second one, or criteria to judge each output by.",
+            hint="Name a second one, or criteria to judge each output by.",
         )
     if len(variants) > 1 and spec.preference == BASELINE and baseline is None:
         raise UsageError(
             "Each variant is to be compared with the baseline, which is not among them: "
             f"{', '.join(variants)}.",
             where="human.preference",
-            mend="Add baseline to human.variants, or write preference: all.",
+            hint="Add baseline to human.variants, or write preference: all.",
         )
 
 
@@ -127,7 +127,7 @@ def _no_variant(manifest: Manifest, name: str, why: str) -> UsageError:
     return UsageError(
         f"human.variants names {name!r}, but {why}.",
         where=manifest.name,
-        mend=f"Name variants of the run in human.variants; it has: {ids}.",
+        hint=f"Name variants of the run in human.variants; it has: {ids}.",
     )
 
 
@@ -135,5 +135,5 @@ def _unfinished(manifest: Manifest, cell: str, found: str) -> UsageError:
     return UsageError(
         f"There are no outputs to rate: the cell {cell} {found}.",
         where=manifest.name,
-        mend="Run the eval again to finish it, or leave the variant out of human.variants.",
+        hint="Run the eval again to finish it, or leave the variant out of human.variants.",
     )

@@ -14,7 +14,6 @@ from harness.ratings.report.claims import (
 )
 from harness.ratings.report.words import (
     EVEN,
-    Side,
     alpha_word,
     listed,
     met,
@@ -24,6 +23,7 @@ from harness.ratings.report.words import (
     value_words,
 )
 from harness.render.numbers import count
+from harness.render.table import Side
 from harness.suite.ratings import PREFERENCE, REFERENCES
 
 

@@ -3,19 +3,9 @@
 from __future__ import annotations
 
 from harness.ratings.records import Estimate, HumanResults
-from harness.ratings.report.words import (
-    EVEN,
-    Cell,
-    Head,
-    Side,
-    Table,
-    listed,
-    share_words,
-    side_of,
-    together,
-    value_words,
-)
+from harness.ratings.report.words import EVEN, listed, share_words, side_of, together, value_words
 from harness.render.numbers import NONE, count, metric_name
+from harness.render.table import Cell, Head, Side, Table
 
 
 def metrics_table(results: HumanResults) -> Table | None:

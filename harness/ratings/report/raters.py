@@ -7,12 +7,13 @@ from dataclasses import replace
 from markupsafe import Markup
 
 from harness.ratings.records import Agreement, HumanResults, RaterSummary
-from harness.ratings.report.words import Cell, Head, Table, alpha_word, share_words, value_words
+from harness.ratings.report.words import alpha_word, share_words, value_words
 from harness.ratings.sheets.layout import CANNOT_JUDGE
 from harness.ratings.stats.alpha import TENTATIVE
 from harness.ratings.stats.raters import concerns
 from harness.render.numbers import NONE, duration, number, p_words
 from harness.render.svg import Canvas
+from harness.render.table import Cell, Head, Table
 
 _BAR, _GAP, _HEAD, _HEIGHT, _FOOT = 22.0, 4.0, 13.0, 32.0, 14.0
 _SHORT = {"first": "1st", "second": "2nd", CANNOT_JUDGE: "?"}

@@ -4,18 +4,9 @@ from __future__ import annotations
 
 from harness.ratings.records import CriterionMean, HumanResults, Strength, Wins
 from harness.ratings.report.claims import Claim, claim_of, is_beyond
-from harness.ratings.report.words import (
-    EVEN,
-    Cell,
-    Head,
-    Table,
-    met,
-    share_words,
-    side_of,
-    together,
-    value_words,
-)
+from harness.ratings.report.words import EVEN, met, share_words, side_of, together, value_words
 from harness.render.numbers import NONE, count
+from harness.render.table import Cell, Head, Table
 
 
 def preference_table(results: HumanResults) -> Table | None:

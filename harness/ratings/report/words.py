@@ -3,65 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
-
-from markupsafe import Markup
 
 from harness.ratings.records import Estimate, HumanResults, Wins
 from harness.ratings.stats.alpha import RELIABLE, TENTATIVE
 from harness.render.numbers import NONE, number, span
+from harness.render.table import Side
 from harness.schema import HUMAN
 
-Side = Literal["better", "worse", "open", "same", ""]
 EVEN = 0.5  # share of comparisons won where neither is better
-
-
-@dataclass(frozen=True)
-class Cell:
-    """What stands in one place of a table.
-
-    Attributes:
-        text: The value.
-        more: Quieter lines below it.
-        side: What the value says of its variant, for the mark beside it.
-        words: The side in words.
-        change: A difference that the side is of, on a line of its own; else it is of the value.
-        beyond: A quieter line below the change.
-        drawing: An SVG in place of the text.
-    """
-
-    text: str
-    more: tuple[str, ...] = ()
-    side: Side = ""
-    words: str = ""
-    change: str = ""
-    beyond: str = ""
-    drawing: Markup | None = None
-
-
-@dataclass(frozen=True)
-class Head:
-    """A column's name.
-
-    Attributes:
-        text: The name.
-        quiet: A quieter line below it.
-        numeric: Whether the column holds numbers.
-    """
-
-    text: str
-    quiet: str = ""
-    numeric: bool = True
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table whose rows begin with what they are about."""
-
-    caption: str
-    header: tuple[Head, ...]
-    rows: tuple[tuple[Cell, ...], ...]
 
 
 def alpha_word(alpha: float) -> str:

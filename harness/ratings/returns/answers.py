@@ -38,15 +38,15 @@ class Problem:
     Attributes:
         found: What stands there.
         needed: What may stand there.
-        mend: What the rater can do.
+        hint: What the rater can do.
     """
 
     found: str
     needed: str
-    mend: str = _CHOOSE
+    hint: str = _CHOOSE
 
     def __str__(self) -> str:
-        return f"found {self.found}; needed is {self.needed}; {self.mend}."
+        return f"found {self.found}; needed is {self.needed}; {self.hint}."
 
 
 def tidy(text: str) -> str:

@@ -136,7 +136,7 @@ class Entries:
                 self._check_columns(table)
             self._read(rows)
 
-    def _wrong(self, place: tuple[Table, int, str], found: str, needed: str, mend: str) -> None:
+    def _wrong(self, place: tuple[Table, int, str], found: str, needed: str, hint: str) -> None:
         """Note a mistake in a cell: its table, its row, and the heading of its column."""
         self.left_out += 1
         table, number, column = place
@@ -144,16 +144,16 @@ class Entries:
         self.mistakes.append(
             Mistake(
                 f"{path}, {table.address(number, column)}: found {found}; needed is {needed}; "
-                f"{mend}.",
+                f"{hint}.",
                 (path, table.name, column, needed),
                 str(path),
                 table.column_words(column),
             )
         )
 
-    def _refuse(self, found: str, needed: str, mend: str) -> None:
+    def _refuse(self, found: str, needed: str, hint: str) -> None:
         """Note why the whole file is refused."""
-        words = f"{self.file.path}: found {found}; needed is {needed}; {mend}."
+        words = f"{self.file.path}: found {found}; needed is {needed}; {hint}."
         self.mistakes.append(Mistake(words))
 
     def _note(self, words: str) -> None:
@@ -175,8 +175,8 @@ class Entries:
             firsts.setdefault(wanted.rater, row)
         if len(firsts) > 1:
             places = " and ".join(f"{name} ({row.address()})" for name, row in firsts.items())
-            mend = "split it, or ask each of them for the sheet as it was sent"
-            self._refuse(f"rows of {places}", "one file per rater", mend)
+            hint = "split it, or ask each of them for the sheet as it was sent"
+            self._refuse(f"rows of {places}", "one file per rater", hint)
             return None
         if len(pairs) < len(file.rows):
             self._strangers(next(iter(firsts), None))
@@ -205,13 +205,13 @@ class Entries:
             if self.questions.known_columns.isdisjoint(row.cells):
                 idle += 1
                 continue
-            found, mend = "entries in a row without an id", "copy the id from the sheet as sent"
+            found, hint = "entries in a row without an id", "copy the id from the sheet as sent"
             if row.token:
                 found = f"the row id {shown(row.token)}, which was not given out"
                 near = next((t for t in _near(row.token) if self._is_of(t, rater)), None)
-                mend = f"was it “{near}”? If so, put that back" if near else mend
+                hint = f"was it “{near}”? If so, put that back" if near else hint
             needed = f"an id of {rater}'s sheet" if rater else "an id of this export"
-            self._wrong((row.table, row.number, ROW), found, needed, f"{mend}, or empty the row")
+            self._wrong((row.table, row.number, ROW), found, needed, f"{hint}, or empty the row")
         if idle:
             self._note(f"passed over {idle} further rows without answers")
 
@@ -291,7 +291,7 @@ class Entries:
                 continue
             if isinstance(value, Problem):
                 place = (row.table, row.number, name)
-                self._wrong(place, value.found, value.needed, value.mend)
+                self._wrong(place, value.found, value.needed, value.hint)
             else:
                 yield name, _SIDES[wanted.swapped][value] if name == PREFERENCE else value
 

@@ -82,7 +82,7 @@ def recognise(data: bytes, where: str) -> Format:
         DataError: It is empty, cut off, or nothing that ratings can be read from.
     """
     if not data:
-        raise DataError("The file is empty: 0 bytes.", where=where, mend=AGAIN)
+        raise DataError("The file is empty: 0 bytes.", where=where, hint=AGAIN)
     if data.startswith(b"PK"):
         return _archive(data, where)
     if data.startswith(_OLE):
@@ -94,7 +94,7 @@ def recognise(data: bytes, where: str) -> Format:
             "A returned sheet was needed, but this is a web page, perhaps the rating page itself; "
             "the ratings are not in it.",
             where=where,
-            mend="Open the page in the browser where it was filled in, and send the file that its "
+            hint="Open the page in the browser where it was filled in, and send the file that its "
             "button saves (.json).",
         )
     for start, what in _OTHER_FILES:
@@ -136,7 +136,7 @@ def _check_extent(data: bytes, where: str) -> None:
             f"A worksheet has a filled cell far away from its table, {place}; it was probably "
             "entered by accident.",
             where=where,
-            mend="Press Ctrl+End in each worksheet, delete that cell's row and column, and save "
+            hint="Press Ctrl+End in each worksheet, delete that cell's row and column, and save "
             "the file.",
         )
 
@@ -181,7 +181,7 @@ def decode(data: bytes, where: str) -> tuple[str, str]:
         "A spreadsheet (.xlsx, .ods, .csv) or a rating page's file (.json) was needed, but this "
         "is neither, nor text in UTF-8, UTF-16 or Windows-1252.",
         where=where,
-        mend=AS_TABLE,
+        hint=AS_TABLE,
     )
 
 
@@ -203,7 +203,7 @@ def read_delimited(text: str, delimiter: str, where: str) -> Iterator[list[str]]
         raise DataError(
             f"Row {number + 1} cannot be read as CSV: {error}.",
             where=where,
-            mend="A quote is missing or one too many: open the file in a spreadsheet program, look "
+            hint="A quote is missing or one too many: open the file in a spreadsheet program, look "
             "at this row and the next ones, and save it as .xlsx.",
         ) from error
 
@@ -246,7 +246,7 @@ def _archive(data: bytes, where: str) -> Format:
         raise DataError(
             f"A sheet was needed, but unpacked this file has {unpacked / 2**30:.0f} GiB.",
             where=where,
-            mend=AGAIN,
+            hint=AGAIN,
         )
     if kind.startswith(b"application/vnd.oasis.opendocument"):
         if b"opendocument.spreadsheet" in kind:
@@ -262,7 +262,7 @@ def _archive(data: bytes, where: str) -> Format:
     raise DataError(
         f"A returned sheet was needed, but this is an archive of {len(names)} files.",
         where=where,
-        mend="Unpack it, and import the files in it.",
+        hint="Unpack it, and import the files in it.",
     )
 
 
@@ -270,7 +270,7 @@ def _encrypted(where: str) -> DataError:
     return DataError(
         "The file is encrypted: it opens with a password only.",
         where=where,
-        mend="Open it, save it without a password, and import that file.",
+        hint="Open it, save it without a password, and import that file.",
     )
 
 
@@ -278,7 +278,7 @@ def _damaged(where: str, error: BaseException) -> DataError:
     return DataError(
         f"The file is damaged or was cut off ({str(error) or type(error).__name__}).",
         where=where,
-        mend=AGAIN,
+        hint=AGAIN,
     )
 
 
@@ -287,5 +287,5 @@ def _not_a_table(what: str, where: str) -> DataError:
         f"A spreadsheet (.xlsx, .ods, .csv) or a rating page's file (.json) was needed, but this "
         f"is {what}.",
         where=where,
-        mend=AS_TABLE,
+        hint=AS_TABLE,
     )

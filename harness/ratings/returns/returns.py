@@ -65,7 +65,7 @@ def read_return(path: Path) -> Returned:
             f"No heading “{ROW}” beside others was found"
             + (" on any worksheet." if form not in ("csv", "json") else "."),
             where=where,
-            mend="If this is a rating sheet, put back its first line, which holds "
+            hint="If this is a rating sheet, put back its first line, which holds "
             f"“{ROW}” above the ids of the rows and the names of the other columns; if it is "
             "something else, such as the instructions, leave it out."
             + (" A workbook saved as CSV holds the sheet on view only." if form == "csv" else ""),
@@ -210,21 +210,21 @@ class _Reader:
                 found = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise DataError(
-                f"The file is not valid JSON: {error}.", where=self.where, mend=AGAIN
+                f"The file is not valid JSON: {error}.", where=self.where, hint=AGAIN
             ) from error
         form = found.get("format") if isinstance(found, dict) else None
         if form != PAGE_FORMAT or not isinstance(found.get("rows"), list):
             raise DataError(
                 f"A file of format “{PAGE_FORMAT}” was needed, but this is other JSON.",
                 where=self.where,
-                mend="Send the file that the page's button saves.",
+                hint="Send the file that the page's button saves.",
             )
         if found.get("version") != PAGE_VERSION:
             raise DataError(
                 f"A rating page's file of version {PAGE_VERSION} was needed, but this is of "
                 f"version {found.get('version')!r:.40}.",
                 where=self.where,
-                mend="Import it with the version of the harness that made the page.",
+                hint="Import it with the version of the harness that made the page.",
             )
         return dict(found)
 
@@ -237,17 +237,17 @@ def _bytes_of(path: Path) -> bytes:
                 "A file was needed, but this is a folder"
                 + (" (as Apple's programs save)." if path.suffix else "."),
                 where=where,
-                mend="Name the files in it (FOLDER/*), or export it as .xlsx.",
+                hint="Name the files in it (FOLDER/*), or export it as .xlsx.",
             )
         if path.stat().st_size > _MOST_BYTES:
-            raise DataError("The file has more than 1 GiB: no sheet.", where=where, mend=AGAIN)
+            raise DataError("The file has more than 1 GiB: no sheet.", where=where, hint=AGAIN)
         return path.read_bytes()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise DataError(
             f"Cannot read this file: {reason}.",
             where=where,
-            mend="Check the path and its permissions.",
+            hint="Check the path and its permissions.",
         ) from error
 
 

@@ -52,11 +52,11 @@ def write_delimited(sheet: RaterSheet, folder: Path) -> Changes:
             texts = [delimited_text(text, changes) for text in shown_texts(sheet, row)]
             writer.writerow([row.token, *texts, *empty])
         content = table.getvalue().encode(_ENCODING)
-        write_atomic(file_of(sheet, kind, folder), content, mend=ELSEWHERE)
+        write_atomic(file_of(sheet, kind, folder), content, hint=ELSEWHERE)
     text = "\n\n".join([*_instructions(sheet, quoted=APOSTROPHE in changes), ""])
     text = text.replace("\n", "\r\n")
     path = folder / f"{sheet.rater}-instructions.txt"
-    write_atomic(path, text.encode(_ENCODING), mend=ELSEWHERE)
+    write_atomic(path, text.encode(_ENCODING), hint=ELSEWHERE)
     return changes
 
 

@@ -47,8 +47,8 @@ def cell_text(text: str, changes: Changes | None = None, *, limit: int = LIMIT) 
     """
     reasons = []
     if _RARE.search(text):
-        for pattern, mend, reason in _MENDS:
-            text, count = pattern.subn(mend, text)
+        for pattern, hint, reason in _MENDS:
+            text, count = pattern.subn(hint, text)
             if count:
                 reasons.append(reason)
     if not text or text.isspace():

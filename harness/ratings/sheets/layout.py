@@ -23,7 +23,7 @@ SHEET_NAMES: dict[RowKind, str] = {"scale": "Ratings", "pair": "Preferences"}
 EMPTY = "(no text)"  # what raters see of an output without any
 
 ELSEWHERE = "Choose another folder with --output."
-"""The mend where sheets cannot be written."""
+"""The hint where sheets cannot be written."""
 
 
 @dataclass(frozen=True)

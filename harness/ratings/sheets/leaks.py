@@ -68,14 +68,14 @@ def leak_lines(leaks: Sequence[Finding]) -> list[str]:
     """Findings for a terminal; what several have in common, why and what to do, is said once."""
     alike: dict[tuple[str, str, str], list[Finding]] = {}
     for leak in leaks:
-        alike.setdefault((leak.severity, leak.why, leak.mend), []).append(leak)
+        alike.setdefault((leak.severity, leak.why, leak.hint), []).append(leak)
     lines: list[str] = []
-    for (severity, why, mend), found in alike.items():
+    for (severity, why, hint), found in alike.items():
         if len(found) == 1:
             lines.append(f"{severity}: {found[0].words}")
             continue
         lines += [f"{severity}: {leak.what}" for leak in found]
-        lines.append(f"  All {len(found)}: {' '.join(part for part in (why, mend) if part)}")
+        lines.append(f"  All {len(found)}: {' '.join(part for part in (why, hint) if part)}")
     return lines
 
 
@@ -97,7 +97,7 @@ def _asked(plan: SheetPlan, own: Sequence[str]) -> list[Finding]:
             severity="warning",
             what=f"Instructions or criteria name {_quoted(found)}.",
             why="Raters read them first, and learn what is compared.",
-            mend="Say in the suite's human block what to judge, not whose texts they are.",
+            hint="Say in the suite's human block what to judge, not whose texts they are.",
         )
     ]
 
@@ -117,7 +117,7 @@ def _phrase(habit: Habit) -> Finding:
         what=f"{habit.count} of {habit.seen} outputs of {habit.variant} {where} “{shown}”, "
         f"and {others} of any other variant.",
         why="After a few rows a rater knows this variant by it.",
-        mend="Where it carries no meaning, have the prompt ask for another form, or end it with a "
+        hint="Where it carries no meaning, have the prompt ask for another form, or end it with a "
         "stop string; else say in the report that raters could tell.",
     )
 
@@ -141,7 +141,7 @@ def _lengths(plan: SheetPlan, outputs: Outputs) -> list[Finding]:
             severity="warning",
             what=f"Median characters: {lengths}. Clear gaps: {', '.join(parts)}{more}.",
             why=f"Raters can guess the variant from the length.{leaning}",
-            mend="Have the prompt ask for a length, or raise max_new_tokens where texts are cut "
+            hint="Have the prompt ask for a length, or raise max_new_tokens where texts are cut "
             "off; else give the lengths beside the ratings.",
         )
     ]
@@ -154,7 +154,7 @@ def _layout(outputs: Outputs) -> list[Finding]:
             severity="warning",
             what=f"Outputs with {feature}: {by_variant(counts, outputs)}.",
             why="The layout shows at a glance, and tells which text is whose.",
-            mend="Raise max_new_tokens, or look for a missing stop string."
+            hint="Raise max_new_tokens, or look for a missing stop string."
             if "cut off" in feature
             else "Have the prompt ask for plain text, or for one layout; else say in the report "
             "that raters could tell.",
@@ -176,7 +176,7 @@ def _empty(outputs: Outputs) -> list[Finding]:
             severity="warning" if unequal else "info",
             what=f"Outputs without any text: {by_variant(counts, outputs)}.",
             why="Raters see “(no text)” and can judge little of it.",
-            mend="Look at the prompts that they come from, and at stop strings that end a text at "
+            hint="Look at the prompts that they come from, and at stop strings that end a text at "
             "once.",
         )
     ]
@@ -201,7 +201,7 @@ def _equal(plan: SheetPlan, outputs: Outputs) -> list[Finding]:
             severity="warning" if many else "info",
             what=f"Variants wrote the same text: {', '.join(shown)} items{more}.",
             why="Each is a tie without asking anybody, so fewer votes tell the variants apart.",
-            mend="Rate more items, or variants that differ more." if many else "",
+            hint="Rate more items, or variants that differ more." if many else "",
         )
     ]
 

@@ -112,7 +112,7 @@ def variant_names(outputs: Outputs, prompts: Sequence[str]) -> list[Finding]:
                 what=f"Outputs hold the variant's name “{name}”: {by_variant(counts, outputs)}.",
                 why="A rater who sees it may guess what is compared, and which text is whose."
                 + (" As it is also a word, that may be chance." if plain else ""),
-                mend="Read these outputs: names of checkpoints in training data are learnt.",
+                hint="Read these outputs: names of checkpoints in training data are learnt.",
             )
         )
     return findings
@@ -173,7 +173,7 @@ def _named(
     what: str,
     found: Mapping[str, Counter[str]],
     outputs: Outputs,
-    mend: str,
+    hint: str,
 ) -> list[Finding]:
     """One finding for all labels: a warning where variants have them unequally often."""
     if not found:
@@ -190,7 +190,7 @@ def _named(
             why="Variants have them unequally often, so they tell which text is whose."
             if unequal
             else "All variants have them equally often, so they tell nothing of whose a text is.",
-            mend=mend if unequal else "",
+            hint=hint if unequal else "",
         )
     ]
 

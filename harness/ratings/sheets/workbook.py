@@ -106,7 +106,7 @@ def write_workbook(sheet: RaterSheet, path: Path) -> Changes:
                 f"{sheet.rater} would get {len(sheet.rows(kind)):,} rows, but a worksheet holds "
                 f"{MAX_ROWS - 1:,} of them.",
                 where="human.items",
-                mend="Ask for fewer items, or for more raters with a smaller overlap.",
+                hint="Ask for fewer items, or for more raters with a smaller overlap.",
             )
     stream = io.BytesIO()
     options = {
@@ -126,7 +126,7 @@ def write_workbook(sheet: RaterSheet, path: Path) -> Changes:
     for kind in sheet.kinds:
         writer.rows(kind, ranges)
     book.close()
-    write_atomic(path, stream.getvalue(), mend=ELSEWHERE)
+    write_atomic(path, stream.getvalue(), hint=ELSEWHERE)
     return writer.changes
 
 

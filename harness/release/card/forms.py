@@ -24,7 +24,7 @@ def named_form(name: str) -> Form:
     for form in get_args(Form):
         if name == form:
             return cast("Form", form)
-    raise UsageError(f"There is no form {name!r}.", where="--form", mend="Use adapter or merged.")
+    raise UsageError(f"There is no form {name!r}.", where="--form", hint="Use adapter or merged.")
 
 
 def merged_form(manifest: Manifest, checkpoint: Variant) -> Variant:
@@ -43,7 +43,7 @@ def merged_form(manifest: Manifest, checkpoint: Variant) -> Variant:
         raise UsageError(
             f"There is no merged form of {checkpoint.id}: it is {what}.",
             where="--form merged",
-            mend="Take it with --form adapter"
+            hint="Take it with --form adapter"
             + (
                 "."
                 if checkpoint.kind == "full"

@@ -51,7 +51,7 @@ def find_task_file(task: str, suite_dir: Path) -> Path | None:
             return (folder / task).absolute()
     raise UsageError(
         f"The task file {task!r} does not exist; looked in {', '.join(map(str, folders))}.",
-        mend="Give a path relative to the suite file, or the name of a task of lm-eval.",
+        hint="Give a path relative to the suite file, or the name of a task of lm-eval.",
     )
 
 
@@ -137,7 +137,7 @@ def resolve_data_files(config: Mapping[str, Any], folder: Path) -> dict[str, Any
             raise DataError(
                 f"The data file of task {config.get('task')!r} does not exist.",
                 where=str(path),
-                mend="data_files are relative to the task's YAML file.",
+                hint="data_files are relative to the task's YAML file.",
             )
         return os.path.normpath(path)
 
@@ -173,7 +173,7 @@ def _data_identity(data: LmEvalData, suite_dir: Path) -> dict[str, Any]:
             raise DataError(
                 f"There is no file for the split {split!r} of the lm-eval task's data.",
                 where=str(path),
-                mend="Paths under data.files are relative to the suite file.",
+                hint="Paths under data.files are relative to the suite file.",
             )
         digests = _digests(files, base)
         # one file is known by its content; of several the names matter, they hold the subjects

@@ -84,7 +84,7 @@ def load_tasks(task: LmEvalTask, suite_dir: Path, folder: Path) -> LoadedTasks:
         raise DataError(
             f"None of the {len(rewriter.missing)} tasks of {name!r} has a local file; for example, "
             f"{next(iter(rewriter.missing.values()))}.",
-            mend="Check data.files and data.format.",
+            hint="Check data.files and data.format.",
         )
     rewriter.check_shared_files()
     manager = TaskManager(include_defaults=False)
@@ -120,7 +120,7 @@ def _own_index(file: Path | None, name: str) -> tuple[str, Mapping[str, Any]]:
             raise UsageError(
                 f"lm-eval {lm_eval_version} has no task, group or tag named {name!r}."
                 + (f" Near it are: {', '.join(near)}." if near else ""),
-                mend="List them with: lm-eval ls tasks",
+                hint="List them with: lm-eval ls tasks",
             )
         return name, {}
     try:
@@ -145,13 +145,13 @@ def _load_errors(task: LmEvalTask, name: str, rewriter: IndexRewriter) -> Iterat
     except ModuleNotFoundError as error:
         raise UsageError(
             f"The lm-eval task {name!r} needs the package {error.name!r}, which is not installed.",
-            mend=f"Install it with: pip install {error.name}",
+            hint=f"Install it with: pip install {error.name}",
         ) from error
     except (ConnectionError, datasets.exceptions.DatasetNotFoundError) as error:
         raise DataError(
             f"The lm-eval task {name!r} needs the data set {', '.join(sources)} from the Hugging "
             f"Face Hub, which cannot be reached: {error}.",
-            mend="Give local files under data, or connect to the network (and unset "
+            hint="Give local files under data, or connect to the network (and unset "
             "HF_HUB_OFFLINE) once; the Hub's cache is used afterwards.",
         ) from error
     except HarnessError:
@@ -161,12 +161,12 @@ def _load_errors(task: LmEvalTask, name: str, rewriter: IndexRewriter) -> Iterat
             raise DataError(
                 f"The lm-eval task {name!r} cannot be loaded with the data set "
                 f"{', '.join(sources)}: {type(error).__name__}: {error}.",
-                mend="The data set on the Hub may have changed; give local files under data, or "
+                hint="The data set on the Hub may have changed; give local files under data, or "
                 "try another version of lm-eval.",
             ) from error
         raise DataError(
             f"The local files do not fit the lm-eval task {name!r}: "
             f"{type(error).__name__}: {error}.",
-            mend="The files need the fields of the data set on the Hub "
+            hint="The files need the fields of the data set on the Hub "
             f"({', '.join(sources)}), or another data.format.",
         ) from error

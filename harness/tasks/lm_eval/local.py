@@ -91,7 +91,7 @@ class LocalData:
             raise DataError(
                 f"Task {leaf!r} reads the split {' and the split '.join(lacking)}; data.files "
                 f"names {', '.join(map(repr, given))}.",
-                mend="Name each file after the split that the task reads it as.",
+                hint="Name each file after the split that the task reads it as.",
             )
 
     def _converted(self, leaf: str, config: Mapping[str, Any], split: str) -> Path:
@@ -117,7 +117,7 @@ class LocalData:
             raise DataError(
                 f"Task {leaf!r} names no subject (dataset_name), as the format mmlu_csv and "
                 f"{PLACEHOLDER} in a path need.",
-                mend="Use format: hub_fields with one file per split.",
+                hint="Use format: hub_fields with one file per split.",
             )
         if self.spec.format == "mmlu_csv":
             return self._subject_csv(self.suite_dir / name, str(subject), split)
@@ -129,7 +129,7 @@ class LocalData:
         raise DataError(
             f"The file for the split {split!r} of task {leaf!r} does not exist.",
             where=str(path),
-            mend=_RELATIVE,
+            hint=_RELATIVE,
         )
 
     def _subject_csv(self, folder: Path, subject: str, split: str) -> Path:
@@ -138,7 +138,7 @@ class LocalData:
                 f"The format mmlu_csv needs a folder of <subject>_{split}.csv files, and there is "
                 "none here.",
                 where=str(folder),
-                mend=_RELATIVE,
+                hint=_RELATIVE,
             )
         names = [f"{subject}_{suffix}.csv" for suffix in _MMLU_SUFFIXES.get(split, (split,))]
         for name in names:

@@ -112,7 +112,7 @@ class IndexRewriter:
             raise DataError(
                 f"The file {shared[0]!r} would be scored by {len(leaves)} tasks that read "
                 f"different data sets: {', '.join(leaves[:3])}, ...",
-                mend=f"Write {PLACEHOLDER} in the path, where the files differ, or name one task.",
+                hint=f"Write {PLACEHOLDER} in the path, where the files differ, or name one task.",
             )
 
     def _keep_python_task(self, name: str, entry: Any) -> bool:
@@ -120,7 +120,7 @@ class IndexRewriter:
             raise UsageError(
                 f"Task {name!r} is written in Python and loads its own data, so local files cannot "
                 "be put in their place.",
-                mend="Remove data from the task, or write a YAML task.",
+                hint="Remove data from the task, or write a YAML task.",
             )
         self.entries[name] = entry
         return True

@@ -289,7 +289,7 @@ def _findings(task_id: str, run: RunFacts) -> list[Finding]:
                 what=f"{task_id}: {len(run.missing)} of {total} tasks were not scored: "
                 f"{', '.join(sorted(run.missing))}.",
                 why=f"For example {next(iter(sorted(run.missing.items())))[1]}.",
-                mend="An average over a part of a group compares only with one over the same part.",
+                hint="An average over a part of a group compares only with one over the same part.",
             )
         )
     if run.truncated:
@@ -299,7 +299,7 @@ def _findings(task_id: str, run: RunFacts) -> list[Finding]:
                 severity="warning",
                 what=f"{task_id}: {run.truncated} requests were cut on the left.",
                 why="They are longer than the model's context.",
-                mend="Use fewer shots (num_fewshot).",
+                hint="Use fewer shots (num_fewshot).",
             )
         )
     findings += [

@@ -44,7 +44,7 @@ def hellaswag_rows(path: Path) -> Iterator[dict[str, Any]]:
             raise DataError(
                 f"The field 'label' must be 0 to 3, found {fields.get('label')!r}.",
                 where=where,
-                mend="HellaSwag's test file has no labels; use the validation file.",
+                hint="HellaSwag's test file has no labels; use the validation file.",
             )
         for name in ("activity_label", "ctx_a", "ctx_b"):
             if not isinstance(fields.get(name), str):
@@ -76,7 +76,7 @@ def mmlu_rows(path: Path, subject: str) -> Iterator[dict[str, Any]]:
             raise DataError(
                 f"6 columns are needed (question, A, B, C, D, answer), found {len(cells)}.",
                 where=where,
-                mend="Put cells that contain a comma into double quotes.",
+                hint="Put cells that contain a comma into double quotes.",
             )
         question, *choices, answer = cells
         letter = answer.strip()
@@ -84,7 +84,7 @@ def mmlu_rows(path: Path, subject: str) -> Iterator[dict[str, Any]]:
             raise DataError(
                 f"The answer must be one of the letters A, B, C, D, found {answer!r}.",
                 where=where,
-                mend="Take the header line out: MMLU's own files have none." if line == 1 else None,
+                hint="Take the header line out: MMLU's own files have none." if line == 1 else None,
             )
         yield {
             "question": question,
@@ -156,7 +156,7 @@ def write_parquet(rows: Sequence[dict[str, Any]], source: Path, target: Path) ->
             raise DataError(
                 f"The field {name!r} does not hold values of one type: {error}.",
                 where=str(source),
-                mend="Write the field in the same type in every row.",
+                hint="Write the field in the same type in every row.",
             ) from error
     target.parent.mkdir(parents=True, exist_ok=True)
     parquet.write_table(pyarrow.table(columns), target)
@@ -176,7 +176,7 @@ def _lacks(field: str, found: Collection[str], where: str) -> DataError:
         f"The task reads the field {field!r}, and the row has only "
         f"{', '.join(map(repr, found)) or 'none'}.",
         where=where,
-        mend="Rename the field, or choose the data.format that the file is in.",
+        hint="Rename the field, or choose the data.format that the file is in.",
     )
 
 

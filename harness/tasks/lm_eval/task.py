@@ -177,12 +177,12 @@ def _check_chat(task: LmEvalTask, tokenizer: Any) -> None:
     if task.apply_chat_template and not getattr(tokenizer, "chat_template", None):
         raise ModelError(
             "apply_chat_template is set, and the tokenizer has no chat template.",
-            mend="Leave it out for base models, or use the instruction-tuned model's tokenizer.",
+            hint="Leave it out for base models, or use the instruction-tuned model's tokenizer.",
         )
     if task.fewshot_as_multiturn and not task.apply_chat_template:
         raise UsageError(
             "fewshot_as_multiturn needs apply_chat_template: without it there are no turns.",
-            mend="Set both, or leave both out.",
+            hint="Set both, or leave both out.",
         )
 
 
@@ -193,7 +193,7 @@ def _configure(leaf: Any, task: LmEvalTask) -> None:
         raise UsageError(
             f"The lm-eval task {name!r} runs code that the model writes, or needs images or sound; "
             "neither is supported.",
-            mend="Run it with lm-eval itself.",
+            hint="Run it with lm-eval itself.",
         )
     if config.process_results is None:
         for metric, function in getattr(leaf, "_metric_fn_list", {}).items():
@@ -201,7 +201,7 @@ def _configure(leaf: Any, task: LmEvalTask) -> None:
                 raise MetricError(
                     f"The metric {metric!r} of the lm-eval task {name!r} is not lm-eval's own; it "
                     "comes from the Hugging Face Hub and could not be loaded.",
-                    mend="Connect to the network, or use a task with lm-eval's own metrics.",
+                    hint="Connect to the network, or use a task with lm-eval's own metrics.",
                 )
     if task.gen_kwargs and config.output_type == "generate_until":
         leaf.set_config("generation_kwargs", copy.deepcopy(task.gen_kwargs), update=True)
@@ -212,7 +212,7 @@ def _configure(leaf: Any, task: LmEvalTask) -> None:
         raise DataError(
             f"The lm-eval task {name!r} is to be given {shots} shots, and there are only "
             f"{len(pool)} to draw from.",
-            mend="Lower num_fewshot.",
+            hint="Lower num_fewshot.",
         )
 
 

@@ -30,7 +30,7 @@ def test_without_torch_every_missing_package_is_listed_with_its_extra() -> None:
 
 
 def test_every_extra_named_exists() -> None:
-    """The mend must work: extras are those of the installed package."""
+    """The hint must work: extras are those of the installed package."""
     from importlib.metadata import metadata
 
     extras = metadata("qlora-harness").get_all("Provides-Extra") or []

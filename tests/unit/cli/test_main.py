@@ -73,7 +73,7 @@ def run_main(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> int | str
 @pytest.mark.parametrize(
     ("error", "code", "words"),
     [
-        (UsageError("needed x, found y.", where="f:1", mend="Write x."), 2, "error: f:1: needed"),
+        (UsageError("needed x, found y.", where="f:1", hint="Write x."), 2, "error: f:1: needed"),
         (HarnessError("it broke."), 1, "error: it broke."),
         (ModuleNotFoundError("no peft", name="peft"), 2, "pip install 'qlora-harness[hf]'"),
         (KeyboardInterrupt(), 130, "run the same command again to resume"),

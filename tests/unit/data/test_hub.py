@@ -113,7 +113,7 @@ def test_hub_rows(monkeypatch):
     ],
 )
 def test_hub_errors(monkeypatch, error, message):
-    """Whatever the library raises becomes one message with a mend."""
+    """Whatever the library raises becomes one message with a hint."""
 
     def load_dataset(*args, **options):
         raise error

@@ -99,8 +99,8 @@ def error_of(path: Path) -> BaselineError:
     with pytest.raises(BaselineError) as caught:
         read_all(path)
     assert caught.value.exit_code == 4
-    assert caught.value.mend is not None
-    assert "harness gate accept" in caught.value.mend
+    assert caught.value.hint is not None
+    assert "harness gate accept" in caught.value.hint
     return caught.value
 
 
@@ -157,7 +157,7 @@ def test_a_missing_sidecar_is_named(path: Path) -> None:
     sidecar_of(path).unlink()
     error = error_of(path)
     assert error.where == str(sidecar_of(path))
-    assert "baseline.json and baseline.npz" in (error.mend or "")
+    assert "baseline.json and baseline.npz" in (error.hint or "")
 
 
 @pytest.mark.parametrize("keep", [0, 50, -1])
@@ -228,7 +228,7 @@ def test_a_place_that_cannot_be_written_is_told() -> None:
     """Exit code 4 with what the system says."""
     with pytest.raises(BaselineError, match="cannot be written") as caught:
         write_baseline(Path("/proc/nosuch/b.json"), baseline(), ARRAYS)
-    assert "--baseline" in (caught.value.mend or "")
+    assert "--baseline" in (caught.value.hint or "")
 
 
 # -- differences ----------------------------------------------------------------------------------

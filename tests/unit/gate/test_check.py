@@ -336,7 +336,7 @@ def test_an_unreadable_baseline_is_an_outcome(store: Store, path: Path) -> None:
     none = gate(store, path)
     assert (none.exit_code, none.differences) == (4, ())
     assert none.headline == f"No baseline yet: {path} does not exist."
-    assert none.mend.startswith(f"harness gate accept small/r2 --baseline {path} ")
+    assert none.hint.startswith(f"harness gate accept small/r2 --baseline {path} ")
     accept(store, path)
     path.write_text(path.read_text()[:200])
     result = run_gate(store, Runs(store, "r3").build(), path)
@@ -437,8 +437,8 @@ def test_other_rules_than_the_accepted_are_refused(
     result = run_gate(store, manifest, path)
     assert (result.verdict, result.exit_code, result.checks) == ("incompatible", 4, ())
     assert [line for line in result.differences if "does not have" not in line] == expected
-    assert result.mend.startswith(f"harness gate accept small/r2 --baseline {path} ")
-    assert result.mend.endswith(' --reason "..."')
+    assert result.hint.startswith(f"harness gate accept small/r2 --baseline {path} ")
+    assert result.hint.endswith(' --reason "..."')
     accept_baseline(store, manifest, path, "other rules", "me")
     again = run_gate(store, manifest, path)
     assert (again.differences, again.problems) == ((), ())

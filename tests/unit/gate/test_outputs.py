@@ -110,12 +110,12 @@ def test_a_terminal_shows_the_first_changes_and_counts_the_rest() -> None:
 
 def test_the_command_that_mends_is_whole_everywhere() -> None:
     """However long, and on a line of its own, so that it can be copied."""
-    mend = f'harness gate accept tiny/r-1 --baseline {"x" * 2_000}/b.json --reason "..."'
-    found = incompatible().model_copy(update={"advice": "Accept it:", "mend": mend})
-    assert f"  {mend}" in gate_text(found).splitlines()
-    assert mend in Page(render_gate_html(found)).text
-    assert mend in render_gate_comment(found).splitlines()
-    fenced = found.model_copy(update={"mend": "harness ``` x"})
+    hint = f'harness gate accept tiny/r-1 --baseline {"x" * 2_000}/b.json --reason "..."'
+    found = incompatible().model_copy(update={"advice": "Accept it:", "hint": hint})
+    assert f"  {hint}" in gate_text(found).splitlines()
+    assert hint in Page(render_gate_html(found)).text
+    assert hint in render_gate_comment(found).splitlines()
+    fenced = found.model_copy(update={"hint": "harness ``` x"})
     assert "````sh\nharness ``` x\n````" in render_gate_comment(fenced)
 
 

@@ -64,7 +64,7 @@ def test_missing_model(job: MeasureJob) -> None:
         measure(missing, timeout_s=120)
     assert caught.value.where
     assert caught.value.where.endswith("no-such-model")
-    assert caught.value.mend
+    assert caught.value.hint
 
 
 def test_killed_worker(job: MeasureJob) -> None:

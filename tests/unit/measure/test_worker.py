@@ -70,7 +70,7 @@ def test_answer_carries_errors_in_parts(job: MeasureJob) -> None:
     """An error meant for the user travels as place, problem and remedy."""
     base = job.base.model_copy(update={"model": "./gone"})
     result = worker.answer(job.model_copy(update={"base": base}), lambda line: None)
-    assert set(result["error"]) == {"problem", "where", "mend"}
+    assert set(result["error"]) == {"problem", "where", "hint"}
     assert json.dumps(result)
 
 

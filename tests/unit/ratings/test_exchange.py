@@ -72,7 +72,7 @@ def test_a_place_that_cannot_be_written_is_told(
         export_sheets(*finished, place)
     assert caught.value.exit_code == 2
     assert str(place) in str(caught.value)
-    assert caught.value.mend == "Choose another folder with --output."
+    assert caught.value.hint == "Choose another folder with --output."
     store, manifest = finished
     assert store.latest(manifest).human is None
 

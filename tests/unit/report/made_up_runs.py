@@ -116,7 +116,7 @@ finding = st.builds(
     severity=st.sampled_from(("info", "warning", "error")),
     what=texts,
     why=texts,
-    mend=texts,
+    hint=texts,
 )
 
 

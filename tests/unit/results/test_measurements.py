@@ -55,4 +55,4 @@ def test_the_finding_names_variants_reasons_and_what_to_do() -> None:
     found = finding(["base@nf4", "merged-8"], ["one", "two"])
     assert found.severity == "warning"
     assert found.what == "The times and speeds of base@nf4, merged-8 are in doubt: one; two."
-    assert "--measure-again" in found.mend
+    assert "--measure-again" in found.hint

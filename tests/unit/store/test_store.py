@@ -84,7 +84,7 @@ def test_a_damaged_record_names_its_file_and_the_mend(store: Store) -> None:
 
 
 def test_damaged_statistics_name_their_file(store: Store) -> None:
-    """An unreadable npz is an error with a mend, not a traceback of numpy's."""
+    """An unreadable npz is an error with a hint, not a traceback of numpy's."""
     with store.writing("scores", "k", {}) as folder:
         np.savez(folder / "stats.npz", a=np.zeros((2, 2)))
     assert store.read_stats("k")["a"].shape == (2, 2)
@@ -118,7 +118,7 @@ def test_no_damage_to_statistics_is_a_traceback(store: Store) -> None:
 
 
 def test_a_full_disk_is_told_as_such(tmp_path: Path) -> None:
-    """No space left on the device becomes a message with a mend, and nothing half-written."""
+    """No space left on the device becomes a message with a hint, and nothing half-written."""
     with pytest.raises(DiskError, match="no room left") as caught, room_on_disk(tmp_path):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     assert caught.value.exit_code == 2
@@ -128,8 +128,8 @@ def test_a_full_disk_is_told_as_such(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_made_is_told_with_the_caller_s_mend() -> None:
     """Also where the system says only that there is no such place."""
     with pytest.raises(DiskError, match="cannot be written") as caught:
-        write_atomic(Path("/proc/nosuch/a.txt"), "text", mend="Choose another with --output.")
-    assert caught.value.mend == "Choose another with --output."
+        write_atomic(Path("/proc/nosuch/a.txt"), "text", hint="Choose another with --output.")
+    assert caught.value.hint == "Choose another with --output."
 
 
 def test_a_folder_is_made_and_tried_before_it_is_needed(tmp_path: Path) -> None:
@@ -138,8 +138,8 @@ def test_a_folder_is_made_and_tried_before_it_is_needed(tmp_path: Path) -> None:
     assert list((tmp_path / "a" / "b").iterdir()) == []
     for place in (Path("/proc/x"), Path("/proc/self"), Path("/dev/null")):
         with pytest.raises(DiskError, match="cannot be written") as caught:
-            make_folder(place, mend="Choose another with --output.")
-        assert caught.value.mend == "Choose another with --output."
+            make_folder(place, hint="Choose another with --output.")
+        assert caught.value.hint == "Choose another with --output."
 
 
 def test_an_atomic_write_replaces_the_file_in_one_step(tmp_path: Path) -> None:

@@ -62,9 +62,9 @@ def test_a_suite_of_the_users_own_is_not_copied(tmp_path: Path) -> None:
 
 
 def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
-    """No such place, and a file where a folder is needed; the mend is the option."""
+    """No such place, and a file where a folder is needed; the hint is the option."""
     (tmp_path / "file").write_text("x")
     for place in (Path("/proc/x/own.yaml"), tmp_path / "file" / "own.yaml"):
         with pytest.raises(DiskError, match="cannot be written") as caught:
             copy_suite("tiny", place)
-        assert caught.value.mend == "Choose another: --to"
+        assert caught.value.hint == "Choose another: --to"

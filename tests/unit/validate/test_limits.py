@@ -110,7 +110,7 @@ def test_a_limit_that_cannot_be_meant_is_refused(tmp_path: Path, case: str) -> N
     key = str(caught.value.problem).partition(" ")[0].rpartition(".")[2]
     path, line = str(caught.value.where).rsplit(":", 1)
     assert f"{key}:" in Path(path).read_text("utf-8").splitlines()[int(line) - 1]
-    assert caught.value.mend
+    assert caught.value.hint
 
 
 @pytest.mark.parametrize(

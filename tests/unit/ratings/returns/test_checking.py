@@ -346,7 +346,7 @@ def test_a_correction_is_not_undone_by_the_file_that_it_corrects(folder: Folder)
 
 
 def test_a_sheet_that_was_replaced_by_another_export_says_so(folder: Folder) -> None:
-    """The mend is not to import it where it was just refused."""
+    """The hint is not to import it where it was just refused."""
     strange = [["row", "fluency"], ["zzzzz", 3]]
     problem = the_problem(check(folder.csv(strange), elsewhere=lambda _: PLAN.run))
     assert "earlier export of this run" in problem

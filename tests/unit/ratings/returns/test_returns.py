@@ -430,14 +430,14 @@ REFUSED: dict[str, tuple[bytes, str, str]] = {
 @pytest.mark.parametrize("name", list(REFUSED))
 def test_what_is_no_sheet_is_refused(name: str, put: Put) -> None:
     """Each file that cannot be read says what it is and what to do, with its name."""
-    data, problem, mend = REFUSED[name]
+    data, problem, hint = REFUSED[name]
     path = put(data, "ratings.xlsx")
     with pytest.raises(DataError) as caught:
         read_return(path)
     assert caught.value.where == str(path)
     assert problem in caught.value.problem
-    assert caught.value.mend is not None
-    assert mend in caught.value.mend
+    assert caught.value.hint is not None
+    assert hint in caught.value.hint
 
 
 def test_folders_and_missing_files_are_refused(tmp_path: Path) -> None:

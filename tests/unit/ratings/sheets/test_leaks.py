@@ -95,7 +95,7 @@ def test_every_kind_of_leak_is_found_warnings_first() -> None:
     assert severities == sorted(severities, reverse=True)  # warning before info
     for finding in findings:
         assert finding.why
-        assert finding.mend or finding.severity == "info"
+        assert finding.hint or finding.severity == "info"
 
 
 def test_names_in_what_the_team_says_are_found() -> None:
@@ -178,7 +178,7 @@ def test_what_several_findings_have_in_common_is_said_once() -> None:
     """Five phrases of a variant need one piece of advice, beside the list of them."""
 
     def phrase(words: str) -> Finding:
-        return Finding(check="p", severity="warning", what=f"“{words}”.", why="Why.", mend="Do.")
+        return Finding(check="p", severity="warning", what=f"“{words}”.", why="Why.", hint="Do.")
 
     other = Finding(check="e", severity="info", what="Empty.", why="Nothing to see.")
     assert leak_lines([phrase("a"), other, phrase("b")]) == [

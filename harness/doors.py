@@ -1,0 +1,170 @@
+"""The five doors: what is built in, and what other packages bring through entry points.
+
+A door has a name in the field's words, a ``Protocol`` that whatever comes in must satisfy, a table
+of what is built in, and a group of entry points for what is not. A package that brings an
+inference engine, say, declares in its ``pyproject.toml``::
+
+    [project.entry-points."qlora_harness.engines"]
+    fast = "my_package.engine:ENGINE"
+
+Entries are names of objects, imported when they are first asked for, so that nothing heavy is
+loaded for what a suite does not use. What cannot be loaded, or does not satisfy the protocol, is
+named with its entry point and package; the rest goes on.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Generic, TypeVar
+
+from harness.errors import PluginError, UsageError
+
+T = TypeVar("T")
+
+
+def did_you_mean(name: str, known: Sequence[str]) -> str:
+    """A hint for an unknown name: the nearest known one, else all of them."""
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"Did you mean {near[0]}?" if near else f"There are: {', '.join(known) or 'none'}."
+
+
+@dataclass(frozen=True)
+class Door(Generic[T]):
+    """One kind of extension.
+
+    Attributes:
+        what: What comes in, in words: ``inference engine``.
+        group: Of the entry points.
+        protocol: ``module:class`` of the protocol.
+        built_in: Name -> ``module:attribute``.
+    """
+
+    what: str
+    group: str
+    protocol: str
+    built_in: Mapping[str, str]
+    _loaded: dict[str, T] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def names(self) -> list[str]:
+        """Names of what is built in, then of what packages bring, as entry points declare them."""
+        return [*self.built_in, *(name for name in self._foreign if name not in self.built_in)]
+
+    def get(self, name: str) -> T:
+        """What goes by a name, loaded when it is first asked for.
+
+        Raises:
+            UsageError: There is nothing of that name.
+            PluginError: It cannot be loaded, or does not satisfy the protocol.
+        """
+        if name not in self._loaded:
+            self._loaded[name] = self._load(name)
+        return self._loaded[name]
+
+    def all(self) -> tuple[dict[str, T], list[PluginError]]:
+        """Everything that can be loaded by its name, and why the rest cannot."""
+        there: dict[str, T] = {}
+        faults: list[PluginError] = []
+        for name in self.names:
+            try:
+                there[name] = self.get(name)
+            except PluginError as fault:
+                faults.append(fault)
+        return there, [*faults, *self._shadowed()]
+
+    def origin(self, name: str) -> str:
+        """Where something comes from, for messages: ``entry point fast of my-package 1.0``."""
+        entry = self._foreign.get(name)
+        if entry is None or name in self.built_in:
+            return f"the built-in {self.what} {name}"
+        package = f" of {entry.dist.name} {entry.dist.version}" if entry.dist else ""
+        return f"entry point {name}{package}"
+
+    def broken(self, name: str, why: str) -> PluginError:
+        """That what came in at this door does not do what the door asks for."""
+        return PluginError(f"The {self.what} {name!r} {why}.", where=self.origin(name))
+
+    @cached_property
+    def _foreign(self) -> dict[str, EntryPoint]:
+        return {entry.name: entry for entry in entry_points(group=self.group)}
+
+    def _load(self, name: str) -> T:
+        try:
+            if name in self.built_in:
+                return _attribute(self.built_in[name])  # type: ignore[no-any-return]
+            if name not in self._foreign:
+                raise UsageError(
+                    f"There is no {self.what} {name!r}.", hint=did_you_mean(name, self.names)
+                )
+            thing = self._foreign[name].load()
+        except UsageError:
+            raise
+        except Exception as error:
+            if name in self.built_in:
+                raise
+            raise self.broken(name, f"cannot be loaded: {type(error).__name__}: {error}") from error
+        lacking = sorted(member for member in self._members() if not hasattr(thing, member))
+        if lacking:
+            raise self.broken(name, f"lacks what every {self.what} has: {', '.join(lacking)}")
+        return thing  # type: ignore[no-any-return]
+
+    def _members(self) -> set[str]:
+        protocol = _attribute(self.protocol)
+        names = {
+            name for base in protocol.__mro__ for name in vars(base).get("__annotations__", ())
+        }
+        names |= {name for base in protocol.__mro__[:-2] for name in vars(base)}
+        return {name for name in names if not name.startswith("_")}
+
+    def _shadowed(self) -> Iterator[PluginError]:
+        for name in self._foreign:
+            if name in self.built_in:
+                entry = self._foreign[name]
+                package = f" of {entry.dist.name} {entry.dist.version}" if entry.dist else ""
+                yield PluginError(
+                    f"There is a built-in {self.what} {name!r}, which stays; this one is left out.",
+                    where=f"entry point {name}{package}",
+                    hint="Give it a name of its own.",
+                )
+
+
+TASK_TYPES: Door[Any] = Door(
+    "task type",
+    "qlora_harness.task_types",
+    "harness.tasks.base:TaskType",
+    {},
+)
+ENGINES: Door[Any] = Door(
+    "inference engine",
+    "qlora_harness.engines",
+    "harness.engines.base:Engine",
+    {},
+)
+EXECUTORS: Door[Any] = Door(
+    "executor",
+    "qlora_harness.executors",
+    "harness.run.executors:Executor",
+    {},
+)
+SECTIONS: Door[Any] = Door(
+    "report section",
+    "qlora_harness.report_sections",
+    "harness.report.sections.base:ReportSection",
+    {},
+)
+CHECKS: Door[Any] = Door(
+    "check",
+    "qlora_harness.checks",
+    "harness.checks.base:Check",
+    {},
+)
+
+
+def _attribute(path: str) -> Any:
+    module, _, name = path.partition(":")
+    return getattr(import_module(module), name)
