@@ -36,10 +36,19 @@ def text_digest(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+def canonical_json(value: Any) -> str:
+    """JSON with sorted keys and no spaces: equal values give equal text."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
 def value_digest(value: Any) -> str:
-    """Sha256 of a JSON value's canonical form (sorted keys, no spaces), 64 hex digits."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return text_digest(text)
+    """Sha256 of a JSON value's canonical form, 64 hex digits; any text is allowed in it."""
+    return text_digest(canonical_json(value))
+
+
+def short_digest(value: Any) -> str:
+    """The first 20 digits of a JSON value's digest, as keys of the store have them."""
+    return value_digest(value)[:20]
 
 
 def file_digest(path: str | Path) -> str:

@@ -19,7 +19,7 @@ from harness.errors import HarnessError, MissingExtraError, UsageError
 if TYPE_CHECKING:
     from harness.console import Reporter
     from harness.schema import Manifest
-    from harness.store.store import Store
+    from harness.store.runs import Store
     from harness.suite.file import SuiteFile
 
 app = typer.Typer(
@@ -442,7 +442,7 @@ def _load(
 
 
 def _store(runs_dir: Path) -> Store:
-    from harness.store.store import Store
+    from harness.store.runs import Store
 
     return Store(runs_dir)
 

@@ -10,7 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from harness.schema import Manifest
-    from harness.store.store import Store
+    from harness.store.runs import Store
 
 RunArgument = Annotated[
     str,
@@ -31,7 +31,7 @@ def found_run(run: str, runs_dir: Path) -> tuple[Store, Manifest]:
 
     The store is imported only now, so that ``--help`` is quick.
     """
-    from harness.store.store import find_run
+    from harness.store.runs import find_run
 
     store, manifest = find_run(run, runs_dir)
     others = store.other_runs(manifest) if run == manifest.suite else []

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from harness.ratings.exchange import RaterStatus
     from harness.ratings.store import Sheets
     from harness.schema import Manifest
-    from harness.store.store import Store
+    from harness.store.runs import Store
 
 _HELP = """Rating sheets for people: export them blinded, import them filled in.
 

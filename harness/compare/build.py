@@ -23,7 +23,7 @@ from harness.schema import Comparison, Manifest, Variant
 from harness.select.checkpoint import primary_metric
 from harness.stats.compare import Panel
 from harness.stats.significance import holm
-from harness.store.store import Store
+from harness.store.runs import Store
 
 _CLAIMED = ("report", "all", "eval")  # splits that no choice reads, the first that there is
 

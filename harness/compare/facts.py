@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from harness.compare.pairing import Side
 from harness.compare.view import Difference, How, RunCosts, RunFacts, RunTraining
+from harness.digests import canonical_json
 from harness.gate.baseline import flat
 from harness.report.sections.costs import build_measurements, build_trade_off
 from harness.schema import Comparison, Environment, Manifest, TrainingRun
-from harness.store.store import canonical_json
 
 _HARDWARE = ("device", "device_name", "cpu_count", "memory_bytes", "compute_dtype", "fingerprint")
 _SOFTWARE = ("python", "platform", "versions")

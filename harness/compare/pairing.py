@@ -20,7 +20,7 @@ from harness.gate.subjects import cell_identity
 from harness.results.scores import Key, Reading
 from harness.schema import HUMAN, CellResult, Example, Manifest, Variant
 from harness.stats.compare import Sample, aligned
-from harness.store.store import Store
+from harness.store.runs import Store
 
 _SPEED_ONLY = ("batch_size", "batch_tokens", "engine")  # of lm-eval: they change no score
 _SYSTEM = ("examples.prompt", "examples.chat_template_of", "decoding", "max_length")

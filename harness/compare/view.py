@@ -9,9 +9,9 @@ from typing import Literal
 
 from pydantic import Field
 
+from harness.digests import short_digest
 from harness.report.view import Part, Row
 from harness.schema import Comparison, Environment, LogEntry
-from harness.store.store import digest_of
 
 How = Literal["chosen", "last", "base", "named"]
 
@@ -121,4 +121,4 @@ class RunsView(Part):
     def digest(self) -> str:
         """A name for the folder of this comparison: the same runs in the same order share it."""
         names = [[run.runs_dir, run.suite, run.run_id] for run in self.runs]
-        return digest_of({"runs": names, "variant": self.asked})[:12]
+        return short_digest({"runs": names, "variant": self.asked})[:12]

@@ -11,8 +11,8 @@ from harness.compare.html import render_runs_html
 from harness.compare.markdown import render_runs_markdown
 from harness.compare.view import RunsView
 from harness.errors import UsageError
+from harness.files import write_atomic
 from harness.report.tables import plain_cell
-from harness.store.store import write_atomic
 
 _Cell = str | float | int | bool | None
 

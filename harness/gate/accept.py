@@ -44,7 +44,7 @@ from harness.gate.subjects import (
 from harness.results.repeats import main_readings
 from harness.results.scores import Key, Reading
 from harness.schema import Manifest
-from harness.store.store import Store, now
+from harness.store.runs import Store, now
 from harness.suite.rules import CHOSEN, MERGED, GateSpec, in_points, own_unit
 
 

@@ -26,10 +26,10 @@ from numpy.typing import NDArray
 from pydantic import Field, ValidationError
 
 from harness.errors import BaselineError, DiskError
+from harness.files import write_atomic
 from harness.results.repeats import main_readings
 from harness.schema import Measurement, Record
 from harness.stats.compare import Quantity, Sample
-from harness.store.store import write_atomic
 from harness.suite.rules import GateSpec
 
 VERSION = 2

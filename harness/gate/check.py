@@ -53,7 +53,7 @@ from harness.schema import HUMAN, MEASURE, GateCheck, GateResult, Manifest, Meas
 from harness.select.constraints import is_constrained
 from harness.select.scores import ALL, half_of
 from harness.stats.compare import Quantity, Sample
-from harness.store.store import Store, now
+from harness.store.runs import Store, now
 from harness.suite.rules import CHOSEN, MERGED, GatedMetric, GateSpec, Margin, share
 
 _NOT_AGAIN = "not measured again: the same record as the baseline's"

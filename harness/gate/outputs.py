@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from harness.files import write_atomic
 from harness.gate.html import render_gate_html
 from harness.gate.junit import render_junit
 from harness.gate.markdown import render_gate_comment, render_gate_summary
@@ -21,7 +22,6 @@ from harness.gate.words import (
 from harness.render.numbers import count
 from harness.render.text import visible
 from harness.schema import GateCheck, GateResult
-from harness.store.store import write_atomic
 
 _ROWS = 40  # of the terminal's table; what does not pass is always shown
 _CHANGES = 20  # that the terminal shows

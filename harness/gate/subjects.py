@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from harness.digests import file_digest
+from harness.digests import file_digest, short_digest
 from harness.errors import UsageError
 from harness.results.scores import Key, Reading, read_results
 from harness.schema import (
@@ -21,7 +21,7 @@ from harness.schema import (
     Variant,
 )
 from harness.select.checkpoint import SPLIT as CHOOSING
-from harness.store.store import Store, digest_of
+from harness.store.runs import Store
 from harness.suite.rules import CHOSEN, MERGED, GatedMetric, GateSpec
 
 _SPLITS = ("report", "all", "eval")  # where a score is gated, the first that there is
@@ -398,7 +398,7 @@ def outputs_of(store: Store, subject: Subject, readings: Iterable[Reading]) -> d
             ids = set(reading.sample.ids.tolist())
             own = [item for item in texts[task] if item[0] in ids]
             if len(own) == len(ids):
-                found[name] = digest_of(own)
+                found[name] = short_digest(own)
     return found
 
 

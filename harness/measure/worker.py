@@ -24,6 +24,7 @@ import torch
 import transformers
 
 from harness.errors import HarnessError
+from harness.files import write_atomic
 from harness.measure import memory
 from harness.measure.grid import Point, PointError, Subject, grid_points, measure_point
 from harness.measure.job import MeasureJob
@@ -33,7 +34,6 @@ from harness.models.builtin import resolve_model
 from harness.models.device import DevicePolicy, decide
 from harness.models.load import load_base, quiet, weight_dtype
 from harness.schema import QUANTIZED, Measurement
-from harness.store.store import write_atomic
 from harness.suite.spec import BaseSpec
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h

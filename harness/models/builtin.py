@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import ModelError
+from harness.files import room_on_disk
 from harness.models.identity import cache_name
 from harness.models.source import BUILTIN_GGUF, Source, locate, packaged_file
 from harness.resources import cache_dir
-from harness.store.store import room_on_disk
 from harness.suite.spec import BaseSpec
 
 

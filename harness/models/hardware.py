@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from harness.store.store import digest_of
+from harness.digests import short_digest
 
 # The flags that decide which kernels torch and bitsandbytes run.
 SPEED_FLAGS = (
@@ -76,7 +76,7 @@ def fingerprint() -> str:
 
     Memory is rounded to GiB, because the total a kernel reports varies by a few pages per boot.
     """
-    return digest_of(
+    return short_digest(
         {
             "cpu": cpu_model(),
             "flags": cpu_flags(),

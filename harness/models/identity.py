@@ -11,11 +11,10 @@ from pathlib import Path
 from platform import python_version
 from typing import Any
 
-from harness.digests import file_digest
+from harness.digests import file_digest, short_digest
 from harness.errors import ModelError
 from harness.models.hardware import installed_versions
 from harness.models.source import BUILTIN_GGUF, TINY_PREFIX, Source, locate, packaged_file
-from harness.store.store import digest_of
 from harness.suite.spec import BaseSpec
 
 CONVERTER_VERSION = 1  # raise it when models/builtin.py converts GGUF files differently
@@ -113,7 +112,7 @@ def cache_name(base: BaseSpec, base_dir: Path) -> str | None:
     if source.kind not in ("tiny", "builtin", "gguf"):
         return None
     prefix = TINY_PREFIX.replace(":", "-") if source.kind == "tiny" else ""
-    return f"{prefix}{source.name}-{digest_of(base_identity(base, base_dir))[:12]}"
+    return f"{prefix}{source.name}-{short_digest(base_identity(base, base_dir))[:12]}"
 
 
 def gguf_digest(source: Source) -> str:
@@ -148,7 +147,7 @@ def adapter_identity(path: Path) -> dict[str, Any]:
 
 def adapter_digest(path: Path) -> str:
     """Digest of ``adapter_identity``: equal for adapters that compute the same."""
-    return digest_of(adapter_identity(path))
+    return short_digest(adapter_identity(path))
 
 
 def checkpoint_digest(path: Path) -> str:
@@ -302,7 +301,7 @@ def _folder_digest(folder: Path) -> str:
             where=str(folder),
             hint="Give the folder that save_pretrained wrote; a GGUF file is named directly.",
         )
-    return digest_of({file.name: file_digest(file) for file in files})
+    return short_digest({file.name: file_digest(file) for file in files})
 
 
 def model_files(folder: Path, patterns: Sequence[str] = MODEL_PATTERNS) -> list[Path]:

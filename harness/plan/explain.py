@@ -8,7 +8,8 @@ from typing import Any
 
 from harness.plan.plan import Cell, Plan, make_plan, merged_before
 from harness.schema import CellResult, Manifest
-from harness.store.store import Kind, Store
+from harness.store.results import Kind
+from harness.store.runs import Store
 from harness.suite.file import SuiteFile
 from harness.train.checkpoints import interrupted_at, work_folder
 

@@ -13,11 +13,10 @@ from typing import Any
 
 from harness.data.prompts import template_identity
 from harness.data.sources import source_identity
-from harness.digests import file_digest
+from harness.digests import file_digest, short_digest
 from harness.metrics.registry import is_evaluate_module
 from harness.models.hardware import installed_versions
 from harness.schema import QUANTIZED, TRAIN, Split, Variant
-from harness.store.store import digest_of
 from harness.suite.file import SuiteFile
 from harness.suite.spec import (
     DTYPE_VARIABLE,
@@ -50,7 +49,7 @@ class Keyed:
 
 def keyed(identity: dict[str, Any]) -> Keyed:
     """The key of an identity."""
-    return Keyed(digest_of(identity), identity)
+    return Keyed(short_digest(identity), identity)
 
 
 def asked_device(suite: Suite) -> dict[str, str]:

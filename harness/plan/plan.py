@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from harness.digests import short_digest
 from harness.errors import SuiteError
 from harness.models.identity import base_identity
 from harness.plan.keys import Keyed, examples_of, inputs_of, results_of, training_of, weights_of
@@ -23,7 +24,7 @@ from harness.plan.variants import (
     waiting_to_merge,
 )
 from harness.schema import MEASURE, CellKind, CellResult, Checkpoint, Manifest, TrainingRun, Variant
-from harness.store.store import Store, digest_of
+from harness.store.runs import Store
 from harness.suite.file import SuiteFile
 from harness.suite.spec import Suite
 from harness.validate.suite import check_gated, check_suite
@@ -133,7 +134,7 @@ def make_plan(file: SuiteFile, store: Store, merged: Sequence[str] | None = None
     ]
     known = [variant.id for variant in variants] + to_come
     check_gated(file, [*known, "merged-*"])
-    digest = digest_of(suite.model_dump(mode="json"))
+    digest = short_digest(suite.model_dump(mode="json"))
     return Plan(
         file=file,
         run_id=digest[:10],

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from harness.digests import short_digest
 from harness.errors import SuiteError
 from harness.models.identity import check_adapter
 from harness.schema import Checkpoint, TrainingRun, Variant
-from harness.store.store import digest_of
 from harness.suite.arguments import as_sft_takes_them
 from harness.suite.file import SuiteFile
 from harness.suite.spec import Suite
@@ -100,7 +100,7 @@ def make_variants(
         checkpoints: The adapters, or for ``method: full`` the models.
         merged: Names of the checkpoints to merge.
     """
-    base_digest = {"base": digest_of(dict(base))}
+    base_digest = {"base": short_digest(dict(base))}
     common = {"base_model": suite.base.model, "base_revision": suite.base.revision}
     for precision in dict.fromkeys(suite.matrix.base):
         yield Variant(

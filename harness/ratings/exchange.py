@@ -17,6 +17,7 @@ from typing import Any
 
 from harness.console import Reporter
 from harness.errors import UsageError
+from harness.files import make_folder, write_atomic
 from harness.ratings.design.advice import advice
 from harness.ratings.design.design import make_plan
 from harness.ratings.design.items import choose_items
@@ -39,7 +40,7 @@ from harness.ratings.store import (
     write_sheets,
 )
 from harness.schema import HUMAN, Finding, HumanKeys, Manifest
-from harness.store.store import Store, make_folder, now, write_atomic
+from harness.store.runs import Store, now
 from harness.suite.ratings import HumanSpec
 
 FORMATS = ("xlsx", "csv", "html")

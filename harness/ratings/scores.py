@@ -12,13 +12,14 @@ from typing import Any
 
 import numpy as np
 
+from harness.digests import short_digest
 from harness.metrics.base import FloatArray
 from harness.ratings.design.blocks import blocks_of, paired_means
 from harness.ratings.stats.means import complete_items
 from harness.ratings.stats.preference import item_preferences
 from harness.ratings.store import Kept, Sheets
 from harness.schema import HUMAN, CellResult, Score
-from harness.store.store import Store, digest_of
+from harness.store.runs import Store
 from harness.suite.ratings import PREFERENCE, REFERENCES
 
 _Values = Mapping[str, Mapping[str, float]]
@@ -52,7 +53,7 @@ def write_scores(
             "instructions": sheets.plan.instructions,
             "paired": "by item and rater",
         }
-        key = digest_of(identity)
+        key = short_digest(identity)
         if not store.has("scores", key):
             scores, arrays = _scores(sheets, variant, values)
             with store.writing("scores", key, identity) as folder:

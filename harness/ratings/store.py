@@ -25,10 +25,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness.digests import short_digest
 from harness.errors import StoreError
 from harness.ratings.records import AutoTie, Item, Rating, ReturnedFile, SheetPlan, SheetRow
 from harness.schema import Record
-from harness.store.store import Store, digest_of
+from harness.store.runs import Store
 
 RETURNS = "returns"  # folder of the files that raters sent back
 
@@ -136,7 +137,7 @@ def write_ratings(
         "files": [file.digest for file in files],
         "ratings": _digest_of(ratings),
     }
-    key = digest_of(identity)
+    key = short_digest(identity)
     if store.has("ratings", key):
         return key
     with store.writing("ratings", key, identity) as folder:

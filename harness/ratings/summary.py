@@ -15,7 +15,7 @@ from harness.ratings.stats.votes import item_shares, votes_of
 from harness.ratings.store import Kept, Sheets, read_ratings, read_sheets
 from harness.results.scores import Reading, read_results
 from harness.schema import Manifest
-from harness.store.store import Store
+from harness.store.runs import Store
 
 _CLAIMED = "report"  # the split that figures are claimed from, as everywhere in a report
 

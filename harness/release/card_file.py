@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import UsageError
+from harness.files import write_atomic
 from harness.release.card.card import README, CardFiles, card_files, is_untouched
 from harness.release.card.data import card_of
 from harness.release.card.forms import Form, is_hub_id, merged_form, merged_weights
@@ -19,7 +20,7 @@ from harness.render.numbers import count
 from harness.render.text import visible
 from harness.report.build import build_view
 from harness.schema import Manifest, Variant
-from harness.store.store import Store, write_atomic
+from harness.store.runs import Store
 
 DEFAULT = "card"  # folder within the run's own
 _ELSEWHERE = "Choose another folder with --output."

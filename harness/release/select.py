@@ -17,6 +17,7 @@ from typing import Any
 
 from harness.digests import file_digest
 from harness.errors import DiskError, StoreError, UsageError
+from harness.files import room_on_disk, write_atomic
 from harness.models.identity import (
     ADAPTER_PATTERNS,
     MODEL_PATTERNS,
@@ -36,7 +37,7 @@ from harness.report.view import View
 from harness.report.write import write_report
 from harness.schema import ConstraintCheck, Manifest, Precision, Variant
 from harness.select.checkpoint import CANDIDATES, select_checkpoint
-from harness.store.store import Store, room_on_disk, write_atomic
+from harness.store.runs import Store
 
 _FINISH = "Run harness eval again to finish."
 RECORD = "harness-selection.json"

@@ -13,7 +13,7 @@ from harness.report.view import Provenance, View
 from harness.results.scores import read_results
 from harness.schema import Manifest, TrainingRun
 from harness.select.checkpoint import primary_metric
-from harness.store.store import Store
+from harness.store.runs import Store
 
 
 def build_view(store: Store, manifest: Manifest) -> View:

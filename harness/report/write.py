@@ -6,13 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from harness.errors import UsageError
+from harness.files import write_atomic
 from harness.report.browser.csv import render_examples_csv
 from harness.report.browser.view import AllExamples
 from harness.report.html import render_html
 from harness.report.markdown import render_markdown
 from harness.report.tables import render_csv, render_json
 from harness.report.view import View
-from harness.store.store import write_atomic
 
 _ELSEWHERE = "Choose another folder: --output of harness report, or --runs-dir."
 

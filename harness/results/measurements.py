@@ -16,7 +16,7 @@ from typing import Protocol
 import numpy as np
 
 from harness.schema import CellResult, Environment, Finding, Measurement, Taken
-from harness.store.store import Store
+from harness.store.runs import Store
 
 MEMORY = ("peak_allocated_bytes", "peak_rss_bytes")  # on a GPU the first one exists
 SPEED = "decode_tokens_per_s"

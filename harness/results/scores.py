@@ -16,7 +16,7 @@ from harness.metrics.registry import build_metric, is_evaluate_module, needs_lab
 from harness.schema import CellResult, Score
 from harness.stats.compare import Quantity, Sample
 from harness.stats.intervals import Aggregate, as_stats
-from harness.store.store import Store
+from harness.store.runs import Store
 from harness.suite.spec import MetricSpec
 
 _METRIC: TypeAdapter[str | MetricSpec] = TypeAdapter(str | MetricSpec)

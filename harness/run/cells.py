@@ -16,7 +16,7 @@ from harness.run.context import Workplace
 from harness.run.host import Host, loaded
 from harness.run.state import named
 from harness.schema import Environment, Example, Finding, Prediction, Variant
-from harness.store.store import Store
+from harness.store.runs import Store
 from harness.suite.spec import GenerationTask, PerplexityTask
 from harness.tasks.generation import (
     predict,

@@ -13,7 +13,7 @@ from harness.models.device import DevicePolicy
 from harness.models.tokens import load_tokenizer
 from harness.plan.plan import Cell
 from harness.schema import CellResult, Environment, Example, Finding
-from harness.store.store import Store
+from harness.store.runs import Store
 from harness.suite.file import SuiteFile
 from harness.suite.spec import LmEvalTask
 

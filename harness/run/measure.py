@@ -13,7 +13,7 @@ from harness.plan.plan import Cell
 from harness.run.merge import merged_weights
 from harness.run.state import Run
 from harness.schema import CellResult, Taken, Variant
-from harness.store.store import now
+from harness.store.runs import now
 
 
 def measure_cells(run: Run, cells: Iterable[Cell], failures: dict[str, str]) -> None:

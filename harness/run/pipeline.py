@@ -20,7 +20,7 @@ from harness.run.merge import merged_weights, plan_merged
 from harness.run.state import Options, Run, check_matches, check_patterns, needs_training, start
 from harness.schema import QUANTIZED, TRAIN, DataReport, Example, Finding, Manifest
 from harness.select.checkpoint import select_checkpoint
-from harness.store.store import Store
+from harness.store.runs import Store
 from harness.suite.file import SuiteFile
 from harness.suite.spec import GenerationTask, LmEvalTask, MetricSpec
 from harness.validate.parts import data_of, placed

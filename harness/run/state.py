@@ -25,7 +25,7 @@ from harness.schema import (
     Selection,
     Variant,
 )
-from harness.store.store import Store, now
+from harness.store.runs import Store, now
 from harness.suite.file import SuiteFile
 
 if TYPE_CHECKING:

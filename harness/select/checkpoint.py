@@ -15,7 +15,7 @@ from harness.select.reasons import explain
 from harness.stats.compare import Panel, Sample
 from harness.stats.pareto import Axis, efficient
 from harness.stats.significance import max_t
-from harness.store.store import Store
+from harness.store.runs import Store
 from harness.suite.rules import SelectSpec
 from harness.suite.spec import Suite
 

@@ -8,8 +8,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.files import room_on_disk
 from harness.schema import Manifest
-from harness.store.store import KINDS, Kind, Store, room_on_disk
+from harness.store.results import KINDS, Kind
+from harness.store.runs import Store
 
 _BY_PEOPLE: tuple[Kind, ...] = ("sheets", "ratings")
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from pydantic import ValidationError
 
 from harness.errors import SuiteError
 from harness.resources import resource_dir
-from harness.suite.errors import Key, Places, SuiteErrors, explain, without
+from harness.suite.errors import Key, Places, SuiteErrors, dotted, explain, without
 from harness.suite.spec import Suite
 
 
@@ -120,14 +121,34 @@ def load_suite(name: str, overrides: Sequence[str] = (), limit: int | None = Non
 def _validated(content: Any, places: Places) -> tuple[Suite | None, list[SuiteError]]:
     """The suite, and what is wrong; then the suite is without that, or None if nothing is left."""
     try:
-        return Suite.model_validate(content), []
+        suite = Suite.model_validate(content)
     except ValidationError as error:
         problems = error.errors()
+    else:
+        return suite, [
+            SuiteError(f"{dotted(key)} {problem}", where=places.of(key))
+            for key, problem in _unstorable(suite.model_dump())
+        ]
     try:
         rest = Suite.model_validate(without(problems, content))
     except ValidationError:
         rest = None
     return rest, explain(problems, places)
+
+
+def _unstorable(value: Any, key: Key = ()) -> Iterator[tuple[Key, str]]:
+    """Keys of what a record in JSON cannot hold, which a manifest is, and what must be there."""
+    if isinstance(value, Mapping):
+        for name, part in value.items():
+            yield from _unstorable(name, (*key, name))
+            yield from _unstorable(part, (*key, name))
+    elif isinstance(value, list | tuple):
+        for index, part in enumerate(value):
+            yield from _unstorable(part, (*key, index))
+    elif isinstance(value, str) and any("\ud800" <= letter <= "\udfff" for letter in value):
+        yield key, f"must be text, found half of a surrogate pair in {value!r}."
+    elif isinstance(value, float) and not math.isfinite(value):
+        yield key, f"must be a finite number, found {value}."
 
 
 def _compose(text: str, path: Path) -> yaml.MappingNode:

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from harness.errors import UsageError
-from harness.store.store import write_atomic
+from harness.files import write_atomic
 from harness.suite.file import builtin_suites, find_suite
 
 _ELSEWHERE = "Choose another: --to"

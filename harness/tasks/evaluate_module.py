@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from harness.digests import short_digest
 from harness.errors import MetricError, MissingExtraError
 from harness.metrics.base import FloatArray, format_signature, mean_of, some_references
 from harness.metrics.evaluate_options import local_script, read_options
 from harness.metrics.registry import EVALUATE, check_metric
-from harness.store.store import digest_of
 from harness.suite.spec import MetricSpec
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class EvaluateModule:
                 "evaluate",
                 key=options.key,
                 config=options.config_name,
-                kwargs=digest_of(options.kwargs) if options.kwargs else None,
+                kwargs=short_digest(options.kwargs) if options.kwargs else None,
                 refs=options.references,
                 mean="examples" if options.per_example else None,
             )

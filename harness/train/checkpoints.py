@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from harness.files import write_atomic
 from harness.models.identity import checkpoint_digest
 from harness.schema import Checkpoint, LogEntry
-from harness.store.store import Store, write_atomic
+from harness.store.runs import Store
 
 COMPLETE = "complete.json"  # written last into a checkpoint; one without it was cut off
 _RESUME_ONLY = (  # needed to go on training, not to use the adapter

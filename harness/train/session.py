@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,8 +11,10 @@ from typing import Any, TextIO
 
 from harness.console import Reporter
 from harness.errors import UsageError
+from harness.files import room_on_disk, write_atomic
 from harness.schema import Example, TrainingRun
-from harness.store.store import Store, room_on_disk, write_atomic
+from harness.store import locks
+from harness.store.runs import Store
 from harness.suite.file import SuiteFile
 from harness.train.checkpoints import drop_resume_state, work_folder
 
@@ -107,7 +108,7 @@ def _open_lock(lock: Path, work_dir: Path) -> TextIO:
     while True:
         stream = lock.open("w")
         try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            locks.lock(stream, exclusive=True)
             if os.path.samestat(os.fstat(stream.fileno()), lock.stat()):
                 return stream
         except FileNotFoundError:

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from harness.errors import HarnessError
-from harness.store.store import Store
+from harness.store.runs import Store
 from tests.benchmarks.models import NAME, model_folder, write_adapters, write_merged
 from tests.benchmarks.realdata import SUBJECTS, write_tasks
 from tests.benchmarks.results import Goal, Result, Settings

@@ -19,7 +19,7 @@ from harness.errors import HarnessError
 from harness.report.browser.view import AllExamples
 from harness.report.build import build_view
 from harness.report.html import render_html
-from harness.store.store import Store
+from harness.store.runs import Store
 from tests.benchmarks.main_jobs import run
 from tests.benchmarks.results import ROOT, Goal, Result, Settings
 

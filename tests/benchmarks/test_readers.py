@@ -19,7 +19,7 @@ from harness.stats.compare import Panel, Quantity, Sample
 from harness.stats.intervals import Interval, interval
 from harness.stats.paired import Difference
 from harness.stats.resampling import Resamples
-from harness.store.store import Store
+from harness.store.runs import Store
 from harness.suite.spec import PromptSpec
 from tests.benchmarks.conftest import Measure
 from tests.unit.conftest import WORDS, RunFactory

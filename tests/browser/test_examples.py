@@ -19,7 +19,7 @@ from harness.report.browser.packing import pack
 from harness.report.browser.view import AllExamples, TaskOutputs
 from harness.report.build import build_view
 from harness.report.html import render_html
-from harness.store.store import Store
+from harness.store.runs import Store
 from tests.large_run import HOSTILE, write_large_run
 from tests.unit.conftest import SPEC, RunFactory
 

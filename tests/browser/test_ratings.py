@@ -12,7 +12,7 @@ import pytest
 from harness.ratings.records import Estimate
 from harness.report.build import build_view
 from harness.report.html import render_html
-from harness.store.store import Store
+from harness.store.runs import Store
 from tests.unit.conftest import RunFactory
 from tests.unit.ratings.human_records import correlation_of, results
 

@@ -21,7 +21,7 @@ from harness.render.pages import visible
 from harness.report.browser.view import AllExamples
 from harness.report.build import build_view
 from harness.report.html import render_html
-from harness.store.store import Store
+from harness.store.runs import Store
 from harness.suite.ratings import CRITERIA
 from tests.browser.hostile import LONG_LINE, PAYLOADS, hostile_report, poisoned
 from tests.unit.conftest import RunFactory

@@ -13,7 +13,7 @@ import pytest
 from harness.compare.build import build_comparison
 from harness.compare.html import render_runs_html
 from harness.metrics.base import FloatArray
-from harness.store.store import Store
+from harness.store.runs import Store
 from tests.browser.axe import axe_source, violations
 from tests.browser.layout import (
     PAPER,

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from harness.schema import Manifest
-from harness.store.store import Store
+from harness.store.runs import Store
 
 SUITE: dict[str, Any] = {
     "name": "small",

@@ -12,7 +12,7 @@ import pytest
 
 from harness.report.build import build_view
 from harness.schema import Manifest
-from harness.store.store import Store
+from harness.store.runs import Store
 from tests.e2e.conftest import Finished, Result, harness
 
 CHANGES = ("train.args.max_steps=4", "select.rule=best")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness.schema import Prediction, Score, TrainingRun
-from harness.store.store import Store
+from harness.store.runs import Store
 from tests.e2e.conftest import SUITE, Finished, harness, write_suite
 
 

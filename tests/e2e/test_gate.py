@@ -13,7 +13,7 @@ import pytest
 from junitparser import JUnitXml
 
 from harness.schema import GateResult, Manifest
-from harness.store.store import Store
+from harness.store.runs import Store
 from tests.e2e.conftest import SUITE, Finished, Result, harness, write_suite
 
 OUTPUTS = {"gate.json", "gate.md", "gate-comment.md", "gate.junit.xml", "gate.html"}

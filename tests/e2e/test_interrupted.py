@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.store.store import Store
+from harness.store.runs import Store
 from tests.e2e.conftest import Finished, harness
 
 

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from harness.schema import Score
-from harness.store.store import Store
+from harness.store.runs import Store
 from tests.e2e.conftest import harness
 
 pytestmark = [

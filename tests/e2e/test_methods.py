@@ -10,7 +10,7 @@ import pytest
 from harness.console import Reporter
 from harness.run.pipeline import Options, run_suite
 from harness.schema import Score, TrainingRun
-from harness.store.store import Store
+from harness.store.runs import Store
 from harness.suite.file import load_suite
 from tests.e2e.conftest import SUITE, write_suite
 

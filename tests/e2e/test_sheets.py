@@ -18,7 +18,7 @@ from python_calamine import CalamineWorkbook
 
 from harness.ratings.exchange import import_returns, sheet_status
 from harness.schema import Manifest
-from harness.store.store import Store
+from harness.store.runs import Store
 from tests.e2e.conftest import Finished, Result, harness
 from tests.e2e.test_readers import light
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from harness.store.store import Store
+from harness.store.runs import Store
 from harness.suite.file import SuiteFile, load_suite
 
 SUITE: dict[str, Any] = {

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness import digests
-from harness.digests import file_digest, known_file_digest, text_digest, value_digest
+from harness.digests import file_digest, known_file_digest, short_digest, text_digest, value_digest
 from harness.errors import UsageError
 
 
@@ -109,3 +109,20 @@ def test_value_digest_ignores_the_order_of_keys():
     assert value_digest([1, 2]) != value_digest([2, 1])
     assert text_digest("abc") == ABC
     assert len(text_digest("\ud800")) == 64
+
+
+def test_equal_values_have_equal_digests_whatever_their_order() -> None:
+    """A key depends on content, not on the order of a mapping."""
+    assert short_digest({"a": 1, "b": [1, 2]}) == short_digest({"b": [1, 2], "a": 1})
+    assert short_digest({"a": 1}) != short_digest({"a": 2})
+
+
+def test_a_digest_is_the_first_20_digits_of_the_sha256_of_canonical_json() -> None:
+    r"""The value was computed with: printf '{"a":1}' | sha256sum."""
+    assert short_digest({"a": 1}) == "015abd7f5cc57a2dd94b"
+
+
+def test_every_digest_of_a_value_takes_half_of_a_surrogate_pair():
+    r"""The value was computed with: printf '{"a":"\xed\xa0\x80"}' | sha256sum."""
+    assert value_digest({"a": "\ud800"}).startswith("ac0c777c2228e0f98767")
+    assert short_digest({"a": "\ud800"}) == "ac0c777c2228e0f98767"

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from harness.digests import short_digest
 from harness.errors import UsageError
 from harness.ratings.design.assign import assign_raters, assign_sides, is_connected
 from harness.ratings.design.attention import attention_rows, same_rows
@@ -20,7 +21,6 @@ from harness.ratings.design.order import APART, Draft, insert_checks, spread
 from harness.ratings.design.tokens import row_token, sheet_id
 from harness.ratings.records import AutoTie, Item, Purpose, RowKind, SheetPlan, SheetRow
 from harness.ratings.store import Sheets
-from harness.store.store import digest_of
 from harness.suite.ratings import HumanSpec
 
 FORMAT = 1
@@ -52,7 +52,7 @@ def make_plan(chosen: Chosen, spec: HumanSpec, *, seed: int, run: str) -> Sheets
         UsageError: There would be no rows.
     """
     identity = _identity(chosen, spec, seed)
-    key = digest_of(identity)
+    key = short_digest(identity)
     items, raters = chosen.items, spec.rater_names
     pairs = _pairs(chosen, spec)
     seats = assign_raters(len(items), len(raters), spec.raters_per_item, Chance(key, "raters"))
@@ -107,7 +107,7 @@ def _identity(chosen: Chosen, spec: HumanSpec, seed: int) -> dict[str, Any]:
         "baseline": chosen.baseline,
         "predictions": dict(chosen.predictions),
         "items": [item.id for item in chosen.items],
-        "outputs": digest_of(shown),
+        "outputs": short_digest(shown),
         "splits": list(spec.splits),
         "raters": list(spec.rater_names),
         "overlap": spec.raters_per_item,

@@ -16,7 +16,7 @@ from harness.ratings.design.subjects import (
 )
 from harness.ratings.records import Item
 from harness.schema import Example, Manifest, Prediction, Split
-from harness.store.store import Store
+from harness.store.runs import Store
 from harness.suite.ratings import REFERENCES, HumanSpec
 
 

@@ -6,6 +6,7 @@ import csv
 import io
 from pathlib import Path
 
+from harness.files import write_atomic
 from harness.ratings.records import RowKind
 from harness.ratings.sheets.formula_guard import APOSTROPHE, Changes, delimited_text, shown_texts
 from harness.ratings.sheets.layout import (
@@ -19,7 +20,6 @@ from harness.ratings.sheets.layout import (
     columns,
     general_instructions,
 )
-from harness.store.store import write_atomic
 from harness.suite.ratings import PREFERENCE
 
 _ENCODING = "utf-8-sig"  # without the mark, Excel takes UTF-8 for the code page of its country

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import UsageError
+from harness.files import write_atomic
 from harness.ratings.records import RowKind
 from harness.ratings.returns.answers import MOST_MINUTES
 from harness.ratings.sheets.formula_guard import Changes, cell_text, is_live, shown_texts
@@ -39,7 +40,6 @@ from harness.ratings.sheets.layout import (
     columns,
     general_instructions,
 )
-from harness.store.store import write_atomic
 from harness.suite.ratings import PREFERENCE
 
 INSTRUCTIONS = "Instructions"

@@ -11,7 +11,7 @@ from typing import Any
 from harness.gate.subjects import cell_identity
 from harness.report.view import Row, View
 from harness.schema import CellResult, HubData, Manifest, Precision, Variant
-from harness.store.store import Store
+from harness.store.runs import Store
 
 CLAIMED = ("report", "all")  # splits whose scores a card claims: no choice was made by them
 _LOCAL = "its data are not on the Hub"

@@ -9,7 +9,7 @@ from typing import Literal, cast, get_args
 
 from harness.errors import UsageError
 from harness.schema import Manifest, MergedModel, Variant
-from harness.store.store import Store
+from harness.store.runs import Store
 
 Form = Literal["adapter", "merged"]
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+", re.ASCII)

@@ -17,7 +17,7 @@ from harness.report.sections.examples import Predictions, read_predictions
 from harness.results.scores import Reading, read_results
 from harness.schema import CellResult, Example, Manifest, Prediction
 from harness.select.checkpoint import primary_metric
-from harness.store.store import Store
+from harness.store.runs import Store
 
 FINDINGS = (
     findings.TRUNCATED,

@@ -28,7 +28,7 @@ from harness.results.measurements import (
 )
 from harness.schema import Environment, Finding, Manifest, Measurement
 from harness.stats.pareto import Axis, efficient
-from harness.store.store import Store
+from harness.store.runs import Store
 
 _ORDER = (
     "weights_bytes",

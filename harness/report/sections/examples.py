@@ -12,7 +12,7 @@ from harness.report.view import Examples, ExampleView, Output, OutputHealth
 from harness.results.scores import Key
 from harness.schema import Example, FinishReason, Manifest, Prediction
 from harness.stats.compare import Panel
-from harness.store.store import Store
+from harness.store.runs import Store
 
 N_SHOWN = 10
 _GAINS, _LOSSES = 4, 3  # the rest are middling ones

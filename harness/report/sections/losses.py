@@ -15,7 +15,7 @@ from harness.schema import Example, Manifest, Prediction
 from harness.stats.compare import Panel, Quantity, Sample
 from harness.stats.losses import LossSummary, analyse_losses
 from harness.stats.strata import MEMBER, Group, Outputs, example_groups
-from harness.store.store import Store
+from harness.store.runs import Store
 
 _RESAMPLES = 2_000  # of documents pooled over the tasks of a group
 

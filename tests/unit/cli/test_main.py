@@ -16,7 +16,7 @@ from harness import __version__
 from harness.cli import main as cli
 from harness.errors import BaselineError, HarnessError, StoreError, UsageError
 from harness.schema import CellResult, Manifest, Variant
-from harness.store.store import Store
+from harness.store.runs import Store
 from tests.unit.suites import suite_file
 
 runner = CliRunner()
@@ -104,6 +104,13 @@ def test_what_nobody_foresaw_is_a_bug_and_shows_as_one(
     assert "Traceback" in shown
     assert str(error) in shown
     assert "This is a bug of qlora-harness" in shown
+
+
+def test_half_of_a_surrogate_pair_is_a_mistake_of_the_user_s() -> None:
+    """And no bug of ours, where a key is made of it."""
+    done = runner.invoke(cli.app, ["validate", "tiny", "--set", 'description="\\ud800"'])
+    assert isinstance(done.exception, UsageError)
+    assert "description must be text" in str(done.exception)
 
 
 def test_readers_print_valid_json(tmp_path: Path) -> None:
@@ -213,7 +220,7 @@ def test_no_failure_of_a_gate_looks_like_a_regression(
     def find(name: str, runs_dir: Path) -> None:
         raise error
 
-    monkeypatch.setattr("harness.store.store.find_run", find)
+    monkeypatch.setattr("harness.store.runs.find_run", find)
     monkeypatch.setattr(sys, "argv", ["harness", "gate", args[0], "small", *args[1:]])
     with pytest.raises(SystemExit) as caught:
         cli.main()

@@ -27,7 +27,7 @@ from harness.metrics.base import FloatArray, mean_of
 from harness.report.view import Row
 from harness.schema import Checkpoint, Comparison, Example, LogEntry, Manifest, TrainingRun
 from harness.stats.compare import Quantity, Sample, compare
-from harness.store.store import Store
+from harness.store.runs import Store
 from tests.unit.gate.gate_runs import ENVIRONMENT, SPEC, VARIANTS, N, Runs
 from tests.unit.report.page_parser import Page
 from tests.unit.report.test_html import HOSTILE

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from harness.digests import short_digest
 from harness.metrics.base import FloatArray
 from harness.schema import (
     CellResult,
@@ -21,7 +22,7 @@ from harness.schema import (
     Selection,
     Variant,
 )
-from harness.store.store import Store, digest_of
+from harness.store.runs import Store
 from harness.suite.spec import Suite
 
 SPEC: dict[str, Any] = {
@@ -91,7 +92,7 @@ class Runs:
         manifest = Manifest(
             run_id=self.run_id,
             suite=suite.name,
-            suite_digest=digest_of(self.spec),
+            suite_digest=short_digest(self.spec),
             spec=suite.model_dump(mode="json"),
             command="harness eval",
             created="2026-01-01T00:00:00+00:00",

@@ -20,7 +20,7 @@ from harness.gate.check import run_gate
 from harness.metrics.base import FloatArray
 from harness.plan.plan import make_plan
 from harness.schema import GateCheck, GateResult, Manifest
-from harness.store.store import Store
+from harness.store.runs import Store
 from harness.validate.suite import check_suite
 from tests.unit.gate.gate_runs import ENVIRONMENT, SPEC, N, Runs
 from tests.unit.suites import suite_file

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from harness.digests import short_digest
 from harness.errors import ModelError
 from harness.measure.job import MeasureJob, adapter_shape, measurement_identity
-from harness.store.store import digest_of
 from harness.suite.spec import BaseSpec, MeasureSpec, QuantizationSpec
 
 ARCHITECTURE = {"model_type": "llama", "hidden_size": 64, "num_hidden_layers": 2}
@@ -46,7 +46,7 @@ def job(**changes: Any) -> MeasureJob:
 
 
 def key(**changes: Any) -> str:
-    return digest_of(measurement_identity(job(**changes), ARCHITECTURE))
+    return short_digest(measurement_identity(job(**changes), ARCHITECTURE))
 
 
 def test_adapter_shape(tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_what_changes_the_figures_changes_the_key(
         key(grid=MeasureSpec(repeats=11)),
         key(base=BaseSpec(model="tiny:llama", dtype="bf16")),
         key(quantization=QuantizationSpec(bnb_4bit_use_double_quant=False)),
-        digest_of(measurement_identity(job(), ARCHITECTURE | {"hidden_size": 128})),
+        short_digest(measurement_identity(job(), ARCHITECTURE | {"hidden_size": 128})),
     }
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     keys.add(key())

@@ -10,7 +10,7 @@ from harness.console import Reporter
 from harness.plan.explain import changed_fields, describe_plan, plan_as_json
 from harness.plan.plan import Cell, make_plan
 from harness.run.state import Options, start
-from harness.store.store import Store
+from harness.store.runs import Store
 from harness.suite.file import SuiteFile
 from harness.train.checkpoints import mark_complete, work_folder
 from tests.unit.suites import TRAIN, adapter, put, suite_file

@@ -9,7 +9,7 @@ import pytest
 
 from harness.errors import MetricError, SuiteError
 from harness.plan.plan import Plan, make_plan, merged_before
-from harness.store.store import Store
+from harness.store.runs import Store
 from harness.suite.file import SuiteFile
 from tests.unit.suites import TRAIN, adapter, put, suite_file
 

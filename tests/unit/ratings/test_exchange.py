@@ -14,7 +14,7 @@ from harness.ratings.exchange import export_sheets, sheet_status
 from harness.ratings.records import Rating, ReturnedFile
 from harness.ratings.store import write_ratings
 from harness.schema import HumanKeys, Manifest
-from harness.store.store import Store
+from harness.store.runs import Store
 from tests.unit.ratings.design.test_items import Run
 
 
@@ -85,7 +85,7 @@ def test_a_read_only_folder_is_told(
     def refuse(*_: object, **options: object) -> None:
         raise PermissionError(13, "Permission denied", str(options["dir"]))
 
-    monkeypatch.setattr("harness.store.store.tempfile.NamedTemporaryFile", refuse)
+    monkeypatch.setattr("harness.files.tempfile.NamedTemporaryFile", refuse)
     with pytest.raises(DiskError, match="Permission denied"):
         export_sheets(*finished, tmp_path / "out")
 

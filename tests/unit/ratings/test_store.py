@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.digests import short_digest
 from harness.errors import StoreError
 from harness.ratings.records import AutoTie, Item, Rating, ReturnedFile, SheetPlan, SheetRow
 from harness.ratings.store import (
@@ -18,14 +19,14 @@ from harness.ratings.store import (
     write_ratings,
     write_sheets,
 )
-from harness.store.store import Store, digest_of
+from harness.store.runs import Store
 from harness.suite.ratings import CRITERIA
 
 
 def _sheets() -> Sheets:
     identity = {"seed": 1, "items": ["e1"]}
     return Sheets(
-        key=digest_of(identity),
+        key=short_digest(identity),
         plan=SheetPlan(
             id="bcdfgh",
             run="suite/run",

@@ -25,7 +25,7 @@ from harness.report.tables import render_json
 from harness.report.view import View
 from harness.results.scores import read_results
 from harness.schema import HumanKeys, Manifest
-from harness.store.store import Store
+from harness.store.runs import Store
 from harness.suite.ratings import CRITERIA
 from tests.unit.gate.gate_runs import Runs
 

@@ -9,7 +9,8 @@ from typing import Any
 from harness.release.card.data import Card, card_of
 from harness.report.build import build_view
 from harness.schema import HubData, Manifest
-from harness.store.store import Kind, Store
+from harness.store.results import Kind
+from harness.store.runs import Store
 from tests.unit.conftest import SPEC, RunFactory
 
 COMMIT = "218ec52e09a7e7462a5400043bb9a69a41d06b76"

@@ -13,7 +13,7 @@ from huggingface_hub import ModelCard
 from harness.errors import DiskError, MissingExtraError, UsageError
 from harness.release.card_file import Carded, card_run, describe, shipped_variant
 from harness.schema import Manifest, TrainingRun
-from harness.store.store import Store
+from harness.store.runs import Store
 from tests.unit.release.card_runs import put_on_hub, run_of
 
 Run = tuple[Store, Manifest]

@@ -18,7 +18,7 @@ from harness.errors import DiskError, StoreError, UsageError
 from harness.models.identity import adapter_digest
 from harness.release.select import Selected, describe, form_named, select_run, ship
 from harness.schema import Manifest, MergedModel
-from harness.store.store import Store
+from harness.store.runs import Store
 from tests.unit.conftest import SPEC, RunFactory
 from tests.unit.suites import adapter
 
@@ -249,7 +249,7 @@ def test_a_read_only_copy_still_tells_and_ships_the_choice(
 
         return call
 
-    monkeypatch.setattr("harness.store.store.tempfile.mkstemp", refusing(tempfile.mkstemp))
+    monkeypatch.setattr("harness.files.tempfile.mkstemp", refusing(tempfile.mkstemp))
     monkeypatch.setattr(Path, "open", refusing(Path.open))
     found = select_run(store, manifest)
     assert found.chosen == "checkpoint-40"

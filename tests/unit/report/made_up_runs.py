@@ -32,7 +32,7 @@ from harness.schema import (
     Variant,
 )
 from harness.select.checkpoint import select_checkpoint
-from harness.store.store import Store
+from harness.store.runs import Store
 from harness.suite.spec import Suite
 
 Status = Literal["done", "bare", "empty", "failed", "skipped", "absent"]

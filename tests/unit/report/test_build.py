@@ -11,7 +11,7 @@ from harness.report.comparison_words import detectable
 from harness.report.verdict import build_verdict, verdict_text
 from harness.report.view import Choice, Verdict, View
 from harness.schema import Comparison, Equivalence, Manifest
-from harness.store.store import Store
+from harness.store.runs import Store
 
 SMALL: dict[str, Any] = {
     "name": "small",

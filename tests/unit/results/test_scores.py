@@ -8,7 +8,7 @@ import pytest
 from harness.errors import StoreError
 from harness.results.scores import read_results
 from harness.schema import CellResult, Score
-from harness.store.store import Store
+from harness.store.runs import Store
 
 
 def written(

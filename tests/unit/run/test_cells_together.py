@@ -16,7 +16,7 @@ from harness.run import cells, host
 from harness.run.pipeline import run_suite
 from harness.run.state import Options
 from harness.schema import Example, Manifest, Prediction
-from harness.store.store import Store
+from harness.store.runs import Store
 from harness.suite.spec import GenerationTask
 from harness.tasks.generation import together_pays
 from tests.unit.suites import suite_file

@@ -15,7 +15,7 @@ from harness.console import Reporter
 from harness.run.pipeline import run_suite
 from harness.run.state import Options
 from harness.schema import Manifest
-from harness.store.store import Store
+from harness.store.runs import Store
 from tests.unit.suites import suite_file
 
 pytest.importorskip("lm_eval")

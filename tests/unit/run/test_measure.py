@@ -11,7 +11,7 @@ from harness.console import Reporter
 from harness.run import measure as measuring
 from harness.run.state import Options, Run, start
 from harness.schema import Measurement, Taken
-from harness.store.store import Store
+from harness.store.runs import Store
 from tests.unit.gate.gate_runs import ENVIRONMENT
 from tests.unit.suites import adapter, suite_file
 

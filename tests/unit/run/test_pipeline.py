@@ -18,7 +18,7 @@ from harness.run import merge as merging
 from harness.run import pipeline
 from harness.run.state import Options, Run, start
 from harness.schema import Candidate, DataReport, Environment, Selection
-from harness.store.store import Store
+from harness.store.runs import Store
 from tests.unit.suites import adapter, put, suite_file
 
 COMMIT = "0123456789012345678901234567890123456789"

@@ -11,7 +11,7 @@ from harness.errors import UsageError
 from harness.plan.plan import Cell, make_plan
 from harness.run.state import Options, Run, check_matches, check_patterns, needs_training, start
 from harness.schema import CellResult, Finding, HumanKeys
-from harness.store.store import Store
+from harness.store.runs import Store
 from tests.unit.suites import TRAIN, adapter, put, suite_file
 
 

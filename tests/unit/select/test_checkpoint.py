@@ -14,7 +14,7 @@ from harness.select.checkpoint import primary_metric, select, select_checkpoint
 from harness.select.constraints import explained
 from harness.stats.compare import Panel, Quantity, Sample
 from harness.stats.pareto import Axis
-from harness.store.store import Store
+from harness.store.runs import Store
 from harness.suite.spec import Suite
 from tests.unit.conftest import SPEC, RunFactory
 

@@ -12,7 +12,7 @@ from harness.errors import UsageError
 from harness.run.state import Options, start
 from harness.schema import HumanKeys
 from harness.store.prune import Extra, find_garbage, referenced, remove_garbage
-from harness.store.store import Store
+from harness.store.runs import Store
 from tests.unit.suites import TRAIN, put, suite_file
 
 

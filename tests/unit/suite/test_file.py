@@ -78,6 +78,19 @@ def test_all_errors_come_at_once(tmp_path: Path) -> None:
     assert len(message(write(tmp_path, text)).splitlines()) == 2
 
 
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ('description="\\ud800"', "--set description: description must be text, found half of a"),
+        ('tasks.summaries.prompt.stop=["a", "\\udc00"]', "tasks.summaries.prompt.stop[1] must be"),
+        ("tasks.summaries.metrics=[{name: bleu, options: {a: .nan}}]", "must be a finite number"),
+    ],
+)
+def test_what_no_record_can_hold_is_refused(tmp_path: Path, override: str, words: str) -> None:
+    """Half of a surrogate pair, and numbers that JSON does not have: nothing could be written."""
+    assert words in message(write(tmp_path, MINIMAL), override)
+
+
 def test_an_unknown_key_suggests_the_near_one(tmp_path: Path) -> None:
     """A misspelt key is refused with the key that was probably meant."""
     text = MINIMAL.replace("    metrics", "    max_new_token: 3\n    metrics")

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from harness.console import Reporter
 from harness.errors import DiskError, UsageError
 from harness.schema import Environment, TrainingRun
-from harness.store.store import Store
+from harness.store.runs import Store
 from harness.suite.file import SuiteFile
 from harness.suite.spec import Suite
 from harness.train import qlora, session
@@ -164,7 +164,7 @@ def test_a_lock_file_removed_by_its_holder_is_not_taken(store, monkeypatch):
     work_dir = work_folder(store, KEY)
     work_dir.parent.mkdir(parents=True)
     lock = work_dir.with_suffix(".lock")
-    real, opened = session.fcntl.flock, []
+    real, opened = session.locks.fcntl.flock, []
 
     def flock(stream: Any, operation: int) -> None:
         opened.append(stream)
@@ -172,7 +172,7 @@ def test_a_lock_file_removed_by_its_holder_is_not_taken(store, monkeypatch):
             lock.unlink()  # the holder before is done in this moment
         real(stream, operation)
 
-    monkeypatch.setattr(session.fcntl, "flock", flock)
+    monkeypatch.setattr(session.locks.fcntl, "flock", flock)
     with session._locked(work_dir):
         assert len(opened) == 2
         assert lock.exists()

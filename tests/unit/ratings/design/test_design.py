@@ -21,7 +21,7 @@ from harness.ratings.design.tokens import LETTERS
 from harness.ratings.records import Item, SheetRow
 from harness.ratings.sheets.layout import rater_sheets
 from harness.ratings.store import Sheets, read_sheets, write_sheets
-from harness.store.store import Store
+from harness.store.runs import Store
 from harness.suite.ratings import CRITERIA, CriterionSpec, HumanSpec
 
 WORDS = "the council voted in spring to close an old bridge few people cross"
@@ -212,7 +212,7 @@ def test_nothing_that_a_rater_sees_names_a_variant() -> None:
 
 def test_names_of_variants_decide_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """But for the key, sheets are the same whatever the variants are called."""
-    monkeypatch.setattr("harness.ratings.design.design.digest_of", lambda value: "the same key")
+    monkeypatch.setattr("harness.ratings.design.design.short_digest", lambda value: "the same key")
     shown = []
     for names in (("base", "tuned", "merged"), ("zebra", "yak", "aardvark")):
         sheets = _plan(_chosen(variants=names), preference="all", attention=0.2)

@@ -11,7 +11,7 @@ import pytest
 from harness.errors import StoreError, UsageError
 from harness.ratings.design.items import choose_items, draw
 from harness.schema import CellResult, Example, Manifest, Prediction, Selection, Split, Variant
-from harness.store.store import Store
+from harness.store.runs import Store
 from harness.suite.ratings import HumanSpec
 
 SPEC: dict[str, Any] = {

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from harness.release.card.card import card_files
 from harness.release.card.data import Card, TaskData
 from harness.release.card.results import eval_results, left_out, metadata, result_files, scored
-from harness.store.store import Store
+from harness.store.runs import Store
 from tests.unit.conftest import RunFactory
 from tests.unit.release.card_runs import COMMIT, card_for, put_on_hub, run_of
 

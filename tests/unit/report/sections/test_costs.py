@@ -17,7 +17,7 @@ from harness.report.markdown import render_markdown
 from harness.report.view import Figure, TradeOff, TradeOffPoint, View
 from harness.schema import Equivalence, Measurement, Taken
 from harness.select.checkpoint import select_checkpoint
-from harness.store.store import Store
+from harness.store.runs import Store
 from tests.unit.conftest import ENVIRONMENT
 from tests.unit.report.test_build import SMALL
 

@@ -1,0 +1,91 @@
+"""Writes files whole or not at all, and says what to do where nothing can be written."""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from harness.errors import DiskError
+
+NO_PLACE = (errno.ENOENT, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP)
+"""Error numbers that mean "cannot be written" of a folder or file that is still to be made."""
+
+_NOT_WRITABLE = (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST)
+_OTHER_RUNS = "Choose another with --runs-dir."
+
+
+def write_atomic(path: Path, content: str | bytes, *, hint: str = _OTHER_RUNS) -> None:
+    """Write a file so that readers see the old or the new content, never a part.
+
+    Args:
+        path: The file; folders above it are made.
+        content: What it is to hold.
+        hint: What the user can do where the folder cannot be written.
+
+    Raises:
+        DiskError: There is no room, no permission, or no such place.
+    """
+    with room_on_disk(path.parent, hint=hint, also=NO_PLACE):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fd, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(fd, "wb") as stream:
+                stream.write(content.encode() if isinstance(content, str) else content)
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.chmod(name, 0o644)  # noqa: PTH101  # mkstemp makes it private
+            os.replace(name, path)  # noqa: PTH105
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+
+
+def make_folder(folder: Path, *, hint: str = _OTHER_RUNS) -> None:
+    """Make a folder, and make sure that files can be written to it, before much work is done.
+
+    Args:
+        folder: The folder; those above it are made too.
+        hint: What the user can do where it cannot be written.
+
+    Raises:
+        DiskError: There is no room, no permission, or no such place.
+    """
+    with room_on_disk(folder, hint=hint, also=NO_PLACE):
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder, prefix="."):
+            pass
+
+
+@contextmanager
+def room_on_disk(
+    folder: Path, *, hint: str = _OTHER_RUNS, also: Sequence[int] = ()
+) -> Iterator[None]:
+    """Turn "no space left" and "not permitted" into errors that say what to do.
+
+    Args:
+        folder: Where is written.
+        hint: What the user can do where it cannot be.
+        also: Further error numbers that mean so here.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskError(
+                "There is no room left on the disk; the unfinished result was discarded, "
+                "finished ones are kept.",
+                where=str(folder),
+                hint="Free some space (harness prune lists what can go) and run again to resume.",
+            ) from error
+        if error.errno in (*_NOT_WRITABLE, *also) and error.filename is not None:
+            raise DiskError(
+                f"The folder cannot be written: {error.strerror}: "
+                f"{error.filename2 or error.filename}.",
+                where=str(folder),
+                hint=hint,
+            ) from error
+        raise

@@ -1,0 +1,193 @@
+"""Runs of a store: each names the results that belong to it.
+
+Layout under the runs folder::
+
+    <suite>/<run-id>/manifest.json      what belongs to a run
+    <suite>/<run-id>/report.html        rendered output
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any
+
+from harness.errors import DiskError, StoreError, UsageError
+from harness.files import write_atomic
+from harness.schema import Manifest
+from harness.store import locks
+from harness.store.results import Results
+
+_RUNNING = ".running"  # in a run's folder: locked while an eval of it goes on
+
+
+def now() -> str:
+    """The time as records keep it: ISO 8601, UTC, whole seconds."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+class Store(Results):
+    """Results under one folder, and the runs that name them.
+
+    Args:
+        root: The runs folder; created when something is first written.
+    """
+
+    def run_dir(self, suite: str, run_id: str) -> Path:
+        """Folder of a run, whether or not it exists."""
+        return self.root / suite / run_id
+
+    def holding(self, suite: str, run_id: str) -> AbstractContextManager[None]:
+        """Hold a run's manifest from reading to writing it, waiting for others that do.
+
+        An eval and an import of ratings may go on at the same time; neither undoes the other.
+        """
+        return locks.holding(self.run_dir(suite, run_id) / ".lock", exclusive=True)
+
+    def running(self, suite: str, run_id: str) -> AbstractContextManager[None]:
+        """Mark a run as going on, for :meth:`is_running`; the mark goes with the process.
+
+        Two evals of one run may go on at the same time.
+        """
+        return locks.holding(self.run_dir(suite, run_id) / _RUNNING, exclusive=False)
+
+    def is_running(self, suite: str, run_id: str) -> bool:
+        """Whether an eval or training of a run is going on now, on this machine."""
+        return locks.is_held(self.run_dir(suite, run_id) / _RUNNING)
+
+    def state_of(self, manifest: Manifest) -> str:
+        """What became of a run, in one word: complete, running, interrupted or partial.
+
+        Partial is what ended as it was asked to (``--only``, ``train``) or with cells that failed.
+        """
+        if self.is_running(manifest.suite, manifest.run_id):
+            return "running"
+        if manifest.complete:
+            return "complete"
+        return "interrupted" if manifest.ended is False else "partial"
+
+    def write_manifest(self, manifest: Manifest) -> Path:
+        """Write a run's manifest, replacing the earlier one in one step."""
+        path = self.run_dir(manifest.suite, manifest.run_id) / "manifest.json"
+        write_atomic(path, manifest.model_dump_json(indent=1) + "\n")
+        return path
+
+    def read_manifest(self, path: Path) -> Manifest:
+        """Read a manifest from its file or its run folder."""
+        path = path / "manifest.json" if path.is_dir() else path
+        return self._validated(path, Manifest, self._text(path))
+
+    def latest(self, manifest: Manifest) -> Manifest:
+        """A run's manifest as it is on disk now."""
+        return self.read_manifest(self.run_dir(manifest.suite, manifest.run_id))
+
+    def manifests(self, suite: str | None = None) -> list[Manifest]:
+        """All runs (of one suite), most recently updated first.
+
+        Raises:
+            StoreError: The manifest of one of them is unreadable.
+        """
+        found, unreadable = self.readable_manifests(suite)
+        if unreadable:
+            raise next(iter(unreadable.values()))
+        return found
+
+    def readable_manifests(
+        self, suite: str | None = None
+    ) -> tuple[list[Manifest], dict[str, StoreError]]:
+        """Runs (of one suite), most recently updated first, and why others cannot be read.
+
+        The latter go by their folder, ``SUITE/RUN-ID``.
+        """
+        found: list[Manifest] = []
+        unreadable: dict[str, StoreError] = {}
+        for path in sorted(self.root.glob(f"{suite or '*'}/*/manifest.json")):
+            try:
+                found.append(self.read_manifest(path))
+            except StoreError as error:
+                unreadable[f"{path.parent.parent.name}/{path.parent.name}"] = error
+        found.sort(key=lambda manifest: manifest.updated, reverse=True)
+        return found, unreadable
+
+    def other_runs(self, manifest: Manifest) -> list[str]:
+        """Names of the other runs of a run's suite, the last written first; none is read."""
+        files = [
+            (path.stat().st_mtime, f"{manifest.suite}/{path.parent.name}")
+            for path in self.root.glob(f"{manifest.suite}/*/manifest.json")
+            if path.parent.name != manifest.run_id
+        ]
+        return [name for _, name in sorted(files, reverse=True)]
+
+    @contextmanager
+    def locked(self, *, exclusive: bool = False, reading: bool = False) -> Iterator[None]:
+        """Hold the store while computing into it (shared), or while removing from it (exclusive).
+
+        The lock goes with the process, however that ends.
+
+        Args:
+            exclusive: Whether nobody else may hold it.
+            reading: Whether nothing is written, so that a store that cannot be written will do.
+
+        Raises:
+            UsageError: Others hold it, and one of the two sides wants it for itself.
+            DiskError: The store cannot be written.
+        """
+        stream = self._lock_file(reading=reading)
+        if stream is None:
+            yield
+            return
+        with stream:
+            try:
+                locks.lock(stream, exclusive=exclusive)
+            except BlockingIOError as error:
+                what = "An eval or training is" if exclusive else "A prune is"
+                raise UsageError(
+                    f"{what} going on in this folder.",
+                    where=str(self.root),
+                    hint="Run this again when it has ended.",
+                ) from error
+            yield
+
+    def _lock_file(self, *, reading: bool) -> IO[Any] | None:
+        """The file by which the store is held; None where it has none and cannot be written."""
+        path = self.root / ".store" / "lock"
+        try:
+            return locks.open_lock(path)
+        except DiskError:
+            if not reading:
+                raise
+            return path.open("rb") if path.is_file() else None
+
+
+def find_run(name: str, runs_dir: Path) -> tuple[Store, Manifest]:
+    """A run by its folder (or manifest file), its suite's name (the latest), or SUITE/RUN-ID.
+
+    An unreadable manifest is in the way of its own run, and of its suite's latest (which it may
+    be), but of no other.
+
+    Raises:
+        UsageError: There is no such run.
+        StoreError: Its manifest is unreadable.
+    """
+    path = Path(name)
+    if (path / "manifest.json").is_file() or path.name == "manifest.json":
+        folder = path.parent if path.name == "manifest.json" else path
+        store = Store(folder.resolve().parent.parent)
+        return store, store.read_manifest(folder)
+    store = Store(runs_dir)
+    manifests, unreadable = store.readable_manifests()
+    for folder_name, error in unreadable.items():
+        if name in (folder_name, *folder_name.split("/")):
+            raise error
+    for manifest in manifests:  # the latest first
+        if name in (manifest.suite, manifest.name, manifest.run_id):
+            return store, manifest
+    known = ", ".join(f"{m.suite}/{m.run_id}" for m in manifests[:5]) or "none"
+    also = f"; unreadable: {', '.join(list(unreadable)[:5])}" if unreadable else ""
+    raise UsageError(
+        f"There is no such run; there are in {store.root}: {known}{also}.",
+        where=name,
+        hint="Name a run folder, or make one with: harness eval SUITE",
+    )
