@@ -20,11 +20,10 @@ from harness.compare.words import (
     support,
 )
 from harness.render.numbers import NONE, aligned, estimate
-from harness.render.pages import asset, page_policy
+from harness.render.pages import render_page
 from harness.render.text import marked
-from harness.report.html import page_environment
+from harness.report.html import report_environment
 from harness.report.view import MatrixCell, Row
-from harness.resources import resource_dir
 from harness.schema import Comparison
 
 _SETTING_CHARS = 600
@@ -45,22 +44,16 @@ class _Line:
 
 def render_runs_html(view: RunsView) -> str:
     """Write a comparison as one page that loads nothing and trusts no text."""
-    folder = resource_dir("reports")
-    style = "\n".join(asset(folder / "assets" / name) for name in ("report.css", "runs.css"))
-    script = asset(folder / "assets" / "report.js")
     claimed = [row for row in view.rows if row.split != "select"]
     whole = [row for row in claimed if row.task == row.suite_task]
-    environment = page_environment(str(folder / "templates"))
+    environment = report_environment()
     environment.filters |= {
         "loss": loss,
         "setting": _setting,
     }
     environment.globals |= {"aligned_values": aligned_values}
-    return environment.get_template("runs.html.j2").render(
+    values = dict(
         view=view,
-        style=Markup(style),  # noqa: S704  # our own file
-        script=Markup(script),  # noqa: S704  # our own file
-        policy=page_policy(style, script),
         headline=headline(view),
         support=support(view),
         cautions=cautions(view),
@@ -83,6 +76,7 @@ def render_runs_html(view: RunsView) -> str:
         groups=list(_grouped(view.differences)),
         reading=READING,
     )
+    return render_page(environment, "runs.html.j2", values, styles=("report.css", "runs.css"))
 
 
 def _setting(text: str) -> Markup:

@@ -20,10 +20,8 @@ from harness.gate.words import (
     was_tested,
     worst_first,
 )
-from harness.render.pages import asset, page_policy
+from harness.render.pages import page_environment, render_page
 from harness.render.svg import Axis, Canvas
-from harness.report.html import page_environment
-from harness.resources import resource_dir
 from harness.schema import GateCheck, GateResult
 
 _WIDTH, _HEIGHT, _PAD = 190.0, 26.0, 9.0
@@ -32,9 +30,6 @@ _REACH = 3.0  # margins to either side of zero that a chart shows
 
 def render_gate_html(result: GateResult) -> str:
     """Write the result as one page that loads nothing and trusts no text."""
-    folder = resource_dir("reports")
-    style = asset(folder / "assets" / "report.css")
-    script = asset(folder / "assets" / "report.js")
     checks = worst_first(result.checks)
     apart = [check for check in checks if verdict_word(check) in ("not_compared", "listed")]
     compared = [check for check in checks if check not in apart]
@@ -44,31 +39,25 @@ def render_gate_html(result: GateResult) -> str:
         (check.verdict, check_words(check), _chart(check, f"check-{index}"))
         for index, check in enumerate(compared)
     ]
-    return (
-        page_environment(str(folder / "templates"))
-        .get_template("gate.html.j2")
-        .render(
-            result=result,
-            style=Markup(style),  # noqa: S704  # our own file
-            script=Markup(script),  # noqa: S704  # our own file
-            policy=page_policy(style, script),
-            suite=suite_of(result),
-            mark=MARKS[result.verdict],
-            origin=origin(result),
-            deciding=len(compared),
-            listed=len(apart),
-            tally=tally(compared),
-            differing=difference_title(result),
-            clipped=any("<polygon" in chart for _, _, chart in rows if chart),
-            tested=was_tested(result),
-            fewest=min(sizes, default=None),
-            most=max(sizes, default=None),
-            rows=rows,
-            apart=[check_words(check) for check in apart],
-            meaning=meaning(result),
-            legend=LEGEND,
-        )
+    values = dict(
+        result=result,
+        suite=suite_of(result),
+        mark=MARKS[result.verdict],
+        origin=origin(result),
+        deciding=len(compared),
+        listed=len(apart),
+        tally=tally(compared),
+        differing=difference_title(result),
+        clipped=any("<polygon" in chart for _, _, chart in rows if chart),
+        tested=was_tested(result),
+        fewest=min(sizes, default=None),
+        most=max(sizes, default=None),
+        rows=rows,
+        apart=[check_words(check) for check in apart],
+        meaning=meaning(result),
+        legend=LEGEND,
     )
+    return render_page(page_environment(), "gate.html.j2", values)
 
 
 def _chart(check: GateCheck, ident: str) -> Markup | None:

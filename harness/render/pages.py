@@ -1,46 +1,30 @@
-"""What every page shares: what it may load, and what of its texts is made visible.
-
-Escaping is jinja2's work (autoescape). This adds what escaping leaves: control characters,
-terminal escapes, line and paragraph separators, and marks that change the reading direction or
-show nothing at all.
-"""
+"""What every page shares: what it may load, how its templates escape, and how words break."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import jinja2
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
-_UNSEEN = re.compile(
-    "([\x00-\x08\x0b-\x1f\x7f-\x9f"  # controls but tab and newline
-    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # direction
-    "\u00ad\u180e\u200b\u2028\u2029\u2060-\u2065\u206a-\u206f\ufeff\ufff9-\ufffb"  # unseen
-    "\ud800-\udfff\ufffe\uffff\U000e0000-\U000e007f])"  # lone surrogates, non-characters, tags
+from harness.render import numbers
+from harness.render.labels import measured_name, split_words
+from harness.render.text import visible
+from harness.resources import resource_dir
+
+_WHOLE_CHARS, _WHOLE_PART = 24, 16  # names up to here do not break; parts of names
+NBSP = "\u00a0"
+_TOGETHER = re.compile(
+    r"(?<=\d) (?=[kMGT]?B\b|tok/s|%)"  # numbers and their units
+    r"|(?<=\bp) (?=[<=])|(?<=\bp [<=]) "  # p < 0.001
+    r"|(?<=\d,) (?=[−+]?\d[\d.,]*\])"  # intervals
 )
-# Zero-width joiners (U+200C, U+200D) stay: Persian, Hindi and emoji are wrong without them.
-
-
-def _code(character: str) -> str:
-    point = ord(character)
-    if point < 0x100:
-        return f"\\x{point:02x}"
-    return f"\\u{point:04x}" if point < 0x10000 else f"\\U{point:08x}"
-
-
-def split_unseen(text: str) -> list[str]:
-    """Split a text at its unseen characters: plain text and escapes in turn, plain text first."""
-    parts = _UNSEEN.split(text)
-    parts[1::2] = map(_code, parts[1::2])
-    return parts
-
-
-def visible(text: str) -> str:
-    r"""Replace characters that hide, reorder or control by their escape (U+202E by ``\u202e``)."""
-    return "".join(split_unseen(text))
+_BREAKS = re.compile(r"(?<=[_/])")
+_HYPHENED = re.compile(r"\b[A-Z]+-[A-Z]\w*")  # ROUGE-L
 
 
 def asset(path: Any) -> str:
@@ -83,3 +67,69 @@ def environment(folder: str, *, none: str = "") -> jinja2.Environment:
         lstrip_blocks=True,
         finalize=neutral,
     )
+
+
+def page_environment() -> jinja2.Environment:
+    """The shipped templates, with the filters that all pages share."""
+    templates = environment(str(resource_dir("reports") / "templates"), none=numbers.NONE)
+    templates.filters |= {
+        "bytes": numbers.size,
+        "seconds": numbers.duration,
+        "number": numbers.number,
+        "metric": numbers.metric_name,
+        "percent": numbers.percent,
+        "measured_name": measured_name,
+        "unbroken": unbroken,
+        "breakable": breakable,
+        "whole": whole,
+    }
+    templates.globals |= {"count": numbers.count, "split_words": split_words, "shades": {}}
+    return templates
+
+
+def render_page(
+    templates: jinja2.Environment,
+    name: str,
+    values: dict[str, Any],
+    *,
+    styles: Sequence[str] = ("report.css",),
+    more_script: str = "",
+) -> str:
+    """Write a page that loads nothing: style, script and the policy that allows only them.
+
+    Args:
+        templates: Where the template is.
+        name: The template, which extends ``page.html.j2``.
+        values: What it shows.
+        styles: Names of shipped style sheets, put into one.
+        more_script: Follows the script that all pages share.
+    """
+    assets = resource_dir("reports") / "assets"
+    style = "\n".join(asset(assets / sheet) for sheet in styles)
+    script = "\n".join(part for part in (asset(assets / "report.js"), more_script) if part)
+    return templates.get_template(name).render(
+        values,
+        style=Markup(style),  # noqa: S704  # our own file
+        script=Markup(script),  # noqa: S704  # our own file
+        policy=page_policy(style, script),
+    )
+
+
+def unbroken(text: str) -> Markup:
+    """Keep intervals, numbers with their units, and names such as ROUGE-L on one line."""
+    joined = _TOGETHER.sub(NBSP, visible(text)).replace("n = ", f"n{NBSP}={NBSP}")
+    together = _HYPHENED.sub(r'<span class="together">\g<0></span>', str(escape(joined)))
+    return Markup(together)  # noqa: S704  # escaped above
+
+
+def breakable(text: str) -> Markup:
+    """Let long names break after their underscores and slashes; parts stay whole if short."""
+    parts = (whole(part, _WHOLE_PART) for part in _BREAKS.split(visible(text)))
+    return Markup("<wbr>").join(parts)
+
+
+def whole(text: str, most: int = _WHOLE_CHARS) -> Markup:
+    """Keep a short name on one line; a longer one may wrap anywhere."""
+    if len(text) > most:
+        return escape(visible(text))
+    return Markup('<span class="together">{}</span>').format(visible(text))

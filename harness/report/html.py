@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 import jinja2
 import yaml
-from markupsafe import Markup, escape
 
 from harness.metrics.quantities import definitions
 from harness.ratings.report.view import human_section
 from harness.ratings.report.words import same_words
 from harness.render import numbers as fmt
-from harness.render.labels import GLOSSARY, RATING_TERMS, measured_name, picked_words, split_words
-from harness.render.pages import asset, page_policy
-from harness.render.pages import environment as plain_environment
+from harness.render.labels import GLOSSARY, RATING_TERMS, measured_name, picked_words
+from harness.render.pages import page_environment, render_page
 from harness.render.palette import shades
-from harness.render.text import marked, visible
+from harness.render.text import marked
 from harness.report import prices
 from harness.report.browser.html import browser_script, browser_section
 from harness.report.browser.view import AllExamples
@@ -45,15 +42,6 @@ _STYLES = ("report.css", "browser.css")
 _OUTPUT_CHARS = 2_000
 _PROMPT_CHARS = 3_000
 _SHORT_CHARS = 200  # outputs up to here stand in narrow columns
-_WHOLE_CHARS, _WHOLE_PART = 24, 16  # names up to here do not break; parts of run names
-NBSP = "\u00a0"
-_TOGETHER = re.compile(
-    r"(?<=\d) (?=[kMGT]?B\b|tok/s|%)"  # numbers and their units
-    r"|(?<=\bp) (?=[<=])|(?<=\bp [<=]) "  # p < 0.001
-    r"|(?<=\d,) (?=[−+]?\d[\d.,]*\])"  # intervals
-)
-_BREAKS = re.compile(r"(?<=[_/])")
-_HYPHENED = re.compile(r"\b[A-Z]+-[A-Z]\w*")  # ROUGE-L
 
 
 def render_html(view: View, examples: AllExamples | None = None) -> str:
@@ -66,19 +54,10 @@ def render_html(view: View, examples: AllExamples | None = None) -> str:
         view: What to show.
         examples: All examples of the run, for the section that lists them; None: there is none.
     """
-    folder = resource_dir("reports")
-    style = "\n".join(asset(folder / "assets" / name) for name in _STYLES)
     browser = browser_section(examples)
-    script = asset(folder / "assets" / "report.js")
-    if browser is not None:
-        script += "\n" + browser_script(folder / "assets")
-    template = page_environment(str(folder / "templates")).get_template("report.html.j2")
     measured = [row for row in view.measurements.rows if any(row.readings)]
-    return template.render(
+    values = dict(
         view=view,
-        style=Markup(style),  # noqa: S704  # our own file
-        script=Markup(script),  # noqa: S704  # our own file
-        policy=page_policy(style, script),
         matrix=[row for row in view.rows if row.split != "select" and row.task == row.suite_task],
         leaves=[row for row in view.rows if row.split != "select" and row.task != row.suite_task],
         select_rows=[row for row in view.rows if row.split == "select"],
@@ -108,24 +87,18 @@ def render_html(view: View, examples: AllExamples | None = None) -> str:
         suite_yaml=yaml.safe_dump(view.provenance.spec, sort_keys=False, allow_unicode=True),
         glossary=_glossary(view, measured),
     )
+    script = browser_script(resource_dir("reports") / "assets") if browser is not None else ""
+    templates = report_environment()
+    return render_page(templates, "report.html.j2", values, styles=_STYLES, more_script=script)
 
 
-def page_environment(folder: str) -> jinja2.Environment:
-    """Templates that escape everything, with the report's own filters."""
-    environment = plain_environment(folder, none=fmt.NONE)
+def report_environment() -> jinja2.Environment:
+    """The shipped templates with the report's own filters."""
+    environment = page_environment()
     environment.filters |= {
-        "bytes": fmt.size,
-        "seconds": fmt.duration,
-        "number": fmt.number,
-        "metric": fmt.metric_name,
-        "percent": fmt.percent,
         "output": lambda text: marked(text, _OUTPUT_CHARS),
         "prompt": lambda text: marked(text, _PROMPT_CHARS),
         "picked": picked_words,
-        "unbroken": _unbroken,
-        "breakable": _breakable,
-        "whole": _whole,
-        "measured_name": measured_name,
     }
     environment.globals |= {
         "headline_parts": headline_parts,
@@ -142,30 +115,8 @@ def page_environment(folder: str) -> jinja2.Environment:
         "loss_notes": loss_notes,
         "marked_words": marked_words,
         "sizes": sizes,
-        "split_words": split_words,
-        "count": fmt.count,
     }
     return environment
-
-
-def _unbroken(text: str) -> Markup:
-    """Keep intervals, numbers with their units, and names such as ROUGE-L on one line."""
-    joined = _TOGETHER.sub(NBSP, visible(text)).replace("n = ", f"n{NBSP}={NBSP}")
-    whole = _HYPHENED.sub(r'<span class="together">\g<0></span>', str(escape(joined)))
-    return Markup(whole)  # noqa: S704  # escaped above
-
-
-def _breakable(text: str) -> Markup:
-    """Let long names break after their underscores and slashes; parts stay whole if short."""
-    parts = (_whole(part, _WHOLE_PART) for part in _BREAKS.split(visible(text)))
-    return Markup("<wbr>").join(parts)
-
-
-def _whole(text: str, most: int = _WHOLE_CHARS) -> Markup:
-    """Keep a short name on one line; a longer one may wrap anywhere."""
-    if len(text) > most:
-        return escape(visible(text))
-    return Markup('<span class="together">{}</span>').format(visible(text))
 
 
 def _value(cell: MatrixCell, row: Row) -> tuple[str, str]:

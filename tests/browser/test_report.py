@@ -17,7 +17,7 @@ from harness.compare.html import render_runs_html
 from harness.gate.html import render_gate_html
 from harness.ratings.sheets.layout import RaterSheet, ShownRow
 from harness.ratings.sheets.page import render_page
-from harness.render.pages import visible
+from harness.render.text import visible
 from harness.report.browser.view import AllExamples
 from harness.report.build import build_view
 from harness.report.html import render_html

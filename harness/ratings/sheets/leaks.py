@@ -23,7 +23,7 @@ from harness.ratings.sheets.names import (
     self_descriptions,
     variant_names,
 )
-from harness.render.pages import visible
+from harness.render.text import visible
 from harness.schema import Finding, Severity
 from harness.suite.ratings import REFERENCES
 

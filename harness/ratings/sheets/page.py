@@ -28,7 +28,8 @@ from harness.ratings.sheets.layout import (
     ShownRow,
     general_instructions,
 )
-from harness.render.pages import asset, environment, page_policy, split_unseen, visible
+from harness.render.pages import asset, environment, page_policy
+from harness.render.text import split_unseen, visible
 from harness.resources import resource_dir
 from harness.suite.ratings import PREFERENCE, CriterionSpec
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from scipy.optimize import isotonic_regression
 
 from harness.render.numbers import count, estimate, metric_name, number, size
 from harness.render.palette import shades
-from harness.render.placing import Spot, place_tags, spread
 from harness.render.svg import Axis, Canvas, make_axis, shortened
 from harness.report.charts.metrics import (
     BOTTOM,
@@ -26,7 +28,8 @@ from harness.report.view import Row, TradeOffPoint, View
 from harness.schema import Variant
 from harness.stats import pareto
 
-MOST_NAMES = 12  # beside points; beyond, names would cover each other
+APART = 14.0  # pixels from point to point: a marker beside a ring, a number of two digits
+MOST_NUMBERS = 12  # in a legend; of more variants those that matter to the choice have one
 
 
 def trade_off_charts(view: View) -> list[Chart]:
@@ -69,25 +72,26 @@ def _scatter(
     canvas.text((LEFT + width - RIGHT) / 2, height - 5, label, "axis", "middle")
     kinds = {variant.id: variant.kind for variant in view.variants}
     shade = shades(view.variants, view.baseline, view.verdict.chosen)
-    spots = [_spot(point, x(at), row, y) for point, at in points]
-    moved = spread(spots, (x.start, x.end))
-    for (point, _), spot in zip(points, spots, strict=True):
-        whisker(canvas, spot.x, point.quality, row, y, shade[point.variant])
-    front = _front(canvas, row, points, spots, less_is_better=ident == "cost-memory")
-    for spot in spots:
-        chosen = spot.name == view.verdict.chosen
-        canvas.marker(
-            spot.x, spot.y, kinds[spot.name], shade[spot.name], ring=chosen, name=spot.name
-        )
-    named = _named(view, [spot.name for spot in spots])
-    sides = (LEFT, canvas.width, TOP - 10, bottom)
-    for tag in place_tags([spot for spot in spots if spot.name in named], spots, front, sides):
-        if tag.leader:
-            canvas.line(*tag.leader, "leader")
-        canvas.text(tag.x, tag.y + 4, tag.text, "tag")
+    found = [x(at) for _, at in points]
+    columns = side_by_side(found, x.start, x.end)
+    heights = [y(points_of(point.quality.value, row)) for point, _ in points]
+    spots = {p.variant: (at, top) for (p, _), at, top in zip(points, columns, heights, strict=True)}
+    for point, _ in points:
+        whisker(canvas, spots[point.variant][0], point.quality, row, y, shade[point.variant])
+    best = _front(row, points, less_is_better=ident == "cost-memory")
+    canvas.path(sorted((left, top) for name, (left, top) in spots.items() if name in best), "front")
+    for name, (left, top) in spots.items():
+        ring = name == view.verdict.chosen
+        canvas.marker(left, top, kinds[name], shade[name], ring=ring, name=name)
+    numbers = _numbers(view, [point.variant for point, _ in points])
+    for point, _ in points:
+        if point.variant in numbers:
+            left, middle = spots[point.variant]
+            top = min(middle - 8, *(y(bound) for bound in bounds_of(point.quality, row)))
+            canvas.text(left, top - 4, numbers[point.variant], "tag", "middle")
     rows = tuple(
         (
-            point.variant,
+            _numbered(point.variant, numbers),
             *figure_words(point.quality, row),
             size(point.memory_bytes),
             number(point.decode_tokens_per_s),
@@ -96,49 +100,62 @@ def _scatter(
         for point, _ in points
     )
     header = ("variant", metric_name(row.metric), "95 % interval", "memory", "tok/s", "efficient")
-    left = len(spots) - len(named)
+    left = len(spots) - len(numbers)
     note = f"{row.split} split; bars are 95 % intervals; the dotted line joins what nothing beats"
     note += "" if whole else f"; {label.split(',', maxsplit=1)[0]} does not begin at zero"
-    note += "; points in one place stand side by side" if moved else ""
-    note += f"; {count(left, 'variant')} not named here" if left else ""
-    return Chart(ident, title, note, canvas.render(), header, rows)
+    note += "; points in one place stand side by side" if not np.allclose(columns, found) else ""
+    note += f"; {count(left, 'variant')} without a number" if left else ""
+    legend = tuple((f"{kinds[v]} {shade[v]}", _numbered(v, numbers)) for v in numbers)
+    return Chart(ident, title, note, canvas.render(), header, rows, legend)
 
 
-def _spot(point: TradeOffPoint, x: float, row: Row, y: Axis) -> Spot:
-    """Where a variant stands, and how far its interval reaches, in pixels."""
-    ends = [y(bound) for bound in bounds_of(point.quality, row)]
-    middle = y(points_of(point.quality.value, row))
-    return Spot(point.variant, x, middle, min(ends), max(ends))
+def side_by_side(places: Sequence[float], low: float, high: float) -> list[float]:
+    """Move points that would cover each other apart, so that each has a column of its own.
+
+    No two stand nearer to each other than a marker is wide, as far as there is room, and all
+    together are moved as little as that allows (least squares, by isotonic regression).
+
+    Args:
+        places: Pixels, in any order.
+        low: Where the first may stand.
+        high: Where the last may stand.
+
+    Returns:
+        The places, in the order given; equal ones from left to right in that order.
+    """
+    order = np.argsort(places, kind="stable")
+    steps = np.arange(len(order)) * min(APART, (high - low) / max(1, len(order) - 1))
+    moved = isotonic_regression(np.asarray(places)[order] - steps).x
+    columns = np.empty(len(order))
+    columns[order] = np.clip(moved, low, high - steps[-1]) + steps
+    return [float(column) for column in columns]
 
 
 def _front(
-    canvas: Canvas,
-    row: Row,
-    points: Sequence[tuple[TradeOffPoint, float]],
-    spots: Sequence[Spot],
-    *,
-    less_is_better: bool,
-) -> list[tuple[float, float]]:
-    """Join the variants that no other one beats in both quantities of the chart."""
+    row: Row, points: Sequence[tuple[TradeOffPoint, float]], *, less_is_better: bool
+) -> set[str]:
+    """The variants that no other one beats in both quantities of the chart."""
     quality = {point.variant: point.quality.value for point, _ in points}
     cost = {point.variant: at for point, at in points}
-    axes = [
-        pareto.Axis("quality", quality, row.higher_is_better),
-        pareto.Axis("cost", cost, higher_is_better=not less_is_better),
-    ]
-    efficient = pareto.efficient(axes)
-    line = sorted((spot.x, spot.y) for spot in spots if spot.name in efficient)
-    canvas.path(line, "front")
-    return line
+    return pareto.efficient(
+        [
+            pareto.Axis("quality", quality, row.higher_is_better),
+            pareto.Axis("cost", cost, higher_is_better=not less_is_better),
+        ]
+    )
 
 
-def _named(view: View, names: Sequence[str]) -> set[str]:
-    """Variants that are named beside their points: of many, those that matter to the choice."""
-    if len(names) <= MOST_NAMES:
-        return set(names)
-    front = [point.variant for point in view.trade_off.points if point.efficient]
-    shipped = view.verdict.chosen or "", view.verdict.shipped or ""
-    return {view.baseline, *shipped, *front[:3]} & set(names)
+def _numbers(view: View, names: Sequence[str]) -> dict[str, str]:
+    """Numbers of variants in the legend: of many, of those that matter to the choice."""
+    if len(names) > MOST_NUMBERS:
+        front = [point.variant for point in view.trade_off.points if point.efficient]
+        ends = view.baseline, view.verdict.chosen or "", view.verdict.shipped or ""
+        names = [name for name in names if name in {*ends, *front[:3]}]
+    return {name: str(place) for place, name in enumerate(names, start=1)}
+
+
+def _numbered(name: str, numbers: Mapping[str, str]) -> str:
+    return f"{numbers[name]} {name}" if name in numbers else name
 
 
 def forest_charts(view: View) -> list[Chart]:
