@@ -14,8 +14,7 @@ named with its entry point and package; the rest goes on.
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import import_module
@@ -23,14 +22,9 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, TypeVar
 
 from harness.errors import PluginError, UsageError
+from harness.hints import choices
 
 T = TypeVar("T")
-
-
-def did_you_mean(name: str, known: Sequence[str]) -> str:
-    """A hint for an unknown name: the nearest known one, else all of them."""
-    near = difflib.get_close_matches(name, known, n=1)
-    return f"Did you mean {near[0]}?" if near else f"There are: {', '.join(known) or 'none'}."
 
 
 @dataclass(frozen=True)
@@ -99,7 +93,7 @@ class Door(Generic[T]):
                 return _attribute(self.built_in[name])  # type: ignore[no-any-return]
             if name not in self._foreign:
                 raise UsageError(
-                    f"There is no {self.what} {name!r}.", hint=did_you_mean(name, self.names)
+                    f"There is no {self.what} {name!r}.", hint=choices(name, self.names)
                 )
             thing = self._foreign[name].load()
         except UsageError:

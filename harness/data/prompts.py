@@ -8,7 +8,6 @@ completion without what only ends it.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +23,7 @@ from harness.data.templates import (
     sources,
 )
 from harness.errors import PromptError
+from harness.hints import near_names
 from harness.suite.spec import PromptSpec
 
 RenderChat = Callable[[list[dict[str, str]], bool], str]
@@ -322,8 +322,8 @@ def strip_stops(text: str, stops: Iterable[str]) -> str:
 
 def _correct(name: str, where: str, known: Mapping[str, Any]) -> str:
     """What to do about a field that is not there."""
-    near = difflib.get_close_matches(name, [str(field) for field in known], n=1)
-    return f"{f'Did you mean {near[0]!r}? ' if near else ''}Correct the name in {where}."
+    near = " or ".join(map(repr, near_names(name, map(str, known))))
+    return f"{f'Did you mean {near}? ' if near else ''}Correct the name in {where}."
 
 
 def _leaves(value: Any) -> Iterable[str]:

@@ -6,7 +6,6 @@ Nothing here reads rows or imports ``datasets``, so ``harness validate`` may cal
 from __future__ import annotations
 
 import contextlib
-import difflib
 import glob
 import os
 import re
@@ -18,6 +17,7 @@ from typing import Any, Literal
 from harness.data import docstrings
 from harness.digests import file_digest
 from harness.errors import DataError, UsageError
+from harness.hints import near_names
 from harness.resources import resource_dir
 from harness.suite.spec import DataSpec
 
@@ -167,8 +167,8 @@ def _missing(path: Path, pattern: str) -> DataError:
     problem = (
         "No file matches this pattern." if glob.has_magic(pattern) else "There is no such file."
     )
-    builtin = difflib.get_close_matches(pattern, BUILTINS, n=1)
-    hint = f"Did you mean the built-in {builtin[0]}?" if builtin else _mend_missing(path)
+    builtin = " or ".join(near_names(pattern, BUILTINS))
+    hint = f"Did you mean the built-in {builtin}?" if builtin else _mend_missing(path)
     return DataError(problem, where=str(path), hint=hint)
 
 
@@ -178,13 +178,10 @@ def _mend_missing(path: Path) -> str:
     while not folder.is_dir():
         folder, missing = folder.parent, folder.name
     names = sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith("."))
-    near = difflib.get_close_matches(missing, names, n=3, cutoff=0.5)
-    data_files = [name for name in names if Path(name).suffix.lower() in SUFFIXES]
-    listed = ", ".join(near or data_files[:8])
-    if near:
-        return f"Did you mean {listed} in {folder}?"
-    if listed:
-        return f"{folder} has: {listed}."
+    if near := near_names(missing, names):
+        return f"Did you mean {' or '.join(near)} in {folder}?"
+    if data_files := [name for name in names if Path(name).suffix.lower() in SUFFIXES]:
+        return f"{folder} has: {', '.join(data_files[:8])}."
     return f"{folder} has no data files. A data set on the Hub is named owner/name."
 
 

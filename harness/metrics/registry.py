@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from harness.errors import MetricError
+from harness.hints import choices
 from harness.metrics.base import Metric
 from harness.metrics.bleu import Bleu, Chrf, Ter
 from harness.metrics.classification import Accuracy, LabelScore
@@ -163,10 +163,7 @@ def _choices(word: str, known: Collection[str], what: str) -> str:
     """What could have been meant, and everything there is."""
     if not known:
         return f"It has no {what}."
-    by_case = {name.casefold(): name for name in known}
-    near = [by_case[match] for match in difflib.get_close_matches(word.casefold(), by_case)]
-    hint = f"Did you mean {' or '.join(near)}? " if near else ""
-    return f"{hint}The {what} are {', '.join(known)}."
+    return choices(word, known, f"The {what} are")
 
 
 def _refusal(name: str, error: ValidationError) -> MetricError:

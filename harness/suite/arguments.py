@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ast
-import difflib
 from collections.abc import Collection, Mapping
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from harness.hints import did_you_mean
 from harness.suite.spec import TrainSpec
 
 # names that earlier versions of transformers and TRL had -> what to write instead
@@ -163,8 +163,7 @@ def argument_problems(train: TrainSpec) -> list[tuple[str, str]]:
 
 
 def _near(name: str, known: Collection[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=3)
-    return f" Did you mean {' or '.join(near)}?" if near else ""
+    return f" {did_you_mean(name, known)}".rstrip()
 
 
 def _problem(name: str) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import yaml
 from pydantic import BaseModel
 
 from harness.errors import SuiteError, UsageError
+from harness.hints import did_you_mean, near_names
 from harness.suite.rules import PATTERNS
 from harness.suite.spec import Suite
 
@@ -271,10 +271,9 @@ def _near_key(key: Key, content: Any) -> str:
     if not key:
         return ""
     last, known = str(key[-1]), _keys_beside(key, content)
-    near = difflib.get_close_matches(last, known, n=1)
-    if not near and len(key) == 1 and last in _ELSEWHERE:
-        near = [_ELSEWHERE[last]]
-    return f" Did you mean {near[0]}?" if near else f" There are: {', '.join(known)}."
+    if len(key) == 1 and last in _ELSEWHERE and not near_names(last, known):
+        return f" Did you mean {_ELSEWHERE[last]}?"
+    return " " + did_you_mean(last, known, instead=f"There are: {', '.join(known)}.")
 
 
 def _keys_beside(key: Key, content: Any) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +13,7 @@ import yaml
 from pydantic import ValidationError
 
 from harness.errors import SuiteError
+from harness.hints import did_you_mean
 from harness.resources import resource_dir
 from harness.suite.errors import Key, Places, SuiteErrors, dotted, explain, without
 from harness.suite.spec import Suite
@@ -77,12 +77,11 @@ def find_suite(name: str) -> Path:
     if stem in builtin and path.suffix in ("", ".yaml"):
         return builtin[stem]
     here = [str(p) for folder in (Path(), Path("suites")) for p in folder.glob("*.yaml")]
-    near = difflib.get_close_matches(name, [*here, *builtin], n=3)
-    did_you_mean = f"Did you mean {' or '.join(near)}? " if near else ""
+    near = did_you_mean(name, [*here, *builtin])
     raise SuiteError(
         "There is no such suite file, and no built-in suite of that name.",
         where=name,
-        hint=f"{did_you_mean}Built in are: {', '.join(builtin)}.",
+        hint=f"{near} Built in are: {', '.join(builtin)}.".lstrip(),
     )
 
 

@@ -6,12 +6,12 @@ mistake shows before anything long.
 
 from __future__ import annotations
 
-import difflib
 import fnmatch
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from harness.errors import MetricError, PromptError, SuiteError, UsageError
+from harness.hints import choices
 from harness.metrics.evaluate_options import read_options
 from harness.metrics.quantities import definitions
 from harness.metrics.registry import is_evaluate_module
@@ -249,12 +249,10 @@ def check_gated(file: SuiteFile, known: Sequence[str]) -> None:
     """
     for name in file.suite.gate.variants:
         if name not in (CHOSEN, MERGED) and not any(fnmatch.fnmatchcase(name, k) for k in known):
-            near = difflib.get_close_matches(name, [CHOSEN, MERGED, *known], n=1)
-            hint = f"Did you mean {near[0]}? " if near else ""
             raise SuiteError(
                 f"gate.variants names {name!r}, which is not a variant of this suite.",
                 where=file.at("gate.variants"),
-                hint=f"{hint}There are: {CHOSEN}, {MERGED}, {', '.join(known)}.",
+                hint=choices(name, (CHOSEN, MERGED, *known)),
             )
 
 
@@ -273,12 +271,10 @@ def _check_measurement(file: SuiteFile, key: str, constraint: ConstraintSpec) ->
 def _check_measured(file: SuiteFile, key: str, name: str) -> None:
     known = definitions()
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"Did you mean {near[0]}? " if near else ""
         raise SuiteError(
             f"{key}.measurement names {name!r}, which is not a measured quantity.",
             where=file.at(f"{key}.measurement"),
-            hint=f"{hint}There are: {', '.join(sorted(known))}.",
+            hint=choices(name, sorted(known)),
         )
     if file.suite.measure is None:
         raise SuiteError(
@@ -291,12 +287,10 @@ def _check_measured(file: SuiteFile, key: str, name: str) -> None:
 def _task_named(file: SuiteFile, key: str, name: str) -> TaskSpec:
     tasks = file.suite.tasks
     if name not in tasks:
-        near = difflib.get_close_matches(name, tasks, n=1)
-        hint = f"Did you mean {near[0]}? " if near else ""
         raise SuiteError(
             f"{key} names {name!r}, which is not a task of this suite.",
             where=file.at(key),
-            hint=f"{hint}There are: {', '.join(tasks)}.",
+            hint=choices(name, tasks),
         )
     return tasks[name]
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 
 from harness.errors import UsageError
+from harness.hints import choices, near_names
 from harness.schema import CellResult, Manifest, Variant
 from harness.select.checkpoint import CANDIDATES, primary_metric
 from harness.suite.ratings import CHECKPOINTS, REFERENCES, HumanSpec
@@ -21,13 +21,11 @@ def rated_task(manifest: Manifest, spec: HumanSpec) -> str:
     if spec.task is not None:
         if spec.task in generating:
             return spec.task
-        near = difflib.get_close_matches(spec.task, generating, n=1)
-        hint = f"Did you mean {near[0]}? " if near else ""
         known = "which generates no text that could be rated" if spec.task in tasks else "unknown"
         raise UsageError(
             f"human.task names {spec.task!r}, {known}.",
             where=manifest.name,
-            hint=f"{hint}Tasks that generate text: {', '.join(generating) or 'none'}.",
+            hint=choices(spec.task, generating, "Tasks that generate text"),
         )
     if not generating:
         raise UsageError(
@@ -66,8 +64,8 @@ def _resolve(manifest: Manifest, name: str) -> list[str]:
         return [manifest.baseline]
     if name not in ids:
         words = (*ids, BASELINE, CHOSEN, MERGED, CHECKPOINTS, REFERENCES)
-        near = difflib.get_close_matches(name, words, n=1)
-        why = f"the run has no such variant{f'; did you mean {near[0]}' if near else ''}"
+        near = " or ".join(near_names(name, words))
+        why = f"the run has no such variant{f'; did you mean {near}' if near else ''}"
         raise _no_variant(manifest, name, why)
     return [name]
 

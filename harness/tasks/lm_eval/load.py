@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import DataError, HarnessError, MissingExtraError, UsageError
+from harness.hints import did_you_mean
 from harness.suite.spec import LmEvalTask
 from harness.tasks.lm_eval.identity import find_task_file, shipped_tasks_dir
 from harness.tasks.lm_eval.local import LocalData
@@ -116,11 +116,9 @@ def _own_index(file: Path | None, name: str) -> tuple[str, Mapping[str, Any]]:
     if file is None:
         if name not in default_index():
             known = [*default_index(), *(path.stem for path in shipped_tasks_dir().glob("*.yaml"))]
-            near = difflib.get_close_matches(name, known, n=5)
             raise UsageError(
-                f"lm-eval {lm_eval_version} has no task, group or tag named {name!r}."
-                + (f" Near it are: {', '.join(near)}." if near else ""),
-                hint="List them with: lm-eval ls tasks",
+                f"lm-eval {lm_eval_version} has no task, group or tag named {name!r}.",
+                hint=f"{did_you_mean(name, known)} List them with: lm-eval ls tasks".lstrip(),
             )
         return name, {}
     try:

@@ -90,8 +90,7 @@ def test_builtin(folder):
 def test_missing_files_name_their_neighbours(folder):
     """The message has the full path and the likely names beside it."""
     assert missing(folder, source="trian.jsonl") == (
-        f"{folder}/trian.jsonl: There is no such file. "
-        f"Did you mean train.jsonl, test.jsonl in {folder}?"
+        f"{folder}/trian.jsonl: There is no such file. Did you mean train.jsonl in {folder}?"
     )
     found = missing(folder, source="*.csv")
     assert "No file matches this pattern" in found

@@ -449,7 +449,7 @@ def test_turns_need_a_chat_template(run: Run) -> None:
 
 def test_unknown_task_names_near_ones(run: Run) -> None:
     """A slip of the pen gets a proposal, shipped tasks included."""
-    with pytest.raises(UsageError, match=r"named 'hellaswagg'\. Near it are: hellaswag"):
+    with pytest.raises(UsageError, match=r"named 'hellaswagg'\. Did you mean hellaswag"):
         run(task="hellaswagg")
     with pytest.raises(UsageError, match="smoke_mmlu"):
         run(task="smoke_mlmu")
