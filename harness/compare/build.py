@@ -18,12 +18,13 @@ from harness.compare.view import How, RunsView
 from harness.errors import PairingError, UsageError
 from harness.report.sections.matrix import Weights, compare_with, figure_of, marks_of, shots_of
 from harness.report.view import MatrixCell, Row
+from harness.results.comparisons import comparison
 from harness.results.scores import Key, Reading, read_results
 from harness.schema import Comparison, Manifest, Variant
-from harness.select.checkpoint import primary_metric
-from harness.stats.compare import Panel
+from harness.stats.panel import Panel
 from harness.stats.significance import holm
 from harness.store.runs import Store
+from harness.suite.deciding import primary_metric
 
 _CLAIMED = ("report", "all", "eval")  # splits that no choice reads, the first that there is
 
@@ -279,7 +280,7 @@ def _adjusted(panel: Panel | None) -> dict[str, float]:
     if panel is None:
         return {}
     reference, *others = panel.variants
-    found = {name: panel.compare(reference, name).p_value for name in others}
+    found = {name: comparison(panel, reference, name).p_value for name in others}
     return holm({name: p for name, p in found.items() if p is not None})
 
 
@@ -306,4 +307,4 @@ def _over_base(side: Side, base: Side, key: Key | None) -> Comparison | None:
         panel = Panel(own.quantity, samples, seed=int(side.manifest.spec.get("seed", 0)))
     except PairingError as error:
         return compare_with(start, _renamed(own, name), None, {name: error.problem})
-    return panel.compare(start, name)
+    return comparison(panel, start, name)

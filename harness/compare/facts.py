@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from harness.compare.pairing import Side
 from harness.compare.view import Difference, How, RunCosts, RunFacts, RunTraining
+from harness.diff import leaves
 from harness.digests import canonical_json
-from harness.gate.baseline import flat
 from harness.report.sections.costs import build_measurements, build_trade_off
 from harness.schema import Comparison, Environment, Manifest, TrainingRun
 
@@ -140,7 +140,7 @@ def setting_differences(manifests: Sequence[Manifest]) -> Iterator[Difference]:
 
 def _settings(manifest: Manifest) -> Iterator[tuple[tuple[str, str], str]]:
     """(group, dotted key) and value as text of everything that a run was made with."""
-    for key, value in flat(manifest.spec):
+    for key, value in leaves(manifest.spec):
         yield (_GROUP_OF.get(key.partition(".")[0], "Other settings"), key), _text(value)
     for task, report in manifest.data.items():
         yield ("Data and prompts", f"rows of {task}: digest"), report.digest
@@ -152,7 +152,7 @@ def _settings(manifest: Manifest) -> Iterator[tuple[tuple[str, str], str]]:
             yield ("Model", "weights of the base: digest"), variant.digests["base"]
     if manifest.environment is not None:
         place = manifest.environment.model_dump(mode="json", include={*_HARDWARE, *_SOFTWARE})
-        for key, value in flat(place):
+        for key, value in leaves(place):
             yield ("Hardware and versions", key.removeprefix("versions.")), _text(value)
 
 

@@ -8,18 +8,18 @@ prompt, decoding) is what is compared, and is told beside the difference.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from harness.diff import Change, difference
 from harness.errors import PairingError, StoreError
-from harness.gate.baseline import flat
 from harness.gate.subjects import cell_identity
 from harness.results.scores import Key, Reading
 from harness.schema import HUMAN, CellResult, Example, Manifest, Variant
-from harness.stats.compare import Sample, aligned
+from harness.stats.panel import Sample, aligned
 from harness.store.runs import Store
 
 _SPEED_ONLY = ("batch_size", "batch_tokens", "engine")  # of lm-eval: they change no score
@@ -126,8 +126,8 @@ class Pairing:
     def remarks(self, task: str) -> tuple[str, ...]:
         """Dotted keys of prompt and decoding that differ: parts of what is compared."""
         found = (
-            f"{key.removeprefix('examples.')} ({old} against {new})"
-            for key, old, new in _differences(self.first.identity(task), self.second.identity(task))
+            f"{key.removeprefix('examples.')} ({_shown(old)} against {_shown(new)})"
+            for key, old, new in difference(self.first.identity(task), self.second.identity(task))
             if key.startswith(_SYSTEM)
         )
         return tuple(found)
@@ -143,7 +143,7 @@ class Pairing:
             _options(side.identity(reading.suite_task), reading.score.metric)
             for side, reading in ((self.first, before), (self.second, after))
         )
-        lines = _listed(_differences(*options))
+        lines = _listed(difference(*options))
         return f"other options of the metric: {lines}" if lines else None
 
     def _other_examples(self, before: Reading, after: Reading) -> str | None:
@@ -163,7 +163,7 @@ class Pairing:
         causes = _listed(self._causes(before.suite_task, after.suite_task))
         return f"other examples: {', '.join(parts)}" + (f" ({causes})" if causes else "")
 
-    def _causes(self, task: str, other: str) -> Iterator[tuple[str, str, str]]:
+    def _causes(self, task: str, other: str) -> list[Change]:
         """Settings that decide which examples are scored, where they differ."""
         sides = ((self.first, task), (self.second, other))
         asked = []
@@ -181,14 +181,14 @@ class Pairing:
                     "task": of_lm_eval.get("task"),
                 }
             )
-        yield from _differences(*asked)
+        return difference(*asked)
 
     def _other_task(self, task: str, other: str) -> str | None:
         first, second = (
             {k: v for k, v in (identity.get("lm_eval") or {}).items() if k not in _SPEED_ONLY}
             for identity in (self.first.identity(task), self.second.identity(other))
         )
-        lines = _listed(_differences(first, second))
+        lines = _listed(difference(first, second))
         return f"the task itself differs: {lines}" if lines else None
 
     def _other_contents(self, before: Reading, after: Reading) -> str | None:
@@ -260,24 +260,14 @@ def _options(identity: Mapping[str, Any], metric: str) -> dict[str, Any]:
     return next((entry for entry in entries if entry.get("name") == metric), {})
 
 
-def _differences(
-    first: Mapping[str, Any], second: Mapping[str, Any]
-) -> Iterator[tuple[str, str, str]]:
-    """Dotted keys whose values differ, sorted, each with both."""
-    old, new = dict(flat(first)), dict(flat(second))
-    for key in sorted(old.keys() | new.keys()):
-        if old.get(key) != new.get(key):
-            yield key, _shown(old.get(key)), _shown(new.get(key))
-
-
 def _shown(value: Any) -> str:
     text = "not set" if value is None else str(value)
     line = " ".join(text.split()) if text.strip() else repr(text)
     return line if len(line) <= _SHOWN_CHARS else f"{line[: _SHOWN_CHARS - 1]}…"
 
 
-def _listed(found: Iterator[tuple[str, str, str]] | Sequence[tuple[str, str, str]]) -> str:
+def _listed(changes: Sequence[Change]) -> str:
     """Differences as a list in words; empty where there are none."""
-    lines = [f"{key}: {old} against {new}" for key, old, new in found]
+    lines = [f"{key}: {_shown(old)} against {_shown(new)}" for key, old, new in changes]
     more = [f"and {len(lines) - _SHOWN_KEYS} more"] if len(lines) > _SHOWN_KEYS else []
     return "; ".join([*lines[:_SHOWN_KEYS], *more])

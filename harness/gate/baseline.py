@@ -16,7 +16,7 @@ import io
 import json
 import os
 import zipfile
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,11 +25,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, ValidationError
 
+from harness.diff import difference
 from harness.errors import BaselineError, DiskError
 from harness.files import write_atomic
 from harness.results.repeats import main_readings
 from harness.schema import Measurement, Record
-from harness.stats.compare import Quantity, Sample
+from harness.stats.panel import Quantity, Sample
 from harness.suite.rules import GateSpec
 
 VERSION = 2
@@ -483,25 +484,13 @@ def _by_name(entries: Iterable[str | dict[str, Any]]) -> dict[str, dict[str, Any
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     """Dotted keys whose values differ, sorted, each with what it was and is."""
-    then, now = dict(flat(before)), dict(flat(after))
     return [
-        f"{key}: was {_shown(then, key)}, is {_shown(now, key)}"
-        for key in sorted(then.keys() | now.keys())
-        if then.get(key) != now.get(key)
+        f"{key}: was {_shown(old)}, is {_shown(new)}" for key, old, new in difference(before, after)
     ]
 
 
-def flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted keys and values of nested mappings; what is absent and what is empty are the same."""
-    if isinstance(value, Mapping) and value:
-        for key, part in value.items():
-            yield from flat(part, f"{prefix}.{key}" if prefix else str(key))
-    elif value not in (None, {}, [], ()):  # absent and empty are the same
-        yield prefix, list(value) if isinstance(value, tuple) else value
-
-
-def _shown(values: Mapping[str, Any], key: str, limit: int = 80) -> str:
-    if key not in values:
+def _shown(value: Any, limit: int = 80) -> str:
+    if value is None:
         return "not set"
-    text = repr(values[key])
+    text = repr(value)
     return text if len(text) <= limit else f"{text[: limit - 1]}…"

@@ -50,10 +50,10 @@ from harness.results.measurements import point, sizes
 from harness.results.repeats import Repeats, at_point, main_readings
 from harness.results.scores import Key, Reading
 from harness.schema import HUMAN, MEASURE, GateCheck, GateResult, Manifest, Measurement
-from harness.select.constraints import is_constrained
 from harness.select.scores import ALL, half_of
-from harness.stats.compare import Quantity, Sample
+from harness.stats.panel import Quantity, Sample
 from harness.store.runs import Store, now
+from harness.suite.deciding import is_constrained
 from harness.suite.rules import CHOSEN, MERGED, GatedMetric, GateSpec, Margin, share
 
 _NOT_AGAIN = "not measured again: the same record as the baseline's"

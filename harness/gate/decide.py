@@ -30,9 +30,9 @@ from scipy import special
 from harness.errors import PairingError
 from harness.results.repeats import Repeats, ratio
 from harness.schema import GateCheck, GateResult, GateVerdict
-from harness.stats.compare import Panel, Quantity, Sample
 from harness.stats.intervals import TAIL
 from harness.stats.paired import Difference
+from harness.stats.panel import Panel, Quantity, Sample
 from harness.stats.power import mde, needed_n, score_mde
 from harness.stats.proportions import tango_interval
 from harness.stats.resampling import N_RESAMPLES, Resamples

@@ -20,8 +20,8 @@ from harness.schema import (
     Prediction,
     Variant,
 )
-from harness.select.checkpoint import SPLIT as CHOOSING
 from harness.store.runs import Store
+from harness.suite.deciding import SPLIT as CHOOSING
 from harness.suite.rules import CHOSEN, MERGED, GatedMetric, GateSpec
 
 _SPLITS = ("report", "all", "eval")  # where a score is gated, the first that there is

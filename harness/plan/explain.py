@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from harness.diff import difference
 from harness.plan.plan import Cell, Plan, make_plan, merged_before
 from harness.schema import CellResult, Manifest
 from harness.store.results import Kind
@@ -132,19 +133,6 @@ def _why_missing(cell: Cell, store: Store, old: CellResult | None) -> str:
         return "not computed yet"
     if not store.has(kind, before):
         return "its result was removed from the store"
-    changed = changed_fields(store.identity(kind, before), now.identity)
-    return f"stale: {', '.join(changed)} changed"
-
-
-def changed_fields(old: Any, new: Any, prefix: str = "") -> list[str]:
-    """Dotted names of the fields in which two identities differ."""
-    if isinstance(old, Mapping) and isinstance(new, Mapping):
-        names = [*old, *(name for name in new if name not in old)]
-        return [
-            changed
-            for name in names
-            for changed in changed_fields(
-                old.get(name), new.get(name), f"{prefix}.{name}" if prefix else str(name)
-            )
-        ]
-    return [] if old == new else [prefix]
+    changes = difference(store.identity(kind, before), now.identity)
+    changed = ", ".join(change.key for change in changes)
+    return f"stale: {changed or 'the form of its identity'} changed"

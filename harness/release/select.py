@@ -36,8 +36,9 @@ from harness.report.sections.selection import selection_text
 from harness.report.view import View
 from harness.report.write import write_report
 from harness.schema import ConstraintCheck, Manifest, Precision, Variant
-from harness.select.checkpoint import CANDIDATES, select_checkpoint
+from harness.select.checkpoint import select_checkpoint
 from harness.store.runs import Store
+from harness.suite.deciding import CANDIDATES
 
 _FINISH = "Run harness eval again to finish."
 RECORD = "harness-selection.json"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.results import measurements as measured
+from harness.metrics import quantities
 
 _PICKED = {
     "gain": "large gain",
@@ -123,7 +123,7 @@ def split_words(split: str) -> str:
 
 def measured_name(name: str) -> str:
     """A measured quantity's name at the head of a row or column; its own where it has no other."""
-    words = measured.measured_name(name)
+    words = quantities.measured_name(name)
     return words if words == name else words[:1].upper() + words[1:]
 
 

@@ -12,8 +12,8 @@ from harness.report.verdict import build_verdict
 from harness.report.view import Provenance, View
 from harness.results.scores import read_results
 from harness.schema import Manifest, TrainingRun
-from harness.select.checkpoint import primary_metric
 from harness.store.runs import Store
+from harness.suite.deciding import primary_metric
 
 
 def build_view(store: Store, manifest: Manifest) -> View:

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from harness.metrics.quantities import measured_name
 from harness.render.labels import split_words
 from harness.render.numbers import NONE, count, estimate, metric_name, number, size
 from harness.report.view import Row, TradeOffPoint, View
-from harness.results.measurements import measured_name
 
 _BEGINNINGS = ("only ", "the ", "it ")
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from harness.ratings.records import HumanResults
+from harness.results.losses import LossSummary
 from harness.schema import (
     CellResult,
     Comparison,
@@ -22,7 +23,6 @@ from harness.schema import (
     TrainingRun,
     Variant,
 )
-from harness.stats.losses import LossSummary
 
 Outcome = Literal["ship", "undecided", "worse", "identical", "only_base", "none"]
 Mark = Literal["best", "tied"]

@@ -15,6 +15,7 @@ from typing import Protocol
 
 import numpy as np
 
+from harness.metrics.quantities import measured_name
 from harness.schema import CellResult, Environment, Finding, Measurement, Taken
 from harness.store.runs import Store
 
@@ -33,27 +34,6 @@ _REPEATED = ("prefill_tokens_per_s", "decode_tokens_per_s")
 _TIMES = (*_REPEATED, "ttft_s", "itl_s", "tpot_s", "e2e_s", "load_s", "first_call_s")
 _FEWEST = 4  # repeats below which quartiles say nothing
 
-_NAMES = {
-    "load_s": "load time",
-    "first_call_s": "time of the first call",
-    "prefill_tokens_per_s": "prefill speed",
-    "decode_tokens_per_s": "decode speed",
-    "ttft_s": "time to first token",
-    "itl_s": "inter-token latency",
-    "tpot_s": "time per output token",
-    "e2e_s": "end-to-end time",
-    "weights_bytes": "memory of the weights",
-    "kv_cache_bytes_per_token": "KV cache per token",
-    "rss_before_load_bytes": "resident memory before loading",
-    "peak_rss_bytes": "peak resident memory",
-    "peak_rss_inference_bytes": "peak resident memory while generating",
-    "peak_allocated_bytes": "peak allocated GPU memory",
-    "peak_reserved_bytes": "peak reserved GPU memory",
-    "load_average": "load average",
-    "price_per_million_prompt_tokens": "price per million prompt tokens",
-    "price_per_million_new_tokens": "price per million new tokens",
-}
-
 
 class GridPoint(Protocol):
     """What has sizes: a measurement, or a row of a table of them."""
@@ -69,11 +49,6 @@ class GridPoint(Protocol):
     @property
     def new_tokens(self) -> int:
         """Tokens that were generated for each."""
-
-
-def measured_name(name: str) -> str:
-    """A measured quantity's name within a sentence; its own where it has no other."""
-    return _NAMES.get(name, name)
 
 
 def point(item: GridPoint) -> tuple[int, int, int]:

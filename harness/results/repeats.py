@@ -8,11 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.metrics.base import FloatArray
+from harness.metrics.quantities import better_higher, has_direction
 from harness.results.measurements import point, smallest
 from harness.schema import Measurement
 from harness.stats.resampling import N_RESAMPLES
-
-_HIGHER_IS_BETTER = {"tok/s": True, "s": False, "bytes": False}
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ class Repeats:
     @property
     def higher_is_better(self) -> bool:
         """True for speeds, False for times and bytes."""
-        return _HIGHER_IS_BETTER[self.unit]
+        return better_higher(self.unit)
 
     @property
     def comparable(self) -> bool:
@@ -72,16 +71,6 @@ class Ratio:
     low: float
     high: float
     method: str
-
-
-def better_higher(unit: str) -> bool:
-    """Whether more of a quantity of this unit is known to be better."""
-    return _HIGHER_IS_BETTER.get(unit, False)
-
-
-def has_direction(unit: str) -> bool:
-    """Whether it is known which way a quantity of this unit gets better."""
-    return unit in _HIGHER_IS_BETTER
 
 
 def ratio(

@@ -14,8 +14,8 @@ from harness.errors import MetricError, StoreError
 from harness.metrics.base import mean_of
 from harness.metrics.registry import build_metric, is_evaluate_module, needs_labels
 from harness.schema import CellResult, Score
-from harness.stats.compare import Quantity, Sample
 from harness.stats.intervals import Aggregate, as_stats
+from harness.stats.panel import Quantity, Sample
 from harness.store.runs import Store
 from harness.suite.spec import MetricSpec
 

@@ -9,7 +9,7 @@ from harness.plan.plan import make_plan
 from harness.plan.variants import names_to_merge
 from harness.run.state import Run
 from harness.schema import Finding, Variant
-from harness.select.checkpoint import primary_metric
+from harness.suite.deciding import primary_metric
 
 
 def plan_merged(run: Run) -> list[Variant]:

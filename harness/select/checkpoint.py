@@ -10,50 +10,17 @@ from harness.metrics.names import metric_name
 from harness.results.measurements import MEMORY, SPEED, Medians, read_medians
 from harness.results.scores import Reading, read_results
 from harness.schema import Candidate, CellResult, ConstraintCheck, Selection, Variant
-from harness.select.constraints import check_constraints, constraints_of, first_metric
+from harness.select.constraints import check_constraints
 from harness.select.reasons import explain
-from harness.stats.compare import Panel, Sample
+from harness.stats.panel import Panel, Sample
 from harness.stats.pareto import Axis, efficient
 from harness.stats.significance import max_t
 from harness.store.runs import Store
+from harness.suite.deciding import CANDIDATES, SPLIT, constraints_of, primary_metric
 from harness.suite.rules import SelectSpec
 from harness.suite.spec import Suite
 
-SPLIT = "select"
-CANDIDATES = ("adapter", "full")  # kinds of variants to choose from: what training saved
-
 Rule = Literal["one_se", "best"]
-
-
-def primary_metric(suite: Suite | Mapping[str, Any]) -> tuple[str, str] | None:
-    """Task and metric that decide.
-
-    Args:
-        suite: The suite, or its resolved form as in ``manifest.spec``.
-
-    Returns:
-        Task id and metric name: what ``select`` names, else the first generation task's first
-        metric, else the eval loss of the first perplexity task that is scored on ``select``.
-        None where the suite has none of these.
-    """
-    spec = suite.model_dump(mode="json") if isinstance(suite, Suite) else suite
-    tasks: Mapping[str, Mapping[str, Any]] = spec.get("tasks", {})
-    wanted: Mapping[str, Any] = spec.get("select") or {}
-    named = wanted.get("task")
-    candidates = [named] if named else _deciding_tasks(tasks)
-    for task in candidates:
-        metric = wanted.get("metric") or first_metric(tasks.get(task, {}))
-        if metric:
-            return str(task), str(metric)
-    return None
-
-
-def _deciding_tasks(tasks: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    on_select = [
-        (name, task["type"]) for name, task in tasks.items() if SPLIT in (task.get("splits") or ())
-    ]
-    generation = [name for name, kind in on_select if kind == "generation"]
-    return generation + [name for name, kind in on_select if kind == "perplexity"]
 
 
 def select_checkpoint(

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from harness.results.measurements import Median, Medians, measured_name
-from harness.results.repeats import better_higher
+from harness.metrics.quantities import better_higher, measured_name, unit_of
+from harness.results.measurements import Median, Medians
 from harness.results.scores import Reading
 from harness.schema import ConstraintCheck
 from harness.select.scores import Part, Watched, no_such, watch
+from harness.suite.deciding import constraints_of, first_metric
 from harness.suite.rules import (
     ConstraintSpec,
-    SelectSpec,
     amount,
     in_points,
     margin_in_own_unit,
@@ -21,11 +21,6 @@ from harness.suite.rules import (
 
 TAIL = 0.05
 """Each bound alone holds with 95 %: a constraint is broken or kept only if the data shows it."""
-
-
-def constraints_of(spec: Mapping[str, Any]) -> tuple[ConstraintSpec, ...]:
-    """The constraints of a suite's resolved form, as in ``manifest.spec``."""
-    return SelectSpec.model_validate(spec.get("select") or {}).constraints
 
 
 # -- scores ---------------------------------------------------------------------------------------
@@ -141,15 +136,6 @@ def _measurement_words(spec: ConstraintSpec) -> str:
     return f"{measured_name(name)} {' and '.join(bounds)}"
 
 
-def unit_of(measurement: str) -> str:
-    """The unit that a quantity's name ends in: what a bound means before anything is measured."""
-    if measurement.endswith("_tokens_per_s"):
-        return "tok/s"
-    if "_bytes" in measurement:
-        return "bytes"
-    return "s" if measurement.endswith("_s") else ""
-
-
 # -- all together ---------------------------------------------------------------------------------
 
 
@@ -194,29 +180,6 @@ def watched_by(
     task = str(constraint.task)
     metric = constraint.metric or first_metric(spec.get("tasks", {}).get(task, {}))
     return watch(baseline, task, metric, readings, part, int(spec.get("seed", 0)))
-
-
-def is_constrained(spec: Mapping[str, Any], task: str) -> bool:
-    """Whether a constraint reads documents of a task: of itself, its group, or its members.
-
-    Args:
-        spec: The suite's resolved form.
-        task: A task, or a member of a group such as ``mmlu/anatomy``.
-    """
-    constraints = (spec.get("select") or {}).get("constraints") or ()
-    named = [str(entry["task"]) for entry in constraints if entry.get("task")]
-    return any(
-        name == task or name.startswith(f"{task}/") or task.startswith(f"{name}/") for name in named
-    )
-
-
-def first_metric(task: Mapping[str, Any]) -> str | None:
-    """The first metric of a task as the suite has it; None for lm-eval, which has its own."""
-    if task.get("type") == "perplexity":
-        return "eval_loss"
-    for entry in task.get("metrics") or ():
-        return str(entry["name"]) if isinstance(entry, Mapping) else str(entry)
-    return None
 
 
 def explained(check: ConstraintCheck) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from harness.metrics.names import metric_name
 from harness.schema import Candidate, ConstraintCheck
-from harness.stats.compare import Panel
+from harness.stats.panel import Panel
 from harness.suite.rules import in_points
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from harness.data.splits import hash_point
 from harness.errors import PairingError
 from harness.results.scores import Reading
-from harness.stats.compare import Panel, Quantity, Sample
+from harness.stats.panel import Panel, Quantity, Sample
 from harness.stats.resampling import Resamples
 
 Part = Literal["select", "report"]

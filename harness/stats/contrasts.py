@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.metrics.base import FloatArray
-from harness.stats.compare import Panel, Sample
 from harness.stats.intervals import is_mean
+from harness.stats.panel import Panel, Sample
 
 Rows = NDArray[np.bool_]
 

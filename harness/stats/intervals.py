@@ -4,7 +4,7 @@ Three methods, chosen by :func:`interval`:
 
 * Wilson's score interval for means of 0/1 values, with the effective number of examples where
   some of them are related. Whether they are 0/1 values is decided by all variants' values
-  together (:attr:`harness.stats.compare.Panel.is_share`), so that one row has one method;
+  together (:attr:`harness.stats.panel.Panel.is_share`), so that one row has one method;
 * Student-t with a cluster-robust standard error for other means with fewer than
   ``FEW_CLUSTERS`` clusters, where a percentile bootstrap is too narrow;
 * the percentile bootstrap over clusters for everything else, corpus metrics included.

@@ -8,20 +8,16 @@ an approximation. Two variants that are equal on every example are never tested:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 
 from harness.metrics.base import FloatArray
-from harness.schema import Equivalence
-from harness.stats.power import POWER, needed_n
+from harness.stats.panel import Panel
 from harness.stats.proportions import mcnemar_exact
 
-if TYPE_CHECKING:
-    from harness.stats.compare import Panel
-
 __all__ = [
-    "equivalence",
+    "equivalence_p",
     "holm",
     "max_t",
     "mcnemar_exact",
@@ -32,7 +28,6 @@ __all__ = [
 Alternative = Literal["two-sided", "greater", "less"]
 
 _TIES = 1e-9  # differences that rounding alone sets apart count as equal
-_POWER_EACH = (1 + POWER) / 2  # of either one-sided test, so that both are passed with POWER
 _SMALLEST_TAIL = 1e-4  # as far as 10,000 resamples reach
 _HALVINGS = 40
 
@@ -168,81 +163,6 @@ def max_t(
     return result | holm({name: p for name, p in single.items() if p is not None})
 
 
-def equivalence(
-    panel: Panel, first: str, second: str, margin: float, alpha: float = 0.05
-) -> Equivalence:
-    """Whether two variants are shown to differ by less than a margin: two one-sided tests.
-
-    That no difference was found shows no equivalence; that the whole interval at level
-    1 - 2 alpha lies within the margin does.
-
-    Args:
-        panel: The variants.
-        first: Variant id.
-        second: Variant id.
-        margin: In the metric's own unit, zero or more.
-        alpha: Level of each of the two tests, and of the whole.
-
-    Returns:
-        ``equivalent``: True where shown or identical, False where they are shown to differ by
-        more than the margin, else None. ``no_worse``: whether the test on the side where the second
-        is worse succeeds (non-inferiority); it does where they are equivalent, and also where the
-        second may well be better by more than the margin. ``p_value`` is the greater of the two
-        tests': the least alpha at which the interval would lie within the margin, 0.0001 or more.
-
-    Raises:
-        ValueError: ``margin`` is negative or not finite.
-
-    Source:
-        Schuirmann (1987), A comparison of the two one-sided tests procedure and the power
-        approach for assessing the equivalence of average bioavailability.
-    """
-    if not 0 <= margin < np.inf:
-        raise ValueError(f"an equivalence margin is zero or more, found {margin}")
-    found = panel.bounded_difference(first, second, tail=alpha)
-    quantity, n = panel.quantity, len(panel.ids)
-    low, high, p_value, equivalent, needed = found.low, found.high, None, None, None
-    no_worse = False
-    if found.identical:
-        equivalent = no_worse = True
-    elif found.delta is not None and low is not None and high is not None:
-
-        def bounds(tail: float) -> tuple[float, float]:
-            at = panel.bounded_difference(first, second, tail=tail)
-            return (-np.inf if at.low is None else at.low, np.inf if at.high is None else at.high)
-
-        if not panel.identical(first, second):  # there the bounds are all there is to say
-            p_value = _equivalence_p(found.delta, bounds, margin)
-        no_worse = -margin < low if quantity.higher_is_better else high < margin
-        if low > margin or high < -margin:
-            equivalent = False
-        elif -margin < low and high < margin:
-            equivalent = True
-        else:
-            room = margin - abs(found.delta)
-            if found.error:
-                needed = needed_n(n, found.error, found.df, room, alpha, _POWER_EACH)
-    return Equivalence(
-        task=quantity.task,
-        metric=quantity.metric,
-        split=quantity.split,
-        first=first,
-        second=second,
-        n=n,
-        delta=found.delta,
-        low=low,
-        high=high,
-        margin=margin,
-        p_value=p_value,
-        identical=panel.identical(first, second),
-        equivalent=equivalent,
-        no_worse=no_worse,
-        needed_n=needed,
-        method=found.method,
-        reason=found.reason,
-    )
-
-
 def _p_value(observed: float, drawn: FloatArray, *, exact: bool) -> float:
     """Share of drawn values at least as large as the observed one; undefined ones count as such."""
     spread = float(np.max(np.abs(drawn), initial=0.0, where=np.isfinite(drawn)))
@@ -285,10 +205,32 @@ def _step_down(panel: Panel, names: Sequence[str], gains: FloatArray) -> dict[st
     return result
 
 
-def _equivalence_p(
-    delta: float, bounds: Callable[[float], tuple[float, float]], margin: float
-) -> float:
-    """Greater p-value of the two one-sided tests, by inverting the interval's bounds."""
+def equivalence_p(panel: Panel, first: str, second: str, margin: float) -> float | None:
+    """Greater p-value of the two one-sided tests of equivalence, by inverting the bounds.
+
+    Args:
+        panel: The variants.
+        first: Variant id.
+        second: Variant id.
+        margin: In the metric's own unit, zero or more.
+
+    Returns:
+        The least alpha at which the interval would lie within the margin, 0.0001 or more; None
+        where there is no difference, or where the two are equal on every example, so that the
+        bounds are all there is to say.
+
+    Source:
+        Schuirmann (1987), A comparison of the two one-sided tests procedure and the power
+        approach for assessing the equivalence of average bioavailability.
+    """
+    delta = panel.difference(first, second).delta
+    if delta is None or panel.identical(first, second):
+        return None
+
+    def bounds(tail: float) -> tuple[float, float]:
+        at = panel.bounded_difference(first, second, tail=tail)
+        return (-np.inf if at.low is None else at.low, np.inf if at.high is None else at.high)
+
     if delta < margin:
         below = _last_tail(lambda tail: bounds(tail)[1] >= margin)
     else:

@@ -14,10 +14,10 @@ from functools import partial
 from harness.errors import SuiteError
 from harness.metrics.evaluate_options import read_options
 from harness.metrics.names import LM_EVAL_SCALES
+from harness.metrics.quantities import better_higher, unit_of
 from harness.metrics.registry import build_metric, is_evaluate_module, stand_in
-from harness.results.repeats import better_higher
 from harness.schema import HUMAN
-from harness.select.constraints import first_metric, unit_of
+from harness.suite.deciding import first_metric
 from harness.suite.file import SuiteFile
 from harness.suite.ratings import PREFERENCE
 from harness.suite.rules import (

@@ -16,7 +16,7 @@ from harness.metrics.evaluate_options import read_options
 from harness.metrics.quantities import definitions
 from harness.metrics.registry import is_evaluate_module
 from harness.schema import HUMAN
-from harness.select.checkpoint import SPLIT, primary_metric
+from harness.suite.deciding import SPLIT, primary_metric
 from harness.suite.errors import SuiteErrors, gathered, refuse
 from harness.suite.file import SuiteFile, load_suite
 from harness.suite.ratings import PREFERENCE

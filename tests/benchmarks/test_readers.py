@@ -15,9 +15,9 @@ from harness.metrics.registry import build_metric
 from harness.report.build import build_view
 from harness.report.html import render_html
 from harness.schema import Comparison, Prediction
-from harness.stats.compare import Panel, Quantity, Sample
 from harness.stats.intervals import Interval, interval
 from harness.stats.paired import Difference
+from harness.stats.panel import Panel, Quantity, Sample
 from harness.stats.resampling import Resamples
 from harness.store.runs import Store
 from harness.suite.spec import PromptSpec

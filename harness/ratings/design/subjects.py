@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from harness.errors import UsageError
 from harness.hints import choices, near_names
 from harness.schema import CellResult, Manifest, Variant
-from harness.select.checkpoint import CANDIDATES, primary_metric
+from harness.suite.deciding import CANDIDATES, primary_metric
 from harness.suite.ratings import CHECKPOINTS, REFERENCES, HumanSpec
 
 BASELINE, CHOSEN, MERGED = "baseline", "chosen", "merged"  # in human.variants

@@ -17,8 +17,8 @@ from harness.metrics.base import mean_of
 from harness.ratings.design.blocks import Blocks, ItemMeans, blocks_of, paired_means, points_of
 from harness.ratings.records import CriterionMean, Estimate, Item, Rating, SheetPlan
 from harness.ratings.stats.over_raters import mean_over_raters
-from harness.stats.compare import Panel, Quantity, Sample
 from harness.stats.paired import Difference
+from harness.stats.panel import Panel, Quantity, Sample
 from harness.stats.resampling import Resamples
 from harness.suite.ratings import CriterionSpec
 

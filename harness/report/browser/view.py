@@ -16,8 +16,8 @@ from harness.checks import outputs as findings
 from harness.report.sections.examples import Predictions, read_predictions
 from harness.results.scores import Reading, read_results
 from harness.schema import CellResult, Example, Manifest, Prediction
-from harness.select.checkpoint import primary_metric
 from harness.store.runs import Store
+from harness.suite.deciding import primary_metric
 
 FINDINGS = (
     findings.TRUNCATED,

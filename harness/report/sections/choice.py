@@ -7,11 +7,12 @@ from collections.abc import Iterator, Sequence
 from harness.report.comparison_words import detectable
 from harness.report.sections.matrix import Panels
 from harness.report.view import Choice, Held, Row
+from harness.results.comparisons import comparison, equivalence
 from harness.results.scores import Reading
 from harness.schema import Comparison, Equivalence, Manifest
-from harness.select.constraints import constraints_of, watched_by
-from harness.stats.compare import Panel
-from harness.stats.significance import equivalence
+from harness.select.constraints import watched_by
+from harness.stats.panel import Panel
+from harness.suite.deciding import constraints_of
 from harness.suite.rules import SelectSpec, margin_in_own_unit
 
 
@@ -54,7 +55,7 @@ def _rival(manifest: Manifest, panel: Panel | None, chosen: str) -> Comparison |
     values = {v: sign * value for v in others if (value := _value(panel, v)) is not None}
     if not values:
         return None
-    found = panel.compare(chosen, max(sorted(values), key=values.__getitem__))
+    found = comparison(panel, chosen, max(sorted(values), key=values.__getitem__))
     return found if found.better else None
 
 
@@ -75,7 +76,7 @@ def _held(manifest: Manifest, readings: Sequence[Reading], chosen: str) -> Itera
         watched = watched_by(constraint, manifest.spec, manifest.baseline, readings, "report")
         panel = watched.panel(chosen)
         if isinstance(panel, Panel):
-            compared = panel.compare(manifest.baseline, chosen)
+            compared = comparison(panel, manifest.baseline, chosen)
             yield Held(what=what, scale=panel.quantity.scale, comparison=compared)
 
 

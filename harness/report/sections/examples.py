@@ -11,7 +11,7 @@ from harness.metrics.names import metric_name
 from harness.report.view import Examples, ExampleView, Output, OutputHealth
 from harness.results.scores import Key
 from harness.schema import Example, FinishReason, Manifest, Prediction
-from harness.stats.compare import Panel
+from harness.stats.panel import Panel
 from harness.store.runs import Store
 
 N_SHOWN = 10

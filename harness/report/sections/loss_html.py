@@ -8,7 +8,7 @@ from harness.render.svg import Axis, Canvas
 from harness.render.worddiff import Compared, compare_words
 from harness.report.sections.loss_words import LossRow, loss_rows
 from harness.report.view import Losses, LostExample
-from harness.stats.losses import LossSummary
+from harness.results.losses import LossSummary
 from harness.suite.rules import in_points
 
 _WIDTH, _HEIGHT = 150.0, 18.0

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from harness.render.numbers import NONE, count, estimate, metric_name, number
-from harness.stats.losses import LossStratum, LossSummary
-from harness.stats.strata import FINDING, MEMBER, OUTPUT, PROMPT, REFERENCE
+from harness.results.losses import LossStratum, LossSummary
+from harness.results.strata import FINDING, MEMBER, OUTPUT, PROMPT, REFERENCE
 
 _MOST_GROUPS = 3  # that the sentence names
 _PLACES = {

@@ -10,11 +10,12 @@ from harness.checks.outputs import findings_of
 from harness.report.sections.examples import Predictions, compared, output_of
 from harness.report.sections.loss_words import loss_sentence
 from harness.report.view import Loss, Losses, LostExample, Row
+from harness.results.comparisons import comparison
+from harness.results.losses import LossSummary, analyse_losses
 from harness.results.scores import Key
+from harness.results.strata import MEMBER, Group, Outputs, example_groups
 from harness.schema import Example, Manifest, Prediction
-from harness.stats.compare import Panel, Quantity, Sample
-from harness.stats.losses import LossSummary, analyse_losses
-from harness.stats.strata import MEMBER, Group, Outputs, example_groups
+from harness.stats.panel import Panel, Quantity, Sample
 from harness.store.runs import Store
 
 _RESAMPLES = 2_000  # of documents pooled over the tasks of a group
@@ -86,7 +87,7 @@ class _Maker:
                 both = {self._baseline, self._candidate} <= set(panel.variants)
                 if panel is primary or not both:
                     continue
-                if panel.compare(self._baseline, self._candidate).better is False:
+                if comparison(panel, self._baseline, self._candidate).better is False:
                     yield self.loss(task, panel, members)
                     break
 

@@ -9,10 +9,11 @@ from scipy import special
 
 from harness.errors import PairingError
 from harness.report.view import Figure, Mark, MatrixCell, Row
+from harness.results.comparisons import comparison
 from harness.results.scores import Key, Reading, group_by_key
 from harness.schema import CellResult, Comparison, Manifest
-from harness.stats.compare import Panel, Sample, aligned
 from harness.stats.intervals import CONFIDENCE, Interval, interval
+from harness.stats.panel import Panel, Sample, aligned
 from harness.stats.resampling import Resamples
 
 Panels = dict[Key, Panel]
@@ -184,7 +185,7 @@ def compare_with(
     if name == baseline:
         return None
     if panel and name in panel.variants and baseline in panel.variants:
-        return panel.compare(baseline, name)
+        return comparison(panel, baseline, name)
     task, metric, split = reading.key
     reason = unpaired.get(name) or reading.reason or f"{baseline} has no score to compare with"
     return Comparison(

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from harness.metrics.quantities import measured_name
 from harness.render.numbers import estimate, metric_name, number, p_words, percent, quantity
 from harness.render.text import visible
 from harness.report.cautions import overtaken
 from harness.report.comparison_words import equivalence_words
 from harness.report.verdict import open_words
 from harness.report.view import Row, View
-from harness.results.measurements import measured_name
 from harness.schema import HUMAN, Candidate, ConstraintCheck, Selection
 from harness.select.constraints import explained
 from harness.suite.rules import in_points

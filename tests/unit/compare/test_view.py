@@ -25,8 +25,9 @@ from harness.compare.write import render_runs_csv, render_runs_json, write_runs
 from harness.errors import UsageError
 from harness.metrics.base import FloatArray, mean_of
 from harness.report.view import Row
+from harness.results.comparisons import compare
 from harness.schema import Checkpoint, Comparison, Example, LogEntry, Manifest, TrainingRun
-from harness.stats.compare import Quantity, Sample, compare
+from harness.stats.panel import Quantity, Sample
 from harness.store.runs import Store
 from tests.unit.gate.gate_runs import ENVIRONMENT, SPEC, VARIANTS, N, Runs
 from tests.unit.report.page_parser import Page

@@ -25,7 +25,7 @@ from harness.gate.baseline import (
 )
 from harness.metrics.base import mean_of
 from harness.schema import Measurement
-from harness.stats.compare import Quantity
+from harness.stats.panel import Quantity
 from harness.suite.rules import GateSpec
 
 ARRAYS: dict[str, Any] = {

@@ -15,7 +15,7 @@ from harness.metrics.base import FloatArray, mean_of
 from harness.metrics.registry import build_metric
 from harness.results.repeats import Repeats
 from harness.schema import GateCheck, GateResult
-from harness.stats.compare import Quantity, Sample
+from harness.stats.panel import Quantity, Sample
 
 ROUGE = Quantity("summary", "rougeL", "report", mean_of, scale=1.0)
 ACC = Quantity("quiz", "acc", "all", mean_of, scale=1.0)

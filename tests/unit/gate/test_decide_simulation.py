@@ -19,7 +19,7 @@ from harness.metrics.base import FloatArray, mean_of
 from harness.schema import GateCheck
 from harness.select.checkpoint import Rule, select
 from harness.stats import simultaneous
-from harness.stats.compare import Panel, Quantity, Sample
+from harness.stats.panel import Panel, Quantity, Sample
 
 ALPHA, MARGIN = 0.05, 0.02  # two points of a metric in [0, 1]
 EACH = 5  # metrics per group: 0/1 scores on some examples, continuous ones on others

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.console import Reporter
-from harness.plan.explain import changed_fields, describe_plan, plan_as_json
+from harness.plan.explain import describe_plan, plan_as_json
 from harness.plan.plan import Cell, make_plan
 from harness.run.state import Options, start
 from harness.store.runs import Store
@@ -36,21 +36,6 @@ def finish(file: SuiteFile, store: Store, task: str) -> Cell:
 def line(text: str, cell: str) -> str:
     """The line about a cell."""
     return next(one for one in text.splitlines() if cell in one.split())
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "names"),
-    [
-        ({"a": 1}, {"a": 1}, []),
-        ({"a": {"b": 1, "c": 2}}, {"a": {"b": 1, "c": 3}}, ["a.c"]),
-        ({"a": 1}, {"a": 1, "b": 2}, ["b"]),
-        ({"a": {"b": 1}}, {"a": None}, ["a"]),
-        ({"a": [1, 2]}, {"a": [2, 1]}, ["a"]),
-    ],
-)
-def test_changed_fields_have_dotted_names(old: object, new: object, names: list[str]) -> None:
-    """Nested mappings are followed; anything else differs as a whole."""
-    assert changed_fields(old, new) == names
 
 
 def test_the_matrix_is_shown(tmp_path: Path, store: Store) -> None:

@@ -10,11 +10,12 @@ from scipy import stats
 from harness.data.splits import hash_point
 from harness.metrics.base import mean_of
 from harness.schema import ConstraintCheck, Manifest, Selection
-from harness.select.checkpoint import primary_metric, select, select_checkpoint
+from harness.select.checkpoint import select, select_checkpoint
 from harness.select.constraints import explained
-from harness.stats.compare import Panel, Quantity, Sample
+from harness.stats.panel import Panel, Quantity, Sample
 from harness.stats.pareto import Axis
 from harness.store.runs import Store
+from harness.suite.deciding import primary_metric
 from harness.suite.spec import Suite
 from tests.unit.conftest import SPEC, RunFactory
 

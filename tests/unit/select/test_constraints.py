@@ -14,7 +14,7 @@ from harness.results.scores import Reading
 from harness.schema import ConstraintCheck, Measurement, Score
 from harness.select.constraints import check_measurement, check_score, explained
 from harness.select.scores import watch
-from harness.stats.compare import Quantity, Sample
+from harness.stats.panel import Quantity, Sample
 from harness.suite.rules import ConstraintSpec
 
 SEED = 5

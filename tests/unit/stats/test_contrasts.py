@@ -8,8 +8,8 @@ from scipy import stats as scipy_stats
 
 from harness.metrics.base import FloatArray, mean_of, score_corpus
 from harness.metrics.registry import build_metric
-from harness.stats.compare import Panel, Quantity, Sample
 from harness.stats.contrasts import Pair
+from harness.stats.panel import Panel, Quantity, Sample
 
 
 def pair(

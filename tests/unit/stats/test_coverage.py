@@ -17,8 +17,8 @@ from scipy import special
 
 from harness.metrics.base import FloatArray, mean_of
 from harness.metrics.registry import build_metric
-from harness.stats.compare import Panel, Quantity, Sample
 from harness.stats.intervals import Aggregate
+from harness.stats.panel import Panel, Quantity, Sample
 from harness.stats.resampling import Resamples
 
 RESAMPLES = 2_000

@@ -10,9 +10,10 @@ from statsmodels.stats.weightstats import ttost_paired
 
 from harness.metrics.base import FloatArray, mean_of
 from harness.metrics.registry import build_metric
-from harness.stats.compare import Panel, Quantity, Sample
+from harness.results.comparisons import comparison, equivalence
+from harness.stats.panel import Panel, Quantity, Sample
 from harness.stats.resampling import N_FLIPS
-from harness.stats.significance import equivalence, holm, max_t, paired_test, sign_flip_test
+from harness.stats.significance import holm, max_t, paired_test, sign_flip_test
 
 MEAN = Quantity("t", "m", "report", mean_of, scale=1.0)
 
@@ -137,7 +138,7 @@ def test_identical_variants_are_not_tested() -> None:
     assert (found.identical, found.equivalent, found.p_value) == (True, True, None)
     found = equivalence(same, "v0", "v1", 0.02)
     assert (found.identical, found.equivalent, found.p_value) == (True, None, None)
-    compared = same.compare("v0", "v1")
+    compared = comparison(same, "v0", "v1")
     assert (compared.identical, compared.p_value, compared.test) == (True, None, "identical")
 
 

@@ -23,7 +23,7 @@ from harness.ratings.stats.correlation import (
 )
 from harness.results.scores import Reading
 from harness.schema import Score
-from harness.stats.compare import Quantity, Sample
+from harness.stats.panel import Quantity, Sample
 
 Array = np.ndarray
 

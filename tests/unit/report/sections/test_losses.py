@@ -21,9 +21,9 @@ from harness.report.sections.losses import build_losses
 from harness.report.sections.matrix import build_matrix
 from harness.report.tables import render_json
 from harness.report.view import View
+from harness.results.losses import LossStratum, LossSummary
 from harness.results.scores import read_results
 from harness.schema import Score
-from harness.stats.losses import LossStratum, LossSummary
 
 TWO = ("base@nf4", "checkpoint-40")
 SMALL: dict[str, Any] = {

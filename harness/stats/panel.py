@@ -15,12 +15,10 @@ from numpy.typing import NDArray
 
 from harness.errors import PairingError
 from harness.metrics.base import FloatArray
-from harness.schema import Comparison
 from harness.stats.intervals import TAIL, Aggregate, Interval, interval, is_mean
 from harness.stats.paired import Difference, drawn_difference, mean_difference, unchanged
 from harness.stats.proportions import as_hits, discordant
 from harness.stats.resampling import N_RESAMPLES, Resamples
-from harness.stats.significance import paired_test
 
 _NAMED_IDS = 3  # ids that an error names
 
@@ -249,28 +247,6 @@ class Panel:
             return None
         return discordant(self.stats(baseline), self.stats(candidate), self.quantity.scale)
 
-    def compare(self, baseline: str, candidate: str) -> Comparison:
-        """Paired difference of two variants as a record."""
-        found, quantity = self.difference(baseline, candidate), self.quantity
-        p_value, test = paired_test(self, baseline, candidate)
-        return Comparison(
-            task=quantity.task,
-            metric=quantity.metric,
-            split=quantity.split,
-            baseline=baseline,
-            candidate=candidate,
-            n=len(self.ids),
-            delta=found.delta,
-            low=found.low,
-            high=found.high,
-            identical=found.identical,
-            better=verdict(found.low, found.high, quantity.higher_is_better),
-            method=found.method,
-            p_value=p_value,
-            test=test,
-            reason=found.reason,
-        )
-
     def _swaps(self, baseline: str) -> FloatArray:
         """Differences of all variants from a baseline under swaps, shape (F, variants)."""
         sums = np.stack([self.resamples.sums(array) for array in self._stats], axis=1)
@@ -289,46 +265,6 @@ class Panel:
         stacked = np.stack(self._stats, axis=1).reshape(n, -1)
         totals = self.resamples.totals(stacked).reshape(-1, len(self._stats), columns)
         return np.asarray(self.quantity.aggregate(totals), dtype=np.float64)
-
-
-def compare(
-    quantity: Quantity,
-    baseline: Sample,
-    candidate: Sample,
-    *,
-    seed: int = 0,
-    n_resamples: int = N_RESAMPLES,
-) -> Comparison:
-    """Compare a candidate with the baseline on the same examples.
-
-    The interval is that of :meth:`Panel.difference`, the p-value an exact McNemar test or one of
-    sign flips. Equal statistics give ``identical`` rather than a test.
-
-    Args:
-        quantity: What is compared.
-        baseline: Statistics of the baseline.
-        candidate: Statistics of the candidate; order is free, ids must be the same.
-        seed: Seed of the resampling.
-        n_resamples: Number of resamples.
-
-    Returns:
-        Candidate minus baseline, its 95 % interval, and whether that is better.
-
-    Raises:
-        PairingError: The two do not hold exactly the same examples.
-
-    Source:
-        Koehn (2004), Statistical Significance Tests for Machine Translation Evaluation.
-    """
-    panel = Panel(quantity, [baseline, candidate], seed=seed, n_resamples=n_resamples)
-    return panel.compare(baseline.variant, candidate.variant)
-
-
-def verdict(low: float | None, high: float | None, higher_is_better: bool) -> bool | None:
-    """Whether a difference is an improvement; None where its interval includes zero."""
-    if low is None or high is None or low <= 0 <= high:
-        return None
-    return (low > 0) == higher_is_better
 
 
 def aligned(reference: Sample, sample: Sample) -> FloatArray:

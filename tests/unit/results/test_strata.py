@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.checks.outputs import CUT, SAME
-from harness.schema import Example, Prediction
-from harness.stats.strata import (
+from harness.results.strata import (
     FINDING,
     Group,
     Outputs,
@@ -21,6 +20,7 @@ from harness.stats.strata import (
     ratio_groups,
     text_lengths,
 )
+from harness.schema import Example, Prediction
 
 
 def example(name: str, reference: str = "one two three", **metadata: Any) -> Example:

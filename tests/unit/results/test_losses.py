@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from harness.metrics.base import FloatArray, mean_of
 from harness.metrics.registry import build_metric
-from harness.stats.compare import Panel, Quantity, Sample
-from harness.stats.losses import FEWEST_CLUSTERS, LossSummary, analyse_losses
-from harness.stats.strata import Group, quartile_groups
+from harness.results.losses import FEWEST_CLUSTERS, LossSummary, analyse_losses
+from harness.results.strata import Group, quartile_groups
+from harness.stats.panel import Panel, Quantity, Sample
 
 
 def made(

@@ -13,11 +13,11 @@ import numpy as np
 from scipy import special
 
 from harness.metrics.base import FloatArray
+from harness.results.strata import Group
 from harness.schema import Record
-from harness.stats.compare import Panel
 from harness.stats.contrasts import Pair, Rows
 from harness.stats.intervals import CONFIDENCE
-from harness.stats.strata import Group
+from harness.stats.panel import Panel
 
 FEWEST_CLUSTERS = 10
 """Below this many clusters, a group has neither an interval nor a test."""

@@ -7,7 +7,8 @@ from scipy import stats as scipy_stats
 from harness.errors import PairingError
 from harness.metrics.base import FloatArray, mean_of
 from harness.metrics.registry import build_metric
-from harness.stats.compare import Panel, Quantity, Sample, compare
+from harness.results.comparisons import compare, comparison
+from harness.stats.panel import Panel, Quantity, Sample
 from harness.stats.proportions import tango_interval
 from harness.stats.resampling import Resamples
 
@@ -136,7 +137,7 @@ def test_a_panel_agrees_with_single_comparisons() -> None:
     other = values(130, seed=6)[1]
     panel = Panel(ROUGE, [sample("base", base), sample("new", new), sample("other", other)])
     alone = compare(ROUGE, sample("base", base), sample("new", new))
-    assert panel.compare("base", "new").low == pytest.approx(alone.low)
+    assert comparison(panel, "base", "new").low == pytest.approx(alone.low)
     assert panel.interval("new").value == pytest.approx(new.mean())
 
 
@@ -290,6 +291,6 @@ def test_one_row_has_one_method() -> None:
     assert methods == {"base": "Student-t, 40 clusters", "zero": "", "some": methods["base"]}
     assert "score the same" in str(panel.interval("zero").reason)
     assert panel.difference("zero", "some").method == "paired Student-t, 40 clusters"
-    assert panel.compare("zero", "some").test.startswith("sign flips")
+    assert comparison(panel, "zero", "some").test.startswith("sign flips")
     right = Panel(ROUGE, [sample("zero", nothing), sample("some", some)])
     assert [right.interval(name).method for name in right.variants] == ["Wilson score"] * 2
