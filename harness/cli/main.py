@@ -490,7 +490,7 @@ def _print_outcome(store: Store, manifest: Manifest) -> None:
     """Render the report and print what it says first."""
     from harness.report.browser.view import AllExamples
     from harness.report.build import build_view
-    from harness.report.verdict import verdict_text
+    from harness.report.words.verdict import verdict_text
     from harness.report.write import write_report
 
     view = build_view(store, manifest)

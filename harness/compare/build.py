@@ -16,8 +16,8 @@ from harness.compare.facts import run_facts, setting_differences
 from harness.compare.pairing import Pairing, Side
 from harness.compare.view import How, RunsView
 from harness.errors import PairingError, UsageError
-from harness.report.sections.matrix import Weights, compare_with, figure_of, marks_of, shots_of
-from harness.report.view import MatrixCell, Row
+from harness.report.parts.matrix import Weights, compare_with, figure_of, marks_of, shots_of
+from harness.report.view.records import MatrixCell, MatrixRow
 from harness.results.comparisons import comparison
 from harness.results.scores import Key, Reading, read_results
 from harness.schema import Comparison, Manifest, Variant
@@ -179,7 +179,9 @@ def _primary(manifest: Manifest) -> tuple[str, str] | None:
     return primary_metric(manifest.spec)
 
 
-def _rows(sides: Sequence[Side], primary: Key | None) -> tuple[tuple[Row, ...], dict[Key, Panel]]:
+def _rows(
+    sides: Sequence[Side], primary: Key | None
+) -> tuple[tuple[MatrixRow, ...], dict[Key, Panel]]:
     """One row per score of any run, in the order of the reference's tasks, then of the others'."""
     weights = Weights(int(sides[0].manifest.spec.get("seed", 0)))
     order = list(dict.fromkeys(t for side in sides for t in side.manifest.spec.get("tasks", {})))
@@ -189,7 +191,7 @@ def _rows(sides: Sequence[Side], primary: Key | None) -> tuple[tuple[Row, ...], 
             score = reading.score
             shape = (reading.kind, score.scale, score.higher_is_better, score.unit)
             kinds.setdefault((key, shape), []).append(side)
-    rows: list[Row] = []
+    rows: list[MatrixRow] = []
     panels: dict[Key, Panel] = {}
     for (key, _), held in kinds.items():
         row, panel = _row(sides, held, key, weights, primary)
@@ -207,7 +209,7 @@ def _rows(sides: Sequence[Side], primary: Key | None) -> tuple[tuple[Row, ...], 
 
 def _row(
     sides: Sequence[Side], held: Sequence[Side], key: Key, weights: Weights, primary: Key | None
-) -> tuple[Row, Panel | None]:
+) -> tuple[MatrixRow, Panel | None]:
     reference, first = sides[0], held[0].readings[key]
     panel, unpaired = _panel(reference, held, key, weights)
     marks = marks_of(panel) if panel else {}
@@ -231,7 +233,7 @@ def _row(
             )
     score, task = first.score, held[0].manifest.spec.get("tasks", {}).get(first.suite_task, {})
     signatures = dict.fromkeys(side.readings[key].score.signature for side in held)
-    row = Row(
+    row = MatrixRow(
         suite_task=first.suite_task,
         task=key[0],
         kind=first.kind,

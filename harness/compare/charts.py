@@ -13,7 +13,7 @@ from harness.render.numbers import estimate, metric_name, number
 from harness.render.palette import COLOURS
 from harness.render.svg import Canvas, make_axis
 from harness.report.charts.metrics import Chart
-from harness.report.view import Row
+from harness.report.view.records import MatrixRow
 from harness.schema import Comparison
 from harness.suite.rules import in_points
 
@@ -137,13 +137,13 @@ def forest_chart(view: RunsView) -> Chart | None:
     )
 
 
-def _difference(row: Row, run: RunFacts) -> Comparison | None:
+def _difference(row: MatrixRow, run: RunFacts) -> Comparison | None:
     cell = row.cell(run.label)
     found = cell.comparison if cell else None
     return found if found is not None and found.delta is not None else None
 
 
-def _gain(row: Row, run: RunFacts) -> tuple[float, float, float] | None:
+def _gain(row: MatrixRow, run: RunFacts) -> tuple[float, float, float] | None:
     """Low, middle and high of a difference in points, turned so that more is better."""
     found = _difference(row, run)
     if found is None or found.delta is None:

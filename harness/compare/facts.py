@@ -8,7 +8,7 @@ from harness.compare.pairing import Side
 from harness.compare.view import Difference, How, RunCosts, RunFacts, RunTraining
 from harness.diff import leaves
 from harness.digests import canonical_json
-from harness.report.sections.costs import build_measurements, build_trade_off
+from harness.report.parts.costs import build_measurements, build_trade_off
 from harness.schema import Comparison, Environment, Manifest, TrainingRun
 
 _HARDWARE = ("device", "device_name", "cpu_count", "memory_bytes", "compute_dtype", "fingerprint")

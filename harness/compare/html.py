@@ -23,7 +23,7 @@ from harness.render.numbers import NONE, aligned, estimate
 from harness.render.pages import render_page
 from harness.render.text import marked
 from harness.report.html import report_environment
-from harness.report.view import MatrixCell, Row
+from harness.report.view.records import MatrixCell, MatrixRow
 from harness.schema import Comparison
 
 _SETTING_CHARS = 600
@@ -84,7 +84,7 @@ def _setting(text: str) -> Markup:
     return marked(text, _SETTING_CHARS)
 
 
-def aligned_values(rows: Sequence[Row]) -> list[tuple[Row, list[str]]]:
+def aligned_values(rows: Sequence[MatrixRow]) -> list[tuple[MatrixRow, list[str]]]:
     """Each row with its values, padded so that the points of a column stand in a line."""
     columns = [
         aligned([_shown(row, place) for row in rows])
@@ -93,7 +93,7 @@ def aligned_values(rows: Sequence[Row]) -> list[tuple[Row, list[str]]]:
     return [(row, [column[at] for column in columns]) for at, row in enumerate(rows)]
 
 
-def _shown(row: Row, place: int) -> str:
+def _shown(row: MatrixRow, place: int) -> str:
     figure = row.cells[place].figure
     if figure is None:
         return NONE
@@ -112,7 +112,7 @@ def _line(view: RunsView, run: RunFacts) -> _Line:
     )
 
 
-def _over_base(found: Comparison | None, row: Row | None) -> tuple[str, str, str]:
+def _over_base(found: Comparison | None, row: MatrixRow | None) -> tuple[str, str, str]:
     """What a run gains over its own base: difference, interval and side."""
     if found is None or row is None or found.delta is None:
         return NONE, (found.reason or "") if found else "", "none"

@@ -8,7 +8,7 @@ from harness.compare.view import RunFacts, RunsView
 from harness.compare.words import HOW, cautions, headline, loss, named, not_compared, support
 from harness.render.markdown import code, markdown_table, plain
 from harness.render.numbers import NONE, duration, estimate, metric_name, number, size
-from harness.report.view import MatrixCell, Row
+from harness.report.view.records import MatrixCell, MatrixRow
 
 _CHARS = 120  # of a setting's value
 
@@ -73,7 +73,7 @@ def _results(view: RunsView) -> Iterator[str]:
     yield "\n".join(f"- Not compared: {plain(line)}" for line in not_compared(view, rows))
 
 
-def _matrix(runs: Sequence[RunFacts], rows: Sequence[Row]) -> str:
+def _matrix(runs: Sequence[RunFacts], rows: Sequence[MatrixRow]) -> str:
     header = ["metric", "split", *(plain(named(run)) for run in runs)]
     body = [
         [
@@ -87,7 +87,7 @@ def _matrix(runs: Sequence[RunFacts], rows: Sequence[Row]) -> str:
     return markdown_table(header, body)
 
 
-def _cell(cell: MatrixCell, row: Row) -> str:
+def _cell(cell: MatrixCell, row: MatrixRow) -> str:
     figure, found = cell.figure, cell.comparison
     if figure is None:
         return NONE

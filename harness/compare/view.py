@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import Field
 
 from harness.digests import short_digest
-from harness.report.view import Part, Row
+from harness.report.view.records import MatrixRow, Part
 from harness.schema import Comparison, Environment, LogEntry
 
 How = Literal["chosen", "last", "base", "named"]
@@ -98,8 +98,8 @@ class RunsView(Part):
     schema_version: int = 1
     runs: tuple[RunFacts, ...]
     asked: str | None = None  # the variant that was asked for
-    rows: tuple[Row, ...]
-    base_rows: tuple[Row, ...]
+    rows: tuple[MatrixRow, ...]
+    base_rows: tuple[MatrixRow, ...]
     differences: tuple[Difference, ...]
     command: str  # that makes this comparison again
 
@@ -114,7 +114,7 @@ class RunsView(Part):
         return self.runs[1:]
 
     @property
-    def deciding(self) -> Row | None:
+    def deciding(self) -> MatrixRow | None:
         """The reference's primary metric where it is claimed, not where it was chosen by."""
         return next((row for row in self.rows if row.primary), None)
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from harness.compare.view import RunFacts, RunsView
 from harness.render.numbers import count, estimate, metric_name, number, size
 from harness.render.text import visible
-from harness.report.comparison_words import difference_words
-from harness.report.view import MatrixCell, Row
+from harness.report.view.records import MatrixCell, MatrixRow
+from harness.report.words.comparison import difference_words
 from harness.schema import Comparison
 
 HOW = {
@@ -89,7 +89,7 @@ def headline(view: RunsView) -> str:
     return f"{first} Largest gain: {named(best)}, {change}{_after_holm(view, best)}."
 
 
-def sentence(view: RunsView, run: RunFacts, row: Row) -> str:
+def sentence(view: RunsView, run: RunFacts, row: MatrixRow) -> str:
     """How one run compares with the reference on one score."""
     reference, comparison = view.reference, _comparison(row, run)
     if comparison is None:
@@ -177,7 +177,7 @@ def cautions(view: RunsView) -> list[str]:
     return lines
 
 
-def not_compared(view: RunsView, rows: Sequence[Row]) -> list[str]:
+def not_compared(view: RunsView, rows: Sequence[MatrixRow]) -> list[str]:
     """Why values are missing or stand side by side without a difference, once per reason."""
     found: dict[tuple[str, str], list[str]] = {}
     for row in rows:
@@ -230,17 +230,17 @@ def _undecidable(view: RunsView) -> str:
     )
 
 
-def _what(row: Row) -> str:
+def _what(row: MatrixRow) -> str:
     return f"{row.task} {metric_name(row.metric)}"
 
 
-def _split_words(view: RunsView, row: Row) -> str:
+def _split_words(view: RunsView, row: MatrixRow) -> str:
     """The split, where the same metric of the task is claimed on several."""
     same = [r for r in view.rows if (r.task, r.metric) == (row.task, row.metric)]
     return f" on {row.split}" if sum(r.split != "select" for r in same) > 1 else ""
 
 
-def _comparison(row: Row, run: RunFacts) -> Comparison | None:
+def _comparison(row: MatrixRow, run: RunFacts) -> Comparison | None:
     cell = row.cell(run.label)
     return cell.comparison if cell else None
 
@@ -257,12 +257,12 @@ def _delta(found: Comparison | None) -> float:
     return (found.delta if found else None) or 0.0
 
 
-def _is_paired(row: Row, run: RunFacts) -> bool:
+def _is_paired(row: MatrixRow, run: RunFacts) -> bool:
     found = _comparison(row, run)
     return found is not None and found.delta is not None
 
 
-def _value(row: Row, run: RunFacts) -> str:
+def _value(row: MatrixRow, run: RunFacts) -> str:
     cell: MatrixCell | None = row.cell(run.label)
     if cell is None or cell.figure is None:
         return f"{run.label} none"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -12,9 +10,7 @@ from harness.compare.markdown import render_runs_markdown
 from harness.compare.view import RunsView
 from harness.errors import UsageError
 from harness.files import write_atomic
-from harness.report.tables import plain_cell
-
-_Cell = str | float | int | bool | None
+from harness.render.table import Raw, csv_text
 
 
 def render_runs_json(view: RunsView) -> str:
@@ -24,10 +20,7 @@ def render_runs_json(view: RunsView) -> str:
 
 def render_runs_csv(view: RunsView) -> str:
     """Every score of every run as CSV, in the metrics' own units, with its paired difference."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerows([plain_cell(value) for value in line] for line in _lines(view))
-    return text.getvalue()
+    return csv_text(_lines(view))
 
 
 _ELSEWHERE = "Choose another folder with --output."
@@ -68,7 +61,7 @@ def write_runs(view: RunsView, folder: Path, format_: str = "html") -> list[Path
     return paths
 
 
-def _lines(view: RunsView) -> Iterator[tuple[_Cell, ...]]:
+def _lines(view: RunsView) -> Iterator[tuple[Raw, ...]]:
     yield (
         *("task", "metric", "split", "run", "suite", "run_id", "what", "variant"),
         *("n", "value", "low", "high", "method"),
@@ -79,11 +72,11 @@ def _lines(view: RunsView) -> Iterator[tuple[_Cell, ...]]:
         for row in rows:
             for run, cell in zip(view.runs, row.cells, strict=True):
                 figure, found = cell.figure, cell.comparison
-                values: tuple[_Cell, ...] = (None,) * 5
+                values: tuple[Raw, ...] = (None,) * 5
                 if figure is not None:
                     bounds = (figure.value, figure.low, figure.high)
                     values = (figure.n, *bounds, figure.method)
-                paired: tuple[_Cell, ...] = (None,) * 8
+                paired: tuple[Raw, ...] = (None,) * 8
                 if found is not None:
                     bounds = (found.delta, found.low, found.high)
                     paired = (found.baseline, *bounds, found.better, found.identical)

@@ -32,8 +32,8 @@ from harness.release.card.results import hub_installed
 from harness.render.text import visible
 from harness.report.browser.view import AllExamples
 from harness.report.build import build_view
-from harness.report.sections.selection import selection_text
-from harness.report.view import View
+from harness.report.view.records import View
+from harness.report.words.selection import selection_text
 from harness.report.write import write_report
 from harness.schema import ConstraintCheck, Manifest, Precision, Variant
 from harness.select.checkpoint import select_checkpoint

@@ -13,6 +13,7 @@ from markupsafe import Markup, escape
 
 from harness.render import numbers
 from harness.render.labels import measured_name, split_words
+from harness.render.table import SIGNS
 from harness.render.text import visible
 from harness.resources import resource_dir
 
@@ -83,7 +84,12 @@ def page_environment() -> jinja2.Environment:
         "breakable": breakable,
         "whole": whole,
     }
-    templates.globals |= {"count": numbers.count, "split_words": split_words, "shades": {}}
+    templates.globals |= {
+        "count": numbers.count,
+        "split_words": split_words,
+        "shades": {},
+        "signs": SIGNS,
+    }
     return templates
 
 

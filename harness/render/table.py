@@ -1,15 +1,39 @@
-"""One table for every output: HTML, Markdown, terminal and CSV render the same cells."""
+"""One table for every output: HTML, Markdown, terminal and CSV render the same cells.
+
+HTML is written by the macro ``table`` of ``reports/templates/macros.html.j2``.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from markupsafe import Markup
 
-from harness.render.markdown import markdown_table, plain
+from harness.render.markdown import code, markdown_table, plain
+from harness.render.numbers import FIGURE_SPACE, POINT_SPACE, aligned
+from harness.render.text import visible
 
 Side = Literal["better", "worse", "open", "same", ""]
+Status = Literal["kept", "broken", "unsure", "unknown"]
+Raw = str | float | int | bool | None
+"""What a CSV holds: a value in its own unit; None where there is none."""
+
+SIGNS = {
+    "better": "▲",
+    "worse": "▼",
+    "open": "≈",
+    "same": "=",
+    "kept": "✓",
+    "broken": "✗",
+    "unsure": "?",
+    "unknown": "–",
+}
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_UNBOUNDED = 10_000  # characters of a line, which a terminal wraps by itself
 
 
 @dataclass(frozen=True)
@@ -19,20 +43,45 @@ class Cell:
     Attributes:
         text: The value.
         more: Quieter lines below it.
-        side: What the value says of its variant, for the mark beside it.
+        side: What the value says of its variant, for the sign beside it.
         words: The side in words.
         change: A difference that the side is of, on a line of its own; else it is of the value.
         beyond: A quieter line below the change.
-        drawing: An SVG in place of the text.
+        drawing: An SVG or other markup in place of the text.
+        interval: Belongs to the text; on a page quieter and below it.
+        tag: What sets the text apart from those above and below it: ``the choice``.
+        strong: Whether the value is marked.
+        code: Whether the text is to be copied as it is.
+        note: Shown on a page while a pointer rests on the cell.
+        style: Classes on a page.
+        pad: Follows the text on a page, so that decimal points stand in a line.
+        raw: What a CSV holds, and a page sorts by; the text where there is none.
     """
 
     text: str
     more: tuple[str, ...] = ()
-    side: Side = ""
+    side: Side | Status = ""
     words: str = ""
     change: str = ""
     beyond: str = ""
     drawing: Markup | None = None
+    interval: str = ""
+    tag: str = ""
+    strong: bool = False
+    code: bool = False
+    note: str = ""
+    style: str = ""
+    pad: str = ""
+    raw: Raw = None
+
+    @property
+    def lines(self) -> list[str]:
+        """The cell as lines of plain text."""
+        first = f"{self.text} {self.interval}".strip() + (f" ({self.tag})" if self.tag else "")
+        lines = [first, *self.more, *([self.change] if self.change else [])]
+        if self.side and self.words:
+            lines[-1 if self.change else 0] += f", {self.words}"
+        return [*lines, self.beyond] if self.beyond else lines
 
 
 @dataclass(frozen=True)
@@ -43,11 +92,30 @@ class Head:
         text: The name.
         quiet: A quieter line below it.
         numeric: Whether the column holds numbers.
+        note: Shown on a page while a pointer rests on it.
+        style: Classes on a page.
     """
 
     text: str
     quiet: str = ""
     numeric: bool = True
+    note: str = ""
+    style: str = ""
+
+
+@dataclass(frozen=True)
+class Band:
+    """A heading over the rows that follow, on a page.
+
+    Attributes:
+        before: Index of the row that it stands above.
+        text: What they have in common.
+        quiet: More of that, quieter.
+    """
+
+    before: int
+    text: str
+    quiet: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,21 +125,110 @@ class Table:
     caption: str
     header: tuple[Head, ...]
     rows: tuple[tuple[Cell, ...], ...]
+    bands: tuple[Band, ...] = ()
+
+    @property
+    def groups(self) -> list[tuple[Band | None, tuple[tuple[Cell, ...], ...]]]:
+        """The rows under each heading; all of them where there is none."""
+        starts = [*(band.before for band in self.bands), len(self.rows)]
+        under: list[tuple[Band | None, tuple[tuple[Cell, ...], ...]]] = [
+            (b, self.rows[b.before : end]) for b, end in zip(self.bands, starts[1:], strict=True)
+        ]
+        return under or [(None, self.rows)]
 
 
-def to_markdown(table: Table | None) -> str:
-    """The table under its caption; empty where there is none."""
+def texts(*names: str) -> tuple[Head, ...]:
+    """Columns of texts."""
+    return tuple(Head(name, numeric=False) for name in names)
+
+
+def numbers(*names: str) -> tuple[Head, ...]:
+    """Columns of numbers."""
+    return tuple(Head(name) for name in names)
+
+
+def make_table(caption: str, header: Sequence[Head], rows: Iterable[Sequence[Cell | str]]) -> Table:
+    """A table, of which plain texts are cells too."""
+    cells = (tuple(Cell(c) if isinstance(c, str) else c for c in row) for row in rows)
+    return Table(caption, tuple(header), tuple(cells))
+
+
+def data_table(caption: str, names: Sequence[str], lines: Iterable[Sequence[Raw]]) -> Table:
+    """A table of values in their own units, for a CSV."""
+    rows = (tuple(Cell(str(_plain_value(value)), raw=value) for value in line) for line in lines)
+    return Table(caption, texts(*names), tuple(rows))
+
+
+def with_points_aligned(table: Table) -> Table:
+    """The table with its values padded, so that each column's decimal points are in a line."""
+    columns = [aligned([cell.text for cell in column]) for column in zip(*table.rows, strict=True)]
+    rows = []
+    for place, row in enumerate(table.rows):
+        pads = [column[place][len(column[place].rstrip(_PADDING)) :] for column in columns]
+        rows.append(tuple(replace(cell, pad=pad) for cell, pad in zip(row, pads, strict=True)))
+    return replace(table, rows=tuple(rows))
+
+
+_PADDING = FIGURE_SPACE + POINT_SPACE
+
+
+def to_markdown(table: Table | None, *, caption: bool = True) -> str:
+    """The table, under its caption if asked for; empty where there is none."""
     if table is None:
         return ""
     header = [plain(head.text) for head in table.header]
     body = [[_markdown_cell(cell) for cell in row] for row in table.rows]
-    return f"{plain(table.caption)}:\n\n{markdown_table(header, body)}"
+    text = markdown_table(header, body)
+    return f"{plain(table.caption)}:\n\n{text}" if caption else text
 
 
 def _markdown_cell(cell: Cell) -> str:
-    lines = [cell.text, *cell.more, *([cell.change] if cell.change else [])]
-    place = -1 if cell.change else 0  # of what the words are about
-    if cell.side and cell.words:
-        lines[place] += f", {cell.words}"
-    lines += [cell.beyond] if cell.beyond else []
-    return "<br>".join(plain(line) for line in lines)
+    first, *more = cell.lines
+    if cell.code:
+        return code(first).replace("|", "\\|")
+    shown = plain(first)
+    if cell.strong or cell.tag:
+        shown = shown.replace(plain(cell.text), f"**{plain(cell.text)}**", 1)
+    return "<br>".join([shown, *map(plain, more)])
+
+
+def to_text(table: Table) -> str:
+    """The table for a terminal: columns of plain text, two spaces apart, no markup."""
+    from rich.console import Console
+    from rich.table import Table as Grid
+    from rich.text import Text
+
+    grid = Grid(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="")
+    for head in table.header:
+        grid.add_column(Text(visible(head.text)), no_wrap=True)
+    for row in table.rows:
+        grid.add_row(*(Text(visible(" ".join(filter(None, cell.lines)))) for cell in row))
+    lines = io.StringIO()
+    Console(file=lines, width=_UNBOUNDED, color_system=None).print(grid)
+    return "\n".join(line.rstrip() for line in lines.getvalue().splitlines())
+
+
+def to_csv(table: Table) -> str:
+    """The table as CSV with a header line, values in their own units."""
+    body = ([cell.text if cell.raw is None else cell.raw for cell in row] for row in table.rows)
+    return csv_text([[head.text for head in table.header], *body])
+
+
+def csv_text(lines: Iterable[Sequence[Raw]]) -> str:
+    """Lines of CSV; no cell is one that a spreadsheet takes for a formula."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerows([plain_cell(value) for value in line] for line in lines)
+    return text.getvalue()
+
+
+def plain_cell(value: Raw) -> str | float | int:
+    """A cell that no spreadsheet takes for a formula."""
+    shown = _plain_value(value)
+    return f"'{shown}" if isinstance(shown, str) and shown.startswith(_FORMULA) else shown
+
+
+def _plain_value(value: Raw) -> str | float | int:
+    if value is None:
+        return ""
+    return str(value).lower() if isinstance(value, bool) else value

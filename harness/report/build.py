@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from harness.ratings.summary import summarise, why_none
-from harness.report.sections.choice import build_choice
-from harness.report.sections.costs import build_measurements, build_trade_off
-from harness.report.sections.examples import build_examples, output_health, read_predictions
-from harness.report.sections.losses import build_losses
-from harness.report.sections.matrix import build_matrix
-from harness.report.verdict import build_verdict
-from harness.report.view import Provenance, View
+from harness.report.parts.choice import build_choice
+from harness.report.parts.costs import build_measurements, build_trade_off
+from harness.report.parts.examples import build_examples, output_health, read_predictions
+from harness.report.parts.losses import build_losses
+from harness.report.parts.matrix import build_matrix
+from harness.report.view.records import Provenance, View
+from harness.report.words.verdict import build_verdict
 from harness.results.scores import read_results
 from harness.schema import Manifest, TrainingRun
 from harness.store.runs import Store

@@ -15,24 +15,31 @@ from harness.render.labels import GLOSSARY, RATING_TERMS, measured_name, picked_
 from harness.render.pages import page_environment, render_page
 from harness.render.palette import shades
 from harness.render.text import marked
-from harness.report import prices
 from harness.report.browser.html import browser_script, browser_section
 from harness.report.browser.view import AllExamples
 from harness.report.charts.costs import forest_charts, trade_off_charts
 from harness.report.charts.metrics import checkpoint_charts, training_charts, undrawn_words
-from harness.report.comparison_words import difference_words
-from harness.report.facts import headline_parts, lead_facts
-from harness.report.repeats import grouped_findings, grouped_notes, of_variants
+from harness.report.parts import prices
 from harness.report.sections.loss_html import barred_rows, lost_places, marked_words
-from harness.report.sections.loss_words import loss_notes
-from harness.report.sections.selection import (
+from harness.report.view.records import (
+    ExampleView,
+    MatrixCell,
+    MatrixRow,
+    MeasuredValue,
+    MeasurementRow,
+    View,
+)
+from harness.report.view.repeats import grouped_findings, grouped_notes, of_variants
+from harness.report.words.comparison import difference_words
+from harness.report.words.facts import headline_parts, lead_facts
+from harness.report.words.losses import loss_notes
+from harness.report.words.selection import (
     BOUNDS,
     axes_words,
     candidate_table,
     held_claims,
     how_chosen,
 )
-from harness.report.view import ExampleView, MatrixCell, MeasurementRow, Reading, Row, View
 from harness.resources import resource_dir
 from harness.results.measurements import sizes
 from harness.schema import DataReport
@@ -119,14 +126,14 @@ def report_environment() -> jinja2.Environment:
     return environment
 
 
-def _value(cell: MatrixCell, row: Row) -> tuple[str, str]:
+def _value(cell: MatrixCell, row: MatrixRow) -> tuple[str, str]:
     figure = cell.figure
     if figure is None:
         return fmt.NONE, ""
     return fmt.estimate(figure.value, figure.low, figure.high, row.scale)
 
 
-def _difference(cell: MatrixCell, row: Row) -> tuple[str, str, str, str]:
+def _difference(cell: MatrixCell, row: MatrixRow) -> tuple[str, str, str, str]:
     """Value, interval, CSS class and words of a difference; empty where there is none."""
     comparison = cell.comparison
     if comparison is None:
@@ -149,7 +156,7 @@ def _sort_value(cell: MatrixCell) -> str:
     return "" if value is None else f"{value:.10g}"
 
 
-def points_aligned(rows: Sequence[Row]) -> dict[tuple[str, str, str, str], tuple[str, str]]:
+def points_aligned(rows: Sequence[MatrixRow]) -> dict[tuple[str, str, str, str], tuple[str, str]]:
     """Values of a table and what pads them, so that each column's decimal points are in a line.
 
     Args:
@@ -178,7 +185,7 @@ def _readings(row: MeasurementRow) -> list[tuple[str, str]]:
     ]
 
 
-def _spread(reading: Reading | None, unit: str) -> str:
+def _spread(reading: MeasuredValue | None, unit: str) -> str:
     if reading is None:
         return ""
     if reading.median is None:
@@ -188,7 +195,7 @@ def _spread(reading: Reading | None, unit: str) -> str:
     return f"{fmt.quantity_range(reading.low, reading.high, unit)} · {reading.n}×"
 
 
-def _example_value(value: float | None, row: Row | None, *, signed: bool = False) -> str:
+def _example_value(value: float | None, row: MatrixRow | None, *, signed: bool = False) -> str:
     if value is None or row is None:
         return fmt.NONE
     return fmt.number(in_points(value, row.scale), 1 if row.scale else None, signed=signed)
@@ -217,7 +224,7 @@ def _scrolls(text: str) -> bool:
     return len(text) > 300 or text.count("\n") > 8
 
 
-def _signatures(rows: Sequence[Row]) -> list[tuple[str, str, str]]:
+def _signatures(rows: Sequence[MatrixRow]) -> list[tuple[str, str, str]]:
     """Task, metric and signature, once each."""
     found = {(row.task, row.metric): row.signature for row in rows if row.signature}
     return [(task, metric, signature) for (task, metric), signature in found.items()]

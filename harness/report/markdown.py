@@ -10,9 +10,9 @@ from harness.render.labels import measured_name
 from harness.render.markdown import code, markdown_table, plain
 from harness.render.numbers import NONE, estimate, metric_name, quantities, size
 from harness.render.table import to_markdown
-from harness.report.sections.loss_words import loss_notes, loss_rows
-from harness.report.sections.selection import candidate_table, held_claims, how_chosen
-from harness.report.view import MatrixCell, Row, View
+from harness.report.view.records import MatrixCell, MatrixRow, View
+from harness.report.words.losses import loss_notes, loss_rows
+from harness.report.words.selection import candidate_table, held_claims, how_chosen
 from harness.results.measurements import sizes
 
 
@@ -84,7 +84,7 @@ def _matrix(view: View) -> Iterator[str]:
     yield markdown_table(header, body)
 
 
-def _cell(cell: MatrixCell, row: Row) -> str:
+def _cell(cell: MatrixCell, row: MatrixRow) -> str:
     figure = cell.figure
     if figure is None:
         return NONE

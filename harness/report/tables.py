@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator
 from typing import Literal
 
 from harness.ratings.report.csv import RATING_TABLES
-from harness.report.view import View
+from harness.render.table import Raw, csv_text
+from harness.report.view.records import View
 
 Table = Literal[
     "scores",
@@ -21,8 +20,6 @@ Table = Literal[
     "raters",
     "rating_metrics",
 ]
-_Cell = str | float | int | bool | None
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def render_json(view: View) -> str:
@@ -50,24 +47,10 @@ def render_csv(view: View, table: Table = "scores") -> str:
         "candidates": _candidates,
     }
     lines = own[table](view) if table in own else RATING_TABLES[table](view.human)
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerows([plain_cell(value) for value in line] for line in lines)
-    return text.getvalue()
+    return csv_text(lines)
 
 
-def plain_cell(value: _Cell) -> str | float | int:
-    """A cell that no spreadsheet takes for a formula."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, str) and value.startswith(_FORMULA):
-        return f"'{value}"
-    return value
-
-
-def _scores(view: View) -> Iterator[tuple[_Cell, ...]]:
+def _scores(view: View) -> Iterator[tuple[Raw, ...]]:
     yield (
         *("task", "metric", "split", "variant", "n", "value", "low", "high", "stderr", "method"),
         *("baseline", "delta", "delta_low", "delta_high", "better", "identical", "delta_method"),
@@ -76,11 +59,11 @@ def _scores(view: View) -> Iterator[tuple[_Cell, ...]]:
     for row in view.rows:
         for cell in row.cells:
             figure, found = cell.figure, cell.comparison
-            values: tuple[_Cell, ...] = (None,) * 6
+            values: tuple[Raw, ...] = (None,) * 6
             if figure is not None:
                 bounds = (figure.value, figure.low, figure.high)
                 values = (figure.n, *bounds, figure.stderr, figure.method)
-            paired: tuple[_Cell, ...] = (None,) * 7
+            paired: tuple[Raw, ...] = (None,) * 7
             if found is not None:
                 bounds = (found.delta, found.low, found.high)
                 paired = (found.baseline, *bounds, found.better, found.identical, found.method)
@@ -92,7 +75,7 @@ def _scores(view: View) -> Iterator[tuple[_Cell, ...]]:
             )
 
 
-def _measurements(view: View) -> Iterator[tuple[_Cell, ...]]:
+def _measurements(view: View) -> Iterator[tuple[Raw, ...]]:
     yield (
         *("name", "unit", "batch_size", "prompt_tokens", "new_tokens", "variants"),
         *("n", "median", "quartile_1", "quartile_3", "reason", "note"),
@@ -109,7 +92,7 @@ def _measurements(view: View) -> Iterator[tuple[_Cell, ...]]:
             )
 
 
-def _outputs(view: View) -> Iterator[tuple[_Cell, ...]]:
+def _outputs(view: View) -> Iterator[tuple[Raw, ...]]:
     yield (
         *("task", "variant", "n", "mean_new_tokens", "eos", "stop", "length"),
         *("empty", "truncated_prompts"),
@@ -122,7 +105,7 @@ def _outputs(view: View) -> Iterator[tuple[_Cell, ...]]:
         )
 
 
-def _candidates(view: View) -> Iterator[tuple[_Cell, ...]]:
+def _candidates(view: View) -> Iterator[tuple[Raw, ...]]:
     yield (
         *("variant", "step", "chosen", "allowed", "efficient", "what", "status"),
         *("value", "delta", "low", "high", "p_adjusted", "bound", "n", "reason"),

@@ -12,7 +12,7 @@ from harness.report.browser.view import AllExamples
 from harness.report.html import render_html
 from harness.report.markdown import render_markdown
 from harness.report.tables import render_csv, render_json
-from harness.report.view import View
+from harness.report.view.records import View
 
 _ELSEWHERE = "Choose another folder: --output of harness report, or --runs-dir."
 

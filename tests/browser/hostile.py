@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from harness.report.browser.view import AllExamples
 from harness.report.build import build_view
-from harness.report.view import View
+from harness.report.view.records import View
 from harness.store.runs import Store
 from tests.unit.conftest import RunFactory
 from tests.unit.ratings.human_records import results

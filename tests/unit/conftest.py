@@ -20,8 +20,8 @@ from harness.metrics.base import score_corpus
 from harness.metrics.registry import build_metric
 from harness.report.build import build_view
 from harness.report.html import render_html
-from harness.report.verdict import verdict_text
-from harness.report.view import View
+from harness.report.view.records import View
+from harness.report.words.verdict import verdict_text
 from harness.schema import (
     CellResult,
     Checkpoint,

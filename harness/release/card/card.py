@@ -15,7 +15,7 @@ from harness.release.card.limits import limits
 from harness.release.card.training import training
 from harness.release.card.use import prompt, use
 from harness.render.markdown import code, plain
-from harness.report.sections.selection import how_chosen
+from harness.report.words.selection import how_chosen
 from harness.schema import Variant
 
 README = "README.md"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.gate.subjects import cell_identity
-from harness.report.view import Row, View
+from harness.report.view.records import MatrixRow, View
 from harness.schema import CellResult, HubData, Manifest, Precision, Variant
 from harness.store.runs import Store
 
@@ -97,14 +97,14 @@ class Card:
         return self.repo_id or f"{self.manifest.suite}-{self.variant.id}"
 
     @property
-    def rows(self) -> tuple[Row, ...]:
+    def rows(self) -> tuple[MatrixRow, ...]:
         """Whole tasks on what no choice read: members only of tasks that have no average."""
         rows = [row for row in self.view.rows if row.split in CLAIMED]
         whole = {row.suite_task for row in rows if row.task == row.suite_task}
         return tuple(r for r in rows if r.task == r.suite_task or r.suite_task not in whole)
 
     @property
-    def members(self) -> tuple[Row, ...]:
+    def members(self) -> tuple[MatrixRow, ...]:
         """Members of groups that have an average."""
         rows = self.rows
         return tuple(r for r in self.view.rows if r.split in CLAIMED and r not in rows)
@@ -186,7 +186,7 @@ def _reported(manifest: Manifest, task: str) -> str:
 
 
 def _task_data(
-    store: Store, manifest: Manifest, cell: CellResult, identity: Mapping[str, Any], row: Row
+    store: Store, manifest: Manifest, cell: CellResult, identity: Mapping[str, Any], row: MatrixRow
 ) -> TaskData:
     if cell.kind == "lm_eval":
         return _lm_eval_data(store, cell, identity, row)
@@ -221,7 +221,7 @@ def _own_data(data: Mapping[str, Any], fallback: str, split: str) -> TaskData:
 
 
 def _lm_eval_data(
-    store: Store, cell: CellResult, identity: Mapping[str, Any], row: Row
+    store: Store, cell: CellResult, identity: Mapping[str, Any], row: MatrixRow
 ) -> TaskData:
     """Data that lm-eval reads, by what was recorded beside its samples."""
     name = lm_eval_name(row)
@@ -252,7 +252,7 @@ def _recorded(store: Store, cell: CellResult) -> list[HubData] | None:
     return store.read_records("predictions", key, "datasets", HubData)
 
 
-def scored_part(row: Row) -> str:
+def scored_part(row: MatrixRow) -> str:
     """Which part of an lm-eval task was scored, by its signature; empty for the whole."""
     limit = re.search(r"\|limit:(\d+)", row.signature)
     tasks = re.search(r"\|tasks:(\d+)of(\d+)", row.signature)
@@ -266,7 +266,7 @@ def _common(values: Iterable[str | None]) -> str | None:
     return found.pop() if len(found) == 1 else None
 
 
-def lm_eval_name(row: Row) -> str:
+def lm_eval_name(row: MatrixRow) -> str:
     """What lm-eval calls a task, which its signature says; else what the suite does."""
     found = re.search(r"\|task:([^|]+)", row.signature)
     return found[1] if found else row.task

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from harness.release.card.data import Card, scored_part
 from harness.render.markdown import plain
 from harness.render.numbers import metric_name, number
-from harness.report.cautions import cut_off, few, of_raters, overtaken
-from harness.report.comparison_words import detectable, difference_words
+from harness.report.words.cautions import cut_off, few, of_raters, overtaken
+from harness.report.words.comparison import detectable, difference_words
 from harness.select.constraints import explained
 from harness.suite.rules import in_points
 

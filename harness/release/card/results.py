@@ -16,7 +16,7 @@ from harness.errors import MissingExtraError
 from harness.release.card.data import Card, TaskData, lm_eval_name
 from harness.render.numbers import estimate, metric_name
 from harness.render.text import visible
-from harness.report.view import Figure, Row
+from harness.report.view.records import Figure, MatrixRow
 from harness.suite.rules import in_points
 
 PACKAGE = "huggingface_hub"
@@ -33,7 +33,7 @@ fine-tuned model."""
 class Scored:
     """One row of the matrix with the shipped variant's figure and where its data come from."""
 
-    row: Row
+    row: MatrixRow
     figure: Figure
     data: TaskData
 
@@ -188,7 +188,7 @@ def _split(item: Scored) -> str:
     return item.data.split or item.row.split
 
 
-def _setup(row: Row) -> str:
+def _setup(row: MatrixRow) -> str:
     shots = f", {row.num_fewshot}-shot" if row.num_fewshot is not None else ""
     return f"{row.task}{shots}"
 

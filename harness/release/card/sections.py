@@ -10,8 +10,8 @@ from harness.release.card.data import CLAIMED, Card
 from harness.render.labels import measured_name, split_words
 from harness.render.markdown import code, plain
 from harness.render.numbers import NONE, count, estimate, metric_name, number, quantity, size
-from harness.report.sections.selection import claims
-from harness.report.view import MatrixCell, Row
+from harness.report.view.records import MatrixCell, MatrixRow
+from harness.report.words.selection import claims
 
 _FEW = 30
 
@@ -48,7 +48,7 @@ def results(card: Card) -> Iterator[str]:
         )
 
 
-def score_table(card: Card, rows: Sequence[Row]) -> str:
+def score_table(card: Card, rows: Sequence[MatrixRow]) -> str:
     """One line per metric of a task."""
     baseline = plain(card.view.baseline)
     header = ["task", "metric", "value", f"against {baseline}", "n", "shots", "split"]
@@ -74,11 +74,11 @@ def score_table(card: Card, rows: Sequence[Row]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _shown(card: Card, rows: Sequence[Row]) -> list[Row]:
+def _shown(card: Card, rows: Sequence[MatrixRow]) -> list[MatrixRow]:
     return [row for row in rows if (c := row.cell(card.variant.id)) and c.figure is not None]
 
 
-def _against(card: Card, cell: MatrixCell, row: Row) -> str:
+def _against(card: Card, cell: MatrixCell, row: MatrixRow) -> str:
     found = cell.comparison
     if card.variant.id == card.view.baseline:
         return "is the baseline"
@@ -90,13 +90,18 @@ def _against(card: Card, cell: MatrixCell, row: Row) -> str:
 
 
 def _words(
-    value: float | None, low: float | None, high: float | None, row: Row, *, signed: bool = False
+    value: float | None,
+    low: float | None,
+    high: float | None,
+    row: MatrixRow,
+    *,
+    signed: bool = False,
 ) -> str:
     parts = estimate(value, low, high, row.scale, signed=signed)
     return " ".join(part for part in parts if part)
 
 
-def _splits(card: Card, rows: Sequence[Row]) -> str:
+def _splits(card: Card, rows: Sequence[MatrixRow]) -> str:
     """What was read to choose, said of the splits that are in the table, and what is not in it."""
     lines = []
     if any(row.split == "report" for row in rows):

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 from collections.abc import Iterator
 
+from harness.render.table import Raw, csv_text
 from harness.report.browser.view import FINDINGS, AllExamples, TaskOutputs
-from harness.report.tables import plain_cell
 
-_Cell = str | float | int | bool | None
 _OUTPUT = ("output", "finish_reason", "prompt_tokens", "new_tokens", "truncated_prompt_tokens")
 
 
@@ -24,17 +21,13 @@ def render_examples_csv(examples: AllExamples) -> str:
     Raises:
         StoreError: A result of the run is missing or unreadable.
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    for line in _lines(examples.tasks):
-        writer.writerow([plain_cell(value) for value in line])
-    return text.getvalue()
+    return csv_text(_lines(examples.tasks))
 
 
-def _lines(tasks: tuple[TaskOutputs, ...]) -> Iterator[list[_Cell]]:
+def _lines(tasks: tuple[TaskOutputs, ...]) -> Iterator[list[Raw]]:
     variants = tasks[0].variants if tasks else ()
     metrics = list(dict.fromkeys(item.metric for task in tasks for item in task.metrics))
-    header: list[_Cell] = ["task", "split", "id", "prompt", "references"]
+    header: list[Raw] = ["task", "split", "id", "prompt", "references"]
     for name in variants:
         header += [f"{column} {name}" for column in (*_OUTPUT, "findings", *metrics)]
     yield header
@@ -42,7 +35,7 @@ def _lines(tasks: tuple[TaskOutputs, ...]) -> Iterator[list[_Cell]]:
         values = {item.metric: item.values for item in task.metrics}
         for place, example in enumerate(task.examples):
             references = json.dumps(example.references, ensure_ascii=False)
-            line: list[_Cell] = [task.task, example.split, example.id, example.prompt, references]
+            line: list[Raw] = [task.task, example.split, example.id, example.prompt, references]
             for row in range(len(variants)):
                 line += _written(task, row, place)
                 for metric in metrics:
@@ -51,7 +44,7 @@ def _lines(tasks: tuple[TaskOutputs, ...]) -> Iterator[list[_Cell]]:
             yield line
 
 
-def _written(task: TaskOutputs, row: int, place: int) -> list[_Cell]:
+def _written(task: TaskOutputs, row: int, place: int) -> list[Raw]:
     item = task.outputs[row][place]
     if item is None:
         return [None] * (len(_OUTPUT) + 1)

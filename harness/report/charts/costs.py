@@ -24,7 +24,7 @@ from harness.report.charts.metrics import (
     shown_rows,
     whisker,
 )
-from harness.report.view import Row, TradeOffPoint, View
+from harness.report.view.records import MatrixRow, TradeOffPoint, View
 from harness.schema import Variant
 from harness.stats import pareto
 
@@ -52,7 +52,7 @@ def trade_off_charts(view: View) -> list[Chart]:
 
 def _scatter(
     view: View,
-    row: Row,
+    row: MatrixRow,
     ident: str,
     title: str,
     label: str,
@@ -132,7 +132,7 @@ def side_by_side(places: Sequence[float], low: float, high: float) -> list[float
 
 
 def _front(
-    row: Row, points: Sequence[tuple[TradeOffPoint, float]], *, less_is_better: bool
+    row: MatrixRow, points: Sequence[tuple[TradeOffPoint, float]], *, less_is_better: bool
 ) -> set[str]:
     """The variants that no other one beats in both quantities of the chart."""
     quality = {point.variant: point.quality.value for point, _ in points}
@@ -179,7 +179,12 @@ def forest_charts(view: View) -> list[Chart]:
 
 
 def _forest(
-    view: View, rows: Sequence[Row], variants: Sequence[Variant], ident: str, title: str, unit: str
+    view: View,
+    rows: Sequence[MatrixRow],
+    variants: Sequence[Variant],
+    ident: str,
+    title: str,
+    unit: str,
 ) -> Chart:
     left, right, pitch = 200.0, 190.0, 20.0 + 13.0 * len(variants)
     width, height = 790.0, 30.0 + pitch * len(rows) + BOTTOM
@@ -235,7 +240,7 @@ def _tick_places(axis: Axis) -> int:
     return 0 if step >= 1 else 1 if step >= 0.1 else 3
 
 
-def _gain(row: Row, variant: Variant, baseline: str) -> tuple[float, float, float] | None:
+def _gain(row: MatrixRow, variant: Variant, baseline: str) -> tuple[float, float, float] | None:
     """Low, middle and high of an oriented difference, in points or percent of the baseline."""
     cell = row.cell(variant.id)
     comparison = cell.comparison if cell else None
@@ -251,7 +256,7 @@ def _gain(row: Row, variant: Variant, baseline: str) -> tuple[float, float, floa
     return ends[0], 100 * sign * comparison.delta / whole, ends[1]
 
 
-def _difference(row: Row, variant: Variant) -> tuple[str, str]:
+def _difference(row: MatrixRow, variant: Variant) -> tuple[str, str]:
     cell = row.cell(variant.id)
     comparison = cell.comparison if cell else None
     if comparison is None:
@@ -259,11 +264,11 @@ def _difference(row: Row, variant: Variant) -> tuple[str, str]:
     return estimate(comparison.delta, comparison.low, comparison.high, row.scale, signed=True)
 
 
-def _has_difference(row: Row, variant: Variant) -> bool:
+def _has_difference(row: MatrixRow, variant: Variant) -> bool:
     cell = row.cell(variant.id)
     return bool(cell and cell.comparison and cell.comparison.delta is not None)
 
 
-def _baseline_value(row: Row, baseline: str) -> float | None:
+def _baseline_value(row: MatrixRow, baseline: str) -> float | None:
     cell = row.cell(baseline)
     return cell.figure.value if cell and cell.figure else None

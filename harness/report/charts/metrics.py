@@ -11,7 +11,7 @@ from harness.render.labels import split_words
 from harness.render.numbers import estimate, metric_name, number
 from harness.render.palette import shades
 from harness.render.svg import Axis, Canvas, make_axis
-from harness.report.view import Figure, Row, View
+from harness.report.view.records import Figure, MatrixRow, View
 from harness.schema import LogEntry, Variant
 from harness.suite.rules import in_points
 
@@ -34,7 +34,7 @@ class Chart:
     legend: tuple[tuple[str, str], ...] = ()  # (class of the swatch, words)
 
 
-def shown_rows(view: View) -> list[Row]:
+def shown_rows(view: View) -> list[MatrixRow]:
     """Rows of whole tasks that figures are claimed from, the primary metric first."""
     rows = [row for row in view.rows if row.split != "select" and row.task == row.suite_task]
     return sorted(rows, key=lambda row: not row.primary)
@@ -62,13 +62,13 @@ def _trained(view: View) -> list[Variant]:
     return [variant for variant in view.variants if variant.kind in ("adapter", "full")]
 
 
-def _rows_by_step(view: View) -> list[Row]:
+def _rows_by_step(view: View) -> list[MatrixRow]:
     """Rows with a figure of any checkpoint."""
     trained = _trained(view)
     return [row for row in shown_rows(view) if any(_figure(row, v) for v in trained)]
 
 
-def _checkpoint_chart(view: View, row: Row, trained: Sequence[Variant], ident: str) -> Chart:
+def _checkpoint_chart(view: View, row: MatrixRow, trained: Sequence[Variant], ident: str) -> Chart:
     name = metric_name(row.metric)
     title = f"{row.task}: {name}" + ("" if row.higher_is_better else " (lower is better)")
     what = f"{name} of each checkpoint, {split_words(row.split)}."
@@ -221,7 +221,7 @@ def frame(canvas: Canvas, y: Axis) -> None:
         canvas.text(LEFT - 6, y(tick) + 4, y.tick_text(tick), "tick", "end")
 
 
-def _reference(canvas: Canvas, row: Row, figure: Figure, y: Axis) -> None:
+def _reference(canvas: Canvas, row: MatrixRow, figure: Figure, y: Axis) -> None:
     low, high = bounds_of(figure, row)[0], bounds_of(figure, row)[-1]
     width = canvas.width - RIGHT - LEFT
     if high > low:
@@ -230,7 +230,7 @@ def _reference(canvas: Canvas, row: Row, figure: Figure, y: Axis) -> None:
     canvas.line(LEFT, at, canvas.width - RIGHT, at, "reference")
 
 
-def whisker(canvas: Canvas, x: float, figure: Figure, row: Row, y: Axis, shade: str) -> None:
+def whisker(canvas: Canvas, x: float, figure: Figure, row: MatrixRow, y: Axis, shade: str) -> None:
     """An interval as an upright bar with ends, in the colour of its variant."""
     if figure.low is None or figure.high is None:
         return
@@ -240,22 +240,22 @@ def whisker(canvas: Canvas, x: float, figure: Figure, row: Row, y: Axis, shade: 
         canvas.line(x - 3, end, x + 3, end, f"whisker {shade}")
 
 
-def _figure(row: Row, variant: Variant) -> Figure | None:
+def _figure(row: MatrixRow, variant: Variant) -> Figure | None:
     cell = row.cell(variant.id)
     return cell.figure if cell and cell.figure and cell.figure.value is not None else None
 
 
-def points_of(value: float | None, row: Row) -> float:
+def points_of(value: float | None, row: MatrixRow) -> float:
     """A value as it is drawn: of 100 where the metric has a best value."""
     return in_points(value or 0.0, row.scale)
 
 
-def bounds_of(figure: Figure, row: Row) -> list[float]:
+def bounds_of(figure: Figure, row: MatrixRow) -> list[float]:
     """Lower bound, value and upper bound that there are, as shown."""
     found = (figure.low, figure.value, figure.high)
     return [in_points(value, row.scale) for value in found if value is not None]
 
 
-def figure_words(figure: Figure, row: Row) -> tuple[str, str]:
+def figure_words(figure: Figure, row: MatrixRow) -> tuple[str, str]:
     """A value and its interval for a table."""
     return estimate(figure.value, figure.low, figure.high, row.scale)

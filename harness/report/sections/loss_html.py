@@ -6,8 +6,8 @@ from markupsafe import Markup
 
 from harness.render.svg import Axis, Canvas
 from harness.render.worddiff import Compared, compare_words
-from harness.report.sections.loss_words import LossRow, loss_rows
-from harness.report.view import Losses, LostExample
+from harness.report.view.records import Losses, LostExample
+from harness.report.words.losses import LossRow, loss_rows
 from harness.results.losses import LossSummary
 from harness.suite.rules import in_points
 

@@ -24,7 +24,7 @@ from harness.compare.words import cautions, headline, not_compared, support, ver
 from harness.compare.write import render_runs_csv, render_runs_json, write_runs
 from harness.errors import UsageError
 from harness.metrics.base import FloatArray, mean_of
-from harness.report.view import Row
+from harness.report.view.records import MatrixRow
 from harness.results.comparisons import compare
 from harness.schema import Checkpoint, Comparison, Example, LogEntry, Manifest, TrainingRun
 from harness.stats.panel import Quantity, Sample
@@ -74,7 +74,7 @@ def better(store: Store, run_id: str = "r2", **fields: Any) -> Found:
     return run(store, run_id, changed={(CHOSEN, "answers", "rougeL"): sloped}, **fields)
 
 
-def row_of(view: RunsView, task: str, metric: str, split: str) -> Row:
+def row_of(view: RunsView, task: str, metric: str, split: str) -> MatrixRow:
     (row,) = (r for r in view.rows if (r.task, r.metric, r.split) == (task, metric, split))
     return row
 

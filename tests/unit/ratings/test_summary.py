@@ -22,7 +22,7 @@ from harness.report.build import build_view
 from harness.report.html import render_html
 from harness.report.markdown import render_markdown
 from harness.report.tables import render_json
-from harness.report.view import View
+from harness.report.view.records import View
 from harness.results.scores import read_results
 from harness.schema import HumanKeys, Manifest
 from harness.store.runs import Store

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from harness.report.build import build_view
-from harness.report.comparison_words import detectable
-from harness.report.verdict import build_verdict, verdict_text
-from harness.report.view import Choice, Verdict, View
+from harness.report.view.records import Choice, Verdict, View
+from harness.report.words.comparison import detectable
+from harness.report.words.verdict import build_verdict, verdict_text
 from harness.schema import Comparison, Equivalence, Manifest
 from harness.store.runs import Store
 

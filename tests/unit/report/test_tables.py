@@ -9,7 +9,7 @@ import pytest
 
 from harness.report.markdown import render_markdown
 from harness.report.tables import render_csv, render_json
-from harness.report.view import View
+from harness.report.view.records import View
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def test_other_tables_as_csv(view: View) -> None:
 
 def test_no_cell_is_a_formula() -> None:
     """A text that a spreadsheet would compute is quoted."""
-    from harness.report.tables import plain_cell
+    from harness.render.table import plain_cell
 
     assert plain_cell("=1+1") == "'=1+1"
     assert plain_cell(-1.5) == -1.5

@@ -21,7 +21,7 @@ from harness.report.build import build_view
 from harness.report.html import render_html
 from harness.report.markdown import render_markdown
 from harness.report.tables import Table, render_csv, render_json
-from harness.report.view import View
+from harness.report.view.records import View
 from harness.store.runs import Store
 from tests.unit.ratings.human_records import results
 from tests.unit.report.made_up_runs import MadeUp, Status, made_up_runs

@@ -18,8 +18,8 @@ from harness.report.build import build_view
 from harness.report.html import render_html
 from harness.report.markdown import render_markdown
 from harness.report.tables import render_csv, render_json
-from harness.report.verdict import build_verdict
-from harness.report.view import View
+from harness.report.view.records import View
+from harness.report.words.verdict import build_verdict
 from harness.schema import HumanKeys
 from tests.unit.ratings.human_records import (
     BASE,

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from harness.report.forms import form_words
-from harness.report.view import Figure, TradeOff, TradeOffPoint
+from harness.report.view.records import Figure, TradeOff, TradeOffPoint
+from harness.report.words.forms import form_words
 from harness.schema import Equivalence
 
 

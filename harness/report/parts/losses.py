@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from harness.checks.outputs import findings_of
-from harness.report.sections.examples import Predictions, compared, output_of
-from harness.report.sections.loss_words import loss_sentence
-from harness.report.view import Loss, Losses, LostExample, Row
+from harness.report.parts.examples import Predictions, compared, output_of
+from harness.report.view.records import Loss, Losses, LostExample, MatrixRow
+from harness.report.words.losses import loss_sentence
 from harness.results.comparisons import comparison
 from harness.results.losses import LossSummary, analyse_losses
 from harness.results.scores import Key
@@ -24,7 +24,7 @@ _RESAMPLES = 2_000  # of documents pooled over the tasks of a group
 def build_losses(
     store: Store,
     manifest: Manifest,
-    rows: Sequence[Row],
+    rows: Sequence[MatrixRow],
     panels: Mapping[Key, Panel],
     predictions: Predictions,
     primary: tuple[str, str] | None,
@@ -78,7 +78,7 @@ class _Maker:
         self._examples: dict[str, dict[str, Example]] = {}
 
     def others(
-        self, rows: Sequence[Row], panels: Mapping[Key, Panel], primary: Panel | None
+        self, rows: Sequence[MatrixRow], panels: Mapping[Key, Panel], primary: Panel | None
     ) -> Iterator[Loss]:
         """One analysis for each task with a metric, the primary apart, that is shown worse."""
         for task in dict.fromkeys(row.suite_task for row in rows):
@@ -166,7 +166,7 @@ class _Maker:
 
 
 def _panels(
-    task: str, rows: Sequence[Row], panels: Mapping[Key, Panel]
+    task: str, rows: Sequence[MatrixRow], panels: Mapping[Key, Panel]
 ) -> Iterator[tuple[Panel, Mapping[str, Sequence[str]] | None]]:
     """Panels of a suite's task, one per metric, with the documents of each member for lm-eval."""
     for metric, split in dict.fromkeys((row.metric, row.split) for row in rows):
@@ -185,7 +185,7 @@ def _panels(
             yield _pooled(task, leaves)
 
 
-def _key(row: Row) -> Key:
+def _key(row: MatrixRow) -> Key:
     return (row.task, row.metric, row.split)
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from harness.report.prices import price_rows
-from harness.report.view import MeasurementRow, Reading
+from harness.report.parts.prices import price_rows
+from harness.report.view.records import MeasuredValue, MeasurementRow
 
 
-def row(name: str, *readings: Reading | None) -> MeasurementRow:
+def row(name: str, *readings: MeasuredValue | None) -> MeasurementRow:
     return MeasurementRow(
         name=name, unit="tok/s", batch_size=1, prompt_tokens=8, new_tokens=4, readings=readings
     )
@@ -16,7 +16,7 @@ def row(name: str, *readings: Reading | None) -> MeasurementRow:
 
 def test_a_price_is_what_an_hour_costs_over_the_tokens_of_an_hour() -> None:
     """By hand: 100 tok/s are 0.36 million in an hour; at 1.80 an hour that makes 5 a million."""
-    fast = Reading(median=100.0, low=90.0, high=125.0, n=5)
+    fast = MeasuredValue(median=100.0, low=90.0, high=125.0, n=5)
     (priced,) = price_rows(
         (row("decode_tokens_per_s", fast, None), row("ttft_s", fast)),
         {"price_per_hour": 1.8, "currency": "EUR"},
@@ -30,7 +30,7 @@ def test_a_price_is_what_an_hour_costs_over_the_tokens_of_an_hour() -> None:
 
 def test_what_could_not_be_measured_has_no_price() -> None:
     """It keeps its reason; and without a price per hour there are no prices."""
-    failed = Reading(median=None, reason="out of memory")
+    failed = MeasuredValue(median=None, reason="out of memory")
     (priced,) = price_rows((row("prefill_tokens_per_s", failed),), {"price_per_hour": 2})
     assert priced.readings == (failed,)
     assert price_rows((row("prefill_tokens_per_s", failed),), {}) == ()

@@ -4,9 +4,9 @@ import doctest
 from collections.abc import Callable
 from typing import Any
 
-from harness.report import facts
 from harness.report.build import build_view
-from harness.report.facts import lead_facts
+from harness.report.words import facts
+from harness.report.words.facts import lead_facts
 from harness.schema import Finding
 from tests.unit.report.test_build import SMALL, TWO
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from harness.report.comparison_words import detectable
-from harness.report.sections.matrix import Panels
-from harness.report.view import Choice, Held, Row
+from harness.report.parts.matrix import Panels
+from harness.report.view.records import Choice, Held, MatrixRow
+from harness.report.words.comparison import detectable
 from harness.results.comparisons import comparison, equivalence
 from harness.results.scores import Reading
 from harness.schema import Comparison, Equivalence, Manifest
@@ -17,7 +17,7 @@ from harness.suite.rules import SelectSpec, margin_in_own_unit
 
 
 def build_choice(
-    manifest: Manifest, readings: Sequence[Reading], panels: Panels, row: Row | None
+    manifest: Manifest, readings: Sequence[Reading], panels: Panels, row: MatrixRow | None
 ) -> Choice:
     """Gather what is claimed for the chosen checkpoint.
 
@@ -81,7 +81,7 @@ def _held(manifest: Manifest, readings: Sequence[Reading], chosen: str) -> Itera
 
 
 def _equivalent(
-    manifest: Manifest, panel: Panel | None, row: Row, chosen: str, merged: str
+    manifest: Manifest, panel: Panel | None, row: MatrixRow, chosen: str, merged: str
 ) -> Equivalence:
     """Two one-sided tests of the merged model against the adapter."""
     margin = SelectSpec.model_validate(manifest.spec.get("select") or {}).equivalence_margin

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.render.numbers import count
-from harness.report.view import View
+from harness.report.view.records import View
 from harness.schema import Finding
 
 MOST_NAMES = 4  # beyond, variants are counted, and named where there is room

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from scipy import special
 
 from harness.errors import PairingError
-from harness.report.view import Figure, Mark, MatrixCell, Row
+from harness.report.view.records import Figure, Mark, MatrixCell, MatrixRow
 from harness.results.comparisons import comparison
 from harness.results.scores import Key, Reading, group_by_key
 from harness.schema import CellResult, Comparison, Manifest
@@ -36,7 +36,7 @@ class Weights:
 
 def build_matrix(
     manifest: Manifest, readings: Sequence[Reading], primary: tuple[str, str] | None
-) -> tuple[tuple[Row, ...], Panels]:
+) -> tuple[tuple[MatrixRow, ...], Panels]:
     """Intervals and comparisons of all scores.
 
     Args:
@@ -52,7 +52,7 @@ def build_matrix(
     order = {task: place for place, task in enumerate(manifest.spec.get("tasks", {}))}
     groups = group_by_key(readings)
     panels: Panels = {}
-    rows: list[Row] = []
+    rows: list[MatrixRow] = []
     for key, group in groups.items():
         by_variant = {reading.variant: reading for reading in group}
         panel, unpaired = _panel(manifest, by_variant, weights)
@@ -93,7 +93,7 @@ def _row(
     panel: Panel | None,
     unpaired: dict[str, str],
     primary: tuple[str, str] | None,
-) -> Row:
+) -> MatrixRow:
     first = next(iter(by_variant.values()))
     score, spec = first.score, manifest.spec.get("tasks", {}).get(first.suite_task, {})
     marks = marks_of(panel) if panel else {}
@@ -114,7 +114,7 @@ def _row(
             )
         )
     signatures = dict.fromkeys(r.score.signature for r in by_variant.values() if r.score.signature)
-    return Row(
+    return MatrixRow(
         suite_task=first.suite_task,
         task=key[0],
         kind=first.kind,

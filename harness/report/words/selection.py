@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from harness.metrics.quantities import measured_name
 from harness.render.numbers import estimate, metric_name, number, p_words, percent, quantity
 from harness.render.text import visible
-from harness.report.cautions import overtaken
-from harness.report.comparison_words import equivalence_words
-from harness.report.verdict import open_words
-from harness.report.view import Row, View
+from harness.report.view.records import MatrixRow, View
+from harness.report.words.cautions import overtaken
+from harness.report.words.comparison import equivalence_words
+from harness.report.words.verdict import open_words
 from harness.schema import HUMAN, Candidate, ConstraintCheck, Selection
 from harness.select.constraints import explained
 from harness.suite.rules import in_points
@@ -59,7 +59,9 @@ class CandidateTable:
     lines: tuple[CandidateLine, ...]
 
 
-def candidate_table(selection: Selection | None, rows: Sequence[Row]) -> CandidateTable | None:
+def candidate_table(
+    selection: Selection | None, rows: Sequence[MatrixRow]
+) -> CandidateTable | None:
     """What is known of each checkpoint on the select split, ready to be shown.
 
     Args:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from scipy import special
 
 from harness.render.numbers import estimate, metric_name
-from harness.report.view import Row
+from harness.report.view.records import MatrixRow
 from harness.schema import Comparison, Equivalence
 from harness.stats.intervals import TAIL
 from harness.stats.power import mde
 from harness.suite.rules import in_points
 
 
-def difference_words(comparison: Comparison, row: Row) -> str:
+def difference_words(comparison: Comparison, row: MatrixRow) -> str:
     """A paired difference, such as ``ROUGE-L +12.3 [10.1, 14.6]``."""
     value, bounds = estimate(
         comparison.delta, comparison.low, comparison.high, row.scale, signed=True
@@ -20,7 +20,7 @@ def difference_words(comparison: Comparison, row: Row) -> str:
     return " ".join(part for part in (metric_name(row.metric), value, bounds) if part)
 
 
-def equivalence_words(found: Equivalence, row: Row) -> str:
+def equivalence_words(found: Equivalence, row: MatrixRow) -> str:
     """Whether two variants are shown to be as good as each other, with n and the margin."""
     margin = f"{in_points(found.margin, row.scale):.4g}"  # as it was asked for
     within = f"{margin} {'point' if margin == '1' else 'points'}" if row.scale else margin

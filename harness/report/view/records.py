@@ -57,7 +57,7 @@ class MatrixCell(Part):
     missing: str | None = None  # why there is no figure
 
 
-class Row(Part):
+class MatrixRow(Part):
     """One metric of one task on one split, over all variants.
 
     ``mark`` in its cells says which variants are best: those whose paired difference from the
@@ -83,7 +83,7 @@ class Row(Part):
         return next((cell for cell in self.cells if cell.variant == variant), None)
 
 
-class Reading(Part):
+class MeasuredValue(Part):
     """Repeated readings of one quantity: median and quartiles in the row's unit."""
 
     median: float | None
@@ -102,7 +102,7 @@ class MeasurementRow(Part):
     batch_size: int
     prompt_tokens: int
     new_tokens: int
-    readings: tuple[Reading | None, ...]
+    readings: tuple[MeasuredValue | None, ...]
 
 
 class Measurements(Part):
@@ -141,7 +141,7 @@ class TradeOff(Part):
     cautions: tuple[str, ...] = ()  # which speeds to doubt, and why
 
 
-class Output(Part):
+class ExampleOutput(Part):
     """What one variant wrote for one example."""
 
     variant: str
@@ -160,7 +160,7 @@ class ExampleView(Part):
     delta: float | None = None  # of the compared variant against the baseline
     prompt: str
     references: tuple[str, ...]
-    outputs: tuple[Output, ...]
+    outputs: tuple[ExampleOutput, ...]
 
 
 class Examples(Part):
@@ -183,8 +183,8 @@ class LostExample(Part):
     gain: float  # in the metric's own unit; below zero
     prompt: str = ""
     references: tuple[str, ...] = ()
-    baseline: Output | None = None
-    candidate: Output | None = None
+    baseline: ExampleOutput | None = None
+    candidate: ExampleOutput | None = None
     findings: tuple[str, ...] = ()  # of the candidate's output
     baseline_findings: tuple[str, ...] = ()
 
@@ -274,7 +274,7 @@ class View(Part):
     primary: tuple[str, str] | None
     selection: Selection | None
     choice: Choice = Choice()
-    rows: tuple[Row, ...]
+    rows: tuple[MatrixRow, ...]
     measurements: Measurements
     trade_off: TradeOff
     training: TrainingRun | None
@@ -288,13 +288,13 @@ class View(Part):
     cells: tuple[CellResult, ...]
     provenance: Provenance
 
-    def row(self, task: str, metric: str, split: str) -> Row | None:
+    def row(self, task: str, metric: str, split: str) -> MatrixRow | None:
         """The matrix row of a task, metric and split."""
         wanted = (task, metric, split)
         return next((r for r in self.rows if (r.task, r.metric, r.split) == wanted), None)
 
     @property
-    def primary_row(self) -> Row | None:
+    def primary_row(self) -> MatrixRow | None:
         """The primary metric on the report split."""
         return self.row(*self.primary, "report") if self.primary else None
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from harness.ratings.records import HumanResults
 from harness.ratings.report.lead import preferred_words, rated_worse
 from harness.render.numbers import count, metric_name, number
-from harness.report.comparison_words import detectable, difference_words
-from harness.report.view import Choice, Outcome, OutputHealth, Row
+from harness.report.view.records import Choice, MatrixRow, Outcome, OutputHealth
+from harness.report.words.comparison import detectable, difference_words
 from harness.schema import Comparison, Manifest
 from harness.suite.rules import in_points
 
@@ -18,7 +18,7 @@ _MANY_CUT = 0.1  # share of outputs cut off from which on it is a caution
 
 def cautions(
     manifest: Manifest,
-    row: Row | None,
+    row: MatrixRow | None,
     choice: Choice,
     outcome: Outcome,
     shipped: str | None,
@@ -49,7 +49,7 @@ def cautions(
     return lines + _of_the_run(manifest)
 
 
-def sensitivity(row: Row, chosen: str) -> list[str]:
+def sensitivity(row: MatrixRow, chosen: str) -> list[str]:
     """How small a difference such a comparison finds; nothing where it has no interval."""
     cell = row.cell(chosen)
     smallest = detectable(cell.comparison) if cell and cell.comparison else None
@@ -99,7 +99,7 @@ def cut_off(outputs: Sequence[OutputHealth], task: str, variants: Sequence[str])
     ]
 
 
-def overtaken(rival: Comparison, row: Row) -> str:
+def overtaken(rival: Comparison, row: MatrixRow) -> str:
     """That another checkpoint does better on the report split: readers see it in the matrix.
 
     The choice stands, for its figures would flatter if the report split had a say in it.

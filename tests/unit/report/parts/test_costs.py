@@ -11,10 +11,10 @@ import pytest
 from harness.release.card.data import card_of
 from harness.release.card.sections import cost
 from harness.report.build import build_view
-from harness.report.forms import form_words
 from harness.report.html import render_html
 from harness.report.markdown import render_markdown
-from harness.report.view import Figure, TradeOff, TradeOffPoint, View
+from harness.report.view.records import Figure, TradeOff, TradeOffPoint, View
+from harness.report.words.forms import form_words
 from harness.schema import Equivalence, Measurement, Taken
 from harness.select.checkpoint import select_checkpoint
 from harness.store.runs import Store

@@ -15,12 +15,12 @@ from harness.render.worddiff import SHOWN_CHARS, compare_words
 from harness.report.build import build_view
 from harness.report.html import render_html
 from harness.report.markdown import render_markdown
+from harness.report.parts.losses import build_losses
+from harness.report.parts.matrix import build_matrix
 from harness.report.sections.loss_html import barred_rows
-from harness.report.sections.loss_words import loss_notes, loss_rows, loss_sentence
-from harness.report.sections.losses import build_losses
-from harness.report.sections.matrix import build_matrix
 from harness.report.tables import render_json
-from harness.report.view import View
+from harness.report.view.records import View
+from harness.report.words.losses import loss_notes, loss_rows, loss_sentence
 from harness.results.losses import LossStratum, LossSummary
 from harness.results.scores import read_results
 from harness.schema import Score

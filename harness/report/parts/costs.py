@@ -6,17 +6,17 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from harness.report.prices import PRICES, price_rows
-from harness.report.repeats import of_variants
-from harness.report.view import (
+from harness.report.parts.prices import PRICES, price_rows
+from harness.report.view.records import (
     Figure,
+    MatrixRow,
+    MeasuredValue,
     MeasurementRow,
     Measurements,
-    Reading,
-    Row,
     TradeOff,
     TradeOffPoint,
 )
+from harness.report.view.repeats import of_variants
 from harness.results.measurements import (
     MEMORY,
     SPEED,
@@ -125,14 +125,14 @@ def _measurement_row(
     )
 
 
-def _reading(item: Measurement | None) -> Reading | None:
+def _reading(item: Measurement | None) -> MeasuredValue | None:
     if item is None:
         return None
     if not item.values:
-        return Reading(median=None, reason=item.reason or "not recorded", note=item.note)
+        return MeasuredValue(median=None, reason=item.reason or "not recorded", note=item.note)
     low, median, high = np.quantile(item.values, (0.25, 0.5, 0.75)).tolist()
     several = len(item.values) > 1
-    return Reading(
+    return MeasuredValue(
         median=median,
         low=low if several else None,
         high=high if several else None,
@@ -141,7 +141,9 @@ def _reading(item: Measurement | None) -> Reading | None:
     )
 
 
-def build_trade_off(manifest: Manifest, measurements: Measurements, row: Row | None) -> TradeOff:
+def build_trade_off(
+    manifest: Manifest, measurements: Measurements, row: MatrixRow | None
+) -> TradeOff:
     """Quality on the report split against memory and decode speed.
 
     Args:

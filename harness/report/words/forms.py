@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.render.numbers import number, size
-from harness.report.view import TradeOff, TradeOffPoint
+from harness.report.view.records import TradeOff, TradeOffPoint
 from harness.schema import Equivalence
 
 _NOTABLE = 0.05  # relative; smaller differences are within what repeats of a measurement vary

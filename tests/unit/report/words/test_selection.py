@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from harness.report.build import build_view
-from harness.report.comparison_words import equivalence_words
 from harness.report.html import render_html
 from harness.report.markdown import render_markdown
-from harness.report.sections.selection import candidate_table, claims
 from harness.report.tables import render_csv, render_json
-from harness.report.verdict import open_words
+from harness.report.words.comparison import equivalence_words
+from harness.report.words.selection import candidate_table, claims
+from harness.report.words.verdict import open_words
 from harness.schema import ConstraintCheck, Equivalence, Selection
 from tests.unit.report.test_build import SMALL
 

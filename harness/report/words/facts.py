@@ -10,7 +10,7 @@ from typing import Literal
 from harness.metrics.quantities import measured_name
 from harness.render.labels import split_words
 from harness.render.numbers import NONE, count, estimate, metric_name, number, size
-from harness.report.view import Row, TradeOffPoint, View
+from harness.report.view.records import MatrixRow, TradeOffPoint, View
 
 _BEGINNINGS = ("only ", "the ", "it ")
 
@@ -68,7 +68,7 @@ def lead_facts(view: View) -> list[Fact]:
     return [*facts, Fact("examples behind it", f"{cell.figure.n:,}", (where,))]
 
 
-def _gain(view: View, row: Row, name: str) -> Iterator[Fact]:
+def _gain(view: View, row: MatrixRow, name: str) -> Iterator[Fact]:
     cell = row.cell(name)
     found = cell.comparison if cell else None
     if found is None:
@@ -86,7 +86,7 @@ def _gain(view: View, row: Row, name: str) -> Iterator[Fact]:
     yield Fact(what, value, tuple(text for text in (bounds, words) if text), side)
 
 
-def _value(view: View, row: Row, name: str) -> Fact:
+def _value(view: View, row: MatrixRow, name: str) -> Fact:
     value, bounds = _estimate(row, name)
     notes = [bounds] if bounds else []
     there = _estimate(row, view.baseline)[0]
@@ -95,7 +95,7 @@ def _value(view: View, row: Row, name: str) -> Fact:
     return Fact(f"{metric_name(row.metric)} of {name}", value, tuple(notes))
 
 
-def _estimate(row: Row, name: str) -> tuple[str, str]:
+def _estimate(row: MatrixRow, name: str) -> tuple[str, str]:
     cell = row.cell(name)
     figure = cell.figure if cell else None
     if figure is None:

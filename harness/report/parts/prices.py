@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from harness.report.view import MeasurementRow, Reading
+from harness.report.view.records import MeasuredValue, MeasurementRow
 
 PRICES = {
     "prefill_tokens_per_s": "price_per_million_prompt_tokens",
@@ -50,7 +50,7 @@ def _priced(rows: tuple[MeasurementRow, ...], price: float, unit: str) -> Iterat
             )
 
 
-def _price(reading: Reading | None, price: float) -> Reading | None:
+def _price(reading: MeasuredValue | None, price: float) -> MeasuredValue | None:
     """A speed as a price; the fastest quartile is the cheapest."""
     if reading is None or not reading.median:
         return reading

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.report.repeats import grouped_findings, grouped_notes, of_variants
+from harness.report.view.repeats import grouped_findings, grouped_notes, of_variants
 from harness.schema import Finding
 
 

@@ -11,8 +11,8 @@ import pytest
 from harness.report.build import build_view
 from harness.report.html import render_html
 from harness.report.markdown import render_markdown
-from harness.report.sections.selection import selection_text
-from harness.report.view import View
+from harness.report.view.records import View
+from harness.report.words.selection import selection_text
 from tests.unit.report.test_build import SMALL
 
 VARIANTS = ("base@nf4", "checkpoint-40", "checkpoint-60")

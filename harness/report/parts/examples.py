@@ -8,7 +8,7 @@ import numpy as np
 
 from harness.metrics.base import FloatArray
 from harness.metrics.names import metric_name
-from harness.report.view import Examples, ExampleView, Output, OutputHealth
+from harness.report.view.records import ExampleOutput, Examples, ExampleView, OutputHealth
 from harness.results.scores import Key
 from harness.schema import Example, FinishReason, Manifest, Prediction
 from harness.stats.panel import Panel
@@ -142,10 +142,12 @@ def build_examples(
     return Examples(how=how, task=task, metric=metric, items=tuple(items))
 
 
-def output_of(item: Prediction, variant: str, values: FloatArray | None, index: int) -> Output:
+def output_of(
+    item: Prediction, variant: str, values: FloatArray | None, index: int
+) -> ExampleOutput:
     """What a variant wrote, with its value; ``values`` are of all examples, shape (n,)."""
     value = None if values is None else _finite(values[index])
-    return Output(
+    return ExampleOutput(
         variant=variant,
         text=item.text,
         value=value,

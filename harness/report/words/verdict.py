@@ -7,16 +7,24 @@ from collections.abc import Sequence
 from harness.ratings.records import HumanResults
 from harness.render.numbers import count, estimate, metric_name, number, size
 from harness.render.text import visible
-from harness.report.cautions import cautions, rater_words, sensitivity
-from harness.report.comparison_words import difference_words, equivalence_words
-from harness.report.forms import form_words, prefers_merged
-from harness.report.view import Choice, Outcome, OutputHealth, Row, TradeOff, Verdict, View
+from harness.report.view.records import (
+    Choice,
+    MatrixRow,
+    Outcome,
+    OutputHealth,
+    TradeOff,
+    Verdict,
+    View,
+)
+from harness.report.words.cautions import cautions, rater_words, sensitivity
+from harness.report.words.comparison import difference_words, equivalence_words
+from harness.report.words.forms import form_words, prefers_merged
 from harness.schema import HUMAN, Comparison, Manifest, Selection
 
 
 def build_verdict(
     manifest: Manifest,
-    rows: Sequence[Row],
+    rows: Sequence[MatrixRow],
     primary: tuple[str, str] | None,
     trade_off: TradeOff,
     choice: Choice,
@@ -62,8 +70,8 @@ def build_verdict(
 
 def _support(
     manifest: Manifest,
-    rows: Sequence[Row],
-    row: Row | None,
+    rows: Sequence[MatrixRow],
+    row: MatrixRow | None,
     trade_off: TradeOff,
     choice: Choice,
     human: HumanResults | None,
@@ -107,7 +115,7 @@ def open_words(selection: Selection | None) -> str:
 
 
 def _chosen(
-    manifest: Manifest, chosen: str, row: Row | None, trade_off: TradeOff
+    manifest: Manifest, chosen: str, row: MatrixRow | None, trade_off: TradeOff
 ) -> tuple[Outcome, str]:
     cell = row.cell(chosen) if row else None
     if row is None or cell is None or cell.figure is None or cell.figure.value is None:
@@ -123,7 +131,9 @@ def _chosen(
     )
 
 
-def _compared(chosen: str, comparison: Comparison, row: Row, cost: str) -> tuple[Outcome, str]:
+def _compared(
+    chosen: str, comparison: Comparison, row: MatrixRow, cost: str
+) -> tuple[Outcome, str]:
     baseline, n = comparison.baseline, f"(n = {row.n:,})"
     change = f"{difference_words(comparison, row)} against {baseline} on the report split {n}"
     if comparison.identical:
@@ -142,7 +152,7 @@ def _compared(chosen: str, comparison: Comparison, row: Row, cost: str) -> tuple
     return "worse", f"Ship no checkpoint: the choice, {chosen}, is worse: {change}."
 
 
-def _only_base(manifest: Manifest, row: Row | None) -> str:
+def _only_base(manifest: Manifest, row: MatrixRow | None) -> str:
     start = "There is no checkpoint to choose: only the base was evaluated"
     if row is None or (cell := row.cell(manifest.baseline)) is None or cell.figure is None:
         return f"{start}."
@@ -150,7 +160,7 @@ def _only_base(manifest: Manifest, row: Row | None) -> str:
     return f"{start}. {manifest.baseline} has {value} on the report split (n = {row.n:,})."
 
 
-def _value_words(row: Row, variant: str) -> str:
+def _value_words(row: MatrixRow, variant: str) -> str:
     cell = row.cell(variant)
     figure = cell.figure if cell else None
     if figure is None:
@@ -172,7 +182,7 @@ def _cost(variant: str, trade_off: TradeOff) -> str:
     return "".join(f", {part}" for part in parts)
 
 
-def _shipped(choice: Choice, row: Row | None, trade_off: TradeOff) -> str | None:
+def _shipped(choice: Choice, row: MatrixRow | None, trade_off: TradeOff) -> str | None:
     """The merged form to ship in place of the adapter: shown as good, and cheaper; else None."""
     for found in choice.merged:
         cell = row.cell(found.second) if row is not None else None
@@ -182,7 +192,7 @@ def _shipped(choice: Choice, row: Row | None, trade_off: TradeOff) -> str | None
     return None
 
 
-def _merged_headline(chosen: str, merged: str, row: Row, trade_off: TradeOff) -> str:
+def _merged_headline(chosen: str, merged: str, row: MatrixRow, trade_off: TradeOff) -> str:
     cell = row.cell(merged)
     if cell is None or cell.comparison is None:
         raise ValueError(f"{merged} has no comparison to ship it on")
@@ -190,7 +200,7 @@ def _merged_headline(chosen: str, merged: str, row: Row, trade_off: TradeOff) ->
     return words.replace(f"Ship {merged}:", f"Ship {chosen}, merged ({merged}):", 1)
 
 
-def _form_line(start: str, variant: str, row: Row, trade_off: TradeOff) -> list[str]:
+def _form_line(start: str, variant: str, row: MatrixRow, trade_off: TradeOff) -> list[str]:
     """The gain and the cost of one form of the choice."""
     cell = row.cell(variant)
     if cell is None or cell.comparison is None or cell.comparison.delta is None:
@@ -200,7 +210,9 @@ def _form_line(start: str, variant: str, row: Row, trade_off: TradeOff) -> list[
     return [f"{start}: {change} against {against}{_cost(variant, trade_off)}."]
 
 
-def _merged(choice: Choice, row: Row | None, trade_off: TradeOff, shipped: str | None) -> list[str]:
+def _merged(
+    choice: Choice, row: MatrixRow | None, trade_off: TradeOff, shipped: str | None
+) -> list[str]:
     """What the merged forms of the choice give, and whether they are as good as the adapter."""
     lines = []
     for found in choice.merged:
@@ -213,7 +225,7 @@ def _merged(choice: Choice, row: Row | None, trade_off: TradeOff, shipped: str |
     return lines
 
 
-def _others(rows: Sequence[Row], chosen: str, primary: Row | None) -> list[str]:
+def _others(rows: Sequence[MatrixRow], chosen: str, primary: MatrixRow | None) -> list[str]:
     """What the choice gains and loses in everything else, at the level of whole tasks."""
     better: list[str] = []
     worse: list[str] = []
@@ -244,5 +256,5 @@ def _others(rows: Sequence[Row], chosen: str, primary: Row | None) -> list[str]:
     return [f"{line}. Worse: {'; '.join(worse)}." if worse else f"{line}."]
 
 
-def _find(rows: Sequence[Row], key: tuple[str, str, str]) -> Row | None:
+def _find(rows: Sequence[MatrixRow], key: tuple[str, str, str]) -> MatrixRow | None:
     return next((row for row in rows if (row.task, row.metric, row.split) == key), None)

@@ -1,0 +1,1 @@
+"""Parts of the view, each worked out from what a run holds."""

@@ -1,0 +1,1 @@
+"""Sentences of the report, the same in every form."""
