@@ -11,6 +11,7 @@ from typing import Literal
 from pydantic import Field
 
 from harness.schema import Record, Split
+from harness.stats.intervals import Interval
 from harness.suite.ratings import CriterionSpec
 
 RowKind = Literal["scale", "pair"]
@@ -127,8 +128,30 @@ class Estimate(Record):
     method: str = ""
     reason: str | None = None
 
+    @classmethod
+    def of(cls, interval: Interval, *, reach: float = 1.0, worst: float = 0.0) -> Estimate:
+        """The interval of a share of a range, in the range's own points.
 
-class Pairing(Record):
+        Args:
+            interval: Of the share.
+            reach: Length of the range.
+            worst: Where it begins.
+        """
+        value, low, high = (
+            None if share is None else worst + reach * share
+            for share in (interval.value, interval.low, interval.high)
+        )
+        return cls(
+            value=value,
+            low=low,
+            high=high,
+            n=interval.n,
+            method=interval.method,
+            reason=interval.reason,
+        )
+
+
+class PairAgreement(Record):
     """How two raters agree on one criterion (or the preference), on what both judged."""
 
     first: str
@@ -148,7 +171,7 @@ class Agreement(Record):
     units: int  # judged by two or more raters
     ratings: int  # of those units
     distribution: dict[str, dict[str, int]]  # rater -> answer -> count
-    pairs: tuple[Pairing, ...] = ()
+    pairs: tuple[PairAgreement, ...] = ()
 
 
 class RaterSummary(Record):

@@ -8,7 +8,7 @@ from itertools import combinations
 import numpy as np
 
 from harness.metrics.base import FloatArray
-from harness.ratings.records import Agreement, Pairing, Rating, SheetPlan
+from harness.ratings.records import Agreement, PairAgreement, Rating, SheetPlan
 from harness.ratings.sheets.layout import CANNOT_JUDGE
 from harness.ratings.stats.alpha import NO_VARIANCE, alpha_estimate
 from harness.ratings.stats.kappa import weighted_kappa
@@ -53,7 +53,7 @@ def _distribution(answers: Judged, place: int) -> dict[str, int]:
     return {**counts, CANNOT_JUDGE: int(answers.cannot_judge[place])}
 
 
-def _pairings(answers: Judged, raters: Sequence[str]) -> Iterable[Pairing]:
+def _pairings(answers: Judged, raters: Sequence[str]) -> Iterable[PairAgreement]:
     columns = answers.values.T
     for (first, a), (second, b) in combinations(zip(raters, columns, strict=True), 2):
         both = ~np.isnan(a) & ~np.isnan(b)
@@ -61,10 +61,12 @@ def _pairings(answers: Judged, raters: Sequence[str]) -> Iterable[Pairing]:
             yield _pairing(first, second, a[both], b[both], answers)
 
 
-def _pairing(first: str, second: str, a: FloatArray, b: FloatArray, answers: Judged) -> Pairing:
+def _pairing(
+    first: str, second: str, a: FloatArray, b: FloatArray, answers: Judged
+) -> PairAgreement:
     points = tuple(answers.labels)
     kappa = weighted_kappa(a, b, points, "quadratic" if answers.level == "ordinal" else "none")
-    return Pairing(
+    return PairAgreement(
         first=first,
         second=second,
         n=len(a),

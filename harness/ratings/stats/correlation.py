@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
 from harness.metrics.base import FloatArray
 from harness.ratings.design.blocks import ItemMeans
@@ -21,14 +20,9 @@ from harness.ratings.records import Correlation, Estimate, PairAccuracy
 from harness.ratings.stats.davidson import Codes
 from harness.ratings.stats.votes import Pair, share_estimate
 from harness.results.scores import Reading
-from harness.stats.intervals import TAIL
+from harness.stats.jackknife import jackknife_groups, z_interval
 
-FEWEST_CLUSTERS = 10
-"""Below this many clusters of items a rank correlation has no interval."""
-MOST_GROUPS = 100
-"""Clusters are joined at random to this many groups, each left out once by the jackknife."""
-
-_PERFECT = 1 - 1e-9  # Fisher's z has no end there
+_PERFECT = "a perfect correlation gives no interval"
 
 
 @dataclass(frozen=True)
@@ -96,7 +90,7 @@ def correlations(
         human: Criterion -> variant -> item -> mean over raters.
         metrics: Metric -> its values.
         clusters: Cluster of each item; left out together by the jackknife.
-        seed: Of the random groups, where there are more than ``MOST_GROUPS`` clusters.
+        seed: Of the jackknife's random groups, where there are many clusters.
 
     Returns:
         Metric by metric; a positive correlation means that the two agree, whichever way the
@@ -169,7 +163,7 @@ def _correlation(
         groups = jackknife_groups([clusters[item] for item in items], seed=seed)
         count = len({clusters[item] for item in items})
         kendall, spearman = (
-            _estimate(values, len(both), count)
+            Estimate.of(z_interval(values[0], values[1:], count, n=len(both), unanimous=_PERFECT))
             for values in (kendall_without(*ranks, groups), spearman_without(*ranks, groups))
         )
     return Correlation(
@@ -190,47 +184,6 @@ def _why_undefined(judged: FloatArray, valued: FloatArray) -> str | None:
         if np.all(values == values[0]):
             return f"no variance: {what} all outputs the same value"
     return None
-
-
-def _estimate(values: FloatArray, n: int, clusters: int) -> Estimate:
-    """Jackknife interval on Fisher's z scale.
-
-    Args:
-        values: The correlation of all outputs, then without each group, shape (1 + G,).
-        n: Outputs.
-        clusters: Clusters of items.
-
-    Source:
-        Efron & Tibshirani (1993), An Introduction to the Bootstrap, ch. 11; groups: Shao & Tu
-        (1995), The Jackknife and Bootstrap, section 5.2.2.
-    """
-    value, without = float(values[0]), values[1:]
-    count = len(without)
-    reason = None
-    if clusters < FEWEST_CLUSTERS:
-        reason = f"{clusters} of the {FEWEST_CLUSTERS} unrelated items needed for an interval"
-    elif not np.all(np.isfinite(without)):
-        reason = "undefined without some of the items"
-    elif np.max(np.abs(values)) > _PERFECT:
-        reason = "a perfect correlation gives no interval"
-    if reason is not None:
-        return Estimate(value=value, n=n, reason=reason)
-    scale = np.arctanh(without)
-    error = float(np.sqrt((count - 1) / count * np.sum((scale - scale.mean()) ** 2)))
-    reach = float(special.stdtrit(count - 1, 1 - TAIL)) * error
-    low, high = np.tanh([np.arctanh(value) - reach, np.arctanh(value) + reach])
-    method = f"jackknife over {count} groups of items, Fisher's z, Student-t"
-    return Estimate(value=value, low=float(low), high=float(high), n=n, method=method)
-
-
-def jackknife_groups(clusters: Collection[str], *, seed: int = 0) -> Codes:
-    """Group of each output, numbered from 0: its cluster, or one of 100 random joins of them."""
-    codes = _codes(np.array(list(clusters), dtype=np.str_))
-    count = int(codes.max()) + 1
-    if count <= MOST_GROUPS:
-        return codes
-    groups: Codes = (np.random.default_rng(seed).permutation(count) % MOST_GROUPS)[codes]
-    return groups
 
 
 def _codes(values: NDArray[Any]) -> Codes:

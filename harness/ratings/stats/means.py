@@ -17,7 +17,7 @@ from harness.metrics.base import mean_of
 from harness.ratings.design.blocks import Blocks, ItemMeans, blocks_of, paired_means, points_of
 from harness.ratings.records import CriterionMean, Estimate, Item, Rating, SheetPlan
 from harness.ratings.stats.over_raters import mean_over_raters
-from harness.stats.paired import Difference
+from harness.stats.intervals import Interval
 from harness.stats.panel import Panel, Quantity, Sample
 from harness.stats.resampling import Resamples
 from harness.suite.ratings import CriterionSpec
@@ -157,18 +157,12 @@ def _means(
     panel = Panel(quantity, samples, resamples=resamples)
     found = []
     for variant in plan.variants:
-        own = panel.interval(variant)
-        mean = Estimate(
-            value=_point(own.value, reach, worst),
-            low=_point(own.low, reach, worst),
-            high=_point(own.high, reach, worst),
-            n=own.n,
-            method=own.method,
-            reason=own.reason,
-        )
+        mean = Estimate.of(panel.interval(variant), reach=reach, worst=worst)
         difference = others = None
         if plan.baseline is not None and variant != plan.baseline:
-            difference = _paired(panel.difference(plan.baseline, variant), reach, len(names))
+            gain = panel.difference(plan.baseline, variant)
+            bounds = (gain.delta, gain.low, gain.high, len(names), resamples.n_clusters)
+            difference = Estimate.of(Interval(*bounds, gain.method, gain.reason), reach=reach)
             others = _over_raters(blocks, plan.baseline, variant, clusters, difference, reach)
         found.append(_mean(criterion, variant, mean, difference, others))
     return found
@@ -190,22 +184,6 @@ def _over_raters(
     ]
     values, items, raters = zip(*cells, strict=True)
     return mean_over_raters(values, items, raters, clusters, difference, reach)
-
-
-def _paired(found: Difference, reach: int, n: int) -> Estimate:
-    return Estimate(
-        value=_point(found.delta, reach),
-        low=_point(found.low, reach),
-        high=_point(found.high, reach),
-        n=n,
-        method=found.method,
-        reason=found.reason,
-    )
-
-
-def _point(share: float | None, reach: int, worst: int = 0) -> float | None:
-    """A share of the scale's range in the scale's own points."""
-    return None if share is None else worst + reach * share
 
 
 def _mean(

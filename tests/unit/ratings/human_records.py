@@ -11,7 +11,7 @@ from harness.ratings.records import (
     Estimate,
     HumanResults,
     PairAccuracy,
-    Pairing,
+    PairAgreement,
     Preference,
     RaterSummary,
     ReturnedFile,
@@ -64,7 +64,7 @@ def agreement_of(name: str, alpha: Estimate, **changes: Any) -> Agreement:
         "units": 98,
         "ratings": 290,
         "distribution": dict.fromkeys(RATERS, counts),
-        "pairs": (Pairing(first="ada", second="bob", n=97, kappa=0.61, exact=0.58),),
+        "pairs": (PairAgreement(first="ada", second="bob", n=97, kappa=0.61, exact=0.58),),
     }
     return Agreement(**{**fields, **changes})
 

@@ -13,7 +13,7 @@ from harness.ratings.report.lead import preferred_words
 from harness.ratings.report.metrics import trust_words
 from harness.ratings.report.view import Section
 from harness.ratings.report.view import human_section as section_in_words
-from harness.ratings.report.words import share_words, side_of, turned
+from harness.ratings.report.words import alpha_word, share_words, side_of, turned
 from harness.report.build import build_view
 from harness.report.html import render_html
 from harness.report.markdown import render_markdown
@@ -669,3 +669,11 @@ def test_equal_ratings_are_no_identical_outputs_in_the_matrix(sample: Any) -> No
         assert f">= {words}</span>" in page
         assert (f"<br>{words}") in render_markdown(changed)
         assert (">= identical</span>" in page) == (kind == "generation")
+
+
+@pytest.mark.parametrize(
+    ("alpha", "word"), [(0.8, "good"), (0.799, "tentative"), (0.667, "tentative"), (0.66, "low")]
+)
+def test_what_an_alpha_allows_follows_krippendorffs_thresholds(alpha: float, word: str) -> None:
+    """From .8 on reliable, from .667 on good for tentative conclusions."""
+    assert alpha_word(alpha) == word
