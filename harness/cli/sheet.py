@@ -120,7 +120,7 @@ def import_(
 ) -> None:
     """Read returned sheets. Every mistake is named with its cell; exit code 1 if there is one."""
     from harness.ratings.exchange import import_returns, sheet_status
-    from harness.ratings.mistakes import summed_up
+    from harness.ratings.returns.mistakes import summed_up
 
     store, manifest = found_run(run, runs_dir)
     done = import_returns(store, manifest, files, replace=replace, skip_invalid=skip_invalid)

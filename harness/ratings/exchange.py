@@ -21,12 +21,12 @@ from harness.files import make_folder, write_atomic
 from harness.ratings.design.advice import advice
 from harness.ratings.design.design import make_plan
 from harness.ratings.design.items import choose_items
+from harness.ratings.layout import ELSEWHERE, RaterSheet, rater_sheets
 from harness.ratings.methods.methods import heds_draft, methods_paragraph
 from harness.ratings.returns.checking import Checked, check_returns
 from harness.ratings.returns.returns import read_return
 from harness.ratings.scores import write_scores
 from harness.ratings.sheets.delimited import is_instructions, write_delimited
-from harness.ratings.sheets.layout import ELSEWHERE, RaterSheet, rater_sheets
 from harness.ratings.sheets.leaks import find_leaks
 from harness.ratings.sheets.page import render_page
 from harness.ratings.sheets.workbook import write_workbook

@@ -14,7 +14,7 @@ import numpy as np
 
 from harness.digests import short_digest
 from harness.metrics.base import FloatArray
-from harness.ratings.design.blocks import blocks_of, paired_means
+from harness.ratings.stats.blocks import blocks_of, paired_means
 from harness.ratings.stats.means import complete_items
 from harness.ratings.stats.preference import item_preferences
 from harness.ratings.store import Kept, Sheets

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from harness.ratings.design.blocks import unpaired
 from harness.ratings.records import Correlation, HumanResults, Item, PairAccuracy, Rating, SheetPlan
 from harness.ratings.stats.agreement import agreement
+from harness.ratings.stats.blocks import unpaired
 from harness.ratings.stats.correlation import MetricValues, accuracies, correlations, metric_values
 from harness.ratings.stats.means import criterion_means, item_means
 from harness.ratings.stats.preference import preference

@@ -14,10 +14,10 @@ import xlsxwriter
 
 from harness.ratings.design.design import make_plan
 from harness.ratings.design.items import Chosen
+from harness.ratings.layout import asked, rater_sheets
 from harness.ratings.records import Agreement, Item
 from harness.ratings.returns.checking import Checked, check_returns
 from harness.ratings.returns.returns import read_return
-from harness.ratings.sheets.layout import asked, rater_sheets
 from harness.ratings.sheets.page import render_page
 from harness.ratings.sheets.workbook import write_workbook
 from harness.ratings.stats.agreement import agreement

@@ -15,7 +15,7 @@ import pytest
 from harness.compare.build import build_comparison
 from harness.compare.html import render_runs_html
 from harness.gate.html import render_gate_html
-from harness.ratings.sheets.layout import RaterSheet, ShownRow
+from harness.ratings.layout import RaterSheet, ShownRow
 from harness.ratings.sheets.page import render_page
 from harness.render.text import visible
 from harness.report.browser.view import AllExamples

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.ratings.layout import RaterSheet, ShownRow
 from harness.ratings.returns.returns import read_return
-from harness.ratings.sheets.layout import RaterSheet, ShownRow
 from harness.ratings.sheets.page import render_page
 from harness.suite.ratings import CRITERIA
 

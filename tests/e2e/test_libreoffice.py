@@ -14,9 +14,7 @@ from pathlib import Path
 import pytest
 from python_calamine import CalamineWorkbook
 
-from harness.ratings.returns.returns import read_return
-from harness.ratings.sheets.formula_guard import cell_text
-from harness.ratings.sheets.layout import (
+from harness.ratings.layout import (
     CANNOT_JUDGE,
     PREFERENCE_ANSWERS,
     SHEET_NAMES,
@@ -25,6 +23,8 @@ from harness.ratings.sheets.layout import (
     answers,
     columns,
 )
+from harness.ratings.returns.returns import read_return
+from harness.ratings.sheets.formula_guard import cell_text
 from harness.ratings.sheets.workbook import write_workbook
 from harness.suite.ratings import CRITERIA
 

@@ -12,6 +12,7 @@ import jinja2
 
 from harness import __version__
 from harness.ratings.design.advice import ICC, SD, power_lines
+from harness.ratings.layout import CANNOT_JUDGE, PREFERENCE_ANSWERS, PREFERENCE_QUESTION
 from harness.ratings.methods.facts import (
     Facts,
     alpha,
@@ -23,7 +24,6 @@ from harness.ratings.methods.facts import (
     variants_in_words,
 )
 from harness.ratings.records import HumanResults, Item, SheetPlan, SheetRow
-from harness.ratings.sheets.layout import CANNOT_JUDGE, PREFERENCE_ANSWERS, PREFERENCE_QUESTION
 from harness.resources import resource_dir
 from harness.suite.ratings import CRITERIA, PREFERENCE, REFERENCES, CriterionSpec
 

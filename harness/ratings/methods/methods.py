@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from harness.ratings.layout import CANNOT_JUDGE, PREFERENCE_QUESTION
 from harness.ratings.methods.facts import (
     Facts,
     came_back,
@@ -20,7 +21,6 @@ from harness.ratings.methods.facts import (
 )
 from harness.ratings.methods.heds import heds_draft
 from harness.ratings.records import HumanResults, Item, SheetPlan, SheetRow
-from harness.ratings.sheets.layout import CANNOT_JUDGE, PREFERENCE_QUESTION
 
 __all__ = ["heds_draft", "methods_paragraph"]
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 from markupsafe import Markup
 
+from harness.ratings.layout import CANNOT_JUDGE
 from harness.ratings.records import Agreement, HumanResults, RaterSummary
 from harness.ratings.report.words import alpha_word, share_words, value_words
-from harness.ratings.sheets.layout import CANNOT_JUDGE
 from harness.ratings.stats.alpha import TENTATIVE
 from harness.ratings.stats.raters import concerns
 from harness.render.numbers import NONE, duration, number, p_words

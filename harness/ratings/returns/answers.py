@@ -7,10 +7,8 @@ import unicodedata
 from dataclasses import dataclass
 from typing import Literal
 
-from harness.ratings.sheets.layout import CANNOT_JUDGE, PREFERENCE_ANSWERS, TIE, A, B
+from harness.ratings.layout import CANNOT_JUDGE, MOST_MINUTES, PREFERENCE_ANSWERS, TIE, A, B
 from harness.suite.ratings import CriterionSpec
-
-MOST_MINUTES = 600  # a row does not take a working day: a larger number is seconds, or a slip
 
 Side = Literal["A", "B", "tie"]
 

@@ -10,12 +10,12 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from harness.ratings.mistakes import Mistake
+from harness.ratings.layout import COMMENT, MINUTES
 from harness.ratings.records import Rating, ReturnedFile, SheetPlan, SheetRow
 from harness.ratings.returns.answers import shown
 from harness.ratings.returns.entries import Entries, Given, Questions, as_shown
+from harness.ratings.returns.mistakes import Mistake
 from harness.ratings.returns.returned import Returned, ReturnedRow
-from harness.ratings.sheets.layout import COMMENT, MINUTES
 from harness.ratings.store import Kept
 from harness.suite.ratings import PREFERENCE
 

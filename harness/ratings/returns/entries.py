@@ -6,7 +6,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from harness.ratings.design.tokens import LETTERS
-from harness.ratings.mistakes import Mistake
+from harness.ratings.layout import (
+    CANNOT_JUDGE,
+    COMMENT,
+    MINUTES,
+    ROW,
+    SHEET_NAMES,
+    TIE,
+    A,
+    B,
+    asked,
+)
 from harness.ratings.records import RowKind, SheetPlan, SheetRow
 from harness.ratings.returns.answers import (
     Problem,
@@ -18,18 +28,8 @@ from harness.ratings.returns.answers import (
     preference_problem,
     shown,
 )
+from harness.ratings.returns.mistakes import Mistake
 from harness.ratings.returns.returned import Returned, ReturnedRow, Table
-from harness.ratings.sheets.layout import (
-    CANNOT_JUDGE,
-    COMMENT,
-    MINUTES,
-    ROW,
-    SHEET_NAMES,
-    TIE,
-    A,
-    B,
-    asked,
-)
 from harness.suite.ratings import PREFERENCE
 
 Given = dict[str, Any]

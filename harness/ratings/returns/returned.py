@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from harness.ratings.layout import ROW
 from harness.ratings.returns.formats import Format
-from harness.ratings.sheets.layout import ROW
 
 NOTHING: Mapping[str, str] = {}
 

@@ -12,6 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import DataError
+from harness.ratings.layout import (
+    OUTPUT,
+    OUTPUT_A,
+    OUTPUT_B,
+    PAGE_FORMAT,
+    PAGE_VERSION,
+    PROMPT,
+    REFERENCE,
+    ROW,
+)
 from harness.ratings.returns.answers import tidy
 from harness.ratings.returns.formats import (
     AGAIN,
@@ -25,9 +35,7 @@ from harness.ratings.returns.formats import (
     recognise,
 )
 from harness.ratings.returns.returned import NOTHING, Returned, ReturnedRow, Table, letters
-from harness.ratings.sheets.layout import OUTPUT, OUTPUT_A, OUTPUT_B, PROMPT, REFERENCE, ROW
 
-PAGE_FORMAT, PAGE_VERSION = "qlora-harness ratings", 1  # of the file that a rating page saves
 DELIMITERS = (",", ";", "\t")
 
 _MOST_BYTES = 2**30

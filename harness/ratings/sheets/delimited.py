@@ -7,9 +7,7 @@ import io
 from pathlib import Path
 
 from harness.files import write_atomic
-from harness.ratings.records import RowKind
-from harness.ratings.sheets.formula_guard import APOSTROPHE, Changes, delimited_text, shown_texts
-from harness.ratings.sheets.layout import (
+from harness.ratings.layout import (
     ELSEWHERE,
     PREFERENCE_ANSWERS,
     PREFERENCE_QUESTION,
@@ -20,6 +18,8 @@ from harness.ratings.sheets.layout import (
     columns,
     general_instructions,
 )
+from harness.ratings.records import RowKind
+from harness.ratings.sheets.formula_guard import APOSTROPHE, Changes, delimited_text, shown_texts
 from harness.suite.ratings import PREFERENCE
 
 _ENCODING = "utf-8-sig"  # without the mark, Excel takes UTF-8 for the code page of its country

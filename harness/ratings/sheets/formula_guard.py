@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 
-from harness.ratings.sheets.layout import EMPTY, RaterSheet, ShownRow
+from harness.ratings.layout import EMPTY, RaterSheet, ShownRow
 
 Changes = Counter[str]
 """Reason, in words for the user -> how many cells were changed for it. Sums with ``+``."""

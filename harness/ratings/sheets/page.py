@@ -13,11 +13,11 @@ from typing import Any
 
 from markupsafe import Markup
 
-from harness.ratings.records import RowKind
-from harness.ratings.returns.returns import PAGE_FORMAT, PAGE_VERSION
-from harness.ratings.sheets.layout import (
+from harness.ratings.layout import (
     CANNOT_JUDGE,
     EMPTY,
+    PAGE_FORMAT,
+    PAGE_VERSION,
     PREFERENCE_ANSWERS,
     PREFERENCE_QUESTION,
     SHEET_NAMES,
@@ -28,6 +28,7 @@ from harness.ratings.sheets.layout import (
     ShownRow,
     general_instructions,
 )
+from harness.ratings.records import RowKind
 from harness.render.pages import asset, environment, page_policy
 from harness.render.text import split_unseen, visible
 from harness.resources import resource_dir

@@ -18,13 +18,11 @@ from typing import Any
 
 from harness.errors import UsageError
 from harness.files import write_atomic
-from harness.ratings.records import RowKind
-from harness.ratings.returns.answers import MOST_MINUTES
-from harness.ratings.sheets.formula_guard import Changes, cell_text, is_live, shown_texts
-from harness.ratings.sheets.layout import (
+from harness.ratings.layout import (
     COMMENT,
     ELSEWHERE,
     MINUTES,
+    MOST_MINUTES,
     OUTPUT,
     OUTPUT_A,
     OUTPUT_B,
@@ -40,6 +38,8 @@ from harness.ratings.sheets.layout import (
     columns,
     general_instructions,
 )
+from harness.ratings.records import RowKind
+from harness.ratings.sheets.formula_guard import Changes, cell_text, is_live, shown_texts
 from harness.suite.ratings import PREFERENCE
 
 INSTRUCTIONS = "Instructions"

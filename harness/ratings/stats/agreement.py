@@ -8,8 +8,8 @@ from itertools import combinations
 import numpy as np
 
 from harness.metrics.base import FloatArray
+from harness.ratings.layout import CANNOT_JUDGE
 from harness.ratings.records import Agreement, PairAgreement, Rating, SheetPlan
-from harness.ratings.sheets.layout import CANNOT_JUDGE
 from harness.ratings.stats.alpha import NO_VARIANCE, alpha_estimate
 from harness.ratings.stats.kappa import weighted_kappa
 from harness.ratings.stats.matrix import Judged, judged

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.metrics.base import FloatArray
-from harness.ratings.design.blocks import ItemMeans
 from harness.ratings.records import Correlation, Estimate, PairAccuracy
+from harness.ratings.stats.blocks import ItemMeans
 from harness.ratings.stats.davidson import Codes
 from harness.ratings.stats.votes import Pair, share_estimate
 from harness.results.scores import Reading

@@ -4,7 +4,7 @@ Each item counts once, however many raters judged it, so that an item which more
 not weigh more. Only rows of purpose ``main`` count: repeats, spoilt outputs and texts beside
 themselves are about the raters.
 
-Variants are compared within raters: see :mod:`harness.ratings.design.blocks`.
+Variants are compared within raters: see :mod:`harness.ratings.stats.blocks`.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 
 from harness.metrics.base import mean_of
-from harness.ratings.design.blocks import Blocks, ItemMeans, blocks_of, paired_means, points_of
 from harness.ratings.records import CriterionMean, Estimate, Item, Rating, SheetPlan
+from harness.ratings.stats.blocks import Blocks, ItemMeans, blocks_of, paired_means, points_of
 from harness.ratings.stats.over_raters import mean_over_raters
 from harness.stats.intervals import Interval
 from harness.stats.panel import Panel, Quantity, Sample

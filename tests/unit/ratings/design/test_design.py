@@ -18,8 +18,8 @@ from harness.errors import UsageError
 from harness.ratings.design.design import make_plan
 from harness.ratings.design.items import Chosen
 from harness.ratings.design.tokens import LETTERS
+from harness.ratings.layout import rater_sheets
 from harness.ratings.records import Item, SheetRow
-from harness.ratings.sheets.layout import rater_sheets
 from harness.ratings.store import Sheets, read_sheets, write_sheets
 from harness.store.runs import Store
 from harness.suite.ratings import CRITERIA, CriterionSpec, HumanSpec

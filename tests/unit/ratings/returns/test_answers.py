@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.ratings.layout import MOST_MINUTES, PREFERENCE_ANSWERS, answers
 from harness.ratings.returns.answers import (
-    MOST_MINUTES,
     Problem,
     parse_minutes,
     parse_point,
@@ -15,7 +15,6 @@ from harness.ratings.returns.answers import (
     shown,
     tidy,
 )
-from harness.ratings.sheets.layout import PREFERENCE_ANSWERS, answers
 from harness.suite.ratings import CRITERIA, CriterionSpec
 
 FLUENCY = CRITERIA["fluency"]

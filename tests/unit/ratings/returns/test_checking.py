@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 import xlsxwriter
 
-from harness.ratings.mistakes import Mistake, summed_up
 from harness.ratings.records import Rating, SheetPlan, SheetRow
 from harness.ratings.returns.checking import Checked, RaterCounts, check_returns
+from harness.ratings.returns.mistakes import Mistake, summed_up
 from harness.ratings.returns.returned import Returned
 from harness.ratings.returns.returns import read_return
 from harness.ratings.store import Kept

@@ -8,10 +8,10 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from harness.ratings.layout import EMPTY, RaterSheet, ShownRow, columns
 from harness.ratings.sheets import formula_guard as cells
 from harness.ratings.sheets.delimited import write_delimited
 from harness.ratings.sheets.formula_guard import delimited_text
-from harness.ratings.sheets.layout import EMPTY, RaterSheet, ShownRow, columns
 from harness.suite.ratings import CRITERIA
 
 TEXTS = [

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.ratings.layout import EMPTY
 from harness.ratings.sheets import formula_guard as cells
 from harness.ratings.sheets.formula_guard import Changes, cell_text, delimited_text, is_live
-from harness.ratings.sheets.layout import EMPTY
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=60)
 """Lone surrogates, control characters and non-characters included."""

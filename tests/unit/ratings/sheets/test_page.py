@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.ratings.sheets.layout import (
+from harness.ratings.layout import (
     CANNOT_JUDGE,
     EMPTY,
     PREFERENCE_ANSWERS,

@@ -15,10 +15,7 @@ from hypothesis import strategies as st
 from python_calamine import CalamineWorkbook
 
 from harness.errors import UsageError
-from harness.ratings.sheets import formula_guard as cells
-from harness.ratings.sheets import workbook
-from harness.ratings.sheets.formula_guard import cell_text
-from harness.ratings.sheets.layout import (
+from harness.ratings.layout import (
     EMPTY,
     PREFERENCE_ANSWERS,
     RaterSheet,
@@ -26,6 +23,9 @@ from harness.ratings.sheets.layout import (
     answers,
     columns,
 )
+from harness.ratings.sheets import formula_guard as cells
+from harness.ratings.sheets import workbook
+from harness.ratings.sheets.formula_guard import cell_text
 from harness.ratings.sheets.workbook import write_workbook
 from harness.suite.ratings import CRITERIA, CriterionSpec
 

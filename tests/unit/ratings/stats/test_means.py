@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from harness.ratings.design.blocks import unpaired
 from harness.ratings.records import CriterionMean, Item, Rating, SheetPlan
+from harness.ratings.stats.blocks import unpaired
 from harness.ratings.stats.means import complete_items, criterion_means, item_means, left_out
 from harness.suite.ratings import CRITERIA, CriterionSpec
 

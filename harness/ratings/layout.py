@@ -22,6 +22,9 @@ A, B, TIE = "A", "B", "tie"
 SHEET_NAMES: dict[RowKind, str] = {"scale": "Ratings", "pair": "Preferences"}
 EMPTY = "(no text)"  # what raters see of an output without any
 
+MOST_MINUTES = 600  # a row does not take a working day: a larger number is seconds, or a slip
+PAGE_FORMAT, PAGE_VERSION = "qlora-harness ratings", 1  # of the file that a rating page saves
+
 ELSEWHERE = "Choose another folder with --output."
 """The hint where sheets cannot be written."""
 
