@@ -25,6 +25,7 @@ from harness.stats.panel import Panel
 from harness.stats.significance import holm
 from harness.store.runs import Store
 from harness.suite.deciding import primary_metric
+from harness.suite.record import suite_of
 
 _CLAIMED = ("report", "all", "eval")  # splits that no choice reads, the first that there is
 
@@ -148,7 +149,7 @@ def _pick(manifest: Manifest, asked: str | None, label: str) -> tuple[Variant, t
 def _side(label: str, store: Store, manifest: Manifest, variant: Variant) -> Side:
     cells = {cell.task: cell for cell in manifest.cells if cell.variant == variant.id}
     readings = {}
-    for reading in read_results(store, cells.values(), manifest.spec.get("tasks", {})):
+    for reading in read_results(store, cells.values(), suite_of(manifest).tasks):
         readings[reading.key] = _renamed(reading, label)
     return Side(label, store, manifest, variant, readings, cells)
 
@@ -176,15 +177,15 @@ def _primary(manifest: Manifest) -> tuple[str, str] | None:
     selection = manifest.selection
     if selection is not None and selection.task:
         return selection.task, selection.metric
-    return primary_metric(manifest.spec)
+    return primary_metric(suite_of(manifest))
 
 
 def _rows(
     sides: Sequence[Side], primary: Key | None
 ) -> tuple[tuple[MatrixRow, ...], dict[Key, Panel]]:
     """One row per score of any run, in the order of the reference's tasks, then of the others'."""
-    weights = Weights(int(sides[0].manifest.spec.get("seed", 0)))
-    order = list(dict.fromkeys(t for side in sides for t in side.manifest.spec.get("tasks", {})))
+    weights = Weights(suite_of(sides[0].manifest).seed)
+    order = list(dict.fromkeys(t for side in sides for t in suite_of(side.manifest).tasks))
     kinds: dict[tuple[Key, object], list[Side]] = {}
     for side in sides:
         for key, reading in side.readings.items():
@@ -231,7 +232,7 @@ def _row(
                     mark=marks.get(side.label),
                 )
             )
-    score, task = first.score, held[0].manifest.spec.get("tasks", {}).get(first.suite_task, {})
+    score, task = first.score, suite_of(held[0].manifest).tasks.get(first.suite_task)
     signatures = dict.fromkeys(side.readings[key].score.signature for side in held)
     row = MatrixRow(
         suite_task=first.suite_task,
@@ -244,7 +245,7 @@ def _row(
         higher_is_better=score.higher_is_better,
         primary=key == primary and reference in held,
         n=score.n,
-        num_fewshot=shots_of(task.get("num_fewshot"), score.signature),
+        num_fewshot=shots_of(task, score.signature),
         signature=" / ".join(filter(None, signatures)),
         cells=tuple(cells),
     )
@@ -306,7 +307,7 @@ def _over_base(side: Side, base: Side, key: Key | None) -> Comparison | None:
     samples = [dataclasses.replace(before.sample, variant=start)]
     samples += [dataclasses.replace(own.sample, variant=name)]
     try:
-        panel = Panel(own.quantity, samples, seed=int(side.manifest.spec.get("seed", 0)))
+        panel = Panel(own.quantity, samples, seed=suite_of(side.manifest).seed)
     except PairingError as error:
         return compare_with(start, _renamed(own, name), None, {name: error.problem})
     return comparison(panel, start, name)

@@ -10,6 +10,7 @@ from harness.diff import leaves
 from harness.digests import canonical_json
 from harness.report.parts.costs import build_measurements, build_trade_off
 from harness.schema import Comparison, Environment, Manifest, TrainingRun
+from harness.suite.record import suite_of
 
 _HARDWARE = ("device", "device_name", "cpu_count", "memory_bytes", "compute_dtype", "fingerprint")
 _SOFTWARE = ("python", "platform", "versions")
@@ -72,7 +73,7 @@ def run_facts(
         complete=manifest.complete,
         unfinished=sum(cell.status != "done" for cell in manifest.cells),
         limit=manifest.limit,
-        seed=manifest.spec.get("seed"),
+        seed=suite_of(manifest).seed,
         training_key=manifest.training_key,
         environment=manifest.environment,
     )

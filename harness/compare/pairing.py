@@ -21,6 +21,7 @@ from harness.results.scores import Key, Reading
 from harness.schema import HUMAN, CellResult, Example, Manifest, Variant
 from harness.stats.panel import Sample, aligned
 from harness.store.runs import Store
+from harness.suite.record import suite_of
 
 _SPEED_ONLY = ("batch_size", "batch_tokens", "engine")  # of lm-eval: they change no score
 _SYSTEM = ("examples.prompt", "examples.chat_template_of", "decoding", "max_length")
@@ -174,7 +175,7 @@ class Pairing:
                 {
                     "rows": data.digest if data else None,
                     "data": {k: v for k, v in _data(identity).items() if k != "python"},
-                    "seed": side.manifest.spec.get("seed"),
+                    "seed": suite_of(side.manifest).seed,
                     "prompt": (identity.get("examples") or {}).get("prompt"),
                     "limit": identity.get("limit") or of_lm_eval.get("limit"),
                     "--limit": side.manifest.limit,

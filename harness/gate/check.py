@@ -54,6 +54,7 @@ from harness.select.scores import ALL, half_of
 from harness.stats.panel import Quantity, Sample
 from harness.store.runs import Store, now
 from harness.suite.deciding import is_constrained
+from harness.suite.record import recorded_suite, suite_of
 from harness.suite.rules import CHOSEN, MERGED, GatedMetric, GateSpec, Margin, share
 
 _NOT_AGAIN = "not measured again: the same record as the baseline's"
@@ -180,7 +181,7 @@ class _Gate:
             self.pairs,
             self.repeats,
             alpha=self.rules.alpha,
-            seed=int(manifest.spec.get("seed", 0)),
+            seed=suite_of(manifest).seed,
         )
         checks = (*decision.checks, *self.checks)
         problems = tuple(self.problems)
@@ -337,10 +338,10 @@ class _Gate:
         documents that the constraint read.
         """
         read: set[str] = set()
-        specs = (self.loaded.baseline.context.get("suite") or {}, self.manifest.spec)
-        for spec, sample in zip(specs, (before, after), strict=True):
-            if is_constrained(spec, score.task):
-                half = half_of(sample, "select", int(spec.get("seed", 0)))
+        earlier = recorded_suite(self.loaded.baseline.context.get("suite") or {})
+        for suite, sample in ((earlier, before), (suite_of(self.manifest), after)):
+            if is_constrained(suite, score.task):
+                half = half_of(sample, "select", suite.seed)
                 read.update(half.ids.tolist())
         if not read:
             return before, after

@@ -22,6 +22,7 @@ from harness.schema import (
 )
 from harness.store.runs import Store
 from harness.suite.deciding import SPLIT as CHOOSING
+from harness.suite.record import suite_of
 from harness.suite.rules import CHOSEN, MERGED, GatedMetric, GateSpec
 
 _SPLITS = ("report", "all", "eval")  # where a score is gated, the first that there is
@@ -127,7 +128,7 @@ def _subject(store: Store, manifest: Manifest, name: str) -> Subject:
     if isinstance(found, str):
         return Subject(name, reason=found)
     cells = {cell.task: cell for cell in manifest.cells if cell.variant == found.id}
-    readings = read_results(store, cells.values(), manifest.spec.get("tasks", {}))
+    readings = read_results(store, cells.values(), suite_of(manifest).tasks)
     measure = next((cell for cell in cells.values() if cell.kind == "measure"), None)
     measurements, unmeasured = None, Subject(name).unmeasured
     if measure is not None and measure.measurements_key is not None:

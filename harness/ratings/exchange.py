@@ -41,7 +41,7 @@ from harness.ratings.store import (
 )
 from harness.schema import HUMAN, Finding, HumanKeys, Manifest
 from harness.store.runs import Store, now
-from harness.suite.ratings import HumanSpec
+from harness.suite.record import suite_of
 
 FORMATS = ("xlsx", "csv", "html")
 SEND, KEEP = "send", "keep"
@@ -99,10 +99,10 @@ def export_sheets(
         DiskError: The folder cannot be written.
     """
     reporter = reporter or Reporter(-1)
-    spec = HumanSpec.model_validate(manifest.spec.get(HUMAN) or {})
+    suite = suite_of(manifest)
+    spec = suite.human
     chosen = choose_items(store, manifest, spec)
-    seed = int(manifest.spec.get("seed", 0))
-    sheets = make_plan(chosen, spec, seed=seed, run=manifest.name)
+    sheets = make_plan(chosen, spec, seed=suite.seed, run=manifest.name)
     earlier = store.latest(manifest).human
     if earlier is not None and earlier.ratings and earlier.sheets != sheets.key and not replace:
         raise UsageError(
@@ -217,7 +217,7 @@ def _write_kept(
     plan = sheets.plan
     texts = {
         "key.csv": _key_table(sheets),
-        "heds.md": heds_draft(plan, sheets.items, sheets.rows, manifest.spec),
+        "heds.md": heds_draft(plan, sheets.items, sheets.rows, suite_of(manifest)),
         "methods.md": methods_paragraph(plan, sheets.items, sheets.rows),
         "advice.md": _advice(lines, leaks, plan.notes),
     }

@@ -16,6 +16,7 @@ from harness.ratings.store import Kept, Sheets, read_ratings, read_sheets
 from harness.results.scores import Reading, read_results
 from harness.schema import Manifest
 from harness.store.runs import Store
+from harness.suite.record import suite_of
 
 _CLAIMED = "report"  # the split that figures are claimed from, as everywhere in a report
 
@@ -48,7 +49,7 @@ def summarise(
         return None
     kept = read_ratings(store, manifest.human.ratings)
     if readings is None:
-        readings = read_results(store, manifest.cells, manifest.spec.get("tasks", {}))
+        readings = read_results(store, manifest.cells, suite_of(manifest).tasks)
     return _results(sheets, kept, readings)
 
 

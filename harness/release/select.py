@@ -39,6 +39,7 @@ from harness.schema import ConstraintCheck, Manifest, Precision, Variant
 from harness.select.checkpoint import select_checkpoint
 from harness.store.runs import Store
 from harness.suite.deciding import CANDIDATES
+from harness.suite.record import suite_of
 
 _FINISH = "Run harness eval again to finish."
 RECORD = "harness-selection.json"
@@ -96,7 +97,7 @@ def select_run(store: Store, manifest: Manifest) -> Selected:
         StoreError: A result that the manifest names is missing or unreadable.
     """
     found = select_checkpoint(
-        store, manifest.variants, manifest.cells, manifest.spec, manifest.baseline
+        store, manifest.variants, manifest.cells, suite_of(manifest), manifest.baseline
     )
     changed, before = found != manifest.selection, manifest
     manifest = manifest.model_copy(update={"selection": found})
@@ -139,7 +140,7 @@ def describe(selected: Selected) -> str:
     text, manifest, chosen = selection_text(selected.view), selected.manifest, selected.chosen
     if notes := _notes(manifest):
         text = visible("\n".join(f"Note: {line}" for line in notes)) + f"\n\n{text}"
-    merged = manifest.spec.get("matrix", {}).get("merged")
+    merged = suite_of(manifest).matrix.merged
     adapters = {variant.id for variant in manifest.variants if variant.kind == "adapter"}
     if chosen in adapters and merged == "best" and not manifest.merged_forms(str(chosen)):
         text += f"\n\n{chosen} is not merged yet: run harness eval again to merge it."

@@ -14,6 +14,7 @@ from harness.results.scores import read_results
 from harness.schema import Manifest, TrainingRun
 from harness.store.runs import Store
 from harness.suite.deciding import primary_metric
+from harness.suite.record import suite_of
 
 
 def build_view(store: Store, manifest: Manifest) -> View:
@@ -26,10 +27,11 @@ def build_view(store: Store, manifest: Manifest) -> View:
     Raises:
         StoreError: A result that the manifest names as finished is missing or unreadable.
     """
-    primary = primary_metric(manifest.spec)
+    suite = suite_of(manifest)
+    primary = primary_metric(suite)
     if manifest.selection is not None and manifest.selection.task:
         primary = (manifest.selection.task, manifest.selection.metric)
-    readings = read_results(store, manifest.cells, manifest.spec.get("tasks", {}))
+    readings = read_results(store, manifest.cells, suite.tasks)
     rows, panels = build_matrix(manifest, readings, primary)
     deciding = [row for row in rows if row.primary and row.split == "report"]
     choice = build_choice(manifest, readings, panels, deciding[0] if deciding else None)
@@ -42,7 +44,7 @@ def build_view(store: Store, manifest: Manifest) -> View:
     if manifest.training_key is not None:
         training = store.read_record("training", manifest.training_key, "training", TrainingRun)
     return View(
-        description=str(manifest.spec.get("description") or ""),
+        description=suite.description,
         verdict=build_verdict(manifest, rows, primary, trade_off, choice, human, outputs),
         baseline=manifest.baseline,
         variants=manifest.variants,
@@ -70,7 +72,7 @@ def build_view(store: Store, manifest: Manifest) -> View:
             created=manifest.created,
             updated=manifest.updated,
             complete=manifest.complete,
-            seed=manifest.spec.get("seed"),
+            seed=suite.seed,
             training_key=manifest.training_key,
             environment=manifest.environment,
         ),

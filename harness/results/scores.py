@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import TypeAdapter
 
 from harness.errors import MetricError, StoreError
 from harness.metrics.base import mean_of
@@ -17,9 +16,7 @@ from harness.schema import CellResult, Score
 from harness.stats.intervals import Aggregate, as_stats
 from harness.stats.panel import Quantity, Sample
 from harness.store.runs import Store
-from harness.suite.spec import MetricSpec
-
-_METRIC: TypeAdapter[str | MetricSpec] = TypeAdapter(str | MetricSpec)
+from harness.suite.spec import GenerationTask, MetricSpec, TaskSpec
 
 Key = tuple[str, str, str]
 """Task (a leaf of a group by its own name), metric, split."""
@@ -54,14 +51,14 @@ class Reading:
 
 
 def read_results(
-    store: Store, cells: Iterable[CellResult], tasks: Mapping[str, Mapping[str, Any]]
+    store: Store, cells: Iterable[CellResult], tasks: Mapping[str, TaskSpec]
 ) -> list[Reading]:
     """Read the scores of all finished cells, in the order of the cells.
 
     Args:
         store: Where the results lie.
         cells: Cells of a run; those without scores are passed over.
-        tasks: The suite's tasks by id, as in ``manifest.spec["tasks"]``.
+        tasks: The suite's tasks by id, as in ``suite_of(manifest).tasks``.
 
     Returns:
         One reading per score. Scores whose statistics cannot be used keep their value and say
@@ -79,7 +76,7 @@ def read_results(
         if any(score.stats for score in scores):
             arrays = dict(store.read_stats(cell.scores_key))
         where = str(store.path("scores", cell.scores_key) / "stats.npz")
-        task = tasks.get(cell.task, {})
+        task = tasks.get(cell.task)
         readings += [_reading(cell, score, arrays, task, where) for score in scores]
     return readings
 
@@ -96,7 +93,7 @@ def _reading(
     cell: CellResult,
     score: Score,
     arrays: Mapping[str, NDArray[Any]],
-    task: Mapping[str, Any],
+    task: TaskSpec | None,
     where: str,
 ) -> Reading:
     def without(reason: str) -> Reading:
@@ -140,7 +137,7 @@ def _named(kind: str, score: Score, arrays: Mapping[str, NDArray[Any]]) -> NDArr
     return None
 
 
-def _aggregate(kind: str, name: str, task: Mapping[str, Any], columns: int) -> Aggregate:
+def _aggregate(kind: str, name: str, task: TaskSpec | None, columns: int) -> Aggregate:
     """How a score's column sums become its value.
 
     Raises:
@@ -150,7 +147,7 @@ def _aggregate(kind: str, name: str, task: Mapping[str, Any], columns: int) -> A
         return mean_of
     entries: list[str | MetricSpec] = [name]
     if kind == "generation":
-        entries = [_METRIC.validate_python(entry) for entry in task.get("metrics", ())]
+        entries = list(task.metrics) if isinstance(task, GenerationTask) else []
     for entry in entries:
         if name == (entry if isinstance(entry, str) else entry.name):
             if is_evaluate_module(name):

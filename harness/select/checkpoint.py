@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 from harness.errors import PairingError
 from harness.metrics.names import metric_name
@@ -16,8 +16,7 @@ from harness.stats.panel import Panel, Sample
 from harness.stats.pareto import Axis, efficient
 from harness.stats.significance import max_t
 from harness.store.runs import Store
-from harness.suite.deciding import CANDIDATES, SPLIT, constraints_of, primary_metric
-from harness.suite.rules import SelectSpec
+from harness.suite.deciding import CANDIDATES, SPLIT, primary_metric
 from harness.suite.spec import Suite
 
 Rule = Literal["one_se", "best"]
@@ -27,7 +26,7 @@ def select_checkpoint(
     store: Store,
     variants: Sequence[Variant],
     cells: Iterable[CellResult],
-    suite: Suite | Mapping[str, Any],
+    suite: Suite,
     baseline: str,
 ) -> Selection:
     """Choose a checkpoint by the suite's rule, among those that keep to its constraints.
@@ -40,7 +39,7 @@ def select_checkpoint(
         variants: The variants evaluated so far; the checkpoints among them are the
             candidates.
         cells: Their cells.
-        suite: The suite, or its resolved form.
+        suite: The suite.
         baseline: Variant id the candidates are compared with.
 
     Returns:
@@ -49,9 +48,8 @@ def select_checkpoint(
     Raises:
         StoreError: A finished cell's results are missing or unreadable.
     """
-    spec = suite.model_dump(mode="json") if isinstance(suite, Suite) else suite
-    rule = SelectSpec.model_validate(spec.get("select") or {}).rule
-    primary = primary_metric(spec)
+    rule = suite.select.rule
+    primary = primary_metric(suite)
     if primary is None:
         reason = "The suite has no generation or perplexity task that is scored on select."
         return Selection(task="", metric="", split=SPLIT, chosen=None, reason=reason, rule=rule)
@@ -66,7 +64,7 @@ def select_checkpoint(
     if not steps:
         return none("There is no checkpoint to choose from.")
     cells = [cell for cell in cells if cell.variant in {*steps, baseline}]
-    readings = _read(store, cells, spec, task)
+    readings = _read(store, cells, suite, task)
     deciding = [r for r in readings if r.key == (task, metric, SPLIT)]
     samples = [r.sample for r in deciding if r.sample is not None]
     quantity = next((r.quantity for r in deciding if r.quantity is not None), None)
@@ -75,22 +73,20 @@ def select_checkpoint(
         what = f"{metric_name(metric)} of {task} on {SPLIT}"
         return none(f"No checkpoint could be chosen by {what}: {reason}.")
     try:
-        panel = Panel(quantity, _baseline_first(samples, baseline), seed=int(spec.get("seed", 0)))
+        panel = Panel(quantity, _baseline_first(samples, baseline), seed=suite.seed)
     except PairingError as error:
         return none(f"No checkpoint could be chosen: {error.problem}")
     measured = read_medians(store, cells)
-    checks = check_constraints(spec, list(steps), baseline, readings, measured)
+    checks = check_constraints(suite, list(steps), baseline, readings, measured)
     axes = [*_kept_scores(checks), *_costs(list(steps), measured[0])]
     return select(panel, steps, baseline, rule=rule, checks=checks, axes=axes)
 
 
-def _read(
-    store: Store, cells: Sequence[CellResult], spec: Mapping[str, Any], task: str
-) -> list[Reading]:
+def _read(store: Store, cells: Sequence[CellResult], suite: Suite, task: str) -> list[Reading]:
     """Scores of the task that decides and of those that are constrained."""
-    watched = {str(c.task).partition("/")[0] for c in constraints_of(spec) if c.task is not None}
+    watched = {c.task.partition("/")[0] for c in suite.select.constraints if c.task is not None}
     wanted = [cell for cell in cells if cell.task in {task, *watched}]
-    return read_results(store, wanted, spec.get("tasks", {}))
+    return read_results(store, wanted, suite.tasks)
 
 
 def _baseline_first(samples: Sequence[Sample], baseline: str) -> list[Sample]:

@@ -10,7 +10,7 @@ from harness.results.measurements import Median, Medians
 from harness.results.scores import Reading
 from harness.schema import ConstraintCheck
 from harness.select.scores import Part, Watched, no_such, watch
-from harness.suite.deciding import constraints_of, first_metric
+from harness.suite.deciding import first_metric
 from harness.suite.rules import (
     ConstraintSpec,
     amount,
@@ -18,6 +18,7 @@ from harness.suite.rules import (
     margin_in_own_unit,
     share,
 )
+from harness.suite.spec import Suite
 
 TAIL = 0.05
 """Each bound alone holds with 95 %: a constraint is broken or kept only if the data shows it."""
@@ -140,7 +141,7 @@ def _measurement_words(spec: ConstraintSpec) -> str:
 
 
 def check_constraints(
-    spec: Mapping[str, Any],
+    suite: Suite,
     variants: Sequence[str],
     baseline: str,
     readings: Sequence[Reading],
@@ -149,7 +150,7 @@ def check_constraints(
     """Check every constraint of a suite for every variant, constraint by constraint.
 
     Args:
-        spec: The suite's resolved form.
+        suite: The suite.
         variants: The checkpoints.
         baseline: Variant that scores are compared with.
         readings: Scores of the constraints' tasks.
@@ -157,29 +158,29 @@ def check_constraints(
     """
     medians, missing = measured
     checks: list[ConstraintCheck] = []
-    for constraint in constraints_of(spec):
+    for constraint in suite.select.constraints:
         if constraint.task is None:
             checks += [
                 check_measurement(constraint, name, medians.get(name), missing.get(name))
                 for name in variants
             ]
             continue
-        watched = watched_by(constraint, spec, baseline, readings, "select")
+        watched = watched_by(constraint, suite, baseline, readings, "select")
         checks += [check_score(constraint, watched, name) for name in variants]
     return tuple(checks)
 
 
 def watched_by(
     constraint: ConstraintSpec,
-    spec: Mapping[str, Any],
+    suite: Suite,
     baseline: str,
     readings: Sequence[Reading],
     part: Part,
 ) -> Watched:
     """What a score constraint is about, on the part that decides or the part that is reported."""
     task = str(constraint.task)
-    metric = constraint.metric or first_metric(spec.get("tasks", {}).get(task, {}))
-    return watch(baseline, task, metric, readings, part, int(spec.get("seed", 0)))
+    metric = constraint.metric or first_metric(suite.tasks.get(task))
+    return watch(baseline, task, metric, readings, part, suite.seed)
 
 
 def explained(check: ConstraintCheck) -> str:

@@ -96,8 +96,7 @@ def _check_measured(file: SuiteFile, key: str, watched: GatedMeasurement) -> Non
 def _check_constraint(file: SuiteFile, key: str, constraint: ConstraintSpec) -> None:
     if constraint.task is not None and constraint.max_drop is not None:
         task = constraint.task.partition("/")[0]
-        spec = file.suite.tasks.get(task)
-        metric = constraint.metric or (first_metric(spec.model_dump()) if spec else None)
+        metric = constraint.metric or first_metric(file.suite.tasks.get(task))
         reach = _reach(file.suite, constraint.task, metric)
         _check_margin(file, f"{key}.max_drop", constraint.max_drop, reach)
     name = constraint.measurement

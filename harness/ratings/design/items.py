@@ -18,6 +18,7 @@ from harness.ratings.records import Item
 from harness.schema import Example, Manifest, Prediction, Split
 from harness.store.runs import Store
 from harness.suite.ratings import REFERENCES, HumanSpec
+from harness.suite.record import suite_of
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def choose_items(store: Store, manifest: Manifest, spec: HumanSpec) -> Chosen:
         there = pool.of_split(split)
         if not there and wanted:
             raise _no_outputs(manifest, task, split, pool)
-        drawn = draw(there, int(manifest.spec.get("seed", 0)))[:wanted]
+        drawn = draw(there, suite_of(manifest).seed)[:wanted]
         items += [pool.item(example) for example in drawn]
         notes += _shortfall(drawn, wanted, split)
     notes += _remarks(items, variants, spec, pool)

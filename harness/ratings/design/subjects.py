@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from harness.errors import UsageError
 from harness.hints import choices, near_names
 from harness.schema import CellResult, Manifest, Variant
 from harness.suite.deciding import CANDIDATES, primary_metric
 from harness.suite.ratings import CHECKPOINTS, REFERENCES, HumanSpec
+from harness.suite.record import suite_of
+from harness.suite.spec import GenerationTask
 
 BASELINE, CHOSEN, MERGED = "baseline", "chosen", "merged"  # in human.variants
-_GENERATION = "generation"
 
 
 def rated_task(manifest: Manifest, spec: HumanSpec) -> str:
     """The task that is named, else the one that decides, else the first that generates text."""
-    tasks: Mapping[str, Mapping[str, object]] = manifest.spec.get("tasks", {})
-    generating = [name for name, task in tasks.items() if task.get("type") == _GENERATION]
+    suite = suite_of(manifest)
+    tasks = suite.tasks
+    generating = [name for name, task in tasks.items() if isinstance(task, GenerationTask)]
     if spec.task is not None:
         if spec.task in generating:
             return spec.task
@@ -34,7 +36,7 @@ def rated_task(manifest: Manifest, spec: HumanSpec) -> str:
             where=manifest.name,
             hint="Add a task of type generation to the suite and run the eval again.",
         )
-    primary = primary_metric(manifest.spec)
+    primary = primary_metric(suite)
     return primary[0] if primary and primary[0] in generating else generating[0]
 
 
@@ -107,7 +109,7 @@ def check_comparable(spec: HumanSpec, variants: Sequence[str], baseline: str | N
 def predictions_key(manifest: Manifest, variant: str, task: str) -> str:
     """Key of a variant's outputs."""
     for cell in manifest.cells:
-        if (cell.variant, cell.task, cell.kind) == (variant, task, _GENERATION):
+        if (cell.variant, cell.task, cell.kind) == (variant, task, "generation"):
             if cell.status == "done" and cell.predictions_key is not None:
                 return cell.predictions_key
             raise _unfinished(manifest, f"{variant}/{task}", _status(cell))

@@ -5,8 +5,7 @@ It names the variants, so it must not reach a rater.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import jinja2
 
@@ -26,6 +25,7 @@ from harness.ratings.methods.facts import (
 from harness.ratings.records import HumanResults, Item, SheetPlan, SheetRow
 from harness.resources import resource_dir
 from harness.suite.ratings import CRITERIA, PREFERENCE, REFERENCES, CriterionSpec
+from harness.suite.spec import Suite
 
 TO_FILL_IN = "TO FILL IN:"
 """Marks what the harness cannot know; the datasheet counts it at its top."""
@@ -42,7 +42,7 @@ def heds_draft(
     plan: SheetPlan,
     items: Sequence[Item],
     rows: Sequence[SheetRow],
-    suite: Mapping[str, Any],
+    suite: Suite,
     *,
     results: HumanResults | None = None,
 ) -> str:
@@ -52,7 +52,7 @@ def heds_draft(
         plan: The export's plan.
         items: Its items.
         rows: Rows of all raters.
-        suite: The resolved suite, as the run's manifest has it.
+        suite: The run's suite.
         results: What the ratings say, once they are back: fills in the agreement.
 
     Returns:
@@ -76,8 +76,8 @@ def heds_draft(
         variants=plan.variants,
         references=REFERENCES in plan.variants,
         task=plan.task,
-        suite=_line(suite.get("name", "")),
-        description=_line(suite.get("description", "")),
+        suite=_line(suite.name),
+        description=_line(suite.description),
         systems=_systems(plan, suite),
         items=len(items),
         sampling=f"Automatically at random from a larger set: {sampling(plan, items, found)}",
@@ -110,12 +110,11 @@ def _heading(open_places: int) -> str:
     )
 
 
-def _systems(plan: SheetPlan, suite: Mapping[str, Any]) -> str:
-    base = suite.get("base") or {}
-    model = _line(base.get("model", "")) or fill("base model")
-    revision = f" (revision {base['revision']})" if base.get("revision") else ""
-    method = (suite.get("train") or {}).get("method")
-    source = (suite.get("data") or {}).get("source")
+def _systems(plan: SheetPlan, suite: Suite) -> str:
+    model = _line(suite.base.model) or fill("base model")
+    revision = f" (revision {suite.base.revision})" if suite.base.revision else ""
+    method = suite.train.method if suite.train else None
+    source = suite.data.source if suite.data else None
     tuned = f", fine-tuned by {method}" if method else ""
     data = f" on {_line(source)}" if method and source else ""
     return f"Base model: {model}{revision}{tuned}{data}. Rated: {variants_in_words(plan)}."

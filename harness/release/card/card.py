@@ -17,6 +17,7 @@ from harness.release.card.use import prompt, use
 from harness.render.markdown import code, plain
 from harness.report.words.selection import how_chosen
 from harness.schema import Variant
+from harness.suite.record import suite_of
 
 README = "README.md"
 TO_FILL_IN = "TO FILL IN"
@@ -134,7 +135,7 @@ def _provenance(card: Card) -> Iterator[str]:
     yield "## Provenance"
     lines = [
         f"run {plain(f'{manifest.name}')}, last updated {manifest.updated}; "
-        f"suite digest {manifest.suite_digest}, seed {manifest.spec.get('seed')}",
+        f"suite digest {manifest.suite_digest}, seed {suite_of(manifest).seed}",
         f"command: {code(manifest.command)}" if manifest.command else "",
         _digests(variant),
     ]

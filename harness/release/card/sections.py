@@ -12,6 +12,7 @@ from harness.render.markdown import code, plain
 from harness.render.numbers import NONE, count, estimate, metric_name, number, quantity, size
 from harness.report.view.records import MatrixCell, MatrixRow
 from harness.report.words.selection import claims
+from harness.suite.record import suite_of
 
 _FEW = 30
 
@@ -107,8 +108,7 @@ def _splits(card: Card, rows: Sequence[MatrixRow]) -> str:
     if any(row.split == "report" for row in rows):
         lines.append("report: held-out examples that neither training nor the choice read.")
     if any(row.split == "all" for row in rows):
-        constraints = (card.manifest.spec.get("select") or {}).get("constraints") or ()
-        read = {entry.get("task") for entry in constraints}
+        read = {constraint.task for constraint in suite_of(card.manifest).select.constraints}
         names = [row.task for row in rows if row.split == "all" and row.suite_task in read]
         half = f"; the choice read half of {', '.join(dict.fromkeys(names))}" if names else ""
         lines.append(f"all: {split_words('all')} of the task{half}.")
@@ -167,11 +167,11 @@ def cost(card: Card) -> Iterator[str]:
 
 
 def _paid(card: Card) -> str:
-    price = (card.manifest.spec.get("measure") or {}).get("price_per_hour")
-    currency = card.view.trade_off.currency
-    if not price or not currency:
+    measure, currency = suite_of(card.manifest).measure, card.view.trade_off.currency
+    if measure is None or measure.price_per_hour is None or not currency:
         return ""
-    return f" Prices are of a machine at {number(price)} {plain(currency)} an hour, never idle."
+    price = number(measure.price_per_hour)
+    return f" Prices are of a machine at {price} {plain(currency)} an hour, never idle."
 
 
 def hardware(card: Card) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from harness.release.card.data import Card
 from harness.render.markdown import plain
 from harness.render.numbers import count, duration, number, quantity, size
 from harness.schema import TrainingRun
+from harness.suite.record import suite_of
+from harness.suite.spec import TrainSpec
 
 
 def training(card: Card) -> Iterator[str]:
@@ -18,7 +19,7 @@ def training(card: Card) -> Iterator[str]:
     if found is None:
         yield "Trained elsewhere: this run took the weights as they were, and knows no more of it."
         return
-    spec = card.manifest.spec.get("train") or {}
+    spec = suite_of(card.manifest).train
     lines = [_method(found, spec), *_steps(card, found, spec), _rows(card, found)]
     lines.append(_effort(found))
     if found.stopped_early:
@@ -27,29 +28,32 @@ def training(card: Card) -> Iterator[str]:
     yield "\n".join(f"- {plain(line)}" for line in lines if line)
 
 
-def _method(found: TrainingRun, spec: dict[str, Any]) -> str:
+def _method(found: TrainingRun, spec: TrainSpec | None) -> str:
     share = f"{found.trainable_parameters:,} of {found.total_parameters:,} parameters trained"
     if found.method == "full":
         return f"Full fine-tuning: {share}."
-    lora, quantization = spec.get("lora") or {}, spec.get("quantization") or {}
+    method = "QLoRA" if found.method == "qlora" else "LoRA"
+    if spec is None:  # a record that does not say how
+        return f"{method}; {share}."
+    lora, quantization = spec.lora, spec.quantization
     parts = [
-        f"rank {lora['r']}" if "r" in lora else "",
-        f"alpha {lora['lora_alpha']}" if "lora_alpha" in lora else "",
-        f"dropout {lora['lora_dropout']:g}" if lora.get("lora_dropout") else "",
-        f"on {_targets(lora['target_modules'])}" if lora.get("target_modules") else "",
+        f"rank {lora.r}",
+        f"alpha {lora.lora_alpha}",
+        f"dropout {lora.lora_dropout:g}" if lora.lora_dropout else "",
+        f"on {_targets(lora.target_modules)}" if lora.target_modules else "",
     ]
-    kind = quantization.get("bnb_4bit_quant_type", "4-bit")
-    double = ", double quantization" if quantization.get("bnb_4bit_use_double_quant") else ""
-    method = f"QLoRA on an {kind} base{double}" if found.method == "qlora" else "LoRA"
+    if found.method == "qlora":
+        double = ", double quantization" if quantization.bnb_4bit_use_double_quant else ""
+        method += f" on an {quantization.bnb_4bit_quant_type} base{double}"
     return f"{method}; {', '.join(part for part in parts if part)}; {share}."
 
 
-def _targets(value: Any) -> str:
-    return value if isinstance(value, str) else ", ".join(map(str, value))
+def _targets(value: str | list[str]) -> str:
+    return value if isinstance(value, str) else ", ".join(value)
 
 
-def _steps(card: Card, found: TrainingRun, spec: dict[str, Any]) -> Iterator[str]:
-    args = {**(spec.get("args") or {}), **found.arguments}
+def _steps(card: Card, found: TrainingRun, spec: TrainSpec | None) -> Iterator[str]:
+    args = {**(spec.args if spec else {}), **found.arguments}
     step = card.variant.step
     parts = [f"Step {step} of {found.steps}" if step is not None else f"{found.steps} steps"]
     entry = next((e for e in found.log if e.step == step and e.epoch is not None), None)

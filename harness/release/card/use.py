@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any
 
 from harness.models.source import BUILTIN_GGUF, TINY_PREFIX
 from harness.release.card.data import Card
 from harness.render.markdown import code
 from harness.schema import Manifest, Variant
-from harness.suite.spec import QuantizationSpec
+from harness.suite.record import suite_of
+from harness.suite.spec import LmEvalTask
 
 _DTYPES = {"bf16": "torch.bfloat16", "fp16": "torch.float16", "fp32": "torch.float32"}
 
@@ -56,14 +55,14 @@ def _base(variant: Variant) -> tuple[str, list[str]]:
 
 def _loading(manifest: Manifest, variant: Variant) -> tuple[str, str]:
     """Arguments of ``from_pretrained`` as in the evaluation, and the lines that define them."""
-    spec, environment = manifest.spec, manifest.environment
+    suite, environment = suite_of(manifest), manifest.environment
     compute = _DTYPES.get(environment.compute_dtype) if environment else None
-    remote = ", trust_remote_code=True" if spec.get("base", {}).get("trust_remote_code") else ""
+    remote = ", trust_remote_code=True" if suite.base.trust_remote_code else ""
     if variant.precision in _DTYPES:
         return f"{remote}, dtype={_DTYPES[variant.precision]}", ""
     if variant.precision == "auto":
         return f"{remote}, dtype={compute or repr('auto')}", ""
-    found = QuantizationSpec.model_validate((spec.get("train") or {}).get("quantization") or {})
+    found = suite.quantization
     options: dict[str, str] = {
         "load_in_8bit": "True",
         "llm_int8_threshold": repr(found.llm_int8_threshold),
@@ -83,10 +82,12 @@ def _loading(manifest: Manifest, variant: Variant) -> tuple[str, str]:
 
 def prompt(card: Card) -> list[str]:
     """The template that the prompts of the deciding task were made with, and its stop strings."""
-    task, spec = (card.view.primary or ("", ""))[0], card.manifest.spec
-    own = (spec.get("tasks", {}).get(task) or {}).get("prompt")
-    found: Mapping[str, Any] = own or spec.get("prompt") or {}
-    used = {name: value for name, value in found.items() if value not in (None, "", [], ())}
+    suite = suite_of(card.manifest)
+    task = suite.tasks.get((card.view.primary or ("", ""))[0])
+    own = None if task is None or isinstance(task, LmEvalTask) else task.prompt
+    template = own or suite.prompt
+    recorded = template.model_dump(mode="json") if template else {}
+    used = {name: value for name, value in recorded.items() if value not in (None, "", [], ())}
     if not used:
         return []
     stops = ", ".join(code(json.dumps(text)) for text in used.get("stop", ()))

@@ -18,6 +18,7 @@ from harness.results.scores import Reading, read_results
 from harness.schema import CellResult, Example, Manifest, Prediction
 from harness.store.runs import Store
 from harness.suite.deciding import primary_metric
+from harness.suite.record import suite_of
 
 FINDINGS = (
     findings.TRUNCATED,
@@ -102,11 +103,11 @@ class AllExamples:
         Raises:
             StoreError: A result that the manifest names as finished is missing or unreadable.
         """
-        manifest = self._manifest
+        manifest, suite = self._manifest, suite_of(self._manifest)
         predictions = read_predictions(self._store, manifest)
         cells = [cell for cell in manifest.cells if cell.kind == "generation"]
-        readings = read_results(self._store, cells, manifest.spec.get("tasks", {}))
-        primary = primary_metric(manifest.spec) or ("", "")
+        readings = read_results(self._store, cells, suite.tasks)
+        primary = primary_metric(suite) or ("", "")
         if manifest.selection is not None and manifest.selection.task:
             primary = (manifest.selection.task, manifest.selection.metric)
         names = dict.fromkeys(task for _, task in predictions)

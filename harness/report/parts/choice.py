@@ -12,8 +12,8 @@ from harness.results.scores import Reading
 from harness.schema import Comparison, Equivalence, Manifest
 from harness.select.constraints import watched_by
 from harness.stats.panel import Panel
-from harness.suite.deciding import constraints_of
-from harness.suite.rules import SelectSpec, margin_in_own_unit
+from harness.suite.record import suite_of
+from harness.suite.rules import margin_in_own_unit
 
 
 def build_choice(
@@ -69,11 +69,11 @@ def _held(manifest: Manifest, readings: Sequence[Reading], chosen: str) -> Itera
         return
     checks = manifest.selection.constraints if manifest.selection else ()
     own = [check.what for check in checks if check.variant == chosen]
-    constraints = constraints_of(manifest.spec)
-    for constraint, what in zip(constraints, own, strict=False):
+    suite = suite_of(manifest)
+    for constraint, what in zip(suite.select.constraints, own, strict=False):
         if constraint.task is None:
             continue
-        watched = watched_by(constraint, manifest.spec, manifest.baseline, readings, "report")
+        watched = watched_by(constraint, suite, manifest.baseline, readings, "report")
         panel = watched.panel(chosen)
         if isinstance(panel, Panel):
             compared = comparison(panel, manifest.baseline, chosen)
@@ -84,7 +84,7 @@ def _equivalent(
     manifest: Manifest, panel: Panel | None, row: MatrixRow, chosen: str, merged: str
 ) -> Equivalence:
     """Two one-sided tests of the merged model against the adapter."""
-    margin = SelectSpec.model_validate(manifest.spec.get("select") or {}).equivalence_margin
+    margin = suite_of(manifest).select.equivalence_margin
     reference = _value(panel, chosen) if panel is not None else None
     own = margin_in_own_unit(margin, reference or 0.0, row.scale)
     if panel is None or reference is None or merged not in panel.variants:

@@ -29,6 +29,7 @@ from harness.results.measurements import (
 from harness.schema import Environment, Finding, Manifest, Measurement
 from harness.stats.pareto import Axis, efficient
 from harness.store.runs import Store
+from harness.suite.record import suite_of
 
 _ORDER = (
     "weights_bytes",
@@ -83,7 +84,7 @@ def build_measurements(store: Store, manifest: Manifest) -> Measurements:
     return Measurements(
         columns=tuple(tuple(names) for names in shared.values()),
         devices=tuple(sorted({item.device for column in columns for item in column.values()})),
-        rows=(*rows, *price_rows(rows, manifest.spec.get("measure"))),
+        rows=(*rows, *price_rows(rows, suite_of(manifest).measure)),
         missing=missing,
         doubts=tuple(doubted.values()),
         doubted=tuple(name for names in doubted for name in names),

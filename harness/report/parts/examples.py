@@ -13,6 +13,7 @@ from harness.results.scores import Key
 from harness.schema import Example, FinishReason, Manifest, Prediction
 from harness.stats.panel import Panel
 from harness.store.runs import Store
+from harness.suite.record import suite_of
 
 N_SHOWN = 10
 _GAINS, _LOSSES = 4, 3  # the rest are middling ones
@@ -48,7 +49,7 @@ def read_predictions(store: Store, manifest: Manifest) -> Predictions:
 def output_health(manifest: Manifest, predictions: Predictions) -> tuple[OutputHealth, ...]:
     """How the outputs ended, per task and variant, in the matrix' order."""
     rows = []
-    for task in manifest.spec.get("tasks", {}):
+    for task in suite_of(manifest).tasks:
         for variant in manifest.variants:
             made = predictions.get((variant.id, task))
             if made:

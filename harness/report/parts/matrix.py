@@ -15,6 +15,8 @@ from harness.schema import CellResult, Comparison, Manifest
 from harness.stats.intervals import CONFIDENCE, Interval, interval
 from harness.stats.panel import Panel, Sample, aligned
 from harness.stats.resampling import Resamples
+from harness.suite.record import suite_of
+from harness.suite.spec import LmEvalTask, Suite, TaskSpec
 
 Panels = dict[Key, Panel]
 
@@ -48,8 +50,9 @@ def build_matrix(
         Rows in the suite's order of tasks, a group before its subjects; and the panel behind each
         row that has statistics.
     """
-    weights = Weights(int(manifest.spec.get("seed", 0)))
-    order = {task: place for place, task in enumerate(manifest.spec.get("tasks", {}))}
+    suite = suite_of(manifest)
+    weights = Weights(suite.seed)
+    order = {task: place for place, task in enumerate(suite.tasks)}
     groups = group_by_key(readings)
     panels: Panels = {}
     rows: list[MatrixRow] = []
@@ -58,7 +61,7 @@ def build_matrix(
         panel, unpaired = _panel(manifest, by_variant, weights)
         if panel is not None:
             panels[key] = panel
-        rows.append(_row(manifest, key, by_variant, panel, unpaired, primary))
+        rows.append(_row(manifest, suite, key, by_variant, panel, unpaired, primary))
     rows.sort(key=lambda row: (order.get(row.suite_task, len(order)), row.task != row.suite_task))
     return tuple(rows), panels
 
@@ -88,6 +91,7 @@ def _panel(
 
 def _row(
     manifest: Manifest,
+    suite: Suite,
     key: Key,
     by_variant: dict[str, Reading],
     panel: Panel | None,
@@ -95,7 +99,7 @@ def _row(
     primary: tuple[str, str] | None,
 ) -> MatrixRow:
     first = next(iter(by_variant.values()))
-    score, spec = first.score, manifest.spec.get("tasks", {}).get(first.suite_task, {})
+    score = first.score
     marks = marks_of(panel) if panel else {}
     cells = []
     for variant in manifest.variants:
@@ -125,7 +129,7 @@ def _row(
         higher_is_better=score.higher_is_better,
         primary=primary == key[:2],
         n=max(reading.score.n for reading in by_variant.values()),
-        num_fewshot=shots_of(spec.get("num_fewshot"), score.signature),
+        num_fewshot=shots_of(suite.tasks.get(first.suite_task), score.signature),
         signature=" / ".join(signatures),
         cells=tuple(cells),
     )
@@ -224,8 +228,9 @@ def marks_of(panel: Panel) -> dict[str, Mark]:
     return dict.fromkeys(tied, "best" if len(tied) == 1 else "tied")
 
 
-def shots_of(asked: int | None, signature: str) -> int | None:
+def shots_of(task: TaskSpec | None, signature: str) -> int | None:
     """The number of shots: as the suite says, else as lm-eval's own task has it."""
+    asked = task.num_fewshot if isinstance(task, LmEvalTask) else None
     found = re.search(r"\|nshot:(\d+)(?:\||$)", signature)
     return int(found[1]) if asked is None and found else asked
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from harness.report.view.records import MeasuredValue, MeasurementRow
+from harness.suite.spec import MeasureSpec
 
 PRICES = {
     "prefill_tokens_per_s": "price_per_million_prompt_tokens",
@@ -23,7 +23,7 @@ DEFINITIONS = {
 
 
 def price_rows(
-    rows: tuple[MeasurementRow, ...], measure: Mapping[str, Any] | None
+    rows: tuple[MeasurementRow, ...], measure: MeasureSpec | None
 ) -> tuple[MeasurementRow, ...]:
     """Prices of a million tokens at every measured point of the grid.
 
@@ -34,11 +34,9 @@ def price_rows(
         rows: Measured quantities.
         measure: The suite's ``measure``; without ``price_per_hour`` there are no prices.
     """
-    price = (measure or {}).get("price_per_hour")
-    if price is None:
+    if measure is None or measure.price_per_hour is None:
         return ()
-    unit = str((measure or {}).get("currency") or "USD")
-    return tuple(_priced(rows, float(price), unit))
+    return tuple(_priced(rows, measure.price_per_hour, measure.currency))
 
 
 def _priced(rows: tuple[MeasurementRow, ...], price: float, unit: str) -> Iterator[MeasurementRow]:

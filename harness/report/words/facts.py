@@ -11,6 +11,7 @@ from harness.metrics.quantities import measured_name
 from harness.render.labels import split_words
 from harness.render.numbers import NONE, count, estimate, metric_name, number, size
 from harness.report.view.records import MatrixRow, TradeOffPoint, View
+from harness.suite.record import recorded_suite
 
 _BEGINNINGS = ("only ", "the ", "it ")
 
@@ -125,7 +126,8 @@ def _costs(view: View, name: str) -> list[Fact]:
         ),
     ]
     what = "per million new tokens"
-    if (view.provenance.spec.get("measure") or {}).get("price_per_hour") is None:
+    measure = recorded_suite(view.provenance.spec).measure
+    if measure is None or measure.price_per_hour is None:
         return facts
     if point.price_per_million_new_tokens is None:
         return [*facts, Fact(what, NONE, ("decode speed not measured",))]
@@ -144,7 +146,7 @@ def _beside(base: TradeOffPoint | None, text: str) -> tuple[str, ...]:
 
 
 def _why_unmeasured(view: View, name: str) -> str:
-    if not view.provenance.spec.get("measure"):
+    if recorded_suite(view.provenance.spec).measure is None:
         return "the suite has no measure section"
     missing = view.measurements.missing.get(name)
     return f"measuring {missing.partition(':')[0]}" if missing else "not measured"

@@ -27,6 +27,7 @@ from harness.results.scores import read_results
 from harness.schema import HumanKeys, Manifest
 from harness.store.runs import Store
 from harness.suite.ratings import CRITERIA
+from harness.suite.record import suite_of
 from tests.unit.gate.gate_runs import Runs
 
 BASE, CHOSEN = "base@nf4", "checkpoint-4"
@@ -67,7 +68,7 @@ class Rated:
             reading.variant: dict(
                 zip(reading.sample.ids.tolist(), reading.sample.stats[:, 0], strict=True)
             )
-            for reading in read_results(self.store, self.run.cells, self.run.spec["tasks"])
+            for reading in read_results(self.store, self.run.cells, suite_of(self.run).tasks)
             if reading.key == ("answers", "rougeL", "report") and reading.sample is not None
         }
         self.rows: list[SheetRow] = []
@@ -250,5 +251,5 @@ def test_a_report_has_them(rated: Rated) -> None:
 def test_the_same_ratings_give_the_same_results(rated: Rated, results: HumanResults) -> None:
     """Nothing depends on chance; readings that were read already give the same."""
     manifest = rated.returned(*RATERS)
-    readings = read_results(rated.store, manifest.cells, manifest.spec["tasks"])
+    readings = read_results(rated.store, manifest.cells, suite_of(manifest).tasks)
     assert summarise(rated.store, manifest, readings) == results

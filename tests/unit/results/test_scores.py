@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from harness.errors import StoreError
 from harness.results.scores import read_results
 from harness.schema import CellResult, Score
 from harness.store.runs import Store
+from harness.suite.spec import GenerationTask
 
 
 def written(
@@ -22,6 +24,10 @@ def written(
     return store, [cell]
 
 
+def tasks(metrics: list[Any]) -> dict[str, GenerationTask]:
+    return {"t": GenerationTask(type="generation", metrics=metrics)}
+
+
 STATS = np.array([[0.5, 1.0], [1.0, 1.0]])
 IDS = np.array(["a", "b"])
 
@@ -30,7 +36,7 @@ def test_a_score_comes_with_its_sample(tmp_path: Path) -> None:
     """Ids, clusters and statistics of the split are read beside the score."""
     score = Score(task="t", metric="rougeL", split="report", n=2, value=0.75, stats="s")
     arrays = {"s": STATS, "ids/report": IDS, "clusters/report": np.array(["x", "x"])}
-    [found] = read_results(*written(tmp_path, [score], arrays), {"t": {"metrics": ["rougeL"]}})
+    [found] = read_results(*written(tmp_path, [score], arrays), tasks(["rougeL"]))
     assert found.sample is not None
     assert found.sample.clusters.tolist() == ["x", "x"]
     assert found.quantity is not None
@@ -42,8 +48,8 @@ def test_a_module_of_the_user_s_has_a_sample_where_it_left_statistics(tmp_path: 
     name = "evaluate:own.py"
     score = Score(task="t", metric=name, split="report", n=2, value=0.75, stats="s")
     arrays = {"s": STATS, "ids/report": IDS}
-    task = {"metrics": [{"name": name, "options": {"per_example": True}}]}
-    [found] = read_results(*written(tmp_path, [score], arrays), {"t": task})
+    metrics = [{"name": name, "options": {"per_example": True}}]
+    [found] = read_results(*written(tmp_path, [score], arrays), tasks(metrics))
     assert found.quantity is not None
     assert found.quantity.aggregate(STATS.sum(axis=0)) == 0.75
 
@@ -72,7 +78,7 @@ def test_what_cannot_be_analysed_says_why(
 ) -> None:
     """A score without usable statistics keeps its value and a reason."""
     score = Score(task="t", metric="accuracy", split="report", n=2, value=0.75, stats=stats)
-    [found] = read_results(*written(tmp_path, [score], arrays), {"t": {"metrics": ["f1"]}})
+    [found] = read_results(*written(tmp_path, [score], arrays), tasks(["f1"]))
     assert found.sample is None
     assert found.score.value == 0.75
     assert reason in str(found.reason)
@@ -85,7 +91,7 @@ def test_labels_are_counted_from_the_statistics(tmp_path: Path) -> None:
     stats = np.array([[1, 1, 1, 0, 0, 0, 0], [0, 1, 0, 0, 0, 1, 0]], dtype=float)
     score = Score(task="t", metric="macro_f1", split="report", n=2, value=1 / 3, stats="s")
     arrays = {"s": stats, "ids/report": IDS}
-    [found] = read_results(*written(tmp_path, [score], arrays), {"t": {"metrics": ["macro_f1"]}})
+    [found] = read_results(*written(tmp_path, [score], arrays), tasks(["macro_f1"]))
     assert found.quantity is not None
     assert found.quantity.aggregate(stats.sum(axis=0)) == pytest.approx(1 / 3)
 

@@ -16,6 +16,7 @@ from harness.stats.panel import Panel, Quantity, Sample
 from harness.stats.pareto import Axis
 from harness.store.runs import Store
 from harness.suite.deciding import primary_metric
+from harness.suite.record import recorded_suite, suite_of
 from harness.suite.spec import Suite
 from tests.unit.conftest import SPEC, RunFactory
 
@@ -228,7 +229,7 @@ def run(tmp_path: Path) -> RunFactory:
 
 def chosen_of(run: RunFactory, manifest: Manifest) -> Selection:
     return select_checkpoint(
-        run.store, manifest.variants, manifest.cells, manifest.spec, manifest.baseline
+        run.store, manifest.variants, manifest.cells, suite_of(manifest), manifest.baseline
     )
 
 
@@ -322,4 +323,4 @@ def test_the_primary_metric(changes: dict[str, object], expected: tuple[str, str
         }
     )
     assert primary_metric(suite) == expected
-    assert primary_metric(suite.model_dump(mode="json")) == expected
+    assert primary_metric(recorded_suite(suite.model_dump(mode="json"))) == expected

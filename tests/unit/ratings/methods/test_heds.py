@@ -15,6 +15,7 @@ from harness.ratings.records import (
     SheetRow,
 )
 from harness.suite.ratings import CRITERIA, CriterionSpec
+from harness.suite.record import recorded_suite
 
 # The form of HEDS 3.0 (nlp-heds.github.io) counts 41 blank fields before any
 # criterion is added: 9 + 5 + 23 + 4 in sections 1, 2, 3 and 5. A criterion adds those of section 4.
@@ -83,7 +84,7 @@ def rows_of(plan: SheetPlan) -> list[SheetRow]:
 
 def draft(plan: SheetPlan | None = None, results: HumanResults | None = None) -> str:
     plan = plan or plan_of()
-    return heds_draft(plan, ITEMS, rows_of(plan), SUITE, results=results)
+    return heds_draft(plan, ITEMS, rows_of(plan), recorded_suite(SUITE), results=results)
 
 
 def answer(text: str, number: str) -> str:
@@ -158,9 +159,11 @@ def test_instructions_stand_on_one_line() -> None:
 def test_a_suite_without_training_is_described_by_its_base() -> None:
     """External checkpoints have no train section, and an empty suite no base: left open."""
     plan = plan_of()
-    text = heds_draft(plan, ITEMS, rows_of(plan), {"base": {"model": "m"}, "train": None})
+    text = heds_draft(
+        plan, ITEMS, rows_of(plan), recorded_suite({"base": {"model": "m"}, "train": None})
+    )
     assert "Base model: m. Rated:" in text
-    assert "TO FILL IN: base model" in heds_draft(plan, ITEMS, rows_of(plan), {})
+    assert "TO FILL IN: base model" in heds_draft(plan, ITEMS, rows_of(plan), recorded_suite({}))
 
 
 def test_results_fill_in_the_agreement() -> None:

@@ -18,6 +18,7 @@ from harness.report.words.forms import form_words
 from harness.schema import Equivalence, Measurement, Taken
 from harness.select.checkpoint import select_checkpoint
 from harness.store.runs import Store
+from harness.suite.record import suite_of
 from tests.unit.conftest import ENVIRONMENT
 from tests.unit.report.test_build import SMALL
 
@@ -114,7 +115,7 @@ def test_doubtful_speeds_do_not_make_a_variant_efficient(make_run: Callable[...,
 
     def axes() -> tuple[str, ...]:
         found = select_checkpoint(
-            run.store, manifest.variants, manifest.cells, manifest.spec, manifest.baseline
+            run.store, manifest.variants, manifest.cells, suite_of(manifest), manifest.baseline
         )
         return found.axes
 

@@ -24,6 +24,7 @@ from harness.report.words.losses import loss_notes, loss_rows, loss_sentence
 from harness.results.losses import LossStratum, LossSummary
 from harness.results.scores import read_results
 from harness.schema import Score
+from harness.suite.record import suite_of
 
 TWO = ("base@nf4", "checkpoint-40")
 SMALL: dict[str, Any] = {
@@ -193,7 +194,7 @@ def lm_eval_run(make_run: Callable[..., Any], hits: dict[str, float]) -> tuple[A
 def test_subjects_of_a_group_are_looked_at_together(make_run: Callable[..., Any]) -> None:
     """Anatomy falls from 48 to 24 of 60, astronomy stays: one analysis that names the lost."""
     run, manifest = lm_eval_run(make_run, {"anatomy": 0.4, "astronomy": 0.8})
-    readings = read_results(run.store, manifest.cells, manifest.spec["tasks"])
+    readings = read_results(run.store, manifest.cells, suite_of(manifest).tasks)
     rows, panels = build_matrix(manifest, readings, None)
     found = build_losses(run.store, manifest, rows, panels, {}, None)
     assert found.primary is None

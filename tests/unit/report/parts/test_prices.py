@@ -6,6 +6,7 @@ import pytest
 
 from harness.report.parts.prices import price_rows
 from harness.report.view.records import MeasuredValue, MeasurementRow
+from harness.suite.spec import MeasureSpec
 
 
 def row(name: str, *readings: MeasuredValue | None) -> MeasurementRow:
@@ -19,7 +20,7 @@ def test_a_price_is_what_an_hour_costs_over_the_tokens_of_an_hour() -> None:
     fast = MeasuredValue(median=100.0, low=90.0, high=125.0, n=5)
     (priced,) = price_rows(
         (row("decode_tokens_per_s", fast, None), row("ttft_s", fast)),
-        {"price_per_hour": 1.8, "currency": "EUR"},
+        MeasureSpec(price_per_hour=1.8, currency="EUR"),
     )
     found, missing = priced.readings
     assert (priced.name, priced.unit) == ("price_per_million_new_tokens", "EUR")
@@ -31,7 +32,7 @@ def test_a_price_is_what_an_hour_costs_over_the_tokens_of_an_hour() -> None:
 def test_what_could_not_be_measured_has_no_price() -> None:
     """It keeps its reason; and without a price per hour there are no prices."""
     failed = MeasuredValue(median=None, reason="out of memory")
-    (priced,) = price_rows((row("prefill_tokens_per_s", failed),), {"price_per_hour": 2})
+    (priced,) = price_rows((row("prefill_tokens_per_s", failed),), MeasureSpec(price_per_hour=2))
     assert priced.readings == (failed,)
-    assert price_rows((row("prefill_tokens_per_s", failed),), {}) == ()
+    assert price_rows((row("prefill_tokens_per_s", failed),), MeasureSpec()) == ()
     assert price_rows((row("prefill_tokens_per_s", failed),), None) == ()
