@@ -13,7 +13,7 @@ from os import environ
 from pathlib import Path
 
 from harness.compare.facts import run_facts, setting_differences
-from harness.compare.pairing import Pairing, Side
+from harness.compare.pairing import Side, SidePair
 from harness.compare.view import How, RunsView
 from harness.errors import PairingError, UsageError
 from harness.report.parts.matrix import Weights, compare_with, figure_of, marks_of, shots_of
@@ -261,7 +261,7 @@ def _panel(
     own = reference.readings[key]
     unpaired, samples = {}, []
     for side in held[1:]:
-        reason = Pairing(reference, side).refusal(key)
+        reason = SidePair(reference, side).refusal(key)
         sample = side.readings[key].sample
         if reason is not None or sample is None:
             unpaired[side.label] = reason or "it has no per-example statistics"
@@ -291,7 +291,7 @@ def _remarks(reference: Side, side: Side) -> dict[str, tuple[str, ...]]:
     """Prompts and decoding in which a run differs from the reference, by task."""
     if side is reference:
         return {}
-    found = {task: Pairing(reference, side).remarks(task) for task in side.cells}
+    found = {task: SidePair(reference, side).remarks(task) for task in side.cells}
     return {task: remarks for task, remarks in found.items() if remarks}
 
 

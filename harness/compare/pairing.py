@@ -1,9 +1,9 @@
-"""Whether two runs' scores may be paired: the same examples, scored in the same way.
+"""Whether two runs' scores may be paired, as :mod:`harness.results.pairing` says, and more.
 
-Ids alone do not say so: they may be of an id field whose rows have changed. What was asked must
-be the same (references of generation, completions and their tokens of losses, the task's
-definition of lm-eval), and so must be how it was scored. What the runs do with it (training,
-prompt, decoding) is what is compared, and is told beside the difference.
+Ids alone do not tell: they may be of an id field whose rows have changed. What was asked must
+be the same (references of generation, completions of losses, the task's definition of lm-eval),
+and so must be how it was scored. What the runs do with it (training, prompt, decoding) is what is
+compared, and is told beside the difference.
 """
 
 from __future__ import annotations
@@ -12,18 +12,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from harness.diff import Change, difference
-from harness.errors import PairingError, StoreError
-from harness.gate.subjects import cell_identity
+from harness.errors import StoreError
+from harness.results import pairing
 from harness.results.scores import Key, Reading
 from harness.schema import HUMAN, CellResult, Example, Manifest, Variant
-from harness.stats.panel import Sample, aligned
+from harness.stats.panel import Sample
 from harness.store.runs import Store
 from harness.suite.record import suite_of
 
-_SPEED_ONLY = ("batch_size", "batch_tokens", "engine")  # of lm-eval: they change no score
 _SYSTEM = ("examples.prompt", "examples.chat_template_of", "decoding", "max_length")
 _SHOWN_KEYS, _SHOWN_CHARS = 4, 60
 _Content = tuple[str, ...] | str
@@ -56,7 +53,7 @@ class Side:
         """What determined the scores of a task of the suite; empty where it is not finished."""
         if task not in self._identities:
             cell = self.cells.get(task)
-            self._identities[task] = cell_identity(self.store, cell) if cell is not None else {}
+            self._identities[task] = pairing.cell_identity(self.store, cell) if cell else {}
         return self._identities[task]
 
     def contents(self, task: str) -> dict[str, _Content] | None:
@@ -91,7 +88,7 @@ class Side:
 
 
 @dataclass(frozen=True, eq=False)
-class Pairing:
+class SidePair:
     """Two runs of which scores are to be paired.
 
     Attributes:
@@ -103,11 +100,8 @@ class Pairing:
     second: Side
 
     def refusal(self, key: Key) -> str | None:
-        """Why the scores of a key must not be paired; None where they may be.
-
-        Both runs have a score of the key.
-        """
-        before, after = (side.readings[key] for side in (self.first, self.second))
+        """Why the scores of a key, which both runs have, must not be paired; None if they may."""
+        before, after = self.first.readings[key], self.second.readings[key]
         for side, reading in ((self.first, before), (self.second, after)):
             if reading.sample is None:
                 return f"{side.label}: {reading.reason}"
@@ -116,22 +110,28 @@ class Pairing:
         scoring = self._other_scoring(before, after)
         if scoring or before.sample is None or after.sample is None:
             return scoring
-        try:
-            aligned(before.sample, after.sample)
-        except PairingError as error:
-            return self._other_examples(before, after) or error.problem
-        if before.kind == "lm_eval":
-            return self._other_task(before.suite_task, after.suite_task)
-        return self._other_contents(before, after)
+        task, other = before.suite_task, after.suite_task
+        return (
+            self._other_examples(before.sample, after.sample, task, other)
+            or (
+                self._other_task(task, other)
+                if before.kind == "lm_eval"
+                else self._other_contents(before, other)
+            )
+            or pairing.refusal(before.sample, after.sample, before.kind)
+        )
 
     def remarks(self, task: str) -> tuple[str, ...]:
         """Dotted keys of prompt and decoding that differ: parts of what is compared."""
-        found = (
+        return tuple(
             f"{key.removeprefix('examples.')} ({_shown(old)} against {_shown(new)})"
-            for key, old, new in difference(self.first.identity(task), self.second.identity(task))
+            for key, old, new in difference(*self._both(task, task))
             if key.startswith(_SYSTEM)
         )
-        return tuple(found)
+
+    def _both(self, task: str, other: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Identities of a task in the first run, and of the one of the second run."""
+        return self.first.identity(task), self.second.identity(other)
 
     # -- reasons ------------------------------------------------------------------------------
 
@@ -140,125 +140,74 @@ class Pairing:
             return f"another kind of task: {before.kind} against {after.kind}"
         if before.score.signature != after.score.signature:
             return f"another signature: {before.score.signature} against {after.score.signature}"
-        options = (
-            _options(side.identity(reading.suite_task), reading.score.metric)
-            for side, reading in ((self.first, before), (self.second, after))
-        )
+        identities = self._both(before.suite_task, after.suite_task)
+        options = (pairing.metric_options(i).get(before.score.metric, {}) for i in identities)
         lines = _listed(difference(*options))
         return f"other options of the metric: {lines}" if lines else None
 
-    def _other_examples(self, before: Reading, after: Reading) -> str | None:
+    def _other_examples(self, before: Sample, after: Sample, task: str, other: str) -> str | None:
         """How the sets of ids differ, and what may be behind that; None where they do not."""
-        if before.sample is None or after.sample is None:
-            return None
-        first, second = set(_ids(before.sample)), set(_ids(after.sample))
+        first, second = set(before.ids.tolist()), set(after.ids.tolist())
         if first == second:
             return None
         shared = len(first & second)
         parts = [f"{shared:,} are in both" if shared else "none is in both"]
-        for label, alone in (
-            (self.first.label, first - second),
-            (self.second.label, second - first),
-        ):
-            parts += [f"{len(alone):,} only in {label}"] if alone else []
-        causes = _listed(self._causes(before.suite_task, after.suite_task))
+        alone = ((self.first.label, first - second), (self.second.label, second - first))
+        parts += [f"{len(ids):,} only in {label}" for label, ids in alone if ids]
+        causes = _listed(self._causes(task, other))
         return f"other examples: {', '.join(parts)}" + (f" ({causes})" if causes else "")
 
     def _causes(self, task: str, other: str) -> list[Change]:
         """Settings that decide which examples are scored, where they differ."""
-        sides = ((self.first, task), (self.second, other))
-        asked = []
-        for side, name in sides:
-            data, identity = side.manifest.data.get(name), side.identity(name)
-            of_lm_eval = identity.get("lm_eval") or {}
-            asked.append(
-                {
-                    "rows": data.digest if data else None,
-                    "data": {k: v for k, v in _data(identity).items() if k != "python"},
-                    "seed": suite_of(side.manifest).seed,
-                    "prompt": (identity.get("examples") or {}).get("prompt"),
-                    "limit": identity.get("limit") or of_lm_eval.get("limit"),
-                    "--limit": side.manifest.limit,
-                    "task": of_lm_eval.get("task"),
-                }
-            )
-        return difference(*asked)
+        return difference(_asked(self.first, task), _asked(self.second, other))
 
     def _other_task(self, task: str, other: str) -> str | None:
-        first, second = (
-            {k: v for k, v in (identity.get("lm_eval") or {}).items() if k not in _SPEED_ONLY}
-            for identity in (self.first.identity(task), self.second.identity(other))
-        )
-        lines = _listed(difference(first, second))
+        lines = _listed(difference(*map(pairing.lm_eval_task, self._both(task, other))))
         return f"the task itself differs: {lines}" if lines else None
 
-    def _other_contents(self, before: Reading, after: Reading) -> str | None:
-        """Whether equal ids stand for equal references, or completions and tokens."""
-        if before.sample is None or after.sample is None:
+    def _other_contents(self, before: Reading, other: str) -> str | None:
+        """Whether equal ids stand for equal references, or completions."""
+        task = before.suite_task
+        if before.sample is None or self._same_sources(task, other):
             return None
-        task, other = before.suite_task, after.suite_task
+        first, second = self.first.contents(task), self.second.contents(other)
+        if first is None or second is None:
+            causes = _listed(self._causes(task, other)) or "their identities differ"
+            return f"whether the examples are the same cannot be told ({causes})"
+        changed = sum(first.get(name) != second.get(name) for name in before.sample.ids.tolist())
         what = "completions" if before.kind == "perplexity" else "references"
-        if not self._same_sources(task, other):
-            first, second = self.first.contents(task), self.second.contents(other)
-            if first is None or second is None:
-                causes = _listed(self._causes(task, other)) or "their identities differ"
-                return f"whether the examples are the same cannot be told ({causes})"
-            changed = sum(first.get(name) != second.get(name) for name in _ids(before.sample))
-            if changed:
-                total = len(before.sample.ids)
-                return f"of the {total:,} examples, {changed:,} have other {what}"
-        if before.kind == "perplexity":
-            return _other_tokens(before.sample, after.sample)
-        return None
+        total = len(before.sample.ids)
+        return f"of the {total:,} examples, {changed:,} have other {what}" if changed else None
 
     def _same_sources(self, task: str, other: str) -> bool:
         """Whether both runs rendered the same rows with the same prompt."""
-        if self.first.manifest.examples.get(task) is not None and self._same_key(task, other):
+        first, second = self.first.manifest, self.second.manifest
+        key = first.examples.get(task)  # the digest of all that they depend on
+        if key is not None and (self.first.store.root, key) == (
+            self.second.store.root,
+            second.examples.get(other),
+        ):
             return True
-        digests = [
-            side.manifest.data.get(name)
-            for side, name in ((self.first, task), (self.second, other))
-        ]
-        if digests[0] is None or digests[1] is None or digests[0].digest != digests[1].digest:
+        old, new = first.data.get(task), second.data.get(other)
+        if old is None or new is None or old.digest != new.digest:
             return False
-        first, second = self.first.identity(task), self.second.identity(other)
-        return bool(first.get("examples")) and first["examples"] == second.get("examples")
-
-    def _same_key(self, task: str, other: str) -> bool:
-        """The key of examples is the digest of all that they depend on."""
-        return self.first.store.root == self.second.store.root and self.first.manifest.examples[
-            task
-        ] == self.second.manifest.examples.get(other)
+        rendered, again = (i.get("examples") for i in self._both(task, other))
+        return bool(rendered) and rendered == again
 
 
-def _data(identity: Mapping[str, Any]) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = (identity.get("examples") or {}).get("data") or {}
-    return found
-
-
-def _ids(sample: Sample) -> list[str]:
-    names: list[str] = sample.ids.tolist()
-    return names
-
-
-def _other_tokens(first: Sample, second: Sample) -> str | None:
-    """A loss is one per token: it can be compared where the completions have equally many."""
-    other = aligned(first, second)
-    changed = int(np.sum(first.stats[:, -1] != other[:, -1]))
-    if not changed:
-        return None
-    return (
-        f"a loss is one per token, and of the {len(other):,} completions, {changed:,} have another "
-        "number of tokens"
-    )
-
-
-def _options(identity: Mapping[str, Any], metric: str) -> dict[str, Any]:
-    """The metric's entry in the identity of scores; empty for those of lm-eval."""
-    entries = identity.get("metrics")
-    if not isinstance(entries, list):
-        return {}
-    return next((entry for entry in entries if entry.get("name") == metric), {})
+def _asked(side: Side, task: str) -> dict[str, Any]:
+    """Settings that decide which examples of a task are scored."""
+    data, identity = side.manifest.data.get(task), side.identity(task)
+    examples, of_lm_eval = identity.get("examples") or {}, identity.get("lm_eval") or {}
+    return {
+        "rows": data.digest if data else None,
+        "data": {k: v for k, v in (examples.get("data") or {}).items() if k != "python"},
+        "seed": suite_of(side.manifest).seed,
+        "prompt": examples.get("prompt"),
+        "limit": identity.get("limit") or of_lm_eval.get("limit"),
+        "--limit": side.manifest.limit,
+        "task": of_lm_eval.get("task"),
+    }
 
 
 def _shown(value: Any) -> str:

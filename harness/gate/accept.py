@@ -2,50 +2,63 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from harness.digests import text_digest
 from harness.errors import BaselineError, QualityError, UsageError
 from harness.gate.baseline import (
     Acceptance,
     Baseline,
+    BaselineFiles,
     BaselineMeasurements,
     BaselineScore,
     BaselineSubject,
-    Loaded,
-    fingerprint_differences,
-    kept_readings,
     name_fault,
     read_baseline,
     rounded,
-    rule_differences,
+    stored_readings,
     write_baseline,
 )
-from harness.gate.subjects import (
-    Subject,
-    choosing_words,
+from harness.gate.compatibility import (
     context_of,
-    default_keys,
+    fingerprint_differences,
     fingerprint_of,
-    gate_rules,
     limit_differences,
+    own_weights,
+    rule_differences,
+)
+from harness.gate.repeats import main_readings
+from harness.gate.subjects import (
+    GateSubject,
+    choosing_words,
+    default_keys,
+    gate_rules,
     named_key,
     no_score,
     no_variant,
     outputs_of,
-    own_weights,
     score_words,
     subjects_of,
 )
-from harness.results.repeats import main_readings
 from harness.results.scores import Key, Reading
 from harness.schema import Manifest
+from harness.stats.panel import Quantity, Sample
 from harness.store.runs import Store, now
 from harness.suite.rules import CHOSEN, MERGED, GateSpec, in_points, own_unit
+
+
+@dataclass(frozen=True)
+class SoundScore:
+    """A score that later runs can be compared with."""
+
+    reading: Reading
+    quantity: Quantity
+    sample: Sample
 
 
 def accept_baseline(
@@ -76,13 +89,14 @@ def accept_baseline(
     accepted: dict[str, BaselineSubject] = {}
     tasks: dict[str, None] = {}
     for name, subject in subjects.items():
-        readings = _acceptable(subject, rules)
+        scores = _acceptable(subject, rules)
+        readings = [score.reading for score in scores]
         tasks |= dict.fromkeys(reading.suite_task for reading in readings)
         accepted[name] = BaselineSubject(
-            variant=subject.variant.id if subject.variant else "",
+            variant=subject.variant_id or "",
             weights=own_weights(store, subject),
             outputs=outputs_of(store, subject, readings),
-            scores=tuple(_accepted_score(name, reading, arrays) for reading in readings),
+            scores=tuple(_accepted_score(name, score, arrays) for score in scores),
             measurements=_accepted_measurements(name, subject, rules, arrays),
         )
     fingerprint = fingerprint_of(store, manifest, subjects.values(), tasks)
@@ -112,7 +126,7 @@ def accept_baseline(
 
 def broken_floors(baseline: Baseline) -> list[str]:
     """Floors of a baseline's rules that its own values do not keep to."""
-    found = []
+    lines = []
     for name, subject in baseline.subjects.items():
         scores = {score.key: score for score in subject.scores}
         for rule in baseline.gate.metrics:
@@ -124,8 +138,8 @@ def broken_floors(baseline: Baseline) -> list[str]:
             if (short if score.higher_is_better else -short) > 0:
                 side = "below its floor" if score.higher_is_better else "above its ceiling"
                 value = f"{in_points(score.value, score.scale):.4g}"
-                found.append(f"{score_words(name, key)}: {value} is {side} of {rule.floor:.4g}")
-    return found
+                lines.append(f"{score_words(name, key)}: {value} is {side} of {rule.floor:.4g}")
+    return lines
 
 
 def _check_acceptable(manifest: Manifest, path: Path, reason: str) -> None:
@@ -148,7 +162,7 @@ def _check_acceptable(manifest: Manifest, path: Path, reason: str) -> None:
         )
 
 
-def _acceptable(subject: Subject, rules: GateSpec) -> list[Reading]:
+def _acceptable(subject: GateSubject, rules: GateSpec) -> list[SoundScore]:
     """Gated scores of a subject, all of them sound."""
     if subject.variant is None and subject.name in (CHOSEN, MERGED):
         raise UsageError(
@@ -158,57 +172,63 @@ def _acceptable(subject: Subject, rules: GateSpec) -> list[Reading]:
         )
     if subject.variant is None:
         raise no_variant(subject)
-    keys: Iterable[Key] = default_keys(subject)
-    if rules.metrics:
-        found = [(rule, named_key(rule, subject.readings)) for rule in rules.metrics]
-        unknown = [rule for rule, key in found if key is None]
-        if unknown:
-            raise no_score(unknown[0], subject)
-        keys = dict.fromkeys(key for _, key in found if key is not None)
-    readings = [subject.readings[key] for key in keys]
-    for reading in readings:
-        _check_sound(subject, reading)
-    if not readings:
+    scores = [_sound(subject, subject.readings[key]) for key in _keys(subject, rules)]
+    if not scores:
         raise UsageError(
             f"{subject.name} has no score that could be gated.",
             where="gate.metrics",
             hint="Score a task on the report split, or name scores of another.",
         )
-    return readings
+    return scores
 
 
-def _check_sound(subject: Subject, reading: Reading) -> None:
+def _keys(subject: GateSubject, rules: GateSpec) -> Iterable[Key]:
+    """Scores that the rules name, once each; by default those of whole tasks."""
+    if not rules.metrics:
+        return default_keys(subject)
+    keys: dict[Key, None] = {}
+    for rule in rules.metrics:
+        key = named_key(rule, subject.readings)
+        if key is None:
+            raise no_score(rule, subject)
+        keys[key] = None
+    return keys
+
+
+def _sound(subject: GateSubject, reading: Reading) -> SoundScore:
     """Refuse a score that later runs could not be compared with."""
-    where = score_words(subject.name, reading.key)
+    where, sample, quantity = (
+        score_words(subject.name, reading.key),
+        reading.sample,
+        reading.quantity,
+    )
     if reading.score.value is None:
         reason = reading.score.reason or "no reason was recorded"
         hint = "Leave it out by naming the others in gate.metrics, or mend the task."
         raise QualityError(f"The value is undefined: {reason}.", where=where, hint=hint)
-    if reading.sample is None:
+    if sample is None or quantity is None:
         hint = "Name another in gate.metrics."
         raise UsageError(f"It cannot be gated: {reading.reason}.", where=where, hint=hint)
     biased = choosing_words(subject, reading.score.split)
     if biased is not None:
         hint = "Gate it on report: change its split in gate.metrics, and run the eval again."
         raise UsageError(f"It cannot be gated: {biased}.", where=where, hint=hint)
-    broken = int((~np.isfinite(reading.sample.stats)).any(axis=1).sum())
+    broken = int((~np.isfinite(sample.stats)).any(axis=1).sum())
     if broken:
         raise QualityError(f"{broken} examples hold NaN or infinity.", where=where)
-    if len(np.unique(reading.sample.ids)) < len(reading.sample.ids):
+    if len(np.unique(sample.ids)) < len(sample.ids):
         hint = "Give every row an id of its own (data.id_field)."
         raise QualityError("Example ids are repeated.", where=where, hint=hint)
+    return SoundScore(reading, quantity, sample)
 
 
-def _accepted_score(subject: str, reading: Reading, arrays: dict[str, Any]) -> BaselineScore:
+def _accepted_score(subject: str, sound: SoundScore, arrays: dict[str, Any]) -> BaselineScore:
     """The record of a score; its statistics go into ``arrays``, sorted by id."""
-    sample, score = reading.sample, reading.score
-    if sample is None or score.value is None or reading.quantity is None:
-        raise TypeError("only sound scores are accepted")
+    sample, score = sound.sample, sound.reading.score
     order = np.argsort(sample.ids, kind="stable")
     ids, clusters = sample.ids[order], sample.clusters[order]
-    names = "\0".join([*ids, "", *clusters]).encode("utf-8", "surrogatepass")
-    examples = hashlib.sha256(names).hexdigest()[:12]
-    stats = "/".join(("stats", subject, *reading.key))
+    examples = text_digest("\0".join([*ids, "", *clusters]))[:12]
+    stats = "/".join(("stats", subject, *sound.reading.key))
     arrays |= {f"ids/{examples}": ids, f"clusters/{examples}": clusters}
     arrays[stats] = sample.stats[order]
     return BaselineScore(
@@ -216,7 +236,7 @@ def _accepted_score(subject: str, reading: Reading, arrays: dict[str, Any]) -> B
         metric=score.metric,
         split=score.split,
         n=len(ids),
-        value=float(reading.quantity.aggregate(sample.stats.sum(axis=0))),
+        value=float(sound.quantity.aggregate(sample.stats.sum(axis=0))),
         unit=score.unit,
         scale=score.scale,
         higher_is_better=score.higher_is_better,
@@ -227,7 +247,7 @@ def _accepted_score(subject: str, reading: Reading, arrays: dict[str, Any]) -> B
 
 
 def _accepted_measurements(
-    name: str, subject: Subject, rules: GateSpec, arrays: dict[str, Any]
+    name: str, subject: GateSubject, rules: GateSpec, arrays: dict[str, Any]
 ) -> BaselineMeasurements | None:
     """What is kept of memory and speed; the repeats go into ``arrays``."""
     there = main_readings(subject.measurements.items) if subject.measurements else {}
@@ -243,12 +263,12 @@ def _accepted_measurements(
     return BaselineMeasurements(
         fingerprint=subject.measurements.fingerprint,
         device_name=subject.measurements.device_name,
-        readings=kept_readings(name, subject.measurements.items, arrays),
+        readings=stored_readings(name, subject.measurements.items, arrays),
         key=subject.measurements.key,
     )
 
 
-def _earlier(path: Path, manifest: Manifest) -> tuple[Loaded | None, str]:
+def _earlier(path: Path, manifest: Manifest) -> tuple[BaselineFiles | None, str]:
     """The baseline that is replaced; or None, and a note where its history is lost."""
     try:
         loaded = read_baseline(path)
@@ -267,9 +287,9 @@ def _earlier(path: Path, manifest: Manifest) -> tuple[Loaded | None, str]:
 
 
 def _deltas(
-    old: Loaded,
+    old: BaselineFiles,
     new: Mapping[str, BaselineSubject],
-    subjects: Mapping[str, Subject],
+    subjects: Mapping[str, GateSubject],
     others: Iterable[str],
 ) -> dict[str, float]:
     """New minus old value of every score that both have, in the metric's own unit.
@@ -283,7 +303,7 @@ def _deltas(
         for name, subject in old.baseline.subjects.items()
         for score in subject.scores
     }
-    found = {}
+    deltas = {}
     for name, subject in new.items():
         for score in subject.scores:
             accepted = before.get((name, score.key))
@@ -292,5 +312,5 @@ def _deltas(
             if accepted is None or quantity is None or other:
                 continue
             then = float(quantity.aggregate(old.sample(accepted).stats.sum(axis=0)))
-            found[score_words(name, score.key)] = rounded(score.value - then) + 0.0
-    return found
+            deltas[score_words(name, score.key)] = rounded(score.value - then) + 0.0
+    return deltas

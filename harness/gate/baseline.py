@@ -16,7 +16,7 @@ import io
 import json
 import os
 import zipfile
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,10 +25,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, ValidationError
 
-from harness.diff import difference
 from harness.errors import BaselineError, DiskError
 from harness.files import write_atomic
-from harness.results.repeats import main_readings
+from harness.gate.repeats import main_readings
 from harness.schema import Measurement, Record
 from harness.stats.panel import Quantity, Sample
 from harness.suite.rules import GateSpec
@@ -40,7 +39,7 @@ Arrays = Mapping[str, NDArray[Any]]
 _DIGITS = 6
 _AGREES = 1e-5  # of a value: how near rounding to that many digits leaves it
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # the earliest a zip file can hold: equal content, equal bytes
-_MEND = (
+_HINT = (
     "Restore {files} from version control, or accept a new baseline from a run you trust: "
     "harness gate accept RUN --baseline {path} --reason TEXT"
 )
@@ -142,15 +141,15 @@ class Baseline(Record):
     @property
     def splits(self) -> dict[str, set[str]]:
         """The splits that are gated, by task of the suite."""
-        found: dict[str, set[str]] = {}
+        splits: dict[str, set[str]] = {}
         for subject in self.subjects.values():
             for score in subject.scores:
-                found.setdefault(score.task.partition("/")[0], set()).add(score.split)
-        return found
+                splits.setdefault(score.task.partition("/")[0], set()).add(score.split)
+        return splits
 
 
 @dataclass(frozen=True)
-class Loaded:
+class BaselineFiles:
     """A baseline with its per-example statistics."""
 
     baseline: Baseline
@@ -179,22 +178,22 @@ class Loaded:
         Raises:
             BaselineError: The sidecar does not hold them, or the JSON holds another value.
         """
-        found = float(quantity.aggregate(self.sample(score).stats.sum(axis=0)))
-        if abs(found - score.value) > _AGREES * max(abs(found), 1e-4 * (score.scale or 1.0)):
+        exact = float(quantity.aggregate(self.sample(score).stats.sum(axis=0)))
+        if abs(exact - score.value) > _AGREES * max(abs(exact), 1e-4 * (score.scale or 1.0)):
             what = (
                 f"{score.task}/{score.metric} on {score.split} is {score.value:.{_DIGITS}g}, but "
-                f"its statistics give {found:.{_DIGITS}g}: the file was edited."
+                f"its statistics give {exact:.{_DIGITS}g}: the file was edited."
             )
             raise _error(self.path, what, self.path)
-        return found
+        return exact
 
-    def measured(self, subject: BaselineSubject) -> dict[str, Measurement]:
+    def measurements(self, subject: BaselineSubject) -> dict[str, Measurement]:
         """Accepted readings of memory and speed by quantity; empty where there are none.
 
         Raises:
             BaselineError: The sidecar does not hold them, or the JSON holds another median.
         """
-        found: dict[str, Measurement] = {}
+        items: dict[str, Measurement] = {}
         for reading in subject.measurements.readings if subject.measurements else ():
             values = self.arrays.get(reading.values)
             if values is None or values.shape != (reading.n,) or not reading.n:
@@ -207,23 +206,23 @@ class Loaded:
                     f"readings give {median:.{_DIGITS}g}: the file was edited."
                 )
                 raise _error(self.path, what, self.path)
-            found[reading.name] = Measurement(
+            items[reading.name] = Measurement(
                 **reading.model_dump(exclude={"n", "median", "low", "high", "values"}),
                 values=tuple(values.tolist()),
             )
-        return found
+        return items
 
 
-def kept_readings(
+def stored_readings(
     subject: str, items: Iterable[Measurement], arrays: dict[str, Any]
 ) -> tuple[BaselineReading, ...]:
     """What a baseline keeps of a variant's measurements; the repeats go into ``arrays``."""
-    kept = []
+    stored = []
     for name, item in main_readings(items).items():
         where = "/".join(("measured", subject, name))
         arrays[where] = values = np.array(rounded(item.values), dtype=np.float64)
         low, high = np.quantile(values, [0.05, 0.95])
-        kept.append(
+        stored.append(
             BaselineReading(
                 name=name,
                 unit=item.unit,
@@ -238,7 +237,7 @@ def kept_readings(
                 values=where,
             )
         )
-    return tuple(kept)
+    return tuple(stored)
 
 
 def sidecar_of(path: Path) -> Path:
@@ -278,7 +277,7 @@ def write_baseline(path: Path, baseline: Baseline, arrays: Arrays) -> Baseline:
     return Baseline.model_validate(written)
 
 
-def read_baseline(path: Path) -> Loaded:
+def read_baseline(path: Path) -> BaselineFiles:
     """Read a baseline and its sidecar, and check that they belong together.
 
     Raises:
@@ -298,11 +297,11 @@ def read_baseline(path: Path) -> Loaded:
         )
     except OSError as error:
         raise _error(side, f"Cannot be read: {error.strerror}.", path) from error
-    found = hashlib.sha256(packed).hexdigest()
-    if found != baseline.sidecar_sha256:
+    digest = hashlib.sha256(packed).hexdigest()
+    if digest != baseline.sidecar_sha256:
         what = (
             f"It does not belong to {path.name}, which names sha256 "
-            f"{baseline.sidecar_sha256[:12]}…, found {found[:12]}…: one of the two was cut off, "
+            f"{baseline.sidecar_sha256[:12]}…, found {digest[:12]}…: one of the two was cut off, "
             "or comes from another baseline."
         )
         raise _error(side, what, path)
@@ -311,7 +310,7 @@ def read_baseline(path: Path) -> Loaded:
             arrays = within | {name: archive[name] for name in archive.files}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise _error(side, f"Not readable as .npz: {error}.", path) from error
-    return Loaded(baseline, path, arrays)
+    return BaselineFiles(baseline, path, arrays)
 
 
 def _read_json(path: Path) -> tuple[Baseline, dict[str, NDArray[Any]]]:
@@ -358,13 +357,13 @@ def _raise_version(content: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> 
         measured = subject.get("measurements") if isinstance(subject, dict) else None
         if isinstance(measured, dict) and isinstance(measured.get("items"), list):
             items = [Measurement.model_validate(item) for item in measured.pop("items")]
-            readings = kept_readings(str(name), items, arrays)
+            readings = stored_readings(str(name), items, arrays)
             measured["readings"] = [reading.model_dump() for reading in readings]
 
 
 def _error(where: Path, problem: str, path: Path) -> BaselineError:
     files = f"{path.name} and {sidecar_of(path).name}"
-    return BaselineError(problem, where=str(where), hint=_MEND.format(files=files, path=path))
+    return BaselineError(problem, where=str(where), hint=_HINT.format(files=files, path=path))
 
 
 def _packed(arrays: Arrays) -> bytes:
@@ -390,107 +389,3 @@ def rounded(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [rounded(part) for part in value]
     return value
-
-
-# -- differences ----------------------------------------------------------------------------------
-
-
-def fingerprint_differences(
-    before: Mapping[str, Any], after: Mapping[str, Any], splits: Mapping[str, Collection[str]]
-) -> list[str]:
-    """Fields that make two fingerprints incompatible, each with what it was and is.
-
-    Tasks, metrics and signatures that only one of the two has are no difference: what the run
-    lacks is missing, and what it adds is new. Nor is a limit of a split that is not compared.
-
-    Args:
-        before: The baseline's.
-        after: The run's.
-        splits: The splits that are compared, by task; see :attr:`Baseline.splits`.
-    """
-    then, now = before.get("tasks", {}), after.get("tasks", {})
-    pairs = [({"suite": before.get("suite")}, {"suite": after.get("suite")})]
-    for task in then.keys() & now.keys():
-        sides = [_of_splits(side[task], splits.get(task, ())) for side in (then, now)]
-        for part in ("metrics", "signatures"):
-            common = sides[0].get(part, {}).keys() & sides[1].get(part, {}).keys()
-            for side in sides:
-                side[part] = {key: side.get(part, {})[key] for key in common}
-        pairs.append(({"tasks": {task: sides[0]}}, {"tasks": {task: sides[1]}}))
-    return [line for old, new in pairs for line in differences(old, new)]
-
-
-def _of_splits(task: Mapping[str, Any], splits: Collection[str]) -> dict[str, Any]:
-    """The fingerprint of a task, of the limits of its data only those of some splits."""
-    examples = task.get("examples") or {}
-    data = examples.get("data") or {}
-    if "limits" not in data:
-        return dict(task)
-    limits = {split: n for split, n in data["limits"].items() if split in splits}
-    return {**task, "examples": {**examples, "data": {**data, "limits": limits}}}
-
-
-def rule_differences(before: GateSpec, after: GateSpec) -> list[str]:
-    """Rules that differ; entries of lists are compared one by one, whatever their order."""
-    then, now = (rounded(rules.model_dump(mode="json")) for rules in (before, after))
-    lines = []
-    for name, old in then.items():
-        key, new = f"gate.{name}", now[name]
-        if not isinstance(old, list):
-            lines += _changed_rule(key, old, new)
-            continue
-        if name == "metrics" and bool(old) != bool(new):
-            words = ("every score (none is named)", "the named ones only")
-            was, is_ = words if new else reversed(words)
-            lines.append(f"{key}: was {was}, is {is_}")
-        olds, news = _by_name(old), _by_name(new)
-        for label in dict.fromkeys((*olds, *news)):
-            entry = f"{key}[{label}]"
-            if label not in news:
-                lines.append(f"{entry} is not gated any more")
-            elif label not in olds:
-                lines.append(f"{entry} is new")
-            else:
-                for part, value in olds[label].items():
-                    lines += _changed_rule(f"{entry}.{part}", value, news[label][part])
-    return lines
-
-
-def _changed_rule(key: str, old: Any, new: Any) -> list[str]:
-    was, is_ = (
-        "not set" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
-        for value in (old, new)
-    )
-    return [] if old == new else [f"{key}: was {was}, is {is_}"]
-
-
-def _by_name(entries: Iterable[str | dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Entries of a list of rules by what they are about; what is named again is numbered."""
-    found: dict[str, dict[str, Any]] = {}
-    for entry in entries:
-        fields = {} if isinstance(entry, str) else dict(entry)
-        if isinstance(entry, str):
-            name = entry
-        elif "measurement" in fields:
-            name = fields.pop("measurement")
-        else:
-            name = f"{fields.pop('task')}/{fields.pop('metric')}"
-            split = fields.pop("split")
-            name = f"{name} on {split}" if split else name
-        again = sum(label == name or label.startswith(f"{name} #") for label in found)
-        found[f"{name} #{again + 1}" if again else name] = fields
-    return found
-
-
-def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """Dotted keys whose values differ, sorted, each with what it was and is."""
-    return [
-        f"{key}: was {_shown(old)}, is {_shown(new)}" for key, old, new in difference(before, after)
-    ]
-
-
-def _shown(value: Any, limit: int = 80) -> str:
-    if value is None:
-        return "not set"
-    text = repr(value)
-    return text if len(text) <= limit else f"{text[: limit - 1]}…"

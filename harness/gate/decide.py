@@ -18,18 +18,18 @@ simultaneous bounds as in :mod:`harness.stats.simultaneous`.
 
 from __future__ import annotations
 
-import hashlib
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from scipy import special
 
-from harness.errors import PairingError
-from harness.results.repeats import Repeats, ratio
-from harness.schema import GateCheck, GateResult, GateVerdict
+from harness.digests import text_digest
+from harness.gate.repeats import Repeats, check_repeats, plain_zero
+from harness.results.pairing import refusal
+from harness.schema import GateCheck, GateVerdict
 from harness.stats.intervals import TAIL
 from harness.stats.paired import Difference
 from harness.stats.panel import Panel, Quantity, Sample
@@ -41,16 +41,11 @@ from harness.suite.rules import Margin, in_points, margin_in_own_unit, own_unit
 
 _BEFORE, _AFTER = "the baseline", "the run"  # as a PairingError names the two
 _ROUNDING = 1e-9  # of the values: a loss of exactly the margin must not depend on rounding
-_FAILED: tuple[GateVerdict, ...] = ("missing", "invalid")
-_INCONCLUSIVE: GateVerdict = "inconclusive"
-_LEAST_READINGS = 5  # the least and the greatest of fewer are no bounds at usual levels
 _LEAST = 10  # clusters, below which neither a bootstrap nor a spread of zero says anything
-
-Outcome = Literal["pass", "regression", "inconclusive", "incompatible", "invalid"]
 
 
 @dataclass(frozen=True)
-class Pair:
+class ScorePair:
     """One gated score of one gated variant, in the baseline and in the run.
 
     Attributes:
@@ -63,6 +58,7 @@ class Pair:
         unit: What the value counts.
         floor: Absolute bound in points: the least value (or the greatest, where lower is better).
         same_outputs: Whether what the two wrote is known to be equal.
+        kind: The task's type.
     """
 
     subject: str
@@ -74,6 +70,39 @@ class Pair:
     unit: str = ""
     floor: float | None = None
     same_outputs: bool = False
+    kind: str = ""
+
+
+@dataclass(frozen=True)
+class Match:
+    """What a run and its baseline have to be decided about, and what was noticed on the way.
+
+    Attributes:
+        pairs: Scores that both have.
+        repeats: Measurements that both have.
+        checks: Scores of which only one side can be looked at.
+        differences: Fields that make the baseline incompatible.
+        changes: What else is not as it was.
+        problems: Missing or invalid data.
+    """
+
+    pairs: tuple[ScorePair, ...] = ()
+    repeats: tuple[Repeats, ...] = ()
+    checks: tuple[GateCheck, ...] = ()
+    differences: tuple[str, ...] = ()
+    changes: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+
+    def __add__(self, other: Match) -> Match:
+        """Both, one after the other."""
+        return Match(
+            self.pairs + other.pairs,
+            self.repeats + other.repeats,
+            self.checks + other.checks,
+            self.differences + other.differences,
+            self.changes + other.changes,
+            self.problems + other.problems,
+        )
 
 
 class Decision(NamedTuple):
@@ -104,7 +133,7 @@ class _Look:
 
 
 def decide(
-    pairs: Sequence[Pair],
+    pairs: Sequence[ScorePair],
     repeats: Sequence[Repeats] = (),
     *,
     alpha: float = 0.05,
@@ -144,56 +173,47 @@ def decide(
         checks.append(_quality(pair, look, level or alpha))
         if pair.floor is not None:
             checks.append(_floor(pair, look.panel.value(_AFTER), pair.floor))
-    checks += [_measured(item, share, seed, n_resamples) for item in repeats]
+    checks += [check_repeats(item, share, seed=seed, n_resamples=n_resamples) for item in repeats]
     return Decision(tuple(checks), level)
 
 
 # -- scores ---------------------------------------------------------------------------------------
 
 
-def _look(pair: Pair, shared: dict[str, Resamples], seed: int, n_resamples: int) -> _Look | str:
+def _look(
+    pair: ScorePair, shared: dict[str, Resamples], seed: int, n_resamples: int
+) -> _Look | str:
     """Pair the examples by id; or why that cannot be done."""
-    before, after = (_by_id(sample) for sample in (pair.before, pair.after))
-    for name, sample in ((_BEFORE, before), (_AFTER, after)):
-        broken = ~np.isfinite(sample.stats).all(axis=1)
+    before, after = _by_id(pair.before, _BEFORE), _by_id(pair.after, _AFTER)
+    for side in (before, after):
+        broken = ~np.isfinite(side.stats).all(axis=1)
         if broken.any():
-            ids = ", ".join(repr(str(text)) for text in sample.ids[broken][:3])
-            return f"{name} holds {broken.sum()} statistics that are not finite numbers: {ids}"
-    names = "\0".join([*before.ids, "", *before.clusters])
-    block = hashlib.sha256(names.encode("utf-8", "surrogatepass")).hexdigest()
+            ids = ", ".join(repr(str(text)) for text in side.ids[broken][:3])
+            return (
+                f"{side.variant} holds {broken.sum()} statistics that are not finite numbers: {ids}"
+            )
+    reason = refusal(before, after, pair.kind)
+    if reason is not None:
+        return reason
+    block = text_digest("\0".join([*before.ids, "", *before.clusters]))
     if block not in shared:
         shared[block] = Resamples(before.clusters, seed=seed, n_resamples=n_resamples)
-    sides = [
-        Sample(_BEFORE, before.ids, before.clusters, before.stats),
-        Sample(_AFTER, after.ids, after.clusters, after.stats),
-    ]
-    try:
-        panel = Panel(pair.quantity, sides, resamples=shared[block])
-    except PairingError as error:
-        return error.problem.rstrip(".")
-    if not _same_groups(before, after):
-        return "the examples are grouped into other clusters than the baseline's"
+    panel = Panel(pair.quantity, [before, after], resamples=shared[block])
     first = _difference(pair, panel, TAIL)
     if first.delta is None:
         return first.reason or "the difference is undefined"
     return _Look(panel, block, first)
 
 
-def _difference(pair: Pair, panel: Panel, tail: float) -> Difference:
+def _difference(pair: ScorePair, panel: Panel, tail: float) -> Difference:
     return panel.bounded_difference(
         _BEFORE, _AFTER, tail=tail, strict=True, same_outputs=pair.same_outputs
     )
 
 
-def _by_id(sample: Sample) -> Sample:
+def _by_id(sample: Sample, name: str) -> Sample:
     order = np.argsort(sample.ids, kind="stable")
-    return Sample(sample.variant, sample.ids[order], sample.clusters[order], sample.stats[order])
-
-
-def _same_groups(before: Sample, after: Sample) -> bool:
-    """Whether two samples in the same order divide their examples alike, names aside."""
-    pairs = set(zip(before.clusters.tolist(), after.clusters.tolist(), strict=True))
-    return len(pairs) == len(set(before.clusters)) == len(set(after.clusters))
+    return Sample(name, sample.ids[order], sample.clusters[order], sample.stats[order])
 
 
 def _blocks(looks: Iterable[_Look]) -> list[Block]:
@@ -209,7 +229,7 @@ def _blocks(looks: Iterable[_Look]) -> list[Block]:
     return blocks
 
 
-def _quality(pair: Pair, look: _Look, level: float) -> GateCheck:
+def _quality(pair: ScorePair, look: _Look, level: float) -> GateCheck:
     panel, quantity = look.panel, pair.quantity
     found = _difference(pair, panel, level) if look.uncertain else look.first
     before, after = panel.value(_BEFORE) or 0.0, panel.value(_AFTER) or 0.0
@@ -217,7 +237,8 @@ def _quality(pair: Pair, look: _Look, level: float) -> GateCheck:
     gain = look.sign * (found.delta or 0.0)
     low, high = _oriented(found, look.sign)
     slack = _ROUNDING * max(abs(before), abs(after), margin)
-    verdict, reason = _INCONCLUSIVE, found.reason
+    verdict: GateVerdict = "inconclusive"
+    reason = found.reason
     if found.identical:
         verdict = "identical"
     elif low is not None and _too_few(look, found):
@@ -300,7 +321,7 @@ def _oriented(found: Difference, sign: float) -> tuple[float | None, float | Non
     return (found.low, found.high) if sign > 0 else (-found.high, -found.low)
 
 
-def _floor(pair: Pair, value: float | None, floor: float) -> GateCheck:
+def _floor(pair: ScorePair, value: float | None, floor: float) -> GateCheck:
     """Whether a value keeps to an absolute bound; the value itself counts, without an interval."""
     quantity = pair.quantity
     bound = own_unit(floor, quantity.scale)
@@ -321,10 +342,10 @@ def _floor(pair: Pair, value: float | None, floor: float) -> GateCheck:
 
 
 def _check(
-    pair: Pair,
+    pair: ScorePair,
     verdict: GateVerdict,
     kind: Literal["quality", "floor"] = "quality",
-    **found: float | str | None,
+    **figures: float | str | None,
 ) -> GateCheck:
     quantity = pair.quantity
     return GateCheck.model_validate(
@@ -339,115 +360,6 @@ def _check(
             "unit": pair.unit,
             "scale": quantity.scale,
             "higher_is_better": quantity.higher_is_better,
-            **{name: _plain_zero(part) for name, part in found.items()},
+            **{name: plain_zero(part) for name, part in figures.items()},
         }
     )
-
-
-def _plain_zero(value: Any) -> Any:
-    """0.0 for -0.0, which a record should not tell apart."""
-    return 0.0 if isinstance(value, float) and value == 0 else value
-
-
-# -- measurements ---------------------------------------------------------------------------------
-
-
-def _measured(item: Repeats, level: float, seed: int, n_resamples: int) -> GateCheck:
-    found = ratio(item, level, seed=seed, n_resamples=n_resamples) if item.comparable else None
-    verdict: GateVerdict = "inconclusive"
-    reason = item.missing or item.not_comparable
-    if item.missing is not None:
-        verdict = "missing"
-    elif item.not_comparable is not None:
-        verdict = "not_compared"
-    elif found is None:
-        verdict, reason = "invalid", "the readings give no ratio of medians"
-    elif item.before == item.after:
-        verdict = "identical"
-    elif item.margin is None:
-        verdict, reason = "not_compared", "no margin in gate.measurements"
-    elif item.uncertain and min(len(item.before), len(item.after)) < _LEAST_READINGS:
-        reason = f"fewer than {_LEAST_READINGS} readings that vary; raise measure.repeats"
-    elif found.low >= -item.margin - _ROUNDING:
-        verdict = "pass"
-    elif found.high < -item.margin - _ROUNDING:
-        verdict = "regression"
-    return GateCheck(
-        subject=item.subject,
-        variant=item.variant,
-        kind="measurement",
-        task="measure",
-        metric=item.name,
-        split=item.sizes,
-        verdict=verdict,
-        decides=item.decides,
-        unit=item.unit,
-        higher_is_better=item.higher_is_better,
-        n=min(len(item.before), len(item.after)) if item.after else 0,
-        baseline_value=float(np.median(item.before)),
-        value=float(np.median(item.after)) if item.after else None,
-        gain=_plain_zero(found.gain) if found else None,
-        low=_plain_zero(found.low) if found else None,
-        high=_plain_zero(found.high) if found else None,
-        margin=item.margin,
-        method=found.method if found else "",
-        reason=reason,
-    )
-
-
-# -- the whole ------------------------------------------------------------------------------------
-
-
-def conclude(result: GateResult, name: Callable[[GateCheck], str] | None = None) -> GateResult:
-    """Fill verdict, exit code and headline from everything else.
-
-    Incompatible wins over missing or invalid data, that over a regression, that over too little
-    data, and that over a pass. A gate in which no score was compared decides nothing, and fails.
-
-    Args:
-        result: All but these.
-        name: What the headline calls a check; by default as the suite does.
-    """
-    named = name or _name
-    deciding = [check for check in result.checks if check.decides]
-    failed = [check for check in deciding if check.verdict in _FAILED]
-    lost = [check for check in deciding if check.verdict == "regression"]
-    unsure = [check for check in deciding if check.verdict == "inconclusive"]
-    compared = [c for c in deciding if c.kind == "quality" and c.verdict != "not_compared"]
-    if result.differences:
-        more = f" (and {len(result.differences) - 1} more)" if len(result.differences) > 1 else ""
-        return _concluded(result, "incompatible", 4, f"{result.differences[0]}{more}")
-    if failed or result.problems or not compared:
-        reasons = [*result.problems, *(f"{named(c)} is {c.verdict}: {c.reason}" for c in failed)]
-        more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
-        return _concluded(
-            result, "invalid", 5, f"{reasons[0]}{more}" if reasons else "no score was compared"
-        )
-    if lost:
-        which = ", ".join(named(check) for check in lost[:3])
-        more = f" and {len(lost) - 3} more" if len(lost) > 3 else ""
-        return _concluded(result, "regression", 1, f"worse than allowed: {which}{more}")
-    if unsure:
-        return _concluded(
-            result,
-            "inconclusive",
-            3 if result.on_inconclusive == "fail" else 0,
-            f"{len(unsure)} of {len(deciding)} checks cannot be told from a loss beyond the margin"
-            + ("" if result.on_inconclusive == "fail" else "; let through (on_inconclusive: warn)"),
-        )
-    same = all(check.verdict == "identical" for check in compared)
-    words = "identical to the baseline" if same else "no worse than the margins allow"
-    scores = "1 score is" if len(compared) == 1 else f"{len(compared)} scores are"
-    return _concluded(result, "pass", 0, f"{scores} {words}")
-
-
-def _concluded(result: GateResult, verdict: Outcome, code: int, words: str) -> GateResult:
-    headline = f"{verdict.capitalize()}: {words.rstrip('.')}."
-    return result.model_copy(update={"verdict": verdict, "exit_code": code, "headline": headline})
-
-
-def _name(check: GateCheck) -> str:
-    floor = " (floor)" if check.kind == "floor" else ""
-    place = f" on {check.split}" if check.split and check.kind != "measurement" else ""
-    what = check.metric if check.kind == "measurement" else f"{check.task}/{check.metric}"
-    return f"{check.subject} {what}{place}{floor}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from pydantic import ValidationError
 
@@ -27,14 +26,9 @@ from harness.suite.rules import CHOSEN, MERGED, GatedMetric, GateSpec
 
 _SPLITS = ("report", "all", "eval")  # where a score is gated, the first that there is
 
-# What can flip a near-tie in floating point and changes nothing else, and lists whose entries are
-# compared one by one. They may differ from the baseline's, and are listed where they do.
-_MAY_DIFFER = ("weights", "predictions", "metrics", "versions", "splits", "batch_size", "ratings")
-_LM_EVAL_MAY_DIFFER = ("batch_size", "batch_tokens", "engine")
-
 
 @dataclass(frozen=True)
-class Measured:
+class SubjectMeasurements:
     """Memory and speed of a gated variant, and the hardware they belong to.
 
     Attributes:
@@ -51,7 +45,7 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Subject:
+class GateSubject:
     """A gated variant of a run.
 
     Attributes:
@@ -69,8 +63,18 @@ class Subject:
     reason: str | None = None
     readings: Mapping[Key, Reading] = field(default_factory=dict)
     cells: Mapping[str, CellResult] = field(default_factory=dict)
-    measurements: Measured | None = None
+    measurements: SubjectMeasurements | None = None
     unmeasured: str = "the suite measures nothing"
+
+    @property
+    def variant_id(self) -> str | None:
+        """The id of what it stands for."""
+        return self.variant.id if self.variant else None
+
+    def is_pending(self, manifest: Manifest, task: str) -> bool:
+        """Whether a task's scores are missing only because the run is not complete."""
+        there = task in self.cells or task.partition("/")[0] in self.cells
+        return not manifest.complete and not (self.variant is not None and there)
 
     def why_missing(self, task: str) -> str:
         """Why a score of a task (or of a member of it) is not there."""
@@ -109,7 +113,7 @@ def gate_rules(manifest: Manifest) -> GateSpec:
         ) from error
 
 
-def subjects_of(store: Store, manifest: Manifest, names: Iterable[str]) -> dict[str, Subject]:
+def subjects_of(store: Store, manifest: Manifest, names: Iterable[str]) -> dict[str, GateSubject]:
     """Look up gated variants and read their results.
 
     Args:
@@ -123,18 +127,18 @@ def subjects_of(store: Store, manifest: Manifest, names: Iterable[str]) -> dict[
     return {name: _subject(store, manifest, name) for name in names}
 
 
-def _subject(store: Store, manifest: Manifest, name: str) -> Subject:
-    found = _resolve(manifest, name)
-    if isinstance(found, str):
-        return Subject(name, reason=found)
-    cells = {cell.task: cell for cell in manifest.cells if cell.variant == found.id}
+def _subject(store: Store, manifest: Manifest, name: str) -> GateSubject:
+    variant = _resolve(manifest, name)
+    if isinstance(variant, str):
+        return GateSubject(name, reason=variant)
+    cells = {cell.task: cell for cell in manifest.cells if cell.variant == variant.id}
     readings = read_results(store, cells.values(), suite_of(manifest).tasks)
     measure = next((cell for cell in cells.values() if cell.kind == "measure"), None)
-    measurements, unmeasured = None, Subject(name).unmeasured
+    measurements, unmeasured = None, GateSubject(name).unmeasured
     if measure is not None and measure.measurements_key is not None:
         key = measure.measurements_key
         environment = store.read_record("measurements", key, "environment", Environment)
-        measurements = Measured(
+        measurements = SubjectMeasurements(
             fingerprint=environment.fingerprint,
             device_name=environment.device_name,
             items=tuple(store.read_records("measurements", key, "measurements", Measurement)),
@@ -142,9 +146,9 @@ def _subject(store: Store, manifest: Manifest, name: str) -> Subject:
         )
     elif measure is not None:
         unmeasured = f"the measurement {measure.status}: {measure.reason}"
-    return Subject(
+    return GateSubject(
         name,
-        found,
+        variant,
         readings={reading.key: reading for reading in readings},
         cells=cells,
         measurements=measurements,
@@ -168,22 +172,12 @@ def _resolve(manifest: Manifest, name: str) -> Variant | str:
     return merged[0] if merged else f"{chosen.id} was not merged (matrix.merged)"
 
 
-def limit_differences(manifest: Manifest) -> list[str]:
-    """Why a run with ``--limit`` is neither compared nor accepted; empty for whole runs."""
-    if manifest.limit is None:
-        return []
-    return [
-        f"limit: the run was made with --limit {manifest.limit}, so it holds a part of the "
-        "examples; a gate takes whole runs (limits that are meant to stay belong into the suite)"
-    ]
-
-
 def score_words(subject: str, key: Key) -> str:
     """A score of a gated variant, as messages name it."""
     return f"{subject} {key[0]}/{key[1]} on {key[2]}"
 
 
-def no_variant(subject: Subject) -> UsageError:
+def no_variant(subject: GateSubject) -> UsageError:
     """That the gate names a variant that does not exist, and which do."""
     return UsageError(
         f"gate.variants names {subject.name!r}: {subject.reason}.",
@@ -192,7 +186,7 @@ def no_variant(subject: Subject) -> UsageError:
     )
 
 
-def no_score(rule: GatedMetric, subject: Subject) -> UsageError:
+def no_score(rule: GatedMetric, subject: GateSubject) -> UsageError:
     """That the gate names a score that does not exist, and which do."""
     there = ", ".join("/".join(key) for key in list(subject.readings)[:12]) or "none"
     split = f" on {rule.split}" if rule.split else ""
@@ -206,7 +200,7 @@ def no_score(rule: GatedMetric, subject: Subject) -> UsageError:
 # -- which scores ---------------------------------------------------------------------------------
 
 
-def default_keys(subject: Subject) -> Iterator[Key]:
+def default_keys(subject: GateSubject) -> Iterator[Key]:
     """Scores that are gated where ``gate.metrics`` names none.
 
     Every metric with statistics of every task as a whole. A group of lm-eval whose average is not
@@ -228,7 +222,7 @@ def default_keys(subject: Subject) -> Iterator[Key]:
         yield from members
 
 
-def not_gated(subject: Subject) -> Iterator[tuple[Key, str]]:
+def not_gated(subject: GateSubject) -> Iterator[tuple[Key, str]]:
     """Scores of whole tasks that are not gated by default, and why.
 
     They lack the statistics that pairing needs, or are only on a split that is for choosing.
@@ -251,7 +245,7 @@ def not_gated(subject: Subject) -> Iterator[tuple[Key, str]]:
             yield reading.key, choosing_words(subject, reading.score.split) or reason
 
 
-def choosing_words(subject: Subject, split: str) -> str | None:
+def choosing_words(subject: GateSubject, split: str) -> str | None:
     """Why a score says too much good of a subject: it stands on what the subject was chosen by."""
     if split != CHOOSING or subject.name not in (CHOSEN, MERGED):
         return None
@@ -268,10 +262,7 @@ def named_key(rule: GatedMetric, there: Iterable[Key]) -> Key | None:
 
 def _on_split(there: Iterable[Key], task: str, metric: str) -> Key | None:
     keys = set(there)
-    for split in _SPLITS:
-        if (task, metric, split) in keys:
-            return (task, metric, split)
-    return None
+    return next((key for split in _SPLITS if (key := (task, metric, split)) in keys), None)
 
 
 def _can_be_gated(reading: Reading) -> bool:
@@ -284,114 +275,27 @@ def _is_leaf(reading: Reading) -> bool:
     return reading.sample is not None and not any("/" in text for text in reading.sample.ids[:1])
 
 
-# -- what produced them ---------------------------------------------------------------------------
-
-
-def fingerprint_of(
-    store: Store, manifest: Manifest, subjects: Iterable[Subject], tasks: Iterable[str]
-) -> dict[str, Any]:
-    """What must be equal in the baseline and in a run for their scores to be comparable.
-
-    It is made of the identities of stored results: everything that can change a score, except the
-    weights and what only decides speed.
-
-    Returns:
-        ``suite`` and ``tasks``; of each task that some subject has a finished cell of: examples
-        (data, prompt, split), limit, decoding, lm-eval's task, and metrics and signatures by name.
-    """
-    subjects = list(subjects)
-    return {
-        "suite": manifest.suite,
-        "tasks": {
-            task: _task_fingerprint(store, manifest, subject, task)
-            for task in tasks
-            if (subject := next((s for s in subjects if _is_done(s, task)), None)) is not None
-        },
-    }
-
-
-def _is_done(subject: Subject, task: str) -> bool:
-    cell = subject.cells.get(task)
-    return cell is not None and cell.status == "done" and cell.scores_key is not None
-
-
-def _task_fingerprint(
-    store: Store, manifest: Manifest, subject: Subject, task: str
-) -> dict[str, Any]:
-    cell = subject.cells[task]
-    identity = cell_identity(store, cell)
-    found = {key: value for key, value in identity.items() if key not in _MAY_DIFFER}
-    metrics = identity.get("metrics")
-    if isinstance(metrics, list):
-        found["metrics"] = {str(metric["name"]): metric for metric in metrics}
-    if "lm_eval" in found:
-        lm_eval = found["lm_eval"]
-        found["lm_eval"] = {k: v for k, v in lm_eval.items() if k not in _LM_EVAL_MAY_DIFFER}
-    if cell.kind == "perplexity":  # a loss is one per token, and the base brings the tokenizer
-        found["base"] = identity.get("weights", {}).get("base")
-    if "examples" in found:
-        found["examples"] = _examples(found["examples"], manifest, task)
-    found["signatures"] = {
-        f"{r.score.task} {r.score.metric}": r.score.signature
-        for r in subject.readings.values()
-        if r.suite_task == task
-    }
-    return found
-
-
-def _examples(identity: Mapping[str, Any], manifest: Manifest, task: str) -> dict[str, Any]:
-    """Identity of examples, by the rows' content rather than by the Python that they come with."""
-    data = {key: value for key, value in identity.get("data", {}).items() if key != "python"}
-    report = manifest.data.get(task)
-    return {**identity, "data": {**data, "rows": report.digest if report else None}}
-
-
-def cell_identity(store: Store, cell: CellResult) -> dict[str, Any]:
-    """The readable identities of a cell's predictions and scores in one."""
-    identity: dict[str, Any] = {}
-    if cell.predictions_key is not None:
-        identity |= store.identity("predictions", cell.predictions_key)
-    if cell.scores_key is not None:
-        identity |= store.identity("scores", cell.scores_key)
-    return identity
-
-
-def weights_identity(store: Store, subject: Subject) -> dict[str, Any]:
-    """What determined a subject's outputs for given inputs; empty where nothing is done."""
-    for cell in subject.cells.values():
-        if cell.status == "done" and cell.scores_key is not None:
-            weights: dict[str, Any] = cell_identity(store, cell).get("weights", {})
-            return weights
-    return {}
-
-
-def own_weights(store: Store, subject: Subject) -> dict[str, Any]:
-    """What determined a subject's outputs, without what the context has of the whole run."""
-    weights = weights_identity(store, subject)
-    return {k: v for k, v in weights.items() if k not in ("base", "versions", "engine")}
-
-
 def outputs_name(reading: Reading) -> str:
     """What :func:`outputs_of` calls the outputs that a score is of."""
     return f"{reading.suite_task}/{reading.score.split}"
 
 
-def outputs_of(store: Store, subject: Subject, readings: Iterable[Reading]) -> dict[str, str]:
+def outputs_of(store: Store, subject: GateSubject, readings: Iterable[Reading]) -> dict[str, str]:
     """Digests of what a subject wrote for the examples of scores, by task and split.
 
     Tasks that write nothing have none, nor have scores whose examples are not known.
     """
-    found: dict[str, str] = {}
+    digests: dict[str, str] = {}
     texts: dict[str, list[tuple[str, str]]] = {}  # of each task, with the examples' ids
     for reading in readings:
         task, name = reading.suite_task, outputs_name(reading)
         cell = subject.cells.get(task)
-        if cell is None or cell.predictions_key is None or name in found:
+        if cell is None or cell.predictions_key is None or name in digests:
             continue
         key = cell.predictions_key
         samples = store.path("predictions", key) / "samples.jsonl"
         if samples.is_file():  # lm-eval's, whose documents are all on one split
-            found[name] = file_digest(samples)
+            digests[name] = file_digest(samples)
         elif reading.sample is not None and samples.with_name("predictions.jsonl").is_file():
             if task not in texts:
                 read = store.read_records("predictions", key, "predictions", Prediction)
@@ -399,19 +303,5 @@ def outputs_of(store: Store, subject: Subject, readings: Iterable[Reading]) -> d
             ids = set(reading.sample.ids.tolist())
             own = [item for item in texts[task] if item[0] in ids]
             if len(own) == len(ids):
-                found[name] = short_digest(own)
-    return found
-
-
-def context_of(store: Store, manifest: Manifest, subjects: Iterable[Subject]) -> dict[str, Any]:
-    """What may differ from the baseline, and may explain a difference."""
-    environment = manifest.environment
-    weights = next((w for s in subjects if (w := weights_identity(store, s))), {})
-    spec = {key: part for key, part in manifest.spec.items() if key not in ("description", "gate")}
-    kept = {"versions", "python", "platform", "device", "device_name", "compute_dtype"}
-    return {
-        "suite": spec,
-        "base": weights.get("base"),
-        "engine": weights.get("engine"),
-        "environment": environment.model_dump(mode="json", include=kept) if environment else {},
-    }
+                digests[name] = short_digest(own)
+    return digests

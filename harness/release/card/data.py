@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from harness.gate.subjects import cell_identity
 from harness.report.view.records import MatrixRow, View
+from harness.results.pairing import cell_identity
 from harness.schema import CellResult, HubData, Manifest, Precision, Variant
 from harness.store.runs import Store
 

@@ -16,13 +16,12 @@ from harness.gate.baseline import (
     BaselineMeasurements,
     BaselineScore,
     BaselineSubject,
-    differences,
-    fingerprint_differences,
-    kept_readings,
     read_baseline,
     sidecar_of,
+    stored_readings,
     write_baseline,
 )
+from harness.gate.compatibility import differences, fingerprint_differences
 from harness.metrics.base import mean_of
 from harness.schema import Measurement
 from harness.stats.panel import Quantity
@@ -299,7 +298,7 @@ def with_measurements(path: Path) -> None:
     measured = BaselineMeasurements(
         fingerprint="f" * 20,
         device_name="AMD EPYC",
-        readings=kept_readings("chosen", MEASURED, arrays),
+        readings=stored_readings("chosen", MEASURED, arrays),
         key="k1",
     )
     subject = BaselineSubject(variant="checkpoint-2", scores=(SCORE,), measurements=measured)
@@ -321,7 +320,7 @@ def test_thousands_of_latencies_take_one_entry(tmp_path: Path) -> None:
     kept = subject.measurements.readings[1]
     assert (kept.n, kept.prompt_tokens, kept.new_tokens) == (2000, 64, 16)
     assert (kept.median, kept.low, kept.high) == pytest.approx((0.019995, 0.0109995, 0.0289905))
-    assert loaded.measured(subject)["itl_s"].values == pytest.approx(LATENCIES, rel=1e-5)
+    assert loaded.measurements(subject)["itl_s"].values == pytest.approx(LATENCIES, rel=1e-5)
 
 
 def test_a_baseline_of_version_1_is_still_read(tmp_path: Path) -> None:
@@ -341,7 +340,7 @@ def test_a_baseline_of_version_1_is_still_read(tmp_path: Path) -> None:
     path.write_text(json.dumps(content), "utf-8")
     earlier = read_baseline(path)
     before, after = (one.baseline.subjects["chosen"] for one in (earlier, now))
-    assert earlier.measured(before) == now.measured(after)
+    assert earlier.measurements(before) == now.measurements(after)
     content["subjects"]["chosen"]["measurements"]["items"][0]["unit"] = 7
     path.write_text(json.dumps(content), "utf-8")
     assert "unit" in error_of(path).problem
@@ -359,4 +358,4 @@ def test_an_edited_median_is_refused(tmp_path: Path) -> None:
         path.write_text(text.replace(old, new), "utf-8")
         loaded = read_baseline(path)
         with pytest.raises(BaselineError, match=needle):
-            loaded.measured(loaded.baseline.subjects["chosen"])
+            loaded.measurements(loaded.baseline.subjects["chosen"])

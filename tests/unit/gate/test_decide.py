@@ -10,10 +10,11 @@ import pytest
 from scipy import stats as scipy_stats
 from statsmodels.stats.proportion import proportion_confint
 
-from harness.gate.decide import Pair, conclude, decide
+from harness.gate.conclude import conclude
+from harness.gate.decide import ScorePair, decide
+from harness.gate.repeats import Repeats
 from harness.metrics.base import FloatArray, mean_of
 from harness.metrics.registry import build_metric
-from harness.results.repeats import Repeats
 from harness.schema import GateCheck, GateResult
 from harness.stats.panel import Quantity, Sample
 
@@ -32,12 +33,12 @@ def sample(values: FloatArray, ids: list[str] | None = None) -> Sample:
     return Sample("any", own, own, stats)
 
 
-def pair(old: FloatArray, new: FloatArray, **changes: Any) -> Pair:
-    plain = Pair("chosen", "checkpoint-2", ROUGE, sample(old), sample(new), margin=2.0)
+def pair(old: FloatArray, new: FloatArray, **changes: Any) -> ScorePair:
+    plain = ScorePair("chosen", "checkpoint-2", ROUGE, sample(old), sample(new), margin=2.0)
     return replace(plain, **changes)
 
 
-def only(made: Pair, **options: Any) -> GateCheck:
+def only(made: ScorePair, **options: Any) -> GateCheck:
     (check,) = decide([made], **options).checks
     return check
 
@@ -480,6 +481,6 @@ def test_what_does_not_decide_fails_nothing() -> None:
 def test_headlines_name_what_is_wrong() -> None:
     """Also what was let through."""
     lost = conclude(EMPTY.model_copy(update={"checks": (check("regression"),)}))
-    assert lost.headline == "Regression: worse than allowed: chosen t/regression on report."
+    assert lost.headline == "Regression: worse than allowed: chosen t: regression on report."
     unsure = {"checks": (check("inconclusive"),), "on_inconclusive": "warn"}
     assert "let through" in conclude(EMPTY.model_copy(update=unsure)).headline

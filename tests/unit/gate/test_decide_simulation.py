@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from scipy.special import ndtri
 
-from harness.gate.decide import Pair, decide
+from harness.gate.decide import ScorePair, decide
 from harness.metrics.base import FloatArray, mean_of
 from harness.schema import GateCheck
 from harness.select.checkpoint import Rule, select
@@ -40,7 +40,7 @@ class World:
     n: int
     losses: tuple[float, ...]  # of the ten metrics, in their own unit
 
-    def pairs(self, rng: np.random.Generator) -> list[Pair]:
+    def pairs(self, rng: np.random.Generator) -> list[ScorePair]:
         found = []
         ids = np.array([f"e{index:04d}" for index in range(self.n)])
         for group, kind in enumerate(("binary", "continuous")):
@@ -55,7 +55,7 @@ class World:
                     before, after = 0.5 + 0.15 * before, 0.5 + 0.15 * after - loss
                 quantity = Quantity(kind, f"m{metric}", "report", mean_of, scale=1.0)
                 samples = [_sample(ids, values) for values in (before, after)]
-                found.append(Pair("chosen", "c", quantity, *samples, margin=100 * MARGIN))
+                found.append(ScorePair("chosen", "c", quantity, *samples, margin=100 * MARGIN))
         return found
 
     def _latent(self, rng: np.random.Generator, difficulty: FloatArray) -> FloatArray:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from harness.metrics.base import FloatArray
 from harness.metrics.quantities import better_higher, has_direction
 from harness.results.measurements import point, smallest
-from harness.schema import Measurement
+from harness.schema import GateCheck, GateVerdict, Measurement
 from harness.stats.resampling import N_RESAMPLES
+
+_LEAST_READINGS = 5  # the least and the greatest of fewer are no bounds at usual levels
+_ROUNDING = 1e-9  # a loss of exactly the margin must not depend on rounding
 
 
 @dataclass(frozen=True)
@@ -133,3 +137,63 @@ def at_point(items: Sequence[Measurement], wanted: Measurement) -> Measurement |
     """The reading of the same quantity at the same sizes; None where it was not measured."""
     key = (wanted.name, wanted.unit, point(wanted))
     return next((item for item in items if (item.name, item.unit, point(item)) == key), None)
+
+
+def check_repeats(item: Repeats, level: float, *, seed: int, n_resamples: int) -> GateCheck:
+    """The check of one measured quantity.
+
+    Args:
+        item: Both sides.
+        level: Probability that either bound is wrong.
+        seed: Seed of the resampling.
+        n_resamples: Number of resamples.
+    """
+    gain = ratio(item, level, seed=seed, n_resamples=n_resamples) if item.comparable else None
+    verdict, reason = _verdict(item, gain)
+    return GateCheck(
+        subject=item.subject,
+        variant=item.variant,
+        kind="measurement",
+        task="measure",
+        metric=item.name,
+        split=item.sizes,
+        verdict=verdict,
+        decides=item.decides,
+        unit=item.unit,
+        higher_is_better=item.higher_is_better,
+        n=min(len(item.before), len(item.after)) if item.after else 0,
+        baseline_value=float(np.median(item.before)),
+        value=float(np.median(item.after)) if item.after else None,
+        gain=plain_zero(gain.gain) if gain else None,
+        low=plain_zero(gain.low) if gain else None,
+        high=plain_zero(gain.high) if gain else None,
+        margin=item.margin,
+        method=gain.method if gain else "",
+        reason=reason,
+    )
+
+
+def _verdict(item: Repeats, gain: Ratio | None) -> tuple[GateVerdict, str | None]:
+    few = item.uncertain and min(len(item.before), len(item.after)) < _LEAST_READINGS
+    reason = item.missing or item.not_comparable
+    verdict: GateVerdict = "inconclusive"
+    if reason is not None:
+        verdict = "missing" if item.missing is not None else "not_compared"
+    elif gain is None:
+        verdict, reason = "invalid", "the readings give no ratio of medians"
+    elif item.before == item.after:
+        verdict = "identical"
+    elif item.margin is None:
+        verdict, reason = "not_compared", "no margin in gate.measurements"
+    elif few:
+        reason = f"fewer than {_LEAST_READINGS} readings that vary; raise measure.repeats"
+    elif gain.low >= -item.margin - _ROUNDING:
+        verdict = "pass"
+    elif gain.high < -item.margin - _ROUNDING:
+        verdict = "regression"
+    return verdict, reason
+
+
+def plain_zero(value: Any) -> Any:
+    """0.0 for -0.0, which a record should not tell apart."""
+    return 0.0 if isinstance(value, float) and value == 0 else value
