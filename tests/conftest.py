@@ -127,7 +127,7 @@ def make_adapter(tiny_dir: Path) -> Callable[..., Path]:
         from peft import LoraConfig, get_peft_model
         from transformers import AutoModelForCausalLM
 
-        from harness.models.load import quiet
+        from harness.models.quiet import quiet
 
         quiet()
         options = {"lora_alpha": 8, "target_modules": "all-linear", **options}

@@ -14,7 +14,7 @@ import torch
 from harness.errors import ModelError
 from harness.models import mixed
 from harness.models.identity import AdapterInfo, check_adapter
-from harness.models.load import quiet
+from harness.models.quiet import quiet
 from harness.models.tokens import encode_prompt
 
 # Ways of starting an adapter that leave the base's weights alone, by PEFT's source. The others

@@ -17,6 +17,7 @@ from typing import Any
 from harness.errors import ModelError
 from harness.files import room_on_disk
 from harness.models.identity import cache_name
+from harness.models.quiet import quiet
 from harness.models.source import BUILTIN_GGUF, Source, locate, packaged_file
 from harness.resources import cache_dir
 from harness.suite.spec import BaseSpec
@@ -99,8 +100,6 @@ def _built(folder: Path, build: Callable[[Path], Any]) -> Path:
     """The folder, built first if it is not there."""
     if folder.is_dir():
         return folder
-    from harness.models.load import quiet
-
     quiet()
     with room_on_disk(folder.parent):
         folder.parent.mkdir(parents=True, exist_ok=True)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from harness.errors import ModelError
 from harness.models.builtin import resolve_model
 from harness.models.device import DTYPE_NAMES, DevicePolicy
+from harness.models.quiet import quiet
 from harness.schema import QUANTIZED, Precision
 from harness.suite.spec import BaseSpec, QuantizationSpec
 
@@ -176,17 +176,6 @@ def keep_gradients(model: Any) -> None:
     for module in model.modules():
         if isinstance(module, bitsandbytes.nn.Linear4bit):
             module.support_avx512bf16_for_cpu = False
-
-
-def quiet() -> None:
-    """Turn off the libraries' progress bars and notes; warnings of our own are findings."""
-    from transformers.utils import logging as transformers_logging
-
-    transformers_logging.disable_progress_bar()
-    transformers_logging.set_verbosity_error()
-    warnings.filterwarnings(  # raised by transformers' own code, when PEFT reads the attribute
-        "ignore", message="`is_gradient_checkpointing` is deprecated", category=FutureWarning
-    )
 
 
 def _out_of_memory(error: BaseException) -> bool:

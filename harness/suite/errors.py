@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin
+from typing import Annotated, Any, get_args, get_origin
 
-import yaml
 from pydantic import BaseModel
 
 from harness.errors import SuiteError, UsageError
 from harness.hints import did_you_mean, near_names
+from harness.suite.places import Key, Places, dotted, inside
 from harness.suite.rules import PATTERNS
 from harness.suite.spec import Suite
-
-if TYPE_CHECKING:
-    from harness.suite.file import SuiteFile
-
-Key = tuple[str | int, ...]
-"""Where something stands in a suite: ``("tasks", "answers", "metrics", 0)``."""
 
 _HINTS = {
     "train.lora.r": "Typical values are 8 to 64.",
@@ -57,12 +48,10 @@ class SuiteErrors(SuiteError):
 
     Args:
         errors: What is wrong, each with its place.
-        rest: The suite without what is wrong, where that is one; its parts can be checked too.
     """
 
-    def __init__(self, errors: Sequence[UsageError], rest: SuiteFile | None = None) -> None:
+    def __init__(self, errors: Sequence[UsageError]) -> None:
         self.errors = tuple(sorted(errors, key=_in_file))
-        self.rest = rest
         super().__init__("\n".join(dict.fromkeys(str(error) for error in self.errors)))
 
 
@@ -98,63 +87,6 @@ def refuse(errors: Sequence[UsageError]) -> None:
         raise SuiteErrors(errors)
 
 
-@dataclass(frozen=True)
-class Places:
-    """Where the keys of a suite were set: lines of its file, and ``--set`` of the command line.
-
-    Attributes:
-        path: The suite file.
-        root: Its YAML.
-        content: What it says, with the command line's settings.
-        overrides: Keys set on the command line.
-    """
-
-    path: Path
-    root: yaml.Node
-    content: Any
-    overrides: tuple[Key, ...] = ()
-
-    def of(self, key: Key) -> str:
-        """``file:line`` or ``--set key``.
-
-        Of a key that is nowhere (it is missing, or a default) the line is that of the nearest key
-        above it.
-        """
-        line, found = self._line(key)
-        by_set = [o for o in self.overrides if key[: len(o)] == o]
-        if not found:  # such as `tsks`, set as `tsks.summaries.limit`
-            by_set += [o for o in self.overrides if key and o[: len(key)] == key]
-        return f"--set {dotted(by_set[-1])}" if by_set else f"{self.path}:{line}"
-
-    def key_named(self, name: str) -> Key:
-        """The key that a dotted name stands for; a task's own name may hold dots."""
-        key: list[str | int] = []
-        rest, place = name, self.content
-        while rest:
-            part = _first_part(rest, place)
-            key.append(int(part) if isinstance(place, list) and part.isdigit() else part)
-            place, rest = _inside(place, key[-1]), rest[len(part) :].lstrip(".[]")
-        return tuple(key)
-
-    def _line(self, key: Key) -> tuple[int, bool]:
-        """The line of the innermost part of a key that the file has, and whether it has all."""
-        node, line = self.root, self.root.start_mark.line + 1
-        for part in key:
-            if isinstance(node, yaml.MappingNode):
-                pair = next(((k, v) for k, v in node.value if k.value == str(part)), None)
-                if pair is None:
-                    return line, False
-                line, node = pair[0].start_mark.line + 1, pair[1]
-            elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
-                if part >= len(node.value):
-                    return line, False
-                node = node.value[part]
-                line = node.start_mark.line + 1
-            else:
-                return line, False
-        return line, True
-
-
 def explain(problems: Sequence[Mapping[str, Any]], places: Places) -> list[SuiteError]:
     """Errors of pydantic's, each as what must be, what was found, and a hint."""
     return [_explain(problem, places) for problem in _telling(problems, places.content)]
@@ -165,12 +97,6 @@ def without(problems: Sequence[Mapping[str, Any]], content: Any) -> Any:
     for key in sorted({key_of(problem, content) for problem in problems}, key=len, reverse=True):
         content = _removed(content, key)
     return content
-
-
-def dotted(key: Sequence[str | int]) -> str:
-    """A key as a path: ``select.constraints[0].max``."""
-    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in key)
-    return path.removeprefix(".")
 
 
 def key_of(problem: Mapping[str, Any], content: Any) -> Key:
@@ -290,24 +216,10 @@ def _keys_beside(key: Key, content: Any) -> list[str]:
             named = any(_is_mapping(annotation) for annotation in annotations)
         elif isinstance(part, str):
             named = False
-        place = _inside(place, part)
+        place = inside(place, part)
     kind = place.get("type") if isinstance(place, Mapping) else None
     models = [m for m in models if kind is None or kind in _types_of(m)] or models
     return list(dict.fromkeys(name for model in models for name in model.model_fields))
-
-
-def _first_part(name: str, place: Any) -> str:
-    """The longest beginning of a dotted name that is a key at its place, else up to a dot."""
-    known = [str(key) for key in place] if isinstance(place, Mapping) else []
-    fitting = [key for key in known if name == key or name.startswith((f"{key}.", f"{key}["))]
-    return max(fitting, key=len, default=re.split(r"[.\[\]]", name, maxsplit=1)[0])
-
-
-def _inside(place: Any, part: str | int) -> Any:
-    try:
-        return place[part]
-    except (KeyError, IndexError, TypeError):
-        return None
 
 
 def _is_mapping(annotation: Any) -> bool:

@@ -12,10 +12,11 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from harness.errors import SuiteError
+from harness.errors import SuiteError, UsageError
 from harness.hints import did_you_mean
 from harness.resources import resource_dir
-from harness.suite.errors import Key, Places, SuiteErrors, dotted, explain, without
+from harness.suite.errors import SuiteErrors, explain, without
+from harness.suite.places import Key, Places, dotted
 from harness.suite.spec import Suite
 
 
@@ -55,6 +56,19 @@ class SuiteFile:
         if self.places is None:
             return str(self.path)
         return self.places.of(self.places.key_named(key))
+
+
+class SuiteFileErrors(SuiteErrors):
+    """What is wrong with the content of a suite file.
+
+    Args:
+        errors: What is wrong, each with its place.
+        rest: The suite without what is wrong, where that is one; its parts can be checked too.
+    """
+
+    def __init__(self, errors: Sequence[UsageError], rest: SuiteFile | None) -> None:
+        super().__init__(errors)
+        self.rest = rest
 
 
 def builtin_suites() -> dict[str, Path]:
@@ -113,7 +127,7 @@ def load_suite(name: str, overrides: Sequence[str] = (), limit: int | None = Non
     suite, errors = _validated(content, places)
     file = None if suite is None else SuiteFile(suite, path, path.resolve().parent, limit, places)
     if file is None or errors:
-        raise SuiteErrors(errors, file)
+        raise SuiteFileErrors(errors, file)
     return file
 
 

@@ -9,7 +9,8 @@ from pydantic import Field, ValidationError, model_validator
 
 from harness.errors import StoreError
 from harness.schema import Manifest
-from harness.suite.errors import dotted, key_of, without
+from harness.suite.errors import key_of, without
+from harness.suite.places import dotted
 from harness.suite.spec import BaseSpec, Suite, TaskSpec
 
 

@@ -18,7 +18,7 @@ from harness.metrics.registry import is_evaluate_module
 from harness.schema import HUMAN
 from harness.suite.deciding import SPLIT, primary_metric
 from harness.suite.errors import SuiteErrors, gathered, refuse
-from harness.suite.file import SuiteFile, load_suite
+from harness.suite.file import SuiteFile, SuiteFileErrors, load_suite
 from harness.suite.ratings import PREFERENCE
 from harness.suite.rules import CHOSEN, MERGED, ConstraintSpec, GatedMetric
 from harness.suite.spec import GenerationTask, LmEvalTask, MetricSpec, PerplexityTask, TaskSpec
@@ -44,7 +44,7 @@ def read_suite(
     """
     try:
         file = load_suite(name, overrides, limit)
-    except SuiteErrors as found:
+    except SuiteFileErrors as found:
         rest = [] if found.rest is None else _of_parts(found.rest, rows=rows)
         raise SuiteErrors([*found.errors, *rest]) from found
     refuse(_problems(file, rows=rows))

@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("lm_eval")
 
-from harness.models.load import quiet
+from harness.models.quiet import quiet
 from tests.unit.engines.lm_requests import (
     ALIBI,
     OTHERS,
