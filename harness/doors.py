@@ -131,19 +131,23 @@ TASK_TYPES: Door[Any] = Door(
     "task type",
     "qlora_harness.task_types",
     "harness.tasks.base:TaskType",
-    {},
+    {
+        "generation": "harness.tasks.generation:TASK_TYPE",
+        "perplexity": "harness.tasks.perplexity:TASK_TYPE",
+        "lm_eval": "harness.tasks.lm_eval.task_type:TASK_TYPE",
+    },
 )
 ENGINES: Door[Any] = Door(
     "inference engine",
     "qlora_harness.engines",
     "harness.engines.base:Engine",
-    {},
+    {"transformers": "harness.engines.transformers:ENGINE"},
 )
 EXECUTORS: Door[Any] = Door(
     "executor",
     "qlora_harness.executors",
     "harness.run.executors:Executor",
-    {},
+    {"local": "harness.run.local:EXECUTOR"},
 )
 SECTIONS: Door[Any] = Door(
     "report section",
@@ -155,7 +159,14 @@ CHECKS: Door[Any] = Door(
     "check",
     "qlora_harness.checks",
     "harness.checks.base:Check",
-    {},
+    {
+        "precision": "harness.checks.precision:CHECK",
+        "adapter_effect": "harness.checks.adapter_effect:CHECK",
+        "truncation": "harness.checks.truncation:CHECK",
+        "lm_eval_run": "harness.checks.lm_eval_run:CHECK",
+        "unchosen_merge": "harness.checks.unchosen_merge:CHECK",
+        "measurement": "harness.checks.measurement:CHECK",
+    },
 )
 
 

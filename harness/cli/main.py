@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from harness.console import Reporter
     from harness.schema import Manifest
     from harness.store.runs import Store
-    from harness.suite.file import SuiteFile
+    from harness.validate.suite import CheckedSuite
 
 app = typer.Typer(
     name="harness",
@@ -79,6 +79,10 @@ def eval_(
         bool,
         typer.Option("--measure-again", help="Measure memory and speed anew, in place of stored."),
     ] = False,
+    executor: Annotated[
+        str,
+        typer.Option(metavar="NAME[:ADDRESS]", help="Where cells are computed; default: here."),
+    ] = "local",
     open_report: Annotated[
         bool, typer.Option("--open", help="Open the report in the browser.")
     ] = False,
@@ -86,10 +90,16 @@ def eval_(
     quiet: Quiet = False,
 ) -> None:
     """Train if needed, run what is missing, render the report, print the verdict."""
-    from harness.run.pipeline import Options, run_suite
+    from harness.run.pipeline import run_suite
+    from harness.run.state import Options
 
     file, store = _load(suite, overrides, limit), _store(runs_dir)
-    options = Options(only=tuple(only or ()), command=_command_line(), measure_again=measure_again)
+    options = Options(
+        only=tuple(only or ()),
+        command=_command_line(),
+        measure_again=measure_again,
+        executor=executor,
+    )
     manifest = run_suite(file, store, options, _reporter(verbose, quiet))
     _print_outcome(store, manifest)
     if open_report:
@@ -107,7 +117,8 @@ def train(
     quiet: Quiet = False,
 ) -> None:
     """Only train; a training that was interrupted goes on from its last checkpoint."""
-    from harness.run.pipeline import Options, run_suite
+    from harness.run.pipeline import run_suite
+    from harness.run.state import Options
     from harness.schema import TrainingRun
 
     file, store = _load(suite, overrides, None), _store(runs_dir)
@@ -435,7 +446,7 @@ def _missing_extra(error: ModuleNotFoundError) -> MissingExtraError | None:
 
 def _load(
     suite: str, overrides: list[str] | None, limit: int | None, *, rows: bool = False
-) -> SuiteFile:
+) -> CheckedSuite:
     from harness.validate.suite import read_suite
 
     return read_suite(suite, overrides or (), limit, rows=rows)

@@ -14,8 +14,9 @@ from typing import Any
 import torch
 
 from harness.engines import kv_cache
+from harness.engines.base import Decoding
 from harness.engines.batching import left_padded
-from harness.engines.decoding import Decoding, Draws, choose
+from harness.engines.decoding import Draws, choose
 from harness.errors import ModelError
 from harness.models.adapters import forward_arguments
 from harness.schema import FinishReason

@@ -4,39 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-
-@dataclass(frozen=True)
-class Decoding:
-    """How to decode.
-
-    Attributes:
-        max_new_tokens: Most tokens to generate per prompt, EOS included.
-        stop: Strings that end a generation; the text is cut before the first of them.
-        do_sample: Sample instead of taking the likeliest token.
-        temperature: Divides the logits before sampling.
-        top_p: Samples from the smallest set of tokens whose probabilities add up to this.
-        top_k: Samples from this many likeliest tokens; 0 switches it off.
-        seed: Of the sampling. Every prompt draws from its own stream, seeded by this and by its
-            tokens, so that a text does not depend on batch size, order or other prompts.
-        max_prompt_tokens: Longer prompts are cut on the left, and counted; None leaves it to the
-            model's context length.
-        batch_size: Prompts per batch; halved when memory runs out.
-    """
-
-    max_new_tokens: int = 64
-    stop: tuple[str, ...] = ()
-    do_sample: bool = False
-    temperature: float = 1.0
-    top_p: float = 1.0
-    top_k: int = 0
-    seed: int = 0
-    max_prompt_tokens: int | None = None
-    batch_size: int = 64
+from harness.engines.base import Decoding
 
 
 class Draws:

@@ -10,39 +10,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from harness.engines.base import Decoding, Generated
 from harness.engines.batching import halving_batches
 from harness.engines.decoder import Decoder, Output, Row
-from harness.engines.decoding import Decoding
 from harness.errors import ModelError
 from harness.models.mixed import Mixture
 from harness.models.tokens import context_tokens, encode_prompt, truncate_left
-from harness.schema import FinishReason
-
-__all__ = ["Decoding", "Generated", "generate", "generate_together"]
 
 Progress = Callable[[int, int, str], None]
-
-
-@dataclass(frozen=True)
-class Generated:
-    """What the model wrote after one prompt.
-
-    Attributes:
-        text: Without special tokens, and cut before a stop string.
-        prompt_tokens: Tokens the model read.
-        new_tokens: Tokens it generated, those of EOS or of the stop string included.
-        finish_reason: ``eos``, ``stop``, or ``length`` when ``max_new_tokens`` were used up.
-        truncated_prompt_tokens: Tokens cut from the prompt's left.
-    """
-
-    text: str
-    prompt_tokens: int
-    new_tokens: int
-    finish_reason: FinishReason
-    truncated_prompt_tokens: int
 
 
 def generate(

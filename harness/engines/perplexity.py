@@ -8,29 +8,13 @@ from typing import Any
 
 import torch
 
+from harness.engines.base import CompletionLoss
 from harness.engines.batching import halving_batches, left_padded
 from harness.errors import ModelError
 from harness.models.adapters import forward_arguments
 from harness.models.tokens import context_tokens, encode_pair, truncate_left
 
 Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True)
-class CompletionLoss:
-    """Loss of one completion given its prompt.
-
-    Attributes:
-        nll_sum: Summed negative log-likelihood of the completion's tokens, in nats; may be NaN or
-            infinite where the model's logits are, which the caller has to report.
-        tokens: Completion tokens that were scored, EOS included.
-        truncated_tokens: Tokens that did not fit: cut from the prompt's left, and where the
-            completion alone is too long, from its end.
-    """
-
-    nll_sum: float
-    tokens: int
-    truncated_tokens: int
 
 
 @dataclass(frozen=True)

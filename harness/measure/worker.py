@@ -31,8 +31,9 @@ from harness.measure.job import MeasureJob
 from harness.measure.speed import synchronize
 from harness.models.adapters import AdapterSet
 from harness.models.builtin import resolve_model
-from harness.models.device import DevicePolicy, decide
+from harness.models.device import decide
 from harness.models.load import load_base, weight_dtype
+from harness.models.policy import DevicePolicy
 from harness.models.quiet import quiet
 from harness.schema import QUANTIZED, Measurement
 from harness.suite.spec import BaseSpec

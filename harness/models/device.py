@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import os
 import platform
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, cast
 
 import psutil
 
 from harness.errors import ModelError
 from harness.models import hardware
+from harness.models.policy import DTYPE_NAMES, ComputeDtype, DevicePolicy
 from harness.schema import Environment
 from harness.suite.spec import DTYPE_VARIABLE, BaseSpec
 
 if TYPE_CHECKING:
     import torch
-
-ComputeDtype = Literal["bf16", "fp16", "fp32"]
-DTYPE_NAMES: dict[ComputeDtype, str] = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
 
 # The libraries that can change a number in a result.
 LIBRARIES = (
@@ -43,30 +40,11 @@ LIBRARIES = (
 )
 
 
-@dataclass(frozen=True)
-class DevicePolicy:
-    """Where to compute, and in which dtype.
+def torch_dtype(policy: DevicePolicy) -> torch.dtype:
+    """The compute dtype as torch names it."""
+    import torch
 
-    Attributes:
-        device: ``"cpu"``, ``"cuda:0"`` or ``"mps"``.
-        device_name: The device's own name.
-        compute_dtype: Dtype of activations, of weights that are not quantized, and of adapters.
-        dequantize_for_quality: Whether quality cells run on 4-bit weights dequantized once.
-        decisions: Each decision with its reason, in words, for the report.
-    """
-
-    device: str
-    device_name: str
-    compute_dtype: ComputeDtype
-    dequantize_for_quality: bool
-    decisions: tuple[str, ...]
-
-    @property
-    def torch_dtype(self) -> torch.dtype:
-        """The compute dtype as torch names it."""
-        import torch
-
-        return cast("torch.dtype", getattr(torch, DTYPE_NAMES[self.compute_dtype]))
+    return cast("torch.dtype", getattr(torch, DTYPE_NAMES[policy.compute_dtype]))
 
 
 def decide(base: BaseSpec) -> DevicePolicy:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from harness.errors import ModelError
 from harness.models.builtin import resolve_model
-from harness.models.device import DTYPE_NAMES, DevicePolicy
+from harness.models.device import torch_dtype
+from harness.models.policy import DTYPE_NAMES, DevicePolicy
 from harness.models.quiet import quiet
 from harness.schema import QUANTIZED, Precision
 from harness.suite.spec import BaseSpec, QuantizationSpec
@@ -53,7 +54,7 @@ def load_base(
     model = open_model(resolve_model(base, base_dir), base, precision, policy, quantization)
     if precision in FOUR_BIT:
         if purpose == "quality" and policy.dequantize_for_quality:
-            model = model.dequantize(dtype=policy.torch_dtype)
+            model = model.dequantize(dtype=torch_dtype(policy))
         elif purpose == "train":
             keep_gradients(model)
     return model.eval()
@@ -140,7 +141,7 @@ def weight_dtype(precision: Precision, policy: DevicePolicy) -> torch.dtype:
 
     if precision in DTYPE_NAMES:
         return cast("torch.dtype", getattr(torch, DTYPE_NAMES[precision]))
-    return policy.torch_dtype
+    return torch_dtype(policy)
 
 
 def quantization_config(
@@ -155,7 +156,7 @@ def quantization_config(
             load_in_8bit=True, llm_int8_threshold=quantization.llm_int8_threshold
         )
     chosen = quantization.bnb_4bit_compute_dtype
-    dtype = policy.torch_dtype if chosen == "auto" else getattr(torch, DTYPE_NAMES[chosen])
+    dtype = torch_dtype(policy) if chosen == "auto" else getattr(torch, DTYPE_NAMES[chosen])
     return BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type=precision,

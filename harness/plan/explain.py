@@ -3,41 +3,56 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from typing import Any
 
 from harness.diff import difference
-from harness.plan.plan import Cell, Plan, make_plan, merged_before
+from harness.plan.plan import (
+    Cell,
+    CellState,
+    EvalCell,
+    MeasureCell,
+    Plan,
+    WaitingCell,
+    make_plan,
+    run_id_of,
+)
 from harness.schema import CellResult, Manifest
 from harness.store.results import Kind
 from harness.store.runs import Store
-from harness.suite.file import SuiteFile
 from harness.train.checkpoints import interrupted_at, work_folder
+from harness.validate.suite import CheckedSuite
 
 _MARKS = {"done": "✓", "missing": "·", "waiting": "…"}
 
 
-def plan_with_reasons(file: SuiteFile, store: Store) -> tuple[Plan, list[Cell]]:
+@dataclass(frozen=True)
+class ExplainedCell:
+    """A planned cell, whether there is anything to do, and why."""
+
+    cell: Cell
+    state: CellState
+    why: str = ""
+
+
+def plan_with_reasons(file: CheckedSuite, store: Store) -> tuple[Plan, list[ExplainedCell]]:
     """The plan, and its cells with the reason why each missing one is missing."""
-    plan = make_plan(file, store)
-    earlier = _earlier(file, store, plan.run_id)
-    merged = merged_before(plan, earlier)
-    if merged:
-        plan = make_plan(file, store, merged)
+    earlier = _earlier(file, store)
+    plan = make_plan(file, store, earlier=earlier)
     return plan, explain_missing(plan.cells, store, earlier)
 
 
-def _earlier(file: SuiteFile, store: Store, run_id: str) -> Manifest | None:
+def _earlier(file: CheckedSuite, store: Store) -> Manifest | None:
     """The run that goes on with the suite as it is, else the latest of its name.
 
     The latter tells what changed.
     """
-    manifests = store.manifests(file.suite.name)
+    manifests, run_id = store.manifests(file.suite.name), run_id_of(file.suite)
     own = (manifest for manifest in manifests if manifest.run_id == run_id)
     return next(own, next(iter(manifests), None))
 
 
-def plan_as_json(file: SuiteFile, store: Store) -> dict[str, Any]:
+def plan_as_json(file: CheckedSuite, store: Store) -> dict[str, Any]:
     """The plan as JSON values."""
     plan, cells = plan_with_reasons(file, store)
     return {
@@ -48,35 +63,41 @@ def plan_as_json(file: SuiteFile, store: Store) -> dict[str, Any]:
         "training": _training_state(plan, store),
         "variants": [variant.model_dump(mode="json") for variant in plan.variants],
         "cells": [
-            {"variant": c.variant, "task": c.task, "kind": c.kind, "state": c.state, "why": c.why}
-            for c in cells
+            {
+                "variant": explained.cell.variant,
+                "task": explained.cell.task,
+                "kind": explained.cell.kind,
+                "state": explained.state,
+                "why": explained.why,
+            }
+            for explained in cells
         ],
     }
 
 
-def describe_plan(file: SuiteFile, store: Store) -> str:
+def describe_plan(file: CheckedSuite, store: Store) -> str:
     """The plan as text: training, matrix and cells, one line each."""
     plan, cells = plan_with_reasons(file, store)
     suite = file.suite
     lines = [f"{file.path}: valid", f"run       {suite.name}/{plan.run_id}"]
     lines.append(f"base      {suite.base.model}")
     lines.append(f"training  {_training_state(plan, store)}")
-    lines.append(f"matrix    {', '.join(dict.fromkeys(cell.variant for cell in cells))}")
+    lines.append(f"matrix    {', '.join(dict.fromkeys(row.cell.variant for row in cells))}")
     lines.append(f"baseline  {plan.baseline}")
-    done = sum(cell.state == "done" for cell in cells)
+    done = sum(row.state == "done" for row in cells)
     lines.append(f"cells     {len(cells)}, of which {done} done")
-    width = max((len(cell.id) for cell in cells), default=0)
+    width = max((len(row.cell.id) for row in cells), default=0)
     lines += [
-        f"  {_MARKS[cell.state]} {cell.id:<{width}}  {cell.kind:<10}  {_state(cell)}"
-        for cell in cells
+        f"  {_MARKS[row.state]} {row.cell.id:<{width}}  {row.cell.kind:<10}  {_state(row)}"
+        for row in cells
     ]
     return "\n".join(lines)
 
 
-def _state(cell: Cell) -> str:
-    if cell.state == "done" or not cell.why:
-        return cell.state
-    return f"{cell.state}{' ' if cell.state == 'waiting' else ': '}{cell.why}"
+def _state(row: ExplainedCell) -> str:
+    if row.state == "done" or not row.why:
+        return row.state
+    return f"{row.state}{' ' if row.state == 'waiting' else ': '}{row.why}"
 
 
 def _training_state(plan: Plan, store: Store) -> str:
@@ -103,36 +124,44 @@ def _at_step(step: int, steps: int | None) -> str:
     return f" at step {step}{'' if steps is None else f' of {steps}'}"
 
 
-def explain_missing(cells: Sequence[Cell], store: Store, earlier: Manifest | None) -> list[Cell]:
+def explain_missing(
+    cells: Sequence[Cell], store: Store, earlier: Manifest | None
+) -> list[ExplainedCell]:
     """Say why each missing cell is missing: new, or which field made an earlier result stale."""
     before = {(c.variant, c.task): c for c in earlier.cells} if earlier else {}
-    explained = []
-    for cell in cells:
-        old = before.get((cell.variant, cell.task))
-        if cell.kind == "measure" and old and old.measurements_key and cell.state == "missing":
-            done = store.has("measurements", old.measurements_key)
-            explained.append(replace(cell, state="done" if done else "missing", why=""))
-        elif cell.state != "missing":
-            explained.append(cell)
-        else:
-            explained.append(replace(cell, why=_why_missing(cell, store, old)))
-    return explained
+    return [_explained(cell, store, before.get((cell.variant, cell.task))) for cell in cells]
 
 
-def _why_missing(cell: Cell, store: Store, old: CellResult | None) -> str:
+def _explained(cell: Cell, store: Store, before: CellResult | None) -> ExplainedCell:
+    if isinstance(cell, WaitingCell):
+        return ExplainedCell(cell, cell.state, cell.why)
+    if isinstance(cell, EvalCell) and not cell.stored:
+        return ExplainedCell(cell, cell.state, _why_missing(cell, store, before))
+    if isinstance(cell, MeasureCell) and (before is None or before.measurements_key is None):
+        why = "not computed yet"
+        if before is not None and before.status == "failed":
+            why = f"failed before: {before.reason}"
+        return ExplainedCell(cell, cell.state, why)
+    if isinstance(cell, MeasureCell):
+        done = store.has("measurements", str(before.measurements_key if before else ""))
+        return ExplainedCell(cell, "done" if done else "missing")
+    return ExplainedCell(cell, cell.state)
+
+
+def _why_missing(cell: EvalCell, store: Store, before: CellResult | None) -> str:
     kind: Kind = "scores" if cell.predictions is None else "predictions"
     now = cell.predictions or cell.scores
-    if now is None:
-        return ""
     if kind == "predictions" and store.has(kind, now.key):
         return "predictions are there; scores are new"
-    before = None if old is None else old.predictions_key if cell.predictions else old.scores_key
-    if old is not None and old.status == "failed":
-        return f"failed before: {old.reason}"
     if before is None:
         return "not computed yet"
-    if not store.has(kind, before):
+    if before.status == "failed":
+        return f"failed before: {before.reason}"
+    key = before.predictions_key if cell.predictions else before.scores_key
+    if key is None:
+        return "not computed yet"
+    if not store.has(kind, key):
         return "its result was removed from the store"
-    changes = difference(store.identity(kind, before), now.identity)
+    changes = difference(store.identity(kind, key), now.identity)
     changed = ", ".join(change.key for change in changes)
     return f"stale: {changed or 'the form of its identity'} changed"

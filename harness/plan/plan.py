@@ -12,7 +12,6 @@ from typing import Any, Literal
 
 from harness.digests import short_digest
 from harness.errors import SuiteError
-from harness.models.identity import base_identity
 from harness.plan.keys import Keyed, examples_of, inputs_of, results_of, training_of, weights_of
 from harness.plan.variants import (
     check_merged_steps,
@@ -23,68 +22,114 @@ from harness.plan.variants import (
     trained_checkpoints,
     waiting_to_merge,
 )
-from harness.schema import MEASURE, CellKind, CellResult, Checkpoint, Manifest, TrainingRun, Variant
+from harness.schema import (
+    MEASURE,
+    CellKind,
+    CellResult,
+    CellStatus,
+    Checkpoint,
+    Manifest,
+    TrainingRun,
+    Variant,
+)
 from harness.store.runs import Store
-from harness.suite.file import SuiteFile
 from harness.suite.spec import Suite
-from harness.validate.suite import check_gated, check_suite
+from harness.validate.suite import CheckedSuite, check_gated
 
 CellState = Literal["done", "missing", "waiting"]
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One variant on one task, with the keys of what it produces.
-
-    Both keys are None while the variant's weights do not exist yet: the cell is waiting for
-    training or for the choice of what to merge. A perplexity cell has scores but no predictions.
-    A measurement's key needs the architecture, so it is looked up when the run comes to it.
-    """
+    """One variant on one task."""
 
     variant: str
     task: str
     kind: CellKind
-    predictions: Keyed | None = None
-    scores: Keyed | None = None
-    state: CellState = "missing"
-    why: str = ""
 
     @property
     def id(self) -> str:
         """``variant/task``, as ``--only`` takes it."""
         return f"{self.variant}/{self.task}"
 
+    @property
+    def state(self) -> CellState:
+        """Whether there is anything to do."""
+        return "missing"
+
     def done(self, *, seconds: float | None = None, computed: bool = False) -> CellResult:
         """The record of this cell, finished."""
-        return CellResult(
-            variant=self.variant,
-            task=self.task,
-            kind=self.kind,
-            status="done",
-            predictions_key=self.predictions.key if self.predictions else None,
-            scores_key=self.scores.key if self.scores else None,
-            seconds=None if seconds is None else round(seconds, 3),
-            computed=computed,
-        )
+        return self._result("done", seconds, computed=computed)
 
     def failed(self, reason: str, seconds: float | None = None) -> CellResult:
         """The record of this cell, failed in this invocation."""
+        return self._result("failed", seconds, computed=True, reason=reason)
+
+    def _result(self, status: CellStatus, seconds: float | None, **more: Any) -> CellResult:
         return CellResult(
             variant=self.variant,
             task=self.task,
             kind=self.kind,
-            status="failed",
-            reason=reason,
+            status=status,
             seconds=None if seconds is None else round(seconds, 3),
-            computed=True,
+            **more,
         )
+
+
+@dataclass(frozen=True)
+class EvalCell(Cell):
+    """A cell of a variant whose weights exist, or can be made.
+
+    Attributes:
+        scores: Where its scores lie.
+        predictions: Where its outputs lie, where some are kept apart from the scores.
+        stored: Whether the scores are there.
+    """
+
+    scores: Keyed
+    predictions: Keyed | None = None
+    stored: bool = False
+
+    @property
+    def state(self) -> CellState:
+        """Done where the store has its scores."""
+        return "done" if self.stored else "missing"
+
+    def done(self, *, seconds: float | None = None, computed: bool = False) -> CellResult:
+        """The record of this cell, finished, with its keys."""
+        keys = {
+            "scores_key": self.scores.key,
+            "predictions_key": self.predictions.key if self.predictions else None,
+        }
+        return super().done(seconds=seconds, computed=computed).model_copy(update=keys)
+
+
+@dataclass(frozen=True)
+class MeasureCell(Cell):
+    """A measurement; it is looked up when the run comes to it: its key needs the architecture."""
+
+
+@dataclass(frozen=True)
+class WaitingCell(Cell):
+    """A cell of a variant whose weights do not exist yet.
+
+    Attributes:
+        why: ``for training``, or for the choice of what to merge.
+    """
+
+    why: str
+
+    @property
+    def state(self) -> CellState:
+        """Waiting."""
+        return "waiting"
 
 
 @dataclass(frozen=True)
 class Plan:
     """Everything a suite asks for, and what of it is done."""
 
-    file: SuiteFile
+    file: CheckedSuite
     run_id: str
     suite_digest: str
     training: Keyed | None
@@ -95,22 +140,37 @@ class Plan:
     baseline: str
 
 
-def make_plan(file: SuiteFile, store: Store, merged: Sequence[str] | None = None) -> Plan:
-    """Work out variants, cells and keys.
+def suite_digest(suite: Suite) -> str:
+    """Digest of a resolved suite."""
+    return short_digest(suite.model_dump(mode="json"))
+
+
+def run_id_of(suite: Suite) -> str:
+    """Id of a suite's run: equal suites go on with one run."""
+    return suite_digest(suite)[:10]
+
+
+def make_plan(
+    file: CheckedSuite,
+    store: Store,
+    merged: Sequence[str] | None = None,
+    earlier: Manifest | None = None,
+) -> Plan:
+    """Work out variants, cells and keys from the suite and what is known so far.
 
     Args:
         file: The suite and its place.
         store: Where results are looked up.
         merged: Names of the checkpoints to merge once that is decided; None before it.
+        earlier: The run as an earlier invocation left it: while nothing is decided, what it merged
+            of checkpoints that are still the same is merged again.
 
     Raises:
-        UsageError: The suite contradicts itself or names what does not exist.
+        UsageError: The suite names what does not exist.
     """
     suite = file.suite
-    check_suite(file)
-    base = base_identity(suite.base, file.base_dir)
-    examples = examples_of(file, base)
-    training = training_of(suite, base, examples)
+    examples = examples_of(file)
+    training = training_of(file, examples)
     training_run = None
     checkpoints: list[Checkpoint] = []
     to_come: list[str] = []
@@ -123,21 +183,23 @@ def make_plan(file: SuiteFile, store: Store, merged: Sequence[str] | None = None
         to_come = expected_checkpoints(suite)
     names = [checkpoint.name for checkpoint in checkpoints] + to_come
     check_merged_steps(file, [*checkpoints, *to_come])
-    variants = tuple(make_variants(suite, base, checkpoints, merged or ()))
+    if merged is None:
+        merged = _merged_before(checkpoints, earlier)
+    variants = tuple(make_variants(suite, file.base, checkpoints, merged or ()))
     waiting = [(name, "for training") for name in to_come]
     if merged is None:
         waiting += waiting_to_merge(suite, may_train=bool(names))
-    cells = [
-        *_eval_cells(file, store, variants, base, examples),
+    cells: list[Cell] = [
+        *_eval_cells(file, store, variants, examples),
         *_measure_cells(suite, variants),
         *_waiting_cells(suite, waiting),
     ]
     known = [variant.id for variant in variants] + to_come
     check_gated(file, [*known, "merged-*"])
-    digest = short_digest(suite.model_dump(mode="json"))
+    digest = suite_digest(suite)
     return Plan(
         file=file,
-        run_id=digest[:10],
+        run_id=run_id_of(suite),
         suite_digest=digest,
         training=training,
         training_run=training_run,
@@ -148,17 +210,14 @@ def make_plan(file: SuiteFile, store: Store, merged: Sequence[str] | None = None
     )
 
 
-def merged_before(plan: Plan, earlier: Manifest | None) -> list[str]:
+def _merged_before(checkpoints: Sequence[Checkpoint], earlier: Manifest | None) -> list[str] | None:
     """Names of the checkpoints that an earlier run merged, as far as they are still the same."""
-    if earlier is None:
-        return []
-    before = {v.digests.get("adapter") for v in earlier.variants if v.kind == "merged"}
-    return [
-        v.id for v in plan.variants if v.kind == "adapter" and v.digests.get("adapter") in before
-    ]
+    variants = earlier.variants if earlier is not None else ()
+    digests = {v.digests.get("adapter") for v in variants if v.kind == "merged"}
+    return [c.name for c in checkpoints if c.digest in digests] or None
 
 
-def _baseline(file: SuiteFile, known: Sequence[str]) -> str:
+def _baseline(file: CheckedSuite, known: Sequence[str]) -> str:
     """The variant to compare with, which must be one of the suite's (or one yet to be trained)."""
     baseline = file.suite.baseline or default_baseline(file.suite)
     if not any(fnmatch.fnmatchcase(baseline, name) for name in known):
@@ -175,30 +234,24 @@ def _baseline(file: SuiteFile, known: Sequence[str]) -> str:
 
 
 def _eval_cells(
-    file: SuiteFile,
-    store: Store,
-    variants: Sequence[Variant],
-    base: Mapping[str, Any],
-    examples: Mapping[str, Keyed],
-) -> Iterator[Cell]:
+    file: CheckedSuite, store: Store, variants: Sequence[Variant], examples: Mapping[str, Keyed]
+) -> Iterator[EvalCell]:
     inputs = inputs_of(file, examples)
     for variant in variants:
-        weights = weights_of(file.suite, variant, base)
+        weights = weights_of(file, variant)
         for task_id, task in file.suite.tasks.items():
             predictions, scores = results_of(file, task_id, weights, inputs[task_id])
-            state: CellState = "done" if store.has("scores", scores.key) else "missing"
-            yield Cell(variant.id, task_id, task.type, predictions, scores, state)
+            stored = store.has("scores", scores.key)
+            yield EvalCell(variant.id, task_id, task.type, scores, predictions, stored)
 
 
-def _measure_cells(suite: Suite, variants: Sequence[Variant]) -> Iterator[Cell]:
+def _measure_cells(suite: Suite, variants: Sequence[Variant]) -> Iterator[MeasureCell]:
     if suite.measure is not None:
-        for variant in variants:
-            yield Cell(variant.id, MEASURE, "measure", why="looked up when the run comes to it")
+        yield from (MeasureCell(variant.id, MEASURE, MEASURE) for variant in variants)
 
 
-def _waiting_cells(suite: Suite, waiting: Sequence[tuple[str, str]]) -> Iterator[Cell]:
-    kinds: list[tuple[str, CellKind]] = [(name, task.type) for name, task in suite.tasks.items()]
-    kinds += [(MEASURE, "measure")] if suite.measure is not None else []
+def _waiting_cells(suite: Suite, waiting: Sequence[tuple[str, str]]) -> Iterator[WaitingCell]:
+    kinds: list[tuple[str, str]] = [(name, task.type) for name, task in suite.tasks.items()]
+    kinds += [(MEASURE, MEASURE)] if suite.measure is not None else []
     for variant, why in waiting:
-        for task, kind in kinds:
-            yield Cell(variant, task, kind, state="waiting", why=why)
+        yield from (WaitingCell(variant, task, kind, why) for task, kind in kinds)

@@ -16,7 +16,7 @@ from typing import Protocol
 import numpy as np
 
 from harness.metrics.quantities import measured_name
-from harness.schema import CellResult, Environment, Finding, Measurement, Taken
+from harness.schema import CellResult, Environment, Measurement, Taken
 from harness.store.runs import Store
 
 MEMORY = ("peak_allocated_bytes", "peak_rss_bytes")  # on a GPU the first one exists
@@ -196,21 +196,4 @@ def _unsteady(found: Iterable[Measurement]) -> str:
     return (
         f"the repeats differ much: the quartiles of the {what} lie {100 * share:.0f} % of the "
         "median apart"
-    )
-
-
-def finding(variants: Sequence[str], reasons: Sequence[str]) -> Finding:
-    """What a report says of a measurement that is in doubt.
-
-    Args:
-        variants: Those that share it.
-        reasons: What :func:`doubts` gave, at least one.
-    """
-    return Finding(
-        check="measurement",
-        severity="warning",
-        what=f"The times and speeds of {', '.join(variants)} are in doubt: {'; '.join(reasons)}.",
-        why="Other programs slow a CPU down, and not every variant alike, so speeds that were "
-        "measured then are not comparable.",
-        hint="Measure again when the machine is idle: harness eval SUITE --measure-again.",
     )

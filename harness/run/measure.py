@@ -9,7 +9,7 @@ from harness.measure.job import MeasureJob, measurement_identity
 from harness.measure.process import measure
 from harness.models.load import architecture_of
 from harness.plan.keys import Keyed, keyed, merged_of
-from harness.plan.plan import Cell
+from harness.plan.plan import Cell, MeasureCell
 from harness.run.merge import merged_weights
 from harness.run.state import Run
 from harness.schema import CellResult, Taken, Variant
@@ -24,7 +24,7 @@ def measure_cells(run: Run, cells: Iterable[Cell], failures: dict[str, str]) -> 
         cells: Those to look at; only measurements whose variant exists matter.
         failures: Key -> reason: equal shapes fail alike, so each is tried once in an invocation.
     """
-    cells = [c for c in cells if c.kind == "measure" and c.state != "waiting"]
+    cells = [cell for cell in cells if isinstance(cell, MeasureCell)]
     if not cells:
         return
     architecture = architecture_of(run.file.suite.base, run.file.base_dir)
@@ -68,7 +68,7 @@ def _measure(run: Run, variant: Variant, job: MeasureJob, item: Keyed) -> str | 
     again = run.options.measure_again
     with run.store.writing("measurements", item.key, item.identity, replace=again) as folder:
         run.store.write_records(folder, "measurements", measured)
-        run.store.write_record(folder, "environment", run.machine)
+        run.store.write_record(folder, "environment", run.decide_device()[1])
         run.store.write_record(folder, "taken", Taken(at=now()))
     run.measured.add(item.key)
     return None

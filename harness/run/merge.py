@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from harness.checks.base import findings_about
+from harness.checks.unchosen_merge import UnchosenMergeFacts
 from harness.plan.keys import merged_of
 from harness.plan.plan import make_plan
 from harness.plan.variants import names_to_merge
 from harness.run.state import Run
-from harness.schema import Finding, Variant
+from harness.schema import Variant
 from harness.suite.deciding import primary_metric
 
 
@@ -35,8 +37,9 @@ def merged_weights(run: Run, variant: Variant) -> Path:
         run.reporter.say(f"Merging {adapter.name} into the base")
         base, base_dir = run.file.suite.base, run.file.base_dir
         with run.store.writing("merged", item.key, item.identity) as folder:
+            policy, _ = run.decide_device()
             merged = merge_adapter(
-                base, adapter, folder, run.policy, base_dir=base_dir, save_as=variant.precision
+                base, adapter, folder, policy, base_dir=base_dir, save_as=variant.precision
             )
             run.store.write_record(folder, "merged", merged)
     return run.store.path("merged", item.key)
@@ -64,13 +67,6 @@ def _best(run: Run, adapters: list[Variant]) -> str | None:
     if chosen in names or not names or _all_excluded(run):
         return chosen
     if run.file.suite.matrix.merged == "best":
-        run.findings.append(
-            Finding(
-                check="choice of what to merge",
-                severity="warning",
-                what=f"No checkpoint was chosen, so the last one, {names[-1]}, is merged.",
-                why=run.selection.reason if run.selection is not None else "",
-                hint="Score a task on the select split, or say in matrix.merged what to merge.",
-            )
-        )
+        reason = run.selection.reason if run.selection is not None else ""
+        run.findings += findings_about(UnchosenMergeFacts(names[-1], reason))
     return names[-1]

@@ -5,13 +5,14 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 from harness.console import Reporter
 from harness.errors import UsageError
 from harness.models import hardware
 from harness.plan.keys import asked_device, merged_of
-from harness.plan.plan import Cell, Plan, make_plan, merged_before
+from harness.plan.plan import Cell, EvalCell, Plan, WaitingCell, make_plan, run_id_of
 from harness.schema import (
     HUMAN,
     CellResult,
@@ -26,10 +27,10 @@ from harness.schema import (
     Variant,
 )
 from harness.store.runs import Store, now
-from harness.suite.file import SuiteFile
+from harness.validate.suite import CheckedSuite
 
 if TYPE_CHECKING:
-    from harness.models.device import DevicePolicy
+    from harness.models.policy import DevicePolicy
 
 
 @dataclass(frozen=True)
@@ -41,12 +42,14 @@ class Options:
         command: The command line, for the record.
         train_only: Stop after training.
         measure_again: Measure anew what ``only`` lets through, also where the store has it.
+        executor: Where cells are computed: ``NAME`` or ``NAME:ADDRESS``.
     """
 
     only: tuple[str, ...] = ()
     command: str = ""
     train_only: bool = False
     measure_again: bool = False
+    executor: str = "local"
 
 
 @dataclass
@@ -56,12 +59,14 @@ class Run:
     Attributes:
         results: (variant, task) -> its cell. At the start, what an earlier invocation left and
             what is still valid, so that a manifest never forgets a result.
-        environment: Where results were made: this machine once the device policy was asked.
+        environment: Where results were made: this machine once the device was decided.
         ended: Whether this invocation has done all that it was asked to.
         measured: Keys of what this invocation measured.
+        begun: Cells that this invocation has begun to compute.
+        expected: Cells that it computes, as far as it is known yet.
     """
 
-    file: SuiteFile
+    file: CheckedSuite
     store: Store
     reporter: Reporter
     options: Options
@@ -75,28 +80,27 @@ class Run:
     environment: Environment | None = None
     ended: bool = False
     measured: set[str] = field(default_factory=set)
-    _policy: DevicePolicy | None = None
+    begun: int = 0
+    expected: int = 0
+    _decided: tuple[DevicePolicy, Environment] | None = None
 
-    @property
-    def policy(self) -> DevicePolicy:
-        """The device policy; deciding it loads torch, so it is asked for only when needed."""
+    @cached_property
+    def spec(self) -> dict[str, Any]:
+        """The resolved suite, as records hold it."""
+        return self.file.suite.model_dump(mode="json")
+
+    def decide_device(self) -> tuple[DevicePolicy, Environment]:
+        """The device policy for this machine, and the machine as it is kept with each result.
+
+        It is decided once, and loads torch, so this is called only where it is needed.
+        """
         from harness.models.device import decide, environment
 
-        if self._policy is None:
-            self._policy = decide(self.file.suite.base)
-            self.environment = environment(self._policy)
-            for decision in self._policy.decisions:
-                self.reporter.detail(f"  {decision}")
-        return self._policy
-
-    @property
-    def machine(self) -> Environment:
-        """This machine and what was decided on it, as it is kept with each result."""
-        if self._policy is None or self.environment is None:
-            self.policy  # noqa: B018  # deciding brings the environment
-        if self.environment is None:
-            raise TypeError("the policy brings an environment")
-        return self.environment
+        if self._decided is None:
+            policy = decide(self.file.suite.base)
+            self._decided = policy, environment(policy)
+            self.environment = self._decided[1]
+        return self._decided
 
     def precision_of(self, variant: Variant) -> Precision:
         """A variant's precision; what ``auto`` means is looked up before torch is loaded for it.
@@ -115,7 +119,7 @@ class Run:
             and asked in ("auto", earlier.compute_dtype)
         ):
             return cast("Precision", earlier.compute_dtype)
-        return self.policy.compute_dtype
+        return self.decide_device()[0].compute_dtype
 
     def wants(self, cell: Cell) -> bool:
         """Whether ``--only`` lets this cell through."""
@@ -127,14 +131,18 @@ class Run:
         self.results[(result.variant, result.task)] = result
         self.save()
 
-    def found(self, cell: Cell) -> None:
+    def begin(self, cell: EvalCell) -> None:
+        """Say that a cell's turn has come."""
+        self.begun += 1
+        self.reporter.say(f"[{self.begun}/{self.expected}] {cell.id}")
+
+    def take(self, cell: EvalCell) -> None:
         """Take note of a cell whose result the store already has, with the findings beside it."""
         known = self.results.get((cell.variant, cell.task))
         seconds = known.seconds if known is not None and known.status == "done" else None
         self.results[(cell.variant, cell.task)] = cell.done(seconds=seconds)
-        if cell.scores is not None:
-            kept = self.store.read_records("scores", cell.scores.key, "findings", Finding)
-            self.findings += named(cell.variant, kept)
+        kept = self.store.read_records("scores", cell.scores.key, "findings", Finding)
+        self.findings += named(cell.variant, kept)
 
     @property
     def complete(self) -> bool:
@@ -170,7 +178,7 @@ class Run:
             run_id=plan.run_id,
             suite=suite.name,
             suite_digest=plan.suite_digest,
-            spec=suite.model_dump(mode="json"),
+            spec=self.spec,
             command=self.options.command,
             created=self.created,
             updated=now(),
@@ -178,7 +186,7 @@ class Run:
             planned=len(self.plan.cells),
             ended=self.ended,
             limit=self.file.limit,
-            variants=tuple(self._decided(variant) for variant in plan.variants),
+            variants=tuple(self._as_made(variant) for variant in plan.variants),
             baseline=plan.baseline,
             cells=tuple(self.results.values()),
             training_key=plan.training.key if plan.training and plan.training_run else None,
@@ -190,7 +198,7 @@ class Run:
             environment=self.environment,
         )
 
-    def _decided(self, variant: Variant) -> Variant:
+    def _as_made(self, variant: Variant) -> Variant:
         """The variant with what was decided and made since it was planned."""
         update: dict[str, Any] = {}
         if variant.precision == "auto" and self.environment is not None:
@@ -207,25 +215,23 @@ class Run:
         return variant.model_copy(update=update)
 
 
-def start(file: SuiteFile, store: Store, options: Options, reporter: Reporter) -> Run:
+def start(file: CheckedSuite, store: Store, options: Options, reporter: Reporter) -> Run:
     """Begin a run, or go on with it: what an earlier invocation left is carried over if valid."""
-    run = Run(file, store, reporter, options, make_plan(file, store), created=now())
-    path = store.run_dir(file.suite.name, run.plan.run_id) / "manifest.json"
+    path = store.run_dir(file.suite.name, run_id_of(file.suite)) / "manifest.json"
     earlier = store.read_manifest(path) if path.is_file() else None
+    plan = make_plan(file, store, earlier=earlier)
+    run = Run(file, store, reporter, options, plan, created=now())
     if earlier is not None:
         run.created = earlier.created
         run.environment = earlier.environment
         run.human = earlier.human
-        merged = merged_before(run.plan, earlier)
-        if merged:
-            run.plan = make_plan(file, store, merged)
         valid = [cell for cell in earlier.cells if _is_valid(cell, run.plan, store)]
         run.results = {(cell.variant, cell.task): cell for cell in valid}
         if len(valid) == len(earlier.cells):
             run.selection = earlier.selection
     for cell in run.plan.cells:
-        if cell.state == "done":
-            run.found(cell)
+        if isinstance(cell, EvalCell) and cell.stored:
+            run.take(cell)
     return run
 
 
@@ -238,15 +244,16 @@ def _is_valid(result: CellResult, plan: Plan, store: Store) -> bool:
     )
     if cell is None or result.status != "done":
         return cell is not None
-    if cell.kind == "measure":
-        key = result.measurements_key
-        return key is not None and store.has("measurements", key)
-    return cell.state == "done" and cell.scores is not None and cell.scores.key == result.scores_key
+    if isinstance(cell, EvalCell):
+        return cell.stored and cell.scores.key == result.scores_key
+    key = result.measurements_key
+    return key is not None and store.has("measurements", key)
 
 
 def _is_still_rated(result: CellResult, plan: Plan, store: Store) -> bool:
     """Whether ratings are of what their variant writes now."""
-    texts = {c.predictions.key for c in plan.cells if c.variant == result.variant and c.predictions}
+    own = [c for c in plan.cells if isinstance(c, EvalCell) and c.variant == result.variant]
+    texts = {cell.predictions.key for cell in own if cell.predictions is not None}
     scores = result.scores_key
     return result.predictions_key in texts and scores is not None and store.has("scores", scores)
 
@@ -299,7 +306,9 @@ def check_matches(run: Run) -> None:
     """
     ids = [cell.id for cell in run.plan.cells if cell.state != "waiting"]
     waiting = dict.fromkeys(
-        f"{cell.variant} (waiting {cell.why})" for cell in run.plan.cells if cell.state == "waiting"
+        f"{cell.variant} (waiting {cell.why})"
+        for cell in run.plan.cells
+        if isinstance(cell, WaitingCell)
     )
     for pattern in run.options.only:
         if not fnmatch.filter(ids, pattern):

@@ -11,7 +11,7 @@ from harness.errors import SuiteError, UsageError
 from harness.hints import did_you_mean, near_names
 from harness.suite.places import Key, Places, dotted, inside
 from harness.suite.rules import PATTERNS
-from harness.suite.spec import Suite
+from harness.suite.spec import suite_model
 
 _HINTS = {
     "train.lora.r": "Typical values are 8 to 64.",
@@ -204,7 +204,7 @@ def _near_key(key: Key, content: Any) -> str:
 
 def _keys_beside(key: Key, content: Any) -> list[str]:
     """Names of the keys that may stand where the last part of a key stands."""
-    models: list[type[BaseModel]] = [Suite]
+    models: list[type[BaseModel]] = [suite_model(content)]
     named = False  # whether the next part is a name of the user's, such as a task's
     place = content
     for part in key[:-1]:

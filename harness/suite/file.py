@@ -17,7 +17,7 @@ from harness.hints import did_you_mean
 from harness.resources import resource_dir
 from harness.suite.errors import SuiteErrors, explain, without
 from harness.suite.places import Key, Places, dotted
-from harness.suite.spec import Suite
+from harness.suite.spec import Suite, suite_model
 
 
 class _Loader(yaml.SafeLoader):
@@ -133,8 +133,9 @@ def load_suite(name: str, overrides: Sequence[str] = (), limit: int | None = Non
 
 def _validated(content: Any, places: Places) -> tuple[Suite | None, list[SuiteError]]:
     """The suite, and what is wrong; then the suite is without that, or None if nothing is left."""
+    model = suite_model(content)
     try:
-        suite = Suite.model_validate(content)
+        suite = model.model_validate(content)
     except ValidationError as error:
         problems = error.errors()
     else:
@@ -143,7 +144,7 @@ def _validated(content: Any, places: Places) -> tuple[Suite | None, list[SuiteEr
             for key, problem in _unstorable(suite.model_dump())
         ]
     try:
-        rest = Suite.model_validate(without(problems, content))
+        rest = model.model_validate(without(problems, content))
     except ValidationError:
         rest = None
     return rest, explain(problems, places)

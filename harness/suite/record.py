@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import ConfigDict, Field, ValidationError, create_model, model_validator
 
-from harness.errors import StoreError
+from harness.doors import TASK_TYPES
+from harness.errors import StoreError, UsageError
 from harness.schema import Manifest
 from harness.suite.errors import key_of, without
 from harness.suite.places import dotted
-from harness.suite.spec import BaseSpec, Suite, TaskSpec
+from harness.suite.spec import BaseSpec, Suite, Tasks, TaskSpec, named_types, task_spec, with_tasks
 
 
 class RecordedSuite(Suite):
@@ -19,11 +20,29 @@ class RecordedSuite(Suite):
 
     name: str = ""
     base: BaseSpec = BaseSpec(model="")
-    tasks: dict[str, TaskSpec] = Field(default_factory=dict)
+    tasks: Tasks = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _consistent(self) -> RecordedSuite:
         return self
+
+
+class UnknownTask(TaskSpec):
+    """A task of a type that no installed package brings: its results can still be read."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+def _model_of(content: Any) -> type[Suite]:
+    """The model for a recorded suite, whichever task types it names."""
+    specs: list[type[TaskSpec]] = []
+    for name in sorted(named_types(content) - TASK_TYPES.built_in.keys()):
+        try:
+            specs.append(task_spec(name))
+        except UsageError:
+            kind: Any = Literal[name]
+            specs.append(create_model("UnknownTask", __base__=UnknownTask, type=(kind, ...)))
+    return with_tasks(RecordedSuite, specs) if specs else RecordedSuite
 
 
 def suite_of(manifest: Manifest) -> Suite:
@@ -48,13 +67,14 @@ def recorded_suite(spec: Mapping[str, Any], *, where: str | None = None) -> Suit
         StoreError: A key has a value that this version cannot read.
     """
     content: Any = spec
+    model = _model_of(content)
     try:
-        return RecordedSuite.model_validate(content)
+        return model.model_validate(content)
     except ValidationError as error:
         unknown = [fault for fault in error.errors() if fault["type"] == "extra_forbidden"]
         content = without(unknown, content)
     try:
-        return RecordedSuite.model_validate(content)
+        return model.model_validate(content)
     except ValidationError as error:
         faults = (f"{dotted(key_of(f, content))}: {f['msg']}" for f in error.errors())
         raise StoreError(

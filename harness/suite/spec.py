@@ -5,14 +5,19 @@ Names are PEFT's, TRL's, bitsandbytes' and lm-eval's own wherever those have one
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping, Sequence
+from functools import cache, reduce
+from operator import or_
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
+from harness.doors import TASK_TYPES
 from harness.schema import Precision, Split
 from harness.suite.ratings import HumanSpec
 from harness.suite.rules import GateSpec, SelectSpec, Spec
 
+ENGINE = "transformers"  # the inference engine of suites that name none
 DTYPE_VARIABLE = "HARNESS_COMPUTE_DTYPE"  # the environment variable that overrides base.dtype
 
 
@@ -30,6 +35,11 @@ class BaseSpec(Spec):
     )
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     attn_implementation: Literal["auto", "sdpa", "eager", "flash_attention_2"] = "auto"
+    engine: str = Field(
+        ENGINE,
+        description="Inference engine: transformers, or one that an installed package brings.",
+        exclude_if=lambda name: name == ENGINE,  # the run ids of suites from before it was there
+    )
 
 
 class DataSpec(Spec):
@@ -199,12 +209,36 @@ class MetricSpec(Spec):
         return cls(name=entry) if isinstance(entry, str) else entry
 
 
-class _TaskSpec(Spec):
+class TaskSpec(Spec):
+    """What a suite says of a task; each task type has a class of its own.
+
+    Attributes:
+        brings_data: Whether its documents come with it, so that it reads neither the data nor the
+            prompt of the suite. They are not split, and no checkpoint is chosen by its scores.
+        writes_texts: Whether its outputs are texts, which can be read and rated.
+    """
+
+    brings_data: ClassVar[bool] = False
+    writes_texts: ClassVar[bool] = False
+
+    type: str
     limit: int | None = Field(None, gt=0, description="At most this many examples per split.")
 
+    @property
+    def metric_specs(self) -> tuple[MetricSpec, ...] | None:
+        """The metrics it is scored by on every split; None where only its run will tell."""
+        return None
 
-class GenerationTask(_TaskSpec):
+    @property
+    def scored_splits(self) -> tuple[str, ...]:
+        """The splits that its scores are on; ``all`` where the documents are not split."""
+        return ("all",) if self.brings_data else tuple(getattr(self, "splits", ()))
+
+
+class GenerationTask(TaskSpec):
     """Generate text and score it against references."""
+
+    writes_texts: ClassVar[bool] = True
 
     type: Literal["generation"]
     metrics: tuple[str | MetricSpec, ...] = Field(min_length=1)
@@ -226,8 +260,13 @@ class GenerationTask(_TaskSpec):
         "changes no text and is faster.",
     )
 
+    @property
+    def metric_specs(self) -> tuple[MetricSpec, ...]:
+        """Those that the suite names."""
+        return tuple(MetricSpec.of(entry) for entry in self.metrics)
 
-class PerplexityTask(_TaskSpec):
+
+class PerplexityTask(TaskSpec):
     """Loss and perplexity of the held-out completions."""
 
     type: Literal["perplexity"]
@@ -236,6 +275,11 @@ class PerplexityTask(_TaskSpec):
     prompt: PromptSpec | None = None
     max_length: int | None = Field(None, gt=0, description="Default: the model's context length.")
     batch_size: int = Field(8, gt=0)
+
+    @property
+    def metric_specs(self) -> tuple[MetricSpec, ...]:
+        """Two forms of the same loss."""
+        return (MetricSpec(name="eval_loss"), MetricSpec(name="perplexity"))
 
 
 class LmEvalData(Spec):
@@ -249,8 +293,10 @@ class LmEvalData(Spec):
     )
 
 
-class LmEvalTask(_TaskSpec):
+class LmEvalTask(TaskSpec):
     """Any task of lm-eval, by name or by a YAML file of its own."""
+
+    brings_data: ClassVar[bool] = True
 
     type: Literal["lm_eval"]
     task: str = Field(description="lm-eval task or group name, or a path to a task YAML.")
@@ -273,7 +319,10 @@ class LmEvalTask(_TaskSpec):
     gen_kwargs: dict[str, Any] = Field(default_factory=dict)
 
 
-TaskSpec = Annotated[GenerationTask | PerplexityTask | LmEvalTask, Field(discriminator="type")]
+_BUILT_IN_TASKS = (GenerationTask, PerplexityTask, LmEvalTask)
+Tasks = dict[
+    str, Annotated[GenerationTask | PerplexityTask | LmEvalTask, Field(discriminator="type")]
+]
 
 
 class MeasureSpec(Spec):
@@ -307,7 +356,7 @@ class Suite(Spec):
     baseline: str | None = Field(
         None, description="Variant to compare with; default: the base at the adapters' precision."
     )
-    tasks: dict[str, TaskSpec] = Field(min_length=1)
+    tasks: Tasks = Field(min_length=1)
     measure: MeasureSpec | None = None
     select: SelectSpec = SelectSpec()
     gate: GateSpec = GateSpec()
@@ -320,12 +369,10 @@ class Suite(Spec):
         if self.train is not None and (self.data is None or self.prompt is None):
             raise ValueError("train needs data and prompt at the top level of the suite")
         for task_id, task in self.tasks.items():
-            if isinstance(task, LmEvalTask):
-                continue
-            if task.data is None and self.data is None:
-                raise ValueError(f"task {task_id!r} has no data, and the suite has none either")
-            if task.prompt is None and self.prompt is None:
-                raise ValueError(f"task {task_id!r} has no prompt, and the suite has none either")
+            for part in ("data", "prompt"):
+                if task.brings_data or getattr(task, part, None) or getattr(self, part):
+                    continue
+                raise ValueError(f"task {task_id!r} has no {part}, and the suite has none either")
         return self
 
     @property
@@ -334,14 +381,62 @@ class Suite(Spec):
         return self.train.quantization if self.train is not None else QuantizationSpec()
 
     def task_data(self, task_id: str) -> tuple[DataSpec, PromptSpec]:
-        """Data and prompt of a generation or perplexity task, falling back to the suite's own."""
-        task = self.tasks[task_id]
-        if isinstance(task, LmEvalTask):
-            raise TypeError(f"{task_id} is an lm-eval task; it brings its own data and prompt")
-        data, prompt = task.data or self.data, task.prompt or self.prompt
-        if data is None or prompt is None:  # excluded by _consistent
-            raise TypeError(f"{task_id} has no data or no prompt")
+        """Data and prompt of a task that brings none, falling back to the suite's own.
+
+        Args:
+            task_id: The task, or ``train``.
+        """
+        task = self.tasks.get(task_id)  # none of the name: it is training
+        data = getattr(task, "data", None) or self.data
+        prompt = getattr(task, "prompt", None) or self.prompt
+        if data is None or prompt is None or (task is not None and task.brings_data):
+            raise TypeError(f"{task_id} reads neither data nor prompt of the suite")
         return data, prompt
+
+
+def suite_model(content: Any) -> type[Suite]:
+    """The model of a suite that may name task types of other packages.
+
+    Args:
+        content: What the suite says, as read from its file.
+
+    Raises:
+        PluginError: A package's task type cannot be loaded.
+    """
+    foreign = sorted(named_types(content) - TASK_TYPES.built_in.keys())
+    return _model_with(tuple(name for name in foreign if name in TASK_TYPES.names))
+
+
+def named_types(content: Any) -> set[str]:
+    """The task types that a suite's content names."""
+    tasks = content.get("tasks") if isinstance(content, Mapping) else None
+    entries = tasks.values() if isinstance(tasks, Mapping) else ()
+    return {str(entry.get("type")) for entry in entries if isinstance(entry, Mapping)}
+
+
+@cache
+def _model_with(foreign: tuple[str, ...]) -> type[Suite]:
+    return with_tasks(Suite, [task_spec(name) for name in foreign]) if foreign else Suite
+
+
+def task_spec(name: str) -> type[TaskSpec]:
+    """What a suite may say of a task type.
+
+    Raises:
+        PluginError: The type cannot be loaded, or has no such model.
+    """
+    spec = TASK_TYPES.get(name).spec
+    if not (isinstance(spec, type) and issubclass(spec, TaskSpec)):
+        raise TASK_TYPES.broken(name, "has a `spec` that is no TaskSpec")
+    return spec
+
+
+def with_tasks(model: type[Suite], specs: Sequence[type[TaskSpec]]) -> type[Suite]:
+    """A suite's model that takes tasks of further types."""
+    union: Any = reduce(or_, (*_BUILT_IN_TASKS, *specs))
+    tasks = dict[str, Annotated[union, Field(discriminator="type")]]
+    field = model.model_fields["tasks"]
+    return create_model(model.__name__, __base__=model, tasks=(tasks, field))
 
 
 def suite_schema() -> dict[str, Any]:

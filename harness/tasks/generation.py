@@ -5,94 +5,154 @@ The two halves are separate results in the store, so that a new metric regenerat
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from harness.engines.generation import Decoding, Generated, generate, generate_together
+from harness.console import Reporter
+from harness.digests import file_digest
+from harness.engines.base import ActiveModel, Decoding, Generated, MixedModel, Progress
 from harness.metrics.base import Metric, score_corpus
 from harness.metrics.classification import label_set
 from harness.metrics.registry import build_metric, is_evaluate_module, needs_labels
-from harness.models.device import DevicePolicy
-from harness.models.mixed import Mixture
-from harness.schema import Example, Prediction, Score, Split
-from harness.suite.spec import GenerationTask, MetricSpec, PromptSpec
+from harness.models.hardware import installed_versions
+from harness.schema import Example, Prediction, Score
+from harness.suite.spec import GenerationTask, MetricSpec
+from harness.tasks.base import (
+    Outputs,
+    ResultIdentity,
+    TaskOutcome,
+    TaskRequest,
+    TaskSession,
+    example_arrays,
+)
 from harness.tasks.evaluate_module import EvaluateModule
-from harness.tasks.outcome import TaskOutcome, example_arrays
 
-Progress = Callable[[int, int, str], None]
+if TYPE_CHECKING:
+    from harness.models.policy import DevicePolicy
 
-
-def select_examples(
-    examples: Sequence[Example], splits: Sequence[Split], limit: int | None
-) -> list[Example]:
-    """Examples of some splits, at most ``limit`` of each, in the order of ``splits``."""
-    chosen: list[Example] = []
-    for split in splits:
-        chosen += [example for example in examples if example.split == split][:limit]
-    return chosen
+PREDICTIONS = "predictions"
+_FEW = 4  # examples on which a module of the user's is tried
 
 
-def predict(
-    task: GenerationTask,
-    prompt: PromptSpec,
-    examples: Sequence[Example],
-    model: Any,
-    tokenizer: Any,
-    *,
-    seed: int,
-    progress: Progress | None = None,
-) -> list[Prediction]:
-    """Generate one text per example.
+class Generation:
+    """Generate text and score it against references."""
 
-    Args:
-        task: Decoding options.
-        prompt: The template the examples were rendered with; gives the stop strings.
-        examples: What to predict, shape (n,).
-        model: A causal language model with the right adapter active.
-        tokenizer: Its tokenizer.
-        seed: Seed of sampling; greedy decoding does not use it.
-        progress: Called with (examples done, n, tokens per second in words).
+    spec = GenerationTask
 
-    Returns:
-        Predictions in the order of ``examples``, shape (n,).
-    """
-    decoding = _decoding(task, prompt, seed)
-    prompts = [example.prompt for example in examples]
-    texts = generate(model, tokenizer, prompts, decoding, chat=prompt.is_chat, progress=progress)
-    return _predictions(examples, texts)
+    def inputs(self, request: TaskRequest, examples: Mapping[str, Any] | None) -> Any:
+        """The examples alone: they were rendered with the prompt."""
+        return examples
+
+    def identity(self, request: TaskRequest, inputs: Any) -> ResultIdentity:
+        """Examples and decoding make the texts; texts and metrics make the scores."""
+        task: GenerationTask = request.spec
+        decoding: dict[str, Any] = {
+            "max_new_tokens": task.max_new_tokens,
+            "max_prompt_tokens": task.max_prompt_tokens,
+            "do_sample": task.do_sample,
+        }
+        if task.mix_adapters == "always":
+            decoding["mix_adapters"] = "always"  # in half precision it can flip a near-tie
+        if task.do_sample:  # greedy decoding depends on none of these
+            options = {"temperature": task.temperature, "top_p": task.top_p, "top_k": task.top_k}
+            decoding |= {**options, "seed": request.suite.seed}
+        outputs = {**examples_identity(task, inputs), "decoding": decoding}
+        metrics = [_metric_identity(spec, request.base_dir) for spec in task.metric_specs]
+        return ResultIdentity(outputs, metrics)
+
+    def rehearse(self, request: TaskRequest) -> None:
+        """Run modules of Hugging Face evaluate once, before anything is made for them to score."""
+        few = [example.references for example in request.examples[:_FEW]]
+        for spec in request.spec.metric_specs:
+            if is_evaluate_module(spec.name):
+                EvaluateModule(spec, base_dir=request.base_dir).check(few)
+
+    @contextmanager
+    def open(
+        self, request: TaskRequest, tokenizer: Any, reporter: Reporter
+    ) -> Iterator[TaskSession]:
+        """A session with the decoding that the suite asks for."""
+        self.rehearse(request)
+        yield _Session(request)
+
+    def score(
+        self, request: TaskRequest, kept: Callable[[str, type[Any]], Sequence[Any]]
+    ) -> TaskOutcome:
+        """Score stored texts."""
+        predictions = kept(PREDICTIONS, Prediction)
+        return score(
+            request.task_id, request.spec, request.examples, predictions, base_dir=request.base_dir
+        )
 
 
-def predict_together(
-    task: GenerationTask,
-    prompt: PromptSpec,
-    examples: Sequence[Example],
-    mixture: Mixture,
-    tokenizer: Any,
-    *,
-    seed: int,
-    progress: Progress | None = None,
-) -> dict[str | None, list[Prediction]]:
-    """Generate one text per example and variant, the variants in the same batches.
+TASK_TYPE = Generation()
 
-    Args:
-        task: Decoding options.
-        prompt: The template the examples were rendered with; gives the stop strings.
-        examples: What to predict, shape (n,).
-        mixture: The variants, as ``AdapterSet.mixed`` gives them.
-        tokenizer: Their tokenizer.
-        seed: Seed of sampling; a prompt's draws are the same for every variant.
-        progress: Called with (texts done, n x variants, tokens per second in words).
 
-    Returns:
-        What ``predict`` returns for each variant.
-    """
-    decoding = _decoding(task, prompt, seed)
-    prompts = [example.prompt for example in examples]
-    texts = generate_together(
-        mixture, tokenizer, prompts, decoding, chat=prompt.is_chat, progress=progress
-    )
-    return {variant: _predictions(examples, own) for variant, own in texts.items()}
+def examples_identity(task: Any, examples: Any) -> dict[str, Any]:
+    """What changes results on examples of the suite's own, whatever is made of them."""
+    return {
+        "examples": examples,
+        "splits": sorted(task.splits),
+        "limit": task.limit,
+        # it does not matter in exact arithmetic; in floating point it can flip a near-tie
+        "batch_size": task.batch_size,
+    }
+
+
+@dataclass(frozen=True)
+class _Session:
+    request: TaskRequest
+
+    def predict(self, model: ActiveModel, progress: Progress) -> Outputs:
+        chat = self.request.prompt.is_chat
+        texts = model.generate(self._prompts, self._decoding, chat=chat, progress=progress)
+        return self._outputs(texts)
+
+    def shares_batches(self, policy: DevicePolicy) -> bool:
+        return together_pays(self.request.spec, self.request.examples, policy)
+
+    def predict_together(
+        self, mixture: MixedModel, progress: Progress
+    ) -> Mapping[str | None, Outputs]:
+        chat = self.request.prompt.is_chat
+        texts = mixture.generate(self._prompts, self._decoding, chat=chat, progress=progress)
+        return {variant: self._outputs(own) for variant, own in texts.items()}
+
+    @property
+    def _prompts(self) -> list[str]:
+        return [example.prompt for example in self.request.examples]
+
+    @property
+    def _decoding(self) -> Decoding:
+        task: GenerationTask = self.request.spec
+        return Decoding(
+            max_new_tokens=task.max_new_tokens,
+            stop=self.request.prompt.stop,
+            do_sample=task.do_sample,
+            temperature=task.temperature,
+            top_p=task.top_p,
+            top_k=task.top_k,
+            seed=self.request.suite.seed,
+            max_prompt_tokens=task.max_prompt_tokens,
+            batch_size=task.batch_size,
+        )
+
+    def _outputs(self, texts: Sequence[Generated]) -> Outputs:
+        predictions = [
+            Prediction(
+                example_id=example.id,
+                text=made.text,
+                prompt_tokens=made.prompt_tokens,
+                new_tokens=made.new_tokens,
+                finish_reason=made.finish_reason,
+                truncated_prompt_tokens=made.truncated_prompt_tokens,
+            )
+            for example, made in zip(self.request.examples, texts, strict=True)
+        ]
+        return Outputs({PREDICTIONS: predictions})
 
 
 def together_pays(task: GenerationTask, examples: Sequence[Example], policy: DevicePolicy) -> bool:
@@ -112,32 +172,14 @@ def together_pays(task: GenerationTask, examples: Sequence[Example], policy: Dev
     return few and policy.compute_dtype == "fp32"
 
 
-def _decoding(task: GenerationTask, prompt: PromptSpec, seed: int) -> Decoding:
-    return Decoding(
-        max_new_tokens=task.max_new_tokens,
-        stop=prompt.stop,
-        do_sample=task.do_sample,
-        temperature=task.temperature,
-        top_p=task.top_p,
-        top_k=task.top_k,
-        seed=seed,
-        max_prompt_tokens=task.max_prompt_tokens,
-        batch_size=task.batch_size,
-    )
-
-
-def _predictions(examples: Sequence[Example], texts: Sequence[Generated]) -> list[Prediction]:
-    return [
-        Prediction(
-            example_id=example.id,
-            text=made.text,
-            prompt_tokens=made.prompt_tokens,
-            new_tokens=made.new_tokens,
-            finish_reason=made.finish_reason,
-            truncated_prompt_tokens=made.truncated_prompt_tokens,
-        )
-        for example, made in zip(examples, texts, strict=True)
-    ]
+def _metric_identity(spec: MetricSpec, base_dir: Path) -> dict[str, Any]:
+    identity = spec.model_dump(mode="json")
+    if is_evaluate_module(spec.name):
+        identity["evaluate"] = installed_versions(["evaluate"])
+        script = base_dir / Path(spec.name.partition(":")[2]).expanduser()
+        files = sorted(script.glob("*.py")) if script.is_dir() else [script]
+        identity["script"] = {file.name: file_digest(file) for file in files if file.is_file()}
+    return identity
 
 
 def score(
@@ -163,7 +205,7 @@ def score(
     by_id = {prediction.example_id: prediction for prediction in predictions}
     labels = label_set([list(example.references) for example in examples])
     outcome = TaskOutcome()
-    scorers = [_scorer(metric, labels, base_dir) for metric in task.metrics]
+    scorers = [_scorer(metric, labels, base_dir) for metric in task.metric_specs]
     for split in task.splits:
         chosen = [example for example in examples if example.split == split]
         outcome.arrays |= example_arrays(split, chosen)
@@ -197,11 +239,8 @@ def score(
     return outcome
 
 
-def _scorer(
-    spec: str | MetricSpec, labels: Sequence[str], base_dir: Path
-) -> Metric | EvaluateModule:
+def _scorer(spec: MetricSpec, labels: Sequence[str], base_dir: Path) -> Metric | EvaluateModule:
     """What scores by one metric: one of ours, or a module that the user names."""
-    metric_spec = MetricSpec.of(spec)
-    if is_evaluate_module(metric_spec.name):
-        return EvaluateModule(metric_spec, base_dir=base_dir)
-    return build_metric(metric_spec, labels=labels if needs_labels(metric_spec) else None)
+    if is_evaluate_module(spec.name):
+        return EvaluateModule(spec, base_dir=base_dir)
+    return build_metric(spec, labels=labels if needs_labels(spec) else None)

@@ -2,46 +2,88 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from harness.engines.perplexity import completion_losses
+from harness.checks.base import findings_about
+from harness.checks.truncation import TruncationFacts
+from harness.console import Reporter
+from harness.engines.base import ActiveModel, CompletionLoss, Progress
 from harness.metrics.base import corpus_value
 from harness.metrics.registry import build_metric
-from harness.schema import Example, Finding, Score
-from harness.suite.spec import PerplexityTask, PromptSpec
-from harness.tasks.outcome import TaskOutcome, example_arrays
+from harness.schema import Score
+from harness.suite.spec import PerplexityTask
+from harness.tasks.base import (
+    Outputs,
+    ResultIdentity,
+    TaskOutcome,
+    TaskRequest,
+    TaskSession,
+    example_arrays,
+)
+from harness.tasks.generation import examples_identity
 
-METRICS = ("eval_loss", "perplexity")
+
+class Perplexity:
+    """Loss and perplexity of the held-out completions."""
+
+    spec = PerplexityTask
+
+    def inputs(self, request: TaskRequest, examples: Mapping[str, Any] | None) -> Any:
+        """The examples alone: they were rendered with the prompt."""
+        return examples
+
+    def identity(self, request: TaskRequest, inputs: Any) -> ResultIdentity:
+        """There are no texts to keep; the losses are the scores' own statistics."""
+        task: PerplexityTask = request.spec
+        own = {"task": request.task_id, "max_length": task.max_length}
+        return ResultIdentity(None, {**examples_identity(task, inputs), **own})
+
+    def rehearse(self, request: TaskRequest) -> None:
+        """Nothing can go wrong that loading the data has not shown."""
+
+    @contextmanager
+    def open(
+        self, request: TaskRequest, tokenizer: Any, reporter: Reporter
+    ) -> Iterator[TaskSession]:
+        """A session that scores the completions."""
+        yield _Session(request)
 
 
-def run_perplexity(
-    task_id: str,
-    task: PerplexityTask,
-    prompt: PromptSpec,
-    examples: Sequence[Example],
-    model: Any,
-    tokenizer: Any,
-    *,
-    progress: Callable[[int, int], None] | None = None,
-) -> TaskOutcome:
+TASK_TYPE = Perplexity()
+
+
+@dataclass(frozen=True)
+class _Session:
+    request: TaskRequest
+
+    def predict(self, model: ActiveModel, progress: Progress) -> Outputs:
+        task: PerplexityTask = self.request.spec
+        losses = model.completion_losses(
+            [(example.prompt, example.completion) for example in self.request.examples],
+            chat=self.request.prompt.is_chat,
+            max_length=task.max_length,
+            batch_size=task.batch_size,
+            progress=progress,
+        )
+        return Outputs({}, score(self.request, losses))
+
+
+def score(request: TaskRequest, losses: Sequence[CompletionLoss]) -> TaskOutcome:
     """Score completions by their negative log-likelihood under the model.
 
     Per-example statistics are (sum of nats, tokens), shape (n, 2): the corpus loss is the ratio
     of their sums, so long completions weigh by their tokens.
+
+    Args:
+        request: The task with its examples, shape (n,).
+        losses: Of the examples' completions, in their order, shape (n,).
     """
-    pairs = [(example.prompt, example.completion) for example in examples]
-    losses = completion_losses(
-        model,
-        tokenizer,
-        pairs,
-        chat=prompt.is_chat,
-        max_length=task.max_length,
-        batch_size=task.batch_size,
-        progress=progress,
-    )
+    task_id, task, examples = request.task_id, request.spec, request.examples
     outcome = TaskOutcome()
     by_id = {example.id: loss for example, loss in zip(examples, losses, strict=True)}
     for split in task.splits:
@@ -51,13 +93,13 @@ def run_perplexity(
             [(by_id[e.id].nll_sum, by_id[e.id].tokens) for e in chosen], dtype=np.float64
         ).reshape(-1, 2)
         outcome.arrays[f"loss/{split}"] = stats
-        for name in METRICS:
-            metric = build_metric(name)
+        for spec in task.metric_specs:
+            metric = build_metric(spec)
             value, reason = corpus_value(metric, stats)
             outcome.scores.append(
                 Score(
                     task=task_id,
-                    metric=name,
+                    metric=metric.name,
                     split=split,
                     n=len(chosen),
                     value=value,
@@ -70,13 +112,5 @@ def run_perplexity(
                 )
             )
     cut = sum(1 for loss in losses if loss.truncated_tokens)
-    if cut:
-        outcome.findings.append(
-            Finding(
-                check="truncated prompts",
-                severity="warning",
-                what=f"{task_id}: {cut} of {len(losses)} prompts were cut on the left.",
-                hint="Raise max_length.",
-            )
-        )
+    outcome.findings += findings_about(TruncationFacts(task_id, cut, len(losses)))
     return outcome

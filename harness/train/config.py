@@ -12,7 +12,7 @@ from trl import SFTConfig
 
 from harness.errors import SuiteError
 from harness.models.adapters import BASE_KEEPING_INITS
-from harness.models.device import DevicePolicy
+from harness.models.policy import DevicePolicy
 from harness.suite.arguments import DECIDED, SUCCESSORS, as_sft_takes_them
 from harness.suite.spec import TrainSpec
 

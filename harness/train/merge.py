@@ -10,8 +10,8 @@ import torch
 from harness.digests import file_digest
 from harness.errors import ModelError
 from harness.models.adapters import AdapterSet
-from harness.models.device import DTYPE_NAMES, DevicePolicy
 from harness.models.load import load_base
+from harness.models.policy import DTYPE_NAMES, DevicePolicy
 from harness.models.tokens import load_tokenizer
 from harness.schema import MergedModel, Precision
 from harness.suite.spec import BaseSpec

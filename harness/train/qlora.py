@@ -14,8 +14,9 @@ from transformers import TrainerState
 from trl import SFTConfig, SFTTrainer
 
 from harness.errors import HarnessError, SuiteError
-from harness.models.device import DevicePolicy, decide, environment
+from harness.models.device import decide, environment
 from harness.models.load import load_base
+from harness.models.policy import DevicePolicy
 from harness.models.tokens import context_tokens, load_tokenizer
 from harness.schema import Example, TrainingRun
 from harness.suite.spec import BaseSpec, TrainSpec

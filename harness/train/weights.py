@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from harness.models.device import DevicePolicy
+from harness.models.policy import DevicePolicy
 from harness.schema import Precision
 from harness.suite.spec import TrainSpec
 

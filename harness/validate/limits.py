@@ -28,7 +28,7 @@ from harness.suite.rules import (
     in_points,
     share,
 )
-from harness.suite.spec import GenerationTask, LmEvalTask, MetricSpec, PerplexityTask, Suite
+from harness.suite.spec import LmEvalTask, MetricSpec, Suite
 
 _ALL_POINTS = 100.0
 
@@ -172,21 +172,15 @@ def _reach(suite: Suite, name: str, metric: str | None) -> Reach:
     if name == HUMAN:
         return _of_ratings(suite, metric)
     task = suite.tasks.get(name.partition("/")[0])
-    if isinstance(task, PerplexityTask):
-        return _of_metric(metric)
     if isinstance(task, LmEvalTask):
         scale = LM_EVAL_SCALES.get(metric.partition(",")[0])
         least = None if metric.startswith("mcc") else 0.0
         return Reach(scale, least, scale) if scale else Reach()
-    if isinstance(task, GenerationTask):
-        for entry in task.metrics:
-            if metric == (entry if isinstance(entry, str) else entry.name):
-                return _of_metric(entry)
-    return Reach()
+    specs = (task.metric_specs or ()) if task is not None else ()
+    return next((_of_metric(spec) for spec in specs if spec.name == metric), Reach())
 
 
-def _of_metric(entry: str | MetricSpec) -> Reach:
-    spec = MetricSpec.of(entry)
+def _of_metric(spec: MetricSpec) -> Reach:
     if is_evaluate_module(spec.name):
         options = read_options(spec)
         best = options.scale if options.higher_is_better else None

@@ -17,7 +17,7 @@ from harness.metrics.registry import EVALUATE, check_metric, is_evaluate_module
 from harness.schema import HUMAN, MEASURE, TRAIN
 from harness.suite.arguments import argument_problems
 from harness.suite.file import SuiteFile
-from harness.suite.spec import DataSpec, GenerationTask, LmEvalTask, MetricSpec, PromptSpec, Suite
+from harness.suite.spec import DataSpec, MetricSpec, PromptSpec, Suite
 
 _TAKEN = (MEASURE, HUMAN, TRAIN)  # names that stand for something else
 
@@ -31,11 +31,11 @@ def part_checks(file: SuiteFile) -> Iterator[Callable[[], None]]:
         yield partial(_check_prompt, file, TRAIN, suite.prompt)
     for name, task in suite.tasks.items():
         yield partial(_check_name, file, name)
-        if not isinstance(task, LmEvalTask) and task.prompt is not None:
-            yield partial(_check_prompt, file, name, task.prompt)
-        if isinstance(task, GenerationTask):
-            for place, metric in enumerate(task.metrics):
-                yield partial(_check_metric, file, f"tasks.{name}.metrics[{place}]", metric)
+        prompt = getattr(task, "prompt", None)
+        if prompt is not None:
+            yield partial(_check_prompt, file, name, prompt)
+        for place, metric in enumerate(getattr(task, "metrics", ())):
+            yield partial(_check_metric, file, f"tasks.{name}.metrics[{place}]", metric)
 
 
 def _refuse(file: SuiteFile, key: str, problem: str) -> None:
@@ -78,8 +78,8 @@ def row_checks(file: SuiteFile) -> Iterator[Callable[[], None]]:
     seen: list[tuple[DataSpec, PromptSpec]] = []
     owners = [TRAIN] if suite.train is not None else []
     for owner in [*owners, *suite.tasks]:
-        if not isinstance(suite.tasks.get(owner), LmEvalTask):
-            pair = data_of(suite, owner)
+        if owner == TRAIN or not suite.tasks[owner].brings_data:
+            pair = suite.task_data(owner)
             if pair not in seen:
                 seen.append(pair)
                 yield partial(_check_rows, file, owner, *pair)
@@ -97,15 +97,6 @@ def _check_rows(file: SuiteFile, owner: str, data: DataSpec, prompt: PromptSpec)
         check_first_rows(source, data, prompt)
     except (DataError, PromptError) as error:
         raise placed(error, file, owner) from error
-
-
-def data_of(suite: Suite, owner: str) -> tuple[DataSpec, PromptSpec]:
-    """Data and prompt of a task, or of training."""
-    if owner != TRAIN:
-        return suite.task_data(owner)
-    if suite.data is None or suite.prompt is None:
-        raise TypeError("a training has data and prompt")  # excluded by Suite
-    return suite.data, suite.prompt
 
 
 def placed(error: DataError | PromptError, file: SuiteFile, owner: str) -> UsageError:

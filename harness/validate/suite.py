@@ -8,29 +8,40 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any
 
 from harness.errors import MetricError, PromptError, SuiteError, UsageError
 from harness.hints import choices
 from harness.metrics.evaluate_options import read_options
 from harness.metrics.quantities import definitions
 from harness.metrics.registry import is_evaluate_module
+from harness.models.identity import base_identity
 from harness.schema import HUMAN
 from harness.suite.deciding import SPLIT, primary_metric
 from harness.suite.errors import SuiteErrors, gathered, refuse
 from harness.suite.file import SuiteFile, SuiteFileErrors, load_suite
 from harness.suite.ratings import PREFERENCE
 from harness.suite.rules import CHOSEN, MERGED, ConstraintSpec, GatedMetric
-from harness.suite.spec import GenerationTask, LmEvalTask, MetricSpec, PerplexityTask, TaskSpec
+from harness.suite.spec import TaskSpec
 from harness.validate.limits import limit_checks
 from harness.validate.parts import part_checks, row_checks
 
-_LOSSES = ("eval_loss", "perplexity")  # metrics of a perplexity task
+
+@dataclass(frozen=True)
+class CheckedSuite(SuiteFile):
+    """A suite that passed all checks; made by ``read_suite`` and ``check_suite`` only."""
+
+    @cached_property
+    def base(self) -> dict[str, Any]:
+        """Identity of the base, looked up once; a Hub model must have been fetched before."""
+        return base_identity(self.suite.base, self.base_dir)
 
 
 def read_suite(
     name: str, overrides: Sequence[str] = (), limit: int | None = None, *, rows: bool = False
-) -> SuiteFile:
+) -> CheckedSuite:
     """Read a suite and check it, so that all that is wrong with it is told at once.
 
     Args:
@@ -47,20 +58,20 @@ def read_suite(
     except SuiteFileErrors as found:
         rest = [] if found.rest is None else _of_parts(found.rest, rows=rows)
         raise SuiteErrors([*found.errors, *rest]) from found
-    refuse(_problems(file, rows=rows))
-    return file
+    return check_suite(file, rows=rows)
 
 
-def check_suite(file: SuiteFile) -> None:
-    """Checks that need more than the file itself: arguments of TRL, metrics, what decides.
+def check_suite(file: SuiteFile, *, rows: bool = False) -> CheckedSuite:
+    """Check what needs more than the file itself: arguments of TRL, metrics, what decides.
 
     Raises:
         UsageError: Something is wrong; with a line for everything that is.
     """
-    refuse(_problems(file))
+    refuse(_problems(file, rows=rows))
+    return CheckedSuite(file.suite, file.path, file.base_dir, file.limit, file.places)
 
 
-def _problems(file: SuiteFile, *, rows: bool = False) -> list[UsageError]:
+def _problems(file: SuiteFile, *, rows: bool) -> list[UsageError]:
     found = _of_parts(file, rows=rows)
     if any(isinstance(error, MetricError) for error in found):
         return found  # what the rules say of metrics would only be refused again
@@ -92,26 +103,26 @@ def _check_human(file: SuiteFile) -> None:
     """Refuse to have outputs rated that are not generated, or not on the splits of the items."""
     human, tasks = file.suite.human, file.suite.tasks
     name = human.task
-    if name is not None and not isinstance(_task_named(file, "human.task", name), GenerationTask):
+    if name is not None and not _task_named(file, "human.task", name).writes_texts:
         raise SuiteError(
             f"human.task names {name!r}, which generates no text that could be rated.",
             where=file.at("human.task"),
             hint="Name a generation task.",
         )
     if name is None and "human" in file.suite.model_fields_set:
-        generating = [task for task, spec in tasks.items() if isinstance(spec, GenerationTask)]
+        generating = [task for task, spec in tasks.items() if spec.writes_texts]
         deciding = primary_metric(file.suite)
         named = [deciding[0]] if deciding and deciding[0] in generating else generating
         name = next(iter(named), None)
     task = tasks.get(name or "")
-    if not isinstance(task, GenerationTask):
+    if task is None or not task.writes_texts:
         return  # nobody asked for ratings
-    lacking = [split for split in human.splits if split not in task.splits]
+    lacking = [split for split in human.splits if split not in task.scored_splits]
     if lacking:
         raise SuiteError(
             f"human.splits names {', '.join(lacking)}, on which {name} is not generated.",
             where=file.at("human.splits"),
-            hint=f"It is generated on: {', '.join(task.splits)}.",
+            hint=f"It is generated on: {', '.join(task.scored_splits)}.",
         )
 
 
@@ -149,7 +160,7 @@ def _check_select(file: SuiteFile) -> None:
     hint = "Choose by a generation or perplexity task whose splits hold select."
     if chosen.task is not None:
         task = _task_named(file, "select.task", chosen.task)
-        if isinstance(task, LmEvalTask) or "select" not in task.splits:
+        if SPLIT not in task.scored_splits:
             raise SuiteError(
                 f"select.task names {chosen.task!r}, which is not scored on the select split.",
                 where=file.at("select.task"),
@@ -162,7 +173,7 @@ def _check_select(file: SuiteFile) -> None:
     named = file.suite.tasks[deciding[0]] if deciding else None
     if chosen.metric is None and named is None:
         return  # nothing decides, which the choice says
-    if deciding is None or named is None or isinstance(named, LmEvalTask):
+    if deciding is None or named is None or named.metric_specs is None:
         raise SuiteError(
             f"select.metric names {chosen.metric!r}, but no task is scored on the select split.",
             where=file.at("select.metric"),
@@ -176,17 +187,12 @@ def _check_watched(file: SuiteFile, key: str, name: str, metric: str | None) -> 
     if name == HUMAN:
         _check_rated(file, key, metric, "select")
         return
-    task_id, slash, _ = name.partition("/")
+    task_id = name.partition("/")[0]
     task = _task_named(file, f"{key}.task", task_id)
-    if isinstance(task, LmEvalTask):
+    if task.brings_data:
         return
-    if slash:
-        raise SuiteError(
-            f"{key}.task names {name!r}, but {task_id} has no members.",
-            where=file.at(f"{key}.task"),
-            hint=f"Write {task_id}; only groups of lm-eval have members.",
-        )
-    if "select" not in task.splits:
+    _check_no_member(file, key, name)
+    if SPLIT not in task.scored_splits:
         raise SuiteError(
             f"{key}.task names {name!r}, which is not scored on the select split.",
             where=file.at(f"{key}.task"),
@@ -201,9 +207,9 @@ def _check_gated(file: SuiteFile, key: str, rule: GatedMetric) -> None:
         _check_rated(file, key, rule.metric, rule.split or "report")
         _check_not_chosen_by(file, f"{key}.split", rule.split)
         return
-    task_id, slash, _ = rule.task.partition("/")
+    task_id = rule.task.partition("/")[0]
     task = _task_named(file, f"{key}.task", task_id)
-    splits = ("all",) if isinstance(task, LmEvalTask) else task.splits
+    splits = task.scored_splits
     if rule.split is not None and rule.split not in splits:
         raise SuiteError(
             f"{key}.split names {rule.split!r}, on which {task_id} is not scored.",
@@ -211,15 +217,21 @@ def _check_gated(file: SuiteFile, key: str, rule: GatedMetric) -> None:
             hint=f"It is scored on: {', '.join(splits)}.",
         )
     _check_not_chosen_by(file, f"{key}.split", rule.split)
-    if isinstance(task, LmEvalTask):
+    if task.brings_data:
         return  # its metrics and members show when it runs
+    _check_no_member(file, key, rule.task)
+    _check_metric_of(file, f"{key}.metric", task_id, task, rule.metric)
+
+
+def _check_no_member(file: SuiteFile, key: str, name: str) -> None:
+    """Refuse a member of a task that has none."""
+    task_id, slash, _ = name.partition("/")
     if slash:
         raise SuiteError(
-            f"{key}.task names {rule.task!r}, but {task_id} has no members.",
+            f"{key}.task names {name!r}, but {task_id} has no members.",
             where=file.at(f"{key}.task"),
             hint=f"Write {task_id}; only groups of lm-eval have members.",
         )
-    _check_metric_of(file, f"{key}.metric", task_id, task, rule.metric)
 
 
 def _check_not_chosen_by(file: SuiteFile, key: str, split: str | None) -> None:
@@ -296,13 +308,11 @@ def _task_named(file: SuiteFile, key: str, name: str) -> TaskSpec:
 
 
 def _check_metric_of(
-    file: SuiteFile,
-    key: str,
-    name: str,
-    task: GenerationTask | PerplexityTask,
-    metric: str | None,
+    file: SuiteFile, key: str, name: str, task: TaskSpec, metric: str | None
 ) -> None:
-    metrics = {entry.name: entry for entry in _entries(task)}
+    if task.metric_specs is None:
+        return  # only its run will tell
+    metrics = {entry.name: entry for entry in task.metric_specs}
     modules = [name for name in metrics if is_evaluate_module(name)]
     if metric and metric not in metrics:
         hint = ""
@@ -325,8 +335,3 @@ def _check_metric_of(
             hint="Give it the option per_example: true, if its value is the mean over examples, "
             "or name another metric.",
         )
-
-
-def _entries(task: GenerationTask | PerplexityTask) -> Iterator[MetricSpec]:
-    entries = _LOSSES if isinstance(task, PerplexityTask) else task.metrics
-    yield from (MetricSpec.of(entry) for entry in entries)

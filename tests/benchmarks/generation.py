@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from harness.engines.generation import Decoding, generate, generate_together
+from harness.engines.base import Decoding
+from harness.engines.generation import generate, generate_together
 from harness.models.adapters import AdapterSet
 from tests.benchmarks.models import load, write_adapters
 from tests.benchmarks.realdata import abstracts, titles

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from harness.store.runs import Store
-from harness.suite.file import SuiteFile, load_suite
+from harness.validate.suite import CheckedSuite, read_suite
 
 SUITE: dict[str, Any] = {
     "name": "small",
@@ -26,14 +26,14 @@ SUITE: dict[str, Any] = {
 TRAIN: dict[str, Any] = {"method": "qlora", "args": {"max_steps": 6, "save_steps": 2}}
 
 
-def suite_file(folder: Path, *overrides: str, **changes: Any) -> SuiteFile:
+def suite_file(folder: Path, *overrides: str, **changes: Any) -> CheckedSuite:
     """The small suite with top-level changes, written and read back."""
     content = {**copy.deepcopy(SUITE), **changes}
     rows = "".join(json.dumps({"text": f"t{i}", "label": f"l{i}"}) + "\n" for i in range(8))
     (folder / "rows.jsonl").write_text(rows, "utf-8")
     path = folder / "suite.yaml"
     path.write_text(yaml.safe_dump(content, sort_keys=False), "utf-8")
-    return load_suite(str(path), overrides)
+    return read_suite(str(path), overrides)
 
 
 def adapter(folder: Path, weights: bytes = b"weights") -> Path:

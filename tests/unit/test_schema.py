@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from harness import schema
-from harness.schema import Manifest, Record, Score
+from harness.schema import Finding, Manifest, Record, Score
 
 RECORDS = [
     model
@@ -61,3 +61,10 @@ def test_a_record_survives_json() -> None:
         cells=(),
     )
     assert Manifest.model_validate_json(manifest.model_dump_json()) == manifest
+
+
+def test_hints_under_their_old_name_are_read() -> None:
+    """Records of before 0.2 call them ``mend``."""
+    old = {"check": "c", "severity": "info", "what": "w", "mend": "do this"}
+    assert Finding.model_validate(old).hint == "do this"
+    assert "mend" not in Finding.model_validate(old).model_dump()

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from harness.checks.base import findings_about
+from harness.checks.measurement import MeasurementFacts
 from harness.report.parts.prices import PRICES, price_rows
 from harness.report.view.records import (
     Figure,
@@ -21,7 +23,6 @@ from harness.results.measurements import (
     MEMORY,
     SPEED,
     doubts,
-    finding,
     measured_at,
     measured_on,
     sizes,
@@ -69,14 +70,14 @@ def build_measurements(store: Store, manifest: Manifest) -> Measurements:
         else:
             missing[cell.variant] = f"{cell.status}: {cell.reason or 'no reason was recorded'}"
     columns: list[dict[_Point, Measurement]] = []
-    doubted: dict[tuple[str, ...], Finding] = {}
+    doubted: dict[tuple[str, ...], list[Finding]] = {}
     taken: list[str] = []
     for key, names in shared.items():
         read = store.read_records("measurements", key, "measurements", Measurement)
         columns.append({_point(item): item for item in read})
         place = measured_on(store, key)
         if reasons := doubts(read, place.cpu_count if place else None):
-            doubted[tuple(names)] = finding(names, reasons)
+            doubted[tuple(names)] = findings_about(MeasurementFacts(names, reasons))
         if older := _taken(store, key, manifest, place):
             taken.append(f"{', '.join(names)}: {older}")
     points = sorted({point for column in columns for point in column}, key=_place)
@@ -86,7 +87,7 @@ def build_measurements(store: Store, manifest: Manifest) -> Measurements:
         devices=tuple(sorted({item.device for column in columns for item in column.values()})),
         rows=(*rows, *price_rows(rows, suite_of(manifest).measure)),
         missing=missing,
-        doubts=tuple(doubted.values()),
+        doubts=tuple(finding for findings in doubted.values() for finding in findings),
         doubted=tuple(name for names in doubted for name in names),
         taken=tuple(taken),
     )

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.checks.base import findings_about
+from harness.checks.lm_eval_run import LmEvalFacts
 from harness.metrics.names import LM_EVAL_SCALES
-from harness.schema import Finding, HubData, Score
+from harness.schema import HubData, Score
 from harness.suite.spec import LmEvalTask
-from harness.tasks.outcome import TaskOutcome
+from harness.tasks.base import TaskOutcome
 
 if TYPE_CHECKING:
     from harness.engines.probe import EngineChoice
@@ -43,11 +45,13 @@ class LmEvalOutcome(TaskOutcome):
             share a cluster.
 
     Attributes:
+        samples: lm-eval's record of each document.
         missing: Leaf task -> why it was not scored.
         engine: What computed log-likelihoods; None where none were asked for.
         datasets: Where the documents of leaf tasks come from; only those on the Hub.
     """
 
+    samples: list[dict[str, Any]] = field(default_factory=list)
     missing: dict[str, str] = field(default_factory=dict)
     datasets: list[HubData] = field(default_factory=list)
     engine: EngineChoice | None = None
@@ -117,9 +121,17 @@ def outcome_of(task: LmEvalTask, task_id: str, run: RunFacts) -> LmEvalOutcome:
     outcome.datasets = [
         data.model_copy(update={"task": builder.name(leaf)}) for leaf, data in run.datasets.items()
     ]
-    outcome.findings = _findings(task_id, run)
-    if run.engine is not None:
-        outcome.findings.append(_engine_finding(task, task_id, run.engine))
+    outcome.findings = findings_about(
+        LmEvalFacts(
+            task=task_id,
+            scored=len(run.means),
+            missing=run.missing,
+            truncated=run.truncated,
+            warnings=run.warnings,
+            asked=task.engine,
+            engine=None if run.engine is None else (run.engine.engine, run.engine.why),
+        )
+    )
     return outcome
 
 
@@ -276,50 +288,6 @@ def plain(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return value if isinstance(value, str | int | None) else str(value)
-
-
-def _findings(task_id: str, run: RunFacts) -> list[Finding]:
-    findings = []
-    if run.missing:
-        total = len(run.missing) + len(run.means)
-        findings.append(
-            Finding(
-                check="lm-eval",
-                severity="warning",
-                what=f"{task_id}: {len(run.missing)} of {total} tasks were not scored: "
-                f"{', '.join(sorted(run.missing))}.",
-                why=f"For example {next(iter(sorted(run.missing.items())))[1]}.",
-                hint="An average over a part of a group compares only with one over the same part.",
-            )
-        )
-    if run.truncated:
-        findings.append(
-            Finding(
-                check="lm-eval",
-                severity="warning",
-                what=f"{task_id}: {run.truncated} requests were cut on the left.",
-                why="They are longer than the model's context.",
-                hint="Use fewer shots (num_fewshot).",
-            )
-        )
-    findings += [
-        Finding(check="lm-eval", severity="info", what=f"{task_id}: lm-eval says: {text}")
-        for text in run.warnings
-    ]
-    return findings
-
-
-def _engine_finding(task: LmEvalTask, task_id: str, used: EngineChoice) -> Finding:
-    """Which engine was used; a warning where it is slower than what was asked for."""
-    fell_back = used.engine != task.engine if task.engine != "auto" else used.engine == "stock"
-    return Finding(
-        check="lm-eval",
-        severity="warning" if fell_back else "info",
-        what=f"{task_id}: engine {used.engine}: {used.why}.",
-        why="Common prefixes were computed again and again: slower, with the same results."
-        if fell_back
-        else "",
-    )
 
 
 def _metric_key(metric: str, filter_name: str) -> str:

@@ -16,7 +16,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from harness.engines.loglikelihood import PrefixSharingLM, SharedRequests
+from harness.engines.base import ActiveModel
+from harness.engines.loglikelihood import SharedRequests
 from harness.engines.probe import EngineChoice
 from harness.errors import DataError, MetricError, MissingExtraError, ModelError, UsageError
 from harness.suite.spec import LmEvalTask
@@ -46,7 +47,7 @@ def prepare_lm_eval(
     Args:
         task: What the suite says.
         task_id: The suite's name for it.
-        tokenizer: The tokenizer of all the models; left as it is.
+        tokenizer: The tokenizer of all the models.
         suite_dir: What relative paths of the task are relative to.
         seed: The suite's seed.
 
@@ -65,7 +66,7 @@ def prepare_lm_eval(
             for leaf in loaded.leaves.values():
                 _configure(leaf, task)
                 leaf.build_all_requests = RequestsOnce(leaf, seed)
-        return PreparedLmEval(task, task_id, tokenizer, seed, loaded, warnings, undo.pop_all())
+        return PreparedLmEval(task, task_id, seed, loaded, warnings, undo.pop_all())
 
 
 class PreparedLmEval:
@@ -80,7 +81,6 @@ class PreparedLmEval:
         self,
         task: LmEvalTask,
         task_id: str,
-        tokenizer: Any,
         seed: int,
         loaded: LoadedTasks,
         warnings: Records,
@@ -88,7 +88,6 @@ class PreparedLmEval:
     ) -> None:
         self._task = task
         self._task_id = task_id
-        self._tokenizer = tokenizer
         self._seed = seed
         self._loaded: LoadedTasks | None = loaded
         self._warnings = warnings
@@ -97,9 +96,8 @@ class PreparedLmEval:
 
     def run(
         self,
-        model: Any,
+        model: ActiveModel,
         *,
-        device: str,
         progress: Progress | None = None,
         on_engine: Callable[[EngineChoice], None] = lambda _: None,
     ) -> LmEvalOutcome:
@@ -109,9 +107,7 @@ class PreparedLmEval:
         torch's generators are seeded, and the shots are drawn, with the suite's seed.
 
         Args:
-            model: A transformers or PEFT model, its adapter already active; it is put into eval
-                mode.
-            device: Where the model is; lm-eval takes it from the model itself.
+            model: The model as one variant.
             progress: Called with (requests done, requests in all).
             on_engine: Called with the engine that will answer log-likelihoods, if any are asked.
 
@@ -126,11 +122,8 @@ class PreparedLmEval:
             raise TypeError(f"{self._task_id} was closed")
         with quiet() as warnings, templates_compiled_once(template_environment):
             repeat(self._warnings)
-            lm = PrefixSharingLM(
-                model,
-                self._tokenizer,
+            lm = model.lm_eval_model(
                 batch_size=task.batch_size,
-                device=device,
                 engine=task.engine,
                 batch_tokens=task.batch_tokens,
                 shared=self._shared,

@@ -10,8 +10,9 @@ from scipy import stats
 from transformers import GenerationConfig
 
 from harness.engines import kv_cache
+from harness.engines.base import Decoding, Generated
 from harness.engines.decoding import choose
-from harness.engines.generation import Decoding, Generated, generate, generate_together
+from harness.engines.generation import generate, generate_together
 from harness.errors import MemoryShortError, ModelError
 from harness.models.adapters import AdapterSet
 from harness.models.device import decide

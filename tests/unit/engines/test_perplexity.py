@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from harness.engines.perplexity import CompletionLoss, completion_losses
+from harness.engines.base import CompletionLoss
+from harness.engines.perplexity import completion_losses
 from harness.errors import ModelError
 from harness.models.adapters import AdapterSet
 from harness.models.device import decide

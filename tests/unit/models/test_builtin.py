@@ -10,7 +10,8 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from harness.digests import file_digest
-from harness.engines.generation import Decoding, generate
+from harness.engines.base import Decoding
+from harness.engines.generation import generate
 from harness.errors import ModelError
 from harness.models import builtin, source
 from harness.models.builtin import resolve_model

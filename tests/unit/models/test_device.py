@@ -4,6 +4,7 @@ import pytest
 
 from harness.errors import ModelError
 from harness.models import device, hardware
+from harness.models.device import torch_dtype
 from harness.suite.spec import BaseSpec
 
 
@@ -66,7 +67,7 @@ def test_torch_dtype(fp32_policy):
     """The policy names torch's own dtype, and the CPU dequantizes for quality, with a reason."""
     import torch
 
-    assert fp32_policy.torch_dtype is torch.float32
+    assert torch_dtype(fp32_policy) is torch.float32
     assert fp32_policy.dequantize_for_quality
     assert any("dequantized once" in decision for decision in fp32_policy.decisions)
 

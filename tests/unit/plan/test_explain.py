@@ -8,7 +8,7 @@ import pytest
 
 from harness.console import Reporter
 from harness.plan.explain import describe_plan, plan_as_json
-from harness.plan.plan import Cell, make_plan
+from harness.plan.plan import EvalCell, make_plan
 from harness.run.state import Options, start
 from harness.store.runs import Store
 from harness.suite.file import SuiteFile
@@ -21,10 +21,11 @@ def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "runs")
 
 
-def finish(file: SuiteFile, store: Store, task: str) -> Cell:
+def finish(file: SuiteFile, store: Store, task: str) -> EvalCell:
     """Leave a finished cell of the base, with a manifest that names it."""
     run = start(file, store, Options(), Reporter(-1))
     cell = next(c for c in run.plan.cells if c.task == task)
+    assert isinstance(cell, EvalCell)
     for kind, item in (("predictions", cell.predictions), ("scores", cell.scores)):
         if item is not None and not store.has(kind, item.key):  # type: ignore[arg-type]
             path = put(store, kind, item.key, item.identity)
@@ -64,7 +65,9 @@ def test_another_run_of_the_name_changes_nothing(tmp_path: Path, store: Store) -
     run = start(file, store, Options(), Reporter(-1))
     run.plan = make_plan(file, store, [v.id for v in run.plan.variants if v.kind == "adapter"])
     for cell in run.plan.cells:
-        for kind, item in (("predictions", cell.predictions), ("scores", cell.scores)):
+        made = isinstance(cell, EvalCell)
+        items = [("predictions", cell.predictions), ("scores", cell.scores)] if made else []
+        for kind, item in items:
             if item is not None and not store.has(kind, item.key):  # type: ignore[arg-type]
                 (put(store, kind, item.key, item.identity) / "findings.jsonl").touch()
         key = f"{cell.variant}-measured".replace("@", "-")
@@ -93,7 +96,6 @@ def test_what_prune_took_is_told(tmp_path: Path, store: Store) -> None:
     """A run may name a result that is gone."""
     file = suite_file(tmp_path)
     cell = finish(file, store, "held_out")
-    assert cell.scores is not None
     (store.path("scores", cell.scores.key) / "identity.json").unlink()
     assert "was removed from the store" in line(describe_plan(file, store), "base@nf4/held_out")
 

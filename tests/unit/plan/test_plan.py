@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from harness.errors import MetricError, SuiteError
-from harness.plan.plan import Plan, make_plan, merged_before
+from harness.plan.plan import EvalCell, Plan, make_plan
 from harness.store.runs import Store
 from harness.suite.file import SuiteFile
 from tests.unit.suites import TRAIN, adapter, put, suite_file
@@ -24,10 +24,10 @@ def keys(plan: Plan) -> dict[str, tuple[str | None, str | None]]:
     return {
         cell.id: (
             cell.predictions.key if cell.predictions else None,
-            cell.scores.key if cell.scores else None,
+            cell.scores.key,
         )
         for cell in plan.cells
-        if cell.scores is not None
+        if isinstance(cell, EvalCell)
     }
 
 
@@ -212,9 +212,10 @@ def test_what_an_earlier_run_merged_is_found_by_its_adapter(tmp_path: Path, stor
     file = suite_file(tmp_path, checkpoints="checkpoint-*")
     plan = make_plan(file, store, merged=["checkpoint-4"])
     earlier = Run(file, store, Reporter(-1), Options(), plan, created="").save()
-    assert merged_before(make_plan(file, store), earlier) == ["checkpoint-4"]
+    assert "merged-4" in [v.id for v in make_plan(file, store, earlier=earlier).variants]
     (tmp_path / "checkpoint-4/adapter_model.safetensors").write_bytes(b"other")
-    assert merged_before(make_plan(file, store), earlier) == []
+    variants = [v.id for v in make_plan(file, store, earlier=earlier).variants]
+    assert variants == ["base@nf4", "checkpoint-2", "checkpoint-4"]
 
 
 def test_a_cell_is_done_when_its_scores_are_there(tmp_path: Path, store: Store) -> None:
@@ -222,7 +223,7 @@ def test_a_cell_is_done_when_its_scores_are_there(tmp_path: Path, store: Store) 
     file = suite_file(tmp_path)
     cell = next(c for c in make_plan(file, store).cells if c.task == "held_out")
     assert cell.state == "missing"
-    assert cell.scores is not None
+    assert isinstance(cell, EvalCell)
     put(store, "scores", cell.scores.key, cell.scores.identity)
     states = {c.task: c.state for c in make_plan(file, store).cells}
     assert states == {"answers": "missing", "held_out": "done", "hellaswag": "missing"}

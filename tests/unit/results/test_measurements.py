@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.results.measurements import doubts, finding
+from harness.results.measurements import doubts
 from harness.schema import Measurement
 
 
@@ -48,11 +48,3 @@ def test_repeats_that_differ_are_doubted() -> None:
     assert found.startswith("the repeats differ much: the quartiles of the decode speed")
     assert "34 % of the median apart" in found
     assert doubts([read("decode_tokens_per_s", 10.0, 20.0, 30.0)], 2) == ()  # too few to tell
-
-
-def test_the_finding_names_variants_reasons_and_what_to_do() -> None:
-    """It is a warning, in whole sentences."""
-    found = finding(["base@nf4", "merged-8"], ["one", "two"])
-    assert found.severity == "warning"
-    assert found.what == "The times and speeds of base@nf4, merged-8 are in doubt: one; two."
-    assert "--measure-again" in found.hint

@@ -9,15 +9,17 @@ from typing import Any
 import pytest
 
 from harness.console import Reporter
+from harness.engines import generation
 from harness.errors import DiskError, ModelError
+from harness.models import adapters as adapters_module
 from harness.models.adapters import AdapterSet
-from harness.models.device import DevicePolicy
-from harness.run import cells, host
+from harness.models.policy import DevicePolicy
 from harness.run.pipeline import run_suite
 from harness.run.state import Options
 from harness.schema import Example, Manifest, Prediction
 from harness.store.runs import Store
 from harness.suite.spec import GenerationTask
+from harness.tasks import generation as task_module
 from harness.tasks.generation import together_pays
 from tests.unit.suites import suite_file
 
@@ -57,7 +59,7 @@ def texts(store: Store, manifest: Manifest) -> dict[tuple[str, str], list[Predic
 
 
 def forbid(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    monkeypatch.setattr(cells, name, lambda *_, **__: pytest.fail(f"{name} was called"))
+    monkeypatch.setattr(generation, name, lambda *_, **__: pytest.fail(f"{name} was called"))
 
 
 def test_predictions_are_those_of_one_after_another(
@@ -65,11 +67,11 @@ def test_predictions_are_those_of_one_after_another(
 ) -> None:
     """Greedy and sampled texts of all variants come from common batches, unchanged."""
     with monkeypatch.context() as patched:
-        patched.setattr(cells, "together_pays", lambda *_: False)
-        forbid(patched, "predict_together")
+        patched.setattr(task_module, "together_pays", lambda *_: False)
+        forbid(patched, "generate_together")
         alone = texts(Store(tmp_path / "alone"), run("alone"))
     with monkeypatch.context() as patched:
-        forbid(patched, "predict")
+        forbid(patched, "generate")
         together = texts(Store(tmp_path / "together"), run("together"))
     assert together == alone
     assert len(alone) == 6
@@ -88,7 +90,7 @@ def test_what_fails_together_is_done_one_after_another(
     def fail(*_: Any, **__: Any) -> None:
         raise error
 
-    monkeypatch.setattr(cells, "predict_together", fail)
+    monkeypatch.setattr(generation, "generate_together", fail)
     manifest = run("runs", Reporter())
     assert [cell.status for cell in manifest.cells] == ["done"] * 6
     said = capsys.readouterr().err
@@ -103,7 +105,7 @@ def test_layers_that_cannot_be_mixed(
 ) -> None:
     """The reason is said, and nothing is tried."""
     monkeypatch.setattr(AdapterSet, "why_not_mixed", lambda *_: "it uses DoRA")
-    forbid(monkeypatch, "predict_together")
+    forbid(monkeypatch, "generate_together")
     manifest = run("runs", Reporter())
     assert all(cell.status == "done" for cell in manifest.cells)
     assert "one after another: it uses DoRA" in capsys.readouterr().err
@@ -117,7 +119,7 @@ def test_a_full_disk_ends_the_run(
     def fail(*_: Any, **__: Any) -> None:
         raise DiskError("no room")
 
-    monkeypatch.setattr(cells, "predict_together", fail)
+    monkeypatch.setattr(generation, "generate_together", fail)
     with pytest.raises(DiskError):
         run("runs")
 
@@ -126,15 +128,15 @@ def test_an_adapter_that_breaks_leaves_the_others_alone(
     run: Callable[..., Manifest], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its cells fail with the reason; base and the other adapter still share their batches."""
-    probe = host.adapter_effect
+    probe = adapters_module.adapter_effect
 
     def broken(adapters: Any, name: str, *rest: Any, **options: Any) -> float:
         if name == "checkpoint-1":
             raise RuntimeError("NaN everywhere")
         return probe(adapters, name, *rest, **options)
 
-    monkeypatch.setattr(host, "adapter_effect", broken)
-    forbid(monkeypatch, "predict")
+    monkeypatch.setattr(adapters_module, "adapter_effect", broken)
+    forbid(monkeypatch, "generate")
     manifest = run("runs")
     status = {(cell.variant, cell.task): cell for cell in manifest.cells}
     for (variant, _), cell in status.items():
@@ -146,19 +148,21 @@ def test_what_was_predicted_before_an_interruption_is_kept(
     run: Callable[..., Manifest], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Texts are stored task by task, so that the next run begins with the task that was cut."""
-    predict_together, begun = cells.predict_together, []
+    together, begun = generation.generate_together, []
 
-    def interrupted(task: Any, *rest: Any, **options: Any) -> Any:
-        begun.append(task)
+    def interrupted(
+        mixture: Any, tokenizer: Any, prompts: Any, decoding: Any, **options: Any
+    ) -> Any:
+        begun.append(decoding)
         if len(begun) == 2:
             raise KeyboardInterrupt
-        return predict_together(task, *rest, **options)
+        return together(mixture, tokenizer, prompts, decoding, **options)
 
-    monkeypatch.setattr(cells, "predict_together", interrupted)
+    monkeypatch.setattr(generation, "generate_together", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run("runs")
     run("runs")
-    assert [task.do_sample for task in begun] == [False, True, True]
+    assert [decoding.do_sample for decoding in begun] == [False, True, True]
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ pytest.importorskip("lm_eval")
 
 import lm_eval.api.task
 
-from harness.run import cells
+from harness.run import local
 
 CHOICE = """
 task: choice
@@ -68,15 +68,15 @@ def test_copies_of_a_checkpoint_are_computed_once(
     make_adapter(tmp_path / "out/checkpoint-1")
     shutil.copytree(tmp_path / "out/checkpoint-1", tmp_path / "out/checkpoint-2")
     stored: list[str] = []
-    storing = cells._store_cell
+    scoring = local._scores
 
-    def counted(work: Any, cell: Any, *rest: Any) -> None:
-        stored.append(cell.id)
-        if cell.id == "checkpoint-1/held_out":
+    def counted(work: Any, job: Any, *rest: Any) -> Any:
+        stored.append(job.id)
+        if job.id == "checkpoint-1/held_out":
             raise RuntimeError("it broke")
-        storing(work, cell, *rest)
+        return scoring(work, job, *rest)
 
-    monkeypatch.setattr(cells, "_store_cell", counted)
+    monkeypatch.setattr(local, "_scores", counted)
     matrix = {"base": ["fp32"], "adapters": "fp32", "merged": "none"}
     file = suite(checkpoints="out/checkpoint-*", matrix=matrix)
     manifest = _run(file, tmp_path)

@@ -27,7 +27,7 @@ def readings(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
     monkeypatch.setattr(measuring, "measure", measure)
     monkeypatch.setattr(measuring, "architecture_of", lambda *_: {})
-    monkeypatch.setattr(Run, "machine", ENVIRONMENT)
+    monkeypatch.setattr(Run, "decide_device", lambda self: (None, ENVIRONMENT))
     return given
 
 

@@ -9,18 +9,21 @@ from typing import Any
 
 import pytest
 
+from harness.checks.base import findings_about
 from harness.console import Reporter
 from harness.errors import DiskError, MetricError, ModelError
 from harness.models import builtin
-from harness.plan.plan import make_plan
-from harness.run import measure as measuring
+from harness.plan.plan import EvalCell, make_plan
+from harness.run import examples as examples_stage
 from harness.run import merge as merging
 from harness.run import pipeline
 from harness.run.state import Options, Run, start
 from harness.schema import Candidate, DataReport, Environment, Selection
 from harness.store.runs import Store
+from harness.tasks import generation
 from tests.unit.suites import adapter, put, suite_file
 
+NOBODY: Any = SimpleNamespace(compute=lambda jobs: iter(()))  # workers that have nothing to do
 COMMIT = "0123456789012345678901234567890123456789"
 
 
@@ -48,7 +51,9 @@ def test_a_hub_model_is_pinned_before_any_key_is_made(
     monkeypatch.setattr(builtin, "resolve_model", fetch)
     file = suite_file(tmp_path, base={"model": "org/name"})
     pipeline._pin_base(file)
-    scores = make_plan(file, store).cells[0].predictions
+    cell = make_plan(file, store).cells[0]
+    assert isinstance(cell, EvalCell)
+    scores = cell.predictions
     assert scores is not None
     assert scores.identity["weights"]["base"]["commit"] == COMMIT
 
@@ -106,7 +111,7 @@ def test_the_choice_sees_measurements_and_merged_models_come_after_it(
     run = with_checkpoints(tmp_path, store, measure={})
     seen: list[list[str]] = []
     monkeypatch.setattr(
-        measuring, "measure_cells", lambda run, cells, failures: seen.append(
+        pipeline, "measure_cells", lambda run, cells, failures: seen.append(
             [cell.variant for cell in cells if cell.kind == "measure" and cell.state != "waiting"]
         )
     )  # fmt: skip
@@ -139,7 +144,7 @@ def test_a_merge_that_fails_marks_its_cells_and_no_others(
 
     monkeypatch.setattr(pipeline, "merged_weights", fail)
     run = with_checkpoints(tmp_path, store, matrix={"merged": "all"})
-    pipeline._merge_and_compute(run, lambda: SimpleNamespace(merged_dirs={}))  # type: ignore[arg-type, return-value]
+    pipeline._merge_and_compute(run, NOBODY)
     assert {result.variant for result in run.results.values()} == {"merged-2", "merged-4"}
     assert all("NaN found" in str(result.reason) for result in run.results.values())
 
@@ -155,7 +160,7 @@ def test_no_room_while_merging_ends_the_run(
     monkeypatch.setattr(pipeline, "merged_weights", fail)
     run = with_checkpoints(tmp_path, store, matrix={"merged": "last"})
     with pytest.raises(DiskError):
-        pipeline._merge_and_compute(run, lambda: SimpleNamespace(merged_dirs={}))  # type: ignore[arg-type, return-value]
+        pipeline._merge_and_compute(run, NOBODY)
 
 
 def test_merged_weights_that_are_there_are_used(tmp_path: Path, store: Store) -> None:
@@ -200,7 +205,7 @@ def test_the_dtype_that_an_earlier_run_decided_is_used_where_it_would_be_decided
     (variant,) = merging.plan_merged(run)
     run.environment = environment(**changes)
     policy = SimpleNamespace(compute_dtype="decided anew")
-    monkeypatch.setattr(Run, "policy", property(lambda self: policy))
+    monkeypatch.setattr(Run, "decide_device", lambda self: (policy, None))
     assert run.precision_of(variant) == expected
 
 
@@ -218,7 +223,7 @@ def test_checkpoints_judged_at_another_precision_are_noted(
 ) -> None:
     """The matrix is nf4 by default, also where the training was not."""
     file = suite_file(tmp_path, train={"method": method}, matrix={"adapters": adapters})
-    found = pipeline._precision_findings(file)
+    found = findings_about(file.suite)
     assert [words in finding.what for finding in found] == ([True] if words else [])
 
 
@@ -270,9 +275,7 @@ def test_a_module_of_the_user_s_is_tried_before_anything_long(
             tried.extend(references)
             raise MetricError("the results are flesch, grade.")
 
-    scoring = ModuleType("harness.tasks.evaluate_module")
-    scoring.EvaluateModule = Module  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "harness.tasks.evaluate_module", scoring)
+    monkeypatch.setattr(generation, "EvaluateModule", Module)
     (tmp_path / "own.py").touch()
     per_example = {"name": "evaluate:own.py", "options": {"per_example": True}}
     tasks = {"answers": {**TASKS["answers"], "metrics": [per_example]}}
@@ -300,7 +303,7 @@ def test_a_line_names_the_commonest_reasons_for_dropping_rows(
     rows += ['{"text": "a", "label": ""}\n', '{"text": "a", "label": null}\n'] * 2 + rows[:6]
     (tmp_path / "rows.jsonl").write_text("".join(rows), "utf-8")
     run = start(file, Store(tmp_path / "runs"), Options(), Reporter())
-    pipeline._render_examples(run, "answers", run.plan.examples["answers"])
+    examples_stage._render(run, "answers", run.plan.examples["answers"])
     line = capsys.readouterr().err.splitlines()[1]
     assert line == (
         "  59 rows read, 40 kept, 6 dropped: duplicate, "
@@ -312,6 +315,6 @@ def test_a_line_names_the_commonest_reasons_for_dropping_rows(
 def test_few_reasons_are_all_named() -> None:
     """And none where nothing was dropped."""
     fields = {"source": "rows.jsonl", "digest": "d", "rows_read": 1200, "rows_kept": 1200}
-    assert pipeline._rows_in_words(DataReport(**fields)) == "1,200 rows read, 1,200 kept"
+    assert examples_stage._rows_in_words(DataReport(**fields)) == "1,200 rows read, 1,200 kept"
     report = DataReport(**fields, dropped={"a": 1, "b": 3})
-    assert pipeline._rows_in_words(report).endswith("kept, 3 dropped: b, 1 dropped: a")
+    assert examples_stage._rows_in_words(report).endswith("kept, 3 dropped: b, 1 dropped: a")

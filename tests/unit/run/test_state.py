@@ -8,7 +8,7 @@ import pytest
 
 from harness.console import Reporter
 from harness.errors import UsageError
-from harness.plan.plan import Cell, make_plan
+from harness.plan.plan import Cell, EvalCell, make_plan
 from harness.run.state import Options, Run, check_matches, check_patterns, needs_training, start
 from harness.schema import CellResult, Finding, HumanKeys
 from harness.store.runs import Store
@@ -27,7 +27,7 @@ def begin(folder: Path, store: Store, *only: str, **changes: object) -> Run:
 
 def finish(run: Run, cell: Cell) -> None:
     """Leave a result of a cell in the store and in the manifest."""
-    assert cell.scores is not None
+    assert isinstance(cell, EvalCell)
     path = put(run.store, "scores", cell.scores.key, cell.scores.identity)
     (path / "findings.jsonl").write_text(
         Finding(check="c", severity="info", what=cell.task).model_dump_json(), "utf-8"

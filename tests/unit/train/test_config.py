@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from harness.errors import SuiteError
-from harness.models.device import DevicePolicy
+from harness.models.policy import DevicePolicy
 from harness.suite.spec import TrainSpec
 from harness.train.config import lora_config, sft_config
 

@@ -10,8 +10,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from harness.digests import file_digest
 from harness.errors import ModelError
-from harness.models.device import DevicePolicy, decide
+from harness.models.device import decide
 from harness.models.load import load_base
+from harness.models.policy import DevicePolicy
 from harness.suite.spec import BaseSpec
 from harness.train.merge import merge_adapter, merge_precision
 

@@ -8,8 +8,9 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 
-from harness.models.device import DevicePolicy, decide
+from harness.models.device import decide
 from harness.models.load import load_base
+from harness.models.policy import DevicePolicy
 from harness.suite.spec import BaseSpec, QuantizationSpec, TrainSpec
 from harness.train.weights import (
     all_finite,

@@ -26,6 +26,7 @@ from lm_eval.tasks import TaskManager
 from lm_eval.tasks._yaml_loader import load_yaml
 
 import harness.tasks.lm_eval.load as module
+from harness.engines.transformers import TransformersModel
 from harness.metrics.base import mean_of
 from harness.tasks.lm_eval.outcome import LmEvalOutcome
 from harness.tasks.lm_eval.task import prepare_lm_eval
@@ -62,7 +63,7 @@ def run(
         )
         model = tiny_model if model is None else model
         with closing(prepared):
-            return prepared.run(model, device="cpu", progress=progress)
+            return prepared.run(TransformersModel(model, tiny_tokenizer, "cpu"), progress=progress)
 
     return call
 
@@ -526,6 +527,7 @@ def test_hellaswag_of_a_real_model(realdata: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    tokenizer = AutoTokenizer.from_pretrained(folder)
     prepared = prepare_lm_eval(
         LmEvalTask.model_validate(
             {
@@ -539,11 +541,11 @@ def test_hellaswag_of_a_real_model(realdata: Path) -> None:
             }
         ),
         "hs",
-        tokenizer=AutoTokenizer.from_pretrained(folder),
+        tokenizer=tokenizer,
         suite_dir=realdata,
         seed=42,
     )
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     with closing(prepared):
-        ours = prepared.run(model, device="cpu")
+        ours = prepared.run(TransformersModel(model, tokenizer, "cpu"))
     assert {score.metric: score.value for score in ours.scores} == {"acc": 0.42, "acc_norm": 0.45}

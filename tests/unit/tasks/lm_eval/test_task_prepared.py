@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 from harness.errors import DataError
-from harness.suite.spec import LmEvalTask
+from harness.models.tokens import load_tokenizer
+from harness.suite.spec import BaseSpec, LmEvalTask
 
 pytest.importorskip("lm_eval")
 
@@ -23,6 +24,8 @@ import torch
 from lm_eval.api.task import Task
 
 import harness.tasks.lm_eval.task as module
+from harness.engines import loglikelihood
+from harness.engines.transformers import TransformersModel
 from harness.tasks.lm_eval.outcome import LmEvalOutcome
 from harness.tasks.lm_eval.task import PreparedLmEval, prepare_lm_eval
 
@@ -133,9 +136,14 @@ def other_model(tiny_model: Any) -> Any:
     return other
 
 
+def _run_on(prepared: PreparedLmEval, model: Any) -> LmEvalOutcome:
+    tokenizer = load_tokenizer(BaseSpec(model="tiny:llama"), Path())
+    return prepared.run(TransformersModel(model, tokenizer, "cpu"))
+
+
 def _fresh(prepare: Prepare, model: Any, **fields: Any) -> LmEvalOutcome:
     with closing(prepare(**fields)) as prepared:
-        return prepared.run(model, device="cpu")
+        return _run_on(prepared, model)
 
 
 def _assert_equal(ours: LmEvalOutcome, theirs: LmEvalOutcome) -> None:
@@ -154,7 +162,7 @@ def test_every_run_equals_one_on_a_fresh_task(
     """Requests, random draws, answers, scores and warnings of a variant do not depend on others."""
     models = [tiny_model, other_model, tiny_model]
     with closing(prepare(**fields)) as prepared:
-        shared = [prepared.run(model, device="cpu") for model in models]
+        shared = [_run_on(prepared, model) for model in models]
     for ours, model in zip(shared, models, strict=True):
         torch.rand(3)  # whatever went on in between
         _assert_equal(ours, _fresh(prepare, model, **fields))
@@ -175,7 +183,7 @@ def test_requests_are_built_once(
     monkeypatch.setattr(Task, "build_all_requests", counted)
     with closing(prepare(task="smoke_mmlu", num_fewshot=2, limit=2)) as prepared:
         for _ in range(3):
-            prepared.run(tiny_model, device="cpu")
+            _run_on(prepared, tiny_model)
     assert built == ["smoke_mmlu"]
 
 
@@ -184,17 +192,17 @@ def test_what_does_not_depend_on_weights_is_shared(
 ) -> None:
     """All variants of a task get one place for encodings and plans; another task has its own."""
     given: list[Any] = []
-    real = module.PrefixSharingLM
+    real = loglikelihood.PrefixSharingLM
 
     def spy(*args: Any, shared: Any, **options: Any) -> Any:
         given.append(shared)
         return real(*args, shared=shared, **options)
 
-    monkeypatch.setattr(module, "PrefixSharingLM", spy)
+    monkeypatch.setattr(loglikelihood, "PrefixSharingLM", spy)
     first, second = (prepare(task="smoke_mmlu", limit=1) for _ in range(2))
     with closing(first), closing(second):
         for prepared in (first, first, second):
-            prepared.run(tiny_model, device="cpu")
+            _run_on(prepared, tiny_model)
     assert given[0] is given[1]
     assert given[0] is not given[2]
 
@@ -215,8 +223,8 @@ def test_a_run_that_fails_leaves_nothing_to_the_next(
             with monkeypatch.context() as patch:
                 patch.setattr(place, _out_of_memory)
                 with pytest.raises(MemoryError):
-                    prepared.run(tiny_model, device="cpu")
-        _assert_equal(prepared.run(tiny_model, device="cpu"), expected)
+                    _run_on(prepared, tiny_model)
+        _assert_equal(_run_on(prepared, tiny_model), expected)
 
 
 def _out_of_memory(*_args: Any, **_options: Any) -> Any:
@@ -230,7 +238,7 @@ def test_warnings_of_loading_building_and_scoring_are_told_to_each_variant(
     told = []
     with closing(prepare(**TASKS["random"])) as prepared:
         for _ in range(2):
-            found = prepared.run(tiny_model, device="cpu").findings
+            found = _run_on(prepared, tiny_model).findings
             told.append([f.what for f in found if "lm-eval says" in f.what])
     assert told[0] == told[1]
     # one more of each text is rendered when a task is loaded, as a test
@@ -260,12 +268,12 @@ def test_the_temporary_folder_lives_as_long_as_the_task(
     temp = folder / "temp"
     prepared = prepare(task="gen.yaml", limit=1)
     assert len(list(temp.iterdir())) == 1
-    prepared.run(tiny_model, device="cpu")
+    _run_on(prepared, tiny_model)
     prepared.close()
     prepared.close()
     assert list(temp.iterdir()) == []
     with pytest.raises(TypeError, match="t was closed"):
-        prepared.run(tiny_model, device="cpu")
+        _run_on(prepared, tiny_model)
     prepared = prepare(task="gen.yaml", limit=1)
     assert len(list(temp.iterdir())) == 1
     del prepared

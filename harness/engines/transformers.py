@@ -1,0 +1,169 @@
+"""The built-in inference engine: transformers and PEFT, with our own batching around them."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from harness.engines.base import (
+    Ability,
+    ActiveModel,
+    CompletionLoss,
+    Decoding,
+    Generated,
+    LoadedModel,
+    MixedModel,
+    Progress,
+    Weights,
+)
+from harness.models.hardware import installed_versions
+from harness.schema import QUANTIZED, Precision, VariantKind
+from harness.suite.spec import BaseSpec
+
+if TYPE_CHECKING:
+    from harness.models.adapters import AdapterSet
+    from harness.models.mixed import Mixture
+    from harness.models.policy import DevicePolicy
+
+_PROCEDURE = 2  # raised when the engine itself comes to other results from the same input
+
+
+@dataclass(frozen=True)
+class TransformersModel:
+    """A transformers or PEFT model with its adapter already acting, in evaluation mode."""
+
+    model: Any
+    tokenizer: Any
+    device: str
+
+    def generate(
+        self, prompts: Sequence[str], decoding: Decoding, *, chat: bool, progress: Progress
+    ) -> list[Generated]:
+        """Batched generation; see ``engines.generation``."""
+        from harness.engines.generation import generate
+
+        return generate(self.model, self.tokenizer, prompts, decoding, chat=chat, progress=progress)
+
+    def completion_losses(
+        self,
+        pairs: Sequence[tuple[str, str]],
+        *,
+        chat: bool,
+        max_length: int | None,
+        batch_size: int,
+        progress: Progress,
+    ) -> list[CompletionLoss]:
+        """Batched losses; see ``engines.perplexity``."""
+        from harness.engines.perplexity import completion_losses
+
+        return completion_losses(
+            self.model,
+            self.tokenizer,
+            pairs,
+            chat=chat,
+            max_length=max_length,
+            batch_size=batch_size,
+            progress=progress,
+        )
+
+    def lm_eval_model(self, **options: Any) -> Any:
+        """lm-eval's own class with shared prefixes; see ``engines.loglikelihood``."""
+        from harness.engines.loglikelihood import PrefixSharingLM
+
+        return PrefixSharingLM(self.model, self.tokenizer, device=self.device, **options)
+
+
+@dataclass(frozen=True)
+class _Mixed:
+    mixture: Mixture
+    tokenizer: Any
+
+    def generate(
+        self, prompts: Sequence[str], decoding: Decoding, *, chat: bool, progress: Progress
+    ) -> dict[str | None, list[Generated]]:
+        from harness.engines.generation import generate_together
+
+        return generate_together(
+            self.mixture, self.tokenizer, prompts, decoding, chat=chat, progress=progress
+        )
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    adapters: AdapterSet
+    tokenizer: Any
+    device: str
+
+    def add_adapter(self, name: str, path: Path) -> None:
+        self.adapters.add(name, path)
+
+    @contextmanager
+    def active(self, name: str | None) -> Iterator[ActiveModel]:
+        with self.adapters.active(name) as model:
+            yield TransformersModel(model, self.tokenizer, self.device)
+
+    def adapter_effect(self, name: str, prompts: Sequence[str], *, chat: bool) -> float:
+        from harness.models.adapters import adapter_effect
+
+        return adapter_effect(self.adapters, name, self.tokenizer, prompts, chat=chat)
+
+    def why_not_mixed(self, names: Sequence[str | None]) -> str | None:
+        return self.adapters.why_not_mixed(names)
+
+    @contextmanager
+    def mixed(self, names: Sequence[str | None]) -> Iterator[MixedModel]:
+        with self.adapters.mixed(names) as mixture:
+            yield _Mixed(mixture, self.tokenizer)
+
+
+class TransformersEngine:
+    """transformers, PEFT and bitsandbytes; log-likelihoods by prefix tree."""
+
+    cannot: Mapping[Ability, str] = {}
+
+    def identity(self, kind: VariantKind, precision: Precision | Literal["auto"]) -> dict[str, Any]:
+        """Versions of the libraries that take part, and our own procedure's number."""
+        packages = ["torch", "transformers"]
+        packages += ["bitsandbytes"] if precision in QUANTIZED else []
+        packages += ["peft"] if kind in ("adapter", "merged") else []
+        return {"versions": installed_versions(packages), "engine": _PROCEDURE}
+
+    def tokenizer(self, base: BaseSpec, base_dir: Path) -> Any:
+        """The base's tokenizer."""
+        from harness.models.tokens import load_tokenizer
+
+        return load_tokenizer(base, base_dir)
+
+    @contextmanager
+    def load(self, weights: Weights, policy: DevicePolicy) -> Iterator[LoadedModel]:
+        """Load weights as ``models.load.load_base`` does for judging quality."""
+        import torch
+
+        from harness.models.adapters import AdapterSet
+        from harness.models.load import load_base
+
+        model = load_base(
+            weights.source,
+            weights.precision,
+            policy,
+            base_dir=weights.base_dir,
+            purpose="quality",
+            quantization=weights.quantization,
+        )
+        tokenizer = self.tokenizer(weights.base, weights.base_dir)
+        loaded = _Loaded(AdapterSet(model), tokenizer, policy.device)
+        del model
+        try:
+            yield loaded
+        finally:
+            del loaded
+            gc.collect()
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+
+
+ENGINE = TransformersEngine()

@@ -1,0 +1,73 @@
+"""The task type ``lm_eval``: any task of lm-eval. Loads lm-eval when a session is opened."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from harness.console import Reporter
+from harness.engines.base import ActiveModel, Progress
+from harness.suite.spec import LmEvalTask
+from harness.tasks.base import Outputs, ResultIdentity, TaskRequest, TaskSession
+from harness.tasks.lm_eval.identity import lm_eval_identity
+
+if TYPE_CHECKING:
+    from harness.engines.probe import EngineChoice
+    from harness.tasks.lm_eval.task import PreparedLmEval
+
+
+class LmEval:
+    """HellaSwag, MMLU, and any other task or group of lm-eval."""
+
+    spec = LmEvalTask
+
+    def inputs(self, request: TaskRequest, examples: Mapping[str, Any] | None) -> Any:
+        """What lm-eval reads: the task's files and data, and how it is asked."""
+        return lm_eval_identity(request.spec, request.base_dir)
+
+    def identity(self, request: TaskRequest, inputs: Any) -> ResultIdentity:
+        """The shots are drawn with the suite's seed."""
+        return ResultIdentity({"lm_eval": inputs, "seed": request.suite.seed}, "lm_eval")
+
+    def rehearse(self, request: TaskRequest) -> None:
+        """Load the task and its data: a mistake in one must not show hours later."""
+        from harness.tasks.lm_eval.load import check_lm_eval
+
+        check_lm_eval(request.spec, request.base_dir)
+
+    @contextmanager
+    def open(
+        self, request: TaskRequest, tokenizer: Any, reporter: Reporter
+    ) -> Iterator[TaskSession]:
+        """Load the task once for all variants."""
+        from harness.tasks.lm_eval.task import prepare_lm_eval  # an extra of its own
+
+        prepared = prepare_lm_eval(
+            request.spec,
+            request.task_id,
+            tokenizer=tokenizer,
+            suite_dir=request.base_dir,
+            seed=request.suite.seed,
+        )
+        with closing(prepared):
+            yield _Session(prepared, reporter)
+
+
+TASK_TYPE = LmEval()
+
+
+@dataclass(frozen=True)
+class _Session:
+    prepared: PreparedLmEval
+    reporter: Reporter
+
+    def predict(self, model: ActiveModel, progress: Progress) -> Outputs:
+        outcome = self.prepared.run(model, progress=progress, on_engine=self._say)
+        return Outputs({"samples": outcome.samples, "datasets": outcome.datasets}, outcome)
+
+    def _say(self, choice: EngineChoice) -> None:
+        # whoever waits for a slower engine should know from the start
+        say = self.reporter.detail if choice.engine == "tree" else self.reporter.say
+        say(f"  engine {choice.engine}: {choice.why}")
