@@ -22,7 +22,7 @@ from harness.ratings.design.advice import advice
 from harness.ratings.design.design import make_plan
 from harness.ratings.design.items import choose_items
 from harness.ratings.layout import ELSEWHERE, RaterSheet, rater_sheets
-from harness.ratings.methods.methods import heds_draft, methods_paragraph
+from harness.ratings.methods.documents import heds_draft, methods_paragraph
 from harness.ratings.returns.checking import Checked, check_returns
 from harness.ratings.returns.returns import read_return
 from harness.ratings.scores import write_scores

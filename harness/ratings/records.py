@@ -6,13 +6,15 @@ A *row* is one judgement that a rater is asked for: of one output (``scale``) or
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
 from harness.schema import Record, Split
-from harness.stats.intervals import Interval
 from harness.suite.ratings import CriterionSpec
+
+if TYPE_CHECKING:  # the plan of the sheets is read without any statistics
+    from harness.stats.intervals import Interval
 
 RowKind = Literal["scale", "pair"]
 Purpose = Literal["main", "repeat", "attention", "same"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from harness.metrics import quantities
 
 _PICKED = {
@@ -130,3 +132,9 @@ def measured_name(name: str) -> str:
 def picked_words(name: str) -> str:
     """Why an example is shown."""
     return _PICKED.get(name, name)
+
+
+def listed(parts: Iterable[str]) -> str:
+    """Names in a sentence: ``a``, ``a and b``, ``a, b and c``; empty without any."""
+    *head, last = [*parts] or [""]
+    return f"{', '.join(head)} and {last}" if head else last

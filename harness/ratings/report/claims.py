@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.ratings.records import CriterionMean, Estimate, HumanResults, Wins
-from harness.ratings.report.words import EVEN, listed, met, share_words, side_of, turned
+from harness.ratings.report.words import EVEN, met, share_words, side_of, turned
 from harness.ratings.stats.over_raters import FEWEST_RATERS
+from harness.render.labels import listed
 from harness.render.numbers import count
 from harness.render.table import Side
 

@@ -15,13 +15,13 @@ from harness.ratings.report.claims import (
 from harness.ratings.report.words import (
     EVEN,
     alpha_word,
-    listed,
     met,
     share_words,
     side_of,
     together,
     value_words,
 )
+from harness.render.labels import listed
 from harness.render.numbers import count
 from harness.render.table import Side
 from harness.suite.ratings import PREFERENCE, REFERENCES

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from harness.ratings.records import Estimate, HumanResults
-from harness.ratings.report.words import EVEN, listed, share_words, side_of, together, value_words
+from harness.ratings.report.words import EVEN, share_words, side_of, together, value_words
+from harness.render.labels import listed
 from harness.render.numbers import NONE, count, metric_name
 from harness.render.table import Cell, Head, Side, Table
 

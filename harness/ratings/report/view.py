@@ -16,9 +16,9 @@ from harness.ratings.report.raters import (
     raters_table,
 )
 from harness.ratings.report.tables import files_table, means_table, preference_table
-from harness.ratings.report.words import listed
 from harness.ratings.stats.alpha import TENTATIVE
 from harness.ratings.stats.raters import concerns
+from harness.render.labels import listed
 from harness.render.numbers import count, metric_name
 from harness.render.table import Table
 

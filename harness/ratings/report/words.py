@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from harness.ratings.records import Estimate, HumanResults, Wins
 from harness.ratings.stats.alpha import RELIABLE, TENTATIVE
 from harness.render.numbers import NONE, number, span
@@ -80,13 +78,6 @@ def met(results: HumanResults, variant: str, other: str) -> Wins | None:
     """How two variants fared against each other; None where they were not compared."""
     wins = results.preference.wins if results.preference is not None else ()
     return next((w for w in wins if {w.first, w.second} == {variant, other}), None)
-
-
-def listed(parts: Sequence[str]) -> str:
-    """Names in a sentence: with commas, the last one with "and"."""
-    if len(parts) < 2:
-        return "".join(parts)
-    return f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
 def together(parts: tuple[str, str]) -> str:

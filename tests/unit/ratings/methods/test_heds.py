@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from harness.ratings.methods.heds import TO_FILL_IN, heds_draft
+from harness.ratings.methods.documents import TO_FILL_IN, heds_draft
 from harness.ratings.records import (
     Agreement,
     Estimate,

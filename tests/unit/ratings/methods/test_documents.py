@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
-
-from harness.ratings.methods.facts import checks, facts, listed, sampling, span
-from harness.ratings.methods.methods import methods_paragraph
+from harness.ratings.methods.documents import methods_paragraph
+from harness.ratings.methods.facts import facts
 from harness.ratings.records import (
     Agreement,
     Estimate,
@@ -112,33 +110,19 @@ def test_swapped_repeats_are_told_only_where_they_are() -> None:
     first = row_of(1, kind="pair", variants=VARIANTS)
     again = {"kind": "pair", "variants": VARIANTS, "purpose": "repeat", "repeats": "t1"}
     turned, same = row_of(12, **again, swapped=True), row_of(12, **again)
-    assert "sides swapped" in checks(facts(plan_of(), items_of(2), [first, turned]))
-    assert "sides swapped" not in checks(facts(plan_of(), items_of(2), [first, same]))
+    assert "sides swapped" in methods_paragraph(plan_of(), items_of(2), [first, turned])
+    assert "sides swapped" not in methods_paragraph(plan_of(), items_of(2), [first, same])
 
 
 def test_sampling_says_splits_seed_and_clusters() -> None:
     """Two splits are drawn in equal parts; where clusters repeat, their number is told."""
     items = items_of(10, clusters=8)
     plan = plan_of(splits=("select", "report"))
-    text = sampling(plan, items, facts(plan, items, []))
+    text = methods_paragraph(plan, items, [])
     assert "10 examples" in text
     assert "seed 7" in text
     assert "the splits select and report in equal parts" in text
     assert "from 8 clusters" in text
-
-
-@pytest.mark.parametrize(
-    ("parts", "text"), [(["a"], "a"), (["a", "b"], "a and b"), (["a", "b", "c"], "a, b and c")]
-)
-def test_lists_in_words(parts: list[str], text: str) -> None:
-    """The last part follows an and."""
-    assert listed(parts) == text
-
-
-def test_spans_in_words() -> None:
-    """Equal ends are one number."""
-    assert span(3, 3) == "3"
-    assert span(2, 3) == "2 to 3"
 
 
 def test_the_paragraph_holds_what_a_methods_section_needs() -> None:
