@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Literal
 
 from harness.ratings.report.csv import RATING_TABLES
-from harness.render.table import Raw, csv_text
+from harness.render.table import Raw, csv_text, to_csv
 from harness.report.view.records import View
 
 Table = Literal[
@@ -46,8 +46,7 @@ def render_csv(view: View, table: Table = "scores") -> str:
         "outputs": _outputs,
         "candidates": _candidates,
     }
-    lines = own[table](view) if table in own else RATING_TABLES[table](view.human)
-    return csv_text(lines)
+    return csv_text(own[table](view)) if table in own else to_csv(RATING_TABLES[table](view.human))
 
 
 def _scores(view: View) -> Iterator[tuple[Raw, ...]]:

@@ -20,13 +20,13 @@ class Claim:
     """What raters say of a variant against another one, and how far that reaches.
 
     Attributes:
-        found: The value with its interval for other items, judged by these raters.
+        estimate: The value with its interval for other items, judged by these raters.
         others: With its interval for other raters too; None where there are too few.
         side: On which side these raters are.
         raters: How many there are; 0 where that was not recorded.
     """
 
-    found: Estimate
+    estimate: Estimate
     others: Estimate | None
     side: Side
     raters: int = 0
@@ -40,7 +40,7 @@ class Claim:
     @property
     def shown(self) -> Estimate:
         """The value with the interval of those for whom the side is shown."""
-        return self.others if self.beyond and self.others is not None else self.found
+        return self.others if self.beyond and self.others is not None else self.estimate
 
     def who(self) -> str:
         """Of whom it is said, as a sentence begins."""
@@ -100,12 +100,12 @@ def without_difference(wins: Sequence[Wins], names: Sequence[str]) -> str:
         wins: Of the variants in question, with at least one vote.
         names: The variants.
     """
-    if any(found.first_wins or found.second_wins for found in wins):
+    if any(w.first_wins or w.second_wins for w in wins):
         return ""
     ties, automatic = sum(w.ties for w in wins), sum(w.automatic for w in wins)
     if not ties:
         return ""
-    n = max(found.share.n for found in wins)
+    n = max(w.share.n for w in wins)
     if ties == automatic:
         return (
             f"The outputs of {listed(names)} are identical (n = {count(n, 'item')}), so nobody was "

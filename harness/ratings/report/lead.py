@@ -33,12 +33,12 @@ def preferred_words(results: HumanResults, variant: str, baseline: str) -> tuple
     The side is that of these raters; the sentence says whether it is shown for others too.
     """
     claim, wins = claim_of(results, variant, baseline), met(results, variant, baseline)
-    if claim is None or wins is None or claim.found.value is None:
+    if claim is None or wins is None or claim.estimate.value is None:
         return "", ""
     if same := without_difference([wins], (variant, baseline)):
         return claim.side, same
     shown = together(share_words(claim.shown))
-    known = f"n = {count(claim.found.n, 'item')}{_alpha_words(results)}"
+    known = f"n = {count(claim.estimate.n, 'item')}{_alpha_words(results)}"
     who = claim.who()
     if claim.side == "better":
         return claim.side, (
@@ -71,11 +71,11 @@ def rated_worse(results: HumanResults, variant: str) -> list[str]:
 
 
 def _alpha_words(results: HumanResults) -> str:
-    found = next((a for a in results.agreement if a.name == PREFERENCE), None)
-    if found is None or found.alpha.value is None:
+    own = next((a for a in results.agreement if a.name == PREFERENCE), None)
+    if own is None or own.alpha.value is None:
         return ""
-    word = alpha_word(found.alpha.value)
-    return f", alpha {value_words(found.alpha)[0]}" + (": low agreement" if word == "low" else "")
+    word = alpha_word(own.alpha.value)
+    return f", alpha {value_words(own.alpha)[0]}" + (": low agreement" if word == "low" else "")
 
 
 def lead_sentences(results: HumanResults, chosen: str | None) -> list[str]:
@@ -123,8 +123,8 @@ def _strongest(results: HumanResults, models: Sequence[str]) -> str:
     beyond = {name: claim for name, claim in beaten.items() if claim.beyond}
     whole = len(beyond) == len(beaten)
     who = "Raters" if whole else next(c for c in beaten.values() if not c.beyond).who()
-    won = listed([_with_share(name, claim.found) for name, claim in beaten.items()])
-    open_ = [_with_share(name, c.found) for name, c in claims.items() if name not in beaten]
+    won = listed([_with_share(name, claim.estimate) for name, claim in beaten.items()])
+    open_ = [_with_share(name, c.estimate) for name, c in claims.items() if name not in beaten]
     rest = f"; it is not distinguishable from {listed(open_)}" if open_ else ""
     if len(claims) < len(models) - 1:
         line = f"{who} prefer{_s(who)} {top} to {won}{rest}; not every two variants were compared."
@@ -154,7 +154,7 @@ def _with_share(name: str, share: Estimate) -> str:
 def _beside_references(results: HumanResults, variant: str) -> str:
     """How a variant fares against the references; empty where those were not rated."""
     claim = claim_of(results, variant, REFERENCES)
-    if claim is None or claim.found.value is None:
+    if claim is None or claim.estimate.value is None:
         return ""
     words = {
         "better": "is preferred to the references",
@@ -175,20 +175,20 @@ def _choice(results: HumanResults, chosen: str | None) -> str:
 
 def _pair_words(results: HumanResults, variant: str, other: str) -> str:
     claim, wins = claim_of(results, variant, other), met(results, variant, other)
-    if claim is None or wins is None or claim.found.value is None:
-        why = f": {claim.found.reason}" if claim is not None and claim.found.reason else ""
+    if claim is None or wins is None or claim.estimate.value is None:
+        why = f": {claim.estimate.reason}" if claim is not None and claim.estimate.reason else ""
         return f"Whether raters prefer {variant} or {other} is not known{why}."
     if same := without_difference([wins], (variant, other)):
         return same
     shown = together(share_words(claim.shown))
-    n = f"n = {count(claim.found.n, 'item')}; a tie is half a win"
+    n = f"n = {count(claim.estimate.n, 'item')}; a tie is half a win"
     if claim.side == "better":
         who, reach = claim.who(), claim.reach()
         return (
             f"{who} prefer{_s(who)} {variant} to {other}: it wins {shown} of comparisons ({n}). "
             f"{reach[0].upper()}{reach[1:]}."
         )
-    why = "the interval includes 50 %" if claim.found.low is not None else "there is no interval"
+    why = "the interval includes 50 %" if claim.estimate.low is not None else "there is no interval"
     return (
         f"Raters do not tell {variant} and {other} apart: {variant} wins {shown} of comparisons "
         f"({n}); {why}."
@@ -202,7 +202,7 @@ def _criteria(results: HumanResults, chosen: str | None) -> str:
     if plan.baseline is None or not others or not results.means:
         return ""
     strengths = results.preference.strengths if results.preference is not None else ()
-    ranked = [found.variant for found in strengths if found.variant in others]
+    ranked = [item.variant for item in strengths if item.variant in others]
     variant = chosen if chosen in others else (*ranked, others[-1])[0]
     sides: dict[str, list[str]] = {"better": [], "worse": [], "open": [], "same": []}
     decided = []
@@ -230,8 +230,8 @@ def _criteria(results: HumanResults, chosen: str | None) -> str:
     return f"{line} {criteria_reach(decided)}".rstrip()
 
 
-def _change(found: Estimate | None) -> str:
-    return together(value_words(found, signed=True)) if found is not None else ""
+def _change(difference: Estimate | None) -> str:
+    return together(value_words(difference, signed=True)) if difference is not None else ""
 
 
 def _agreement(results: HumanResults) -> str:
@@ -243,6 +243,6 @@ def _agreement(results: HumanResults) -> str:
             continue
         alpha = value_words(item.alpha)[0]
         parts[alpha_word(item.alpha.value)].append(f"{item.name} (alpha {alpha})")
-    found = [f"{word} on {listed(names)}" for word, names in parts.items() if names]
-    found += [f"not known on {listed(unknown)}"] if unknown else []
-    return f"Agreement of the raters is {', '.join(found)}." if found else ""
+    clauses = [f"{word} on {listed(names)}" for word, names in parts.items() if names]
+    clauses += [f"not known on {listed(unknown)}"] if unknown else []
+    return f"Agreement of the raters is {', '.join(clauses)}." if clauses else ""

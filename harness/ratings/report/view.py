@@ -100,14 +100,14 @@ def _cautions(results: HumanResults, primary: tuple[str, str] | None) -> list[st
             f"Raters agree little on {listed(low)} (alpha below {TENTATIVE}): other raters may "
             f"well judge {'it' if len(low) == 1 else 'them'} otherwise."
         )
-    silent = [found.rater for found in results.raters if not found.answered]
+    silent = [item.rater for item in results.raters if not item.answered]
     if silent:
         lines.append(f"Nothing has come back from {listed(silent)}.")
     elif results.ratings < results.asked:
         lines.append(
             f"{results.ratings:,} of {count(results.asked, 'row')} have come back with an answer."
         )
-    doubted = [found.rater for found in results.raters if concerns(found)]
+    doubted = [item.rater for item in results.raters if concerns(item)]
     if doubted:
         lines.append(
             f"The answers of {listed(doubted)} call for a look (see Raters); all of them count."

@@ -2,42 +2,52 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from harness.ratings.records import Estimate, HumanResults, Wins
 from harness.ratings.stats.alpha import RELIABLE, TENTATIVE
 from harness.render.numbers import NONE, number, span
-from harness.render.table import Side
+from harness.render.table import Cell, Side
 from harness.schema import HUMAN
 
 EVEN = 0.5  # share of comparisons won where neither is better
 
 
-def alpha_word(alpha: float) -> str:
+def alpha_word(alpha: float | None) -> str:
     """What an alpha allows, in a word."""
+    if alpha is None:
+        return "not known"
     if alpha >= RELIABLE:
         return "good"
     return "tentative" if alpha >= TENTATIVE else "low"
 
 
-def value_words(found: Estimate, *, signed: bool = False) -> tuple[str, str]:
+def value_words(estimate: Estimate, *, signed: bool = False) -> tuple[str, str]:
     """A value and its interval, in points of a scale or logarithms, with two decimals."""
-    if found.value is None:
+    if estimate.value is None:
         return NONE, ""
-    value = number(found.value, 2, signed=signed)
-    if found.low is None or found.high is None:
+    value = number(estimate.value, 2, signed=signed)
+    if estimate.low is None or estimate.high is None:
         return value, ""
-    return value, span(found.low, found.high, 2, signed=signed)
+    return value, span(estimate.low, estimate.high, 2, signed=signed)
 
 
-def share_words(found: Estimate) -> tuple[str, str]:
+def share_words(estimate: Estimate) -> tuple[str, str]:
     """A share in per cent, and its interval."""
-    if found.value is None:
+    if estimate.value is None:
         return NONE, ""
-    value = 100 * found.value
-    if found.low is None or found.high is None:
+    value = 100 * estimate.value
+    if estimate.low is None or estimate.high is None:
         return f"{number(value, 0)} %", ""
-    low, high = 100 * found.low, 100 * found.high
+    low, high = 100 * estimate.low, 100 * estimate.high
     places = 0 if high - low >= 4 else 1
     return f"{number(value, places)} %", span(low, high, places)
+
+
+def estimate_cell(shown: tuple[str, str], /, *more: str, **marks: Any) -> Cell:
+    """A cell of a value above its interval, above other lines; empty lines are left out."""
+    value, bounds = shown
+    return Cell(value, tuple(line for line in (bounds, *more) if line), **marks)
 
 
 def same_words(kind: str) -> tuple[str, str]:
@@ -53,25 +63,22 @@ def same_words(kind: str) -> tuple[str, str]:
     return "identical", "identical on every example"
 
 
-def side_of(found: Estimate | None, even: float = 0.0) -> Side:
+def side_of(estimate: Estimate | None, even: float = 0.0) -> Side:
     """On which side of ``even`` the whole interval lies."""
-    if found is None or found.low is None or found.high is None:
+    if estimate is None or estimate.low is None or estimate.high is None:
         return ""
-    if found.low == found.high == even:
+    if estimate.low == estimate.high == even:
         return "same"
-    if found.low > even:
+    if estimate.low > even:
         return "better"
-    return "worse" if found.high < even else "open"
+    return "worse" if estimate.high < even else "open"
 
 
-def turned(found: Estimate) -> Estimate:
+def turned(estimate: Estimate) -> Estimate:
     """A share as the other of the two has it."""
-
-    def other(value: float | None) -> float | None:
-        return None if value is None else 1 - value
-
-    changed = {"value": other(found.value), "low": other(found.high), "high": other(found.low)}
-    return found.model_copy(update=changed)
+    ends = (estimate.value, estimate.high, estimate.low)
+    value, low, high = (None if end is None else 1 - end for end in ends)
+    return estimate.model_copy(update={"value": value, "low": low, "high": high})
 
 
 def met(results: HumanResults, variant: str, other: str) -> Wins | None:
