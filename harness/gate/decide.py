@@ -126,11 +126,6 @@ class _Look:
         low, high = self.first.low, self.first.high
         return low is not None and high is not None and low < high
 
-    @property
-    def sign(self) -> float:
-        """Turns a difference into a gain."""
-        return 1.0 if self.panel.quantity.higher_is_better else -1.0
-
 
 def decide(
     pairs: Sequence[ScorePair],
@@ -199,16 +194,17 @@ def _look(
     if block not in shared:
         shared[block] = Resamples(before.clusters, seed=seed, n_resamples=n_resamples)
     panel = Panel(pair.quantity, [before, after], resamples=shared[block])
-    first = _difference(pair, panel, TAIL)
+    first = _gain(pair, panel, TAIL)
     if first.delta is None:
         return first.reason or "the difference is undefined"
     return _Look(panel, block, first)
 
 
-def _difference(pair: ScorePair, panel: Panel, tail: float) -> Difference:
-    return panel.bounded_difference(
+def _gain(pair: ScorePair, panel: Panel, tail: float) -> Difference:
+    difference = panel.bounded_difference(
         _BEFORE, _AFTER, tail=tail, strict=True, same_outputs=pair.same_outputs
     )
+    return difference.turned(panel.quantity.sign)
 
 
 def _by_id(sample: Sample, name: str) -> Sample:
@@ -223,70 +219,71 @@ def _blocks(looks: Iterable[_Look]) -> list[Block]:
         by_examples.setdefault(look.block, []).append(look)
     blocks = []
     for together in by_examples.values():
-        drawn = [look.sign * look.panel.drawn_differences(_BEFORE, _AFTER) for look in together]
+        drawn = [
+            look.panel.quantity.sign * look.panel.drawn_differences(_BEFORE, _AFTER)
+            for look in together
+        ]
         df = together[0].panel.resamples.n_clusters - 1
         blocks.append(Block(correlation(np.stack(drawn, axis=1)), df))
     return blocks
 
 
 def _quality(pair: ScorePair, look: _Look, level: float) -> GateCheck:
-    panel, quantity = look.panel, pair.quantity
-    found = _difference(pair, panel, level) if look.uncertain else look.first
+    panel, clusters = look.panel, look.panel.resamples.n_clusters
+    gain = _gain(pair, panel, level) if look.uncertain else look.first
     before, after = panel.value(_BEFORE) or 0.0, panel.value(_AFTER) or 0.0
-    margin = margin_in_own_unit(pair.margin, before, quantity.scale)
-    gain = look.sign * (found.delta or 0.0)
-    low, high = _oriented(found, look.sign)
+    margin = margin_in_own_unit(pair.margin, before, pair.quantity.scale)
     slack = _ROUNDING * max(abs(before), abs(after), margin)
+    too_few = _too_few(look, gain)
     verdict: GateVerdict = "inconclusive"
-    reason = found.reason
-    if found.identical:
+    reason = gain.reason
+    if gain.identical:
         verdict = "identical"
-    elif low is not None and _too_few(look, found):
-        reason = f"{panel.resamples.n_clusters} unrelated examples are too few for this metric"
-    elif low is not None and low >= -margin - slack:
+    elif gain.low is not None and too_few:
+        reason = f"{clusters} unrelated examples are too few for this metric"
+    elif gain.low is not None and gain.low >= -margin - slack:
         verdict = "pass"
-    elif high is not None and high < -margin - slack:
+    elif gain.high is not None and gain.high < -margin - slack:
         verdict = "regression"
-    needed = None
-    if verdict == "inconclusive" and abs(gain + margin) > slack and not _too_few(look, found):
-        needed = _needed(look, found, abs(gain + margin), level)
+    distance = abs((gain.delta or 0.0) + margin)
+    decidable = verdict == "inconclusive" and distance > slack and not too_few
     return _check(
         pair,
         verdict,
         n=len(panel.ids),
-        clusters=panel.resamples.n_clusters,
+        clusters=clusters,
         baseline_value=before,
         value=after,
-        gain=gain,
-        low=low,
-        high=high,
+        gain=gain.delta or 0.0,
+        low=gain.low,
+        high=gain.high,
         margin=margin,
-        mde=_mde(look, found, margin, level),
-        needed_n=needed,
-        method=found.method,
+        mde=_mde(look, gain, margin, level),
+        needed_n=_needed(look, gain, distance, level) if decidable else None,
+        method=gain.method,
         reason=reason,
     )
 
 
-def _mde(look: _Look, found: Difference, margin: float, level: float) -> float | None:
+def _mde(look: _Look, gain: Difference, margin: float, level: float) -> float | None:
     """Loss beyond the margin that is found in 80 %: of the test that the bounds belong to."""
-    panel, error = look.panel, found.error
+    panel, error = look.panel, gain.error
     unlike = panel.discordant(_BEFORE, _AFTER)
-    if found.identical or error is None:
+    if gain.identical or error is None:
         return None
     if unlike is None:
-        return mde(error, found.df, level) if error else None
+        return mde(error, gain.df, level) if error else None
     n, top = len(panel.ids), panel.quantity.scale or 1.0
     share, net = sum(unlike) / n, (unlike[0] - unlike[1]) / n
     clustered = panel.resamples.n_clusters < n
     effective: float = panel.resamples.n_clusters if clustered else n
     if clustered and error:
         effective = (share - net**2) / (error / top) ** 2
-    df = found.df if clustered else None
+    df = gain.df if clustered else None
     return top * score_mde(effective, share, margin / top, df, level, strict=True)
 
 
-def _too_few(look: _Look, found: Difference) -> bool:
+def _too_few(look: _Look, gain: Difference) -> bool:
     """Whether there are too few examples for bounds that come from their spread alone.
 
     Student-t and score intervals hold for any number; a bootstrap of a handful does not, nor does
@@ -296,15 +293,15 @@ def _too_few(look: _Look, found: Difference) -> bool:
     if panel.resamples.n_clusters >= _LEAST or panel.discordant(_BEFORE, _AFTER) is not None:
         return False
     size = max(abs(panel.value(_BEFORE) or 0.0), abs(panel.value(_AFTER) or 0.0))
-    return not panel.is_mean or (found.error or 0.0) <= _ROUNDING * size
+    return not panel.is_mean or (gain.error or 0.0) <= _ROUNDING * size
 
 
-def _needed(look: _Look, found: Difference, distance: float, level: float) -> int | None:
+def _needed(look: _Look, gain: Difference, distance: float, level: float) -> int | None:
     """Examples with which an inconclusive score would be decided in 80 %, if it stays as it is."""
     n, clusters = len(look.panel.ids), look.panel.resamples.n_clusters
-    if found.error:
-        return needed_n(n, found.error, found.df, distance, level)
-    if found.delta or clusters < 2:
+    if gain.error:
+        return needed_n(n, gain.error, gain.df, distance, level)
+    if gain.delta or clusters < 2:
         return None  # nothing is known of the spread
     # no score changed: the bound for a sample of that size, where each change counts in full
     share = min(1.0, distance / (look.panel.quantity.scale or 1.0))
@@ -315,17 +312,11 @@ def _needed(look: _Look, found: Difference, distance: float, level: float) -> in
     return math.ceil(n / clusters * enough)
 
 
-def _oriented(found: Difference, sign: float) -> tuple[float | None, float | None]:
-    if found.low is None or found.high is None:
-        return None, None
-    return (found.low, found.high) if sign > 0 else (-found.high, -found.low)
-
-
 def _floor(pair: ScorePair, value: float | None, floor: float) -> GateCheck:
     """Whether a value keeps to an absolute bound; the value itself counts, without an interval."""
     quantity = pair.quantity
     bound = own_unit(floor, quantity.scale)
-    gain = ((value or 0.0) - bound) * (1 if quantity.higher_is_better else -1)
+    gain = ((value or 0.0) - bound) * quantity.sign
     kept = gain >= -_ROUNDING * abs(bound)
     side = "below the floor" if quantity.higher_is_better else "above the ceiling"
     shown = f"{in_points(value or 0.0, quantity.scale):.4g} is {side} of {floor:.4g}"

@@ -122,8 +122,7 @@ def analyse_losses(
     quantity, pair = panel.quantity, Pair(panel, baseline, candidate)
     gains = pair.gains
     losses = np.where(gains < 0, -gains, 0.0)
-    whole = panel.difference(baseline, candidate)
-    low, high = _turned(pair, whole.low, whole.high)
+    whole = panel.difference(baseline, candidate).turned(pair.sign)
     tenth = math.ceil(len(gains) / 10)
     order = sorted(np.flatnonzero(gains < 0), key=lambda row: (gains[row], str(panel.ids[row])))
     tested: set[bytes] = set()
@@ -143,9 +142,9 @@ def analyse_losses(
         **_counts(gains),
         undefined=int(np.isnan(gains).sum()),
         per_example=pair.is_plain_mean,
-        gain=None if whole.delta is None else pair.sign * whole.delta,
-        low=low,
-        high=high,
+        gain=whole.delta,
+        low=whole.low,
+        high=whole.high,
         identical=whole.identical,
         method=whole.method,
         reason=whole.reason,
@@ -177,9 +176,9 @@ def _why_untested(pair: Pair, group: Group) -> str | None:
         return "these are all examples, so there is no rest"
     unit = "examples" if pair.panel.resamples.n_clusters == len(group.rows) else "clusters"
     for what, rows in (("group", group.rows), ("rest", ~group.rows)):
-        found = pair.clusters(rows)
-        if found < FEWEST_CLUSTERS:
-            return f"too few: the {what} has {found} of the {FEWEST_CLUSTERS} {unit} needed"
+        count = pair.clusters(rows)
+        if count < FEWEST_CLUSTERS:
+            return f"too few: the {what} has {count} of the {FEWEST_CLUSTERS} {unit} needed"
     return None
 
 
@@ -188,11 +187,10 @@ def _stratum(pair: Pair, group: Group, tail: float) -> LossStratum:
     rows, gains = group.rows, pair.gains
     losses = np.where(gains < 0, -gains, 0.0)
     clusters = pair.clusters(rows)
-    found = pair.subset(rows).panel.difference(pair.baseline, pair.candidate)
-    low, high = _turned(pair, found.low, found.high)
-    if clusters < FEWEST_CLUSTERS:
-        low = high = None
-    reason = _why_untested(pair, group) or found.reason
+    panel = pair.subset(rows).panel
+    gain = panel.difference(pair.baseline, pair.candidate).turned(pair.sign)
+    bounded = clusters >= FEWEST_CLUSTERS and gain.low is not None
+    reason = _why_untested(pair, group) or gain.reason
     contrast = pair.contrast(rows) if reason is None else None
     if reason is None and contrast is None:
         reason = "undefined without one of its clusters"
@@ -213,12 +211,12 @@ def _stratum(pair: Pair, group: Group, tail: float) -> LossStratum:
         clusters=clusters,
         **_counts(gains[rows]),
         loss_share=_share(losses[rows], losses),
-        gain=None if found.delta is None else pair.sign * found.delta,
-        low=low,
-        high=high,
-        identical=found.identical,
+        gain=gain.delta,
+        low=gain.low if bounded else None,
+        high=gain.high if bounded else None,
+        identical=gain.identical,
         rest_gain=None if rows.all() else pair.gain(~rows),
-        method=found.method if low is not None else "",
+        method=gain.method if bounded else "",
         reason=reason,
         **bounds,
     )
@@ -244,10 +242,3 @@ def _documents(pair: Pair, members: Mapping[str, Sequence[str]]) -> tuple[LossDo
 def _share(part: FloatArray, whole: FloatArray) -> float | None:
     total = float(whole.sum())
     return float(part.sum()) / total if total > 0 else None
-
-
-def _turned(pair: Pair, low: float | None, high: float | None) -> tuple[float | None, float | None]:
-    """Bounds of a difference as bounds of a gain."""
-    if low is None or high is None or pair.sign > 0:
-        return low, high
-    return -high, -low

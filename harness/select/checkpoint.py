@@ -12,8 +12,9 @@ from harness.results.scores import Reading, read_results
 from harness.schema import Candidate, CellResult, ConstraintCheck, Selection, Variant
 from harness.select.constraints import check_constraints
 from harness.select.reasons import explain
+from harness.stats.paired import Difference
 from harness.stats.panel import Panel, Sample
-from harness.stats.pareto import Axis, efficient
+from harness.stats.pareto import Objective, efficient
 from harness.stats.significance import max_t
 from harness.store.runs import Store
 from harness.suite.deciding import CANDIDATES, SPLIT, primary_metric
@@ -101,7 +102,7 @@ def select(
     *,
     rule: Rule = "one_se",
     checks: Sequence[ConstraintCheck] = (),
-    axes: Sequence[Axis] = (),
+    axes: Sequence[Objective] = (),
 ) -> Selection:
     """Choose among the candidates that keep to all constraints, as far as the data can tell.
 
@@ -125,12 +126,11 @@ def select(
     Source:
         Breiman et al. (1984), Classification and Regression Trees, section 3.4.3 (1 SE rule).
     """
-    quantity = panel.quantity
-    sign = 1.0 if quantity.higher_is_better else -1.0
+    quantity, sign = panel.quantity, panel.quantity.sign
     values = {name: panel.value(name) for name in panel.variants}
     order = sorted(steps, key=lambda name: _lateness(name, steps))
     known = baseline if baseline in values else None
-    quality = Axis(
+    quality = Objective(
         f"{quantity.metric} of {quantity.task}",
         {name: values.get(name) for name in order},
         quantity.higher_is_better,
@@ -159,14 +159,9 @@ def select(
 
 def _earliest_as_good(panel: Panel, order: Sequence[str], best: str) -> str:
     """The first candidate that is not worse than the best by more than one standard error."""
-    sign = 1.0 if panel.quantity.higher_is_better else -1.0
     for name in order[: order.index(best)]:
-        found = panel.difference(name, best)
-        if (
-            found.delta is not None
-            and found.error is not None
-            and sign * found.delta <= found.error
-        ):
+        gain = panel.difference(name, best).turned(panel.quantity.sign)
+        if gain.delta is not None and gain.error is not None and gain.delta <= gain.error:
             return name
     return best
 
@@ -177,7 +172,7 @@ def _candidates(
     steps: Mapping[str, int | None],
     baseline: str | None,
     checks: Sequence[ConstraintCheck],
-    axes: Sequence[Axis],
+    axes: Sequence[Objective],
 ) -> tuple[Candidate, ...]:
     """What is known of each checkpoint, by step."""
     values = axes[0].values
@@ -190,15 +185,17 @@ def _candidates(
     broken = {check.variant for check in checks if check.status == "broken"}
     candidates = []
     for name in order:
-        found = panel.difference(baseline, name) if baseline and name in compared else None
+        change = Difference(None)
+        if baseline and name in compared:
+            change = panel.difference(baseline, name)
         candidates.append(
             Candidate(
                 variant=name,
                 step=steps[name],
                 value=values.get(name),
-                delta=found.delta if found else None,
-                low=found.low if found else None,
-                high=found.high if found else None,
+                delta=change.delta,
+                low=change.low,
+                high=change.high,
                 p_adjusted=adjusted.get(name),
                 allowed=name not in broken,
                 efficient=name in front,
@@ -208,7 +205,7 @@ def _candidates(
     return tuple(candidates)
 
 
-def _kept_scores(checks: Sequence[ConstraintCheck]) -> list[Axis]:
+def _kept_scores(checks: Sequence[ConstraintCheck]) -> list[Objective]:
     """An axis per score constraint: the difference from the baseline, where little is forgotten."""
     axes: dict[str, dict[str, float | None]] = {}
     higher: dict[str, bool] = {}
@@ -218,23 +215,23 @@ def _kept_scores(checks: Sequence[ConstraintCheck]) -> list[Axis]:
             axes.setdefault(name, {})[check.variant] = check.value
             higher[name] = check.higher_is_better
     return [
-        Axis(name, values, higher[name])
+        Objective(name, values, higher[name])
         for name, values in axes.items()
         if any(value is not None for value in values.values())
     ]
 
 
-def _costs(names: Sequence[str], measured: Mapping[str, Medians]) -> list[Axis]:
+def _costs(names: Sequence[str], measured: Mapping[str, Medians]) -> list[Objective]:
     """Memory and decode speed, where any checkpoint was measured and no figure is in doubt."""
     axes = []
     for quantities, higher in ((MEMORY, False), ((SPEED,), True)):
         for quantity in quantities:
-            found = {n: measured[n][quantity] for n in names if quantity in measured.get(n, {})}
-            if any(median.doubt for median in found.values()):
+            read = {n: measured[n][quantity] for n in names if quantity in measured.get(n, {})}
+            if any(median.doubt for median in read.values()):
                 continue
-            values = {name: median.value for name, median in found.items()}
+            values = {name: median.value for name, median in read.items()}
             if any(value is not None for value in values.values()):
-                axes.append(Axis(quantity, values, higher))
+                axes.append(Objective(quantity, values, higher))
                 break
     return axes
 

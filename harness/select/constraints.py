@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 from harness.metrics.quantities import better_higher, measured_name, unit_of
 from harness.results.measurements import Median, Medians
 from harness.results.scores import Reading
 from harness.schema import ConstraintCheck
-from harness.select.scores import Part, Watched, no_such, watch
+from harness.select.scores import ConstraintScore, Part, constraint_score, no_such
 from harness.suite.deciding import first_metric
 from harness.suite.rules import (
     ConstraintSpec,
+    Margin,
     amount,
     in_points,
     margin_in_own_unit,
@@ -27,56 +28,53 @@ TAIL = 0.05
 # -- scores ---------------------------------------------------------------------------------------
 
 
-def check_score(spec: ConstraintSpec, watched: Watched, variant: str) -> ConstraintCheck:
+def check_score(margin: Margin, score: ConstraintScore, variant: str) -> ConstraintCheck:
     """Whether a variant's score is not too far below the baseline's.
 
     With the paired difference oriented so that more is better, and its one-sided 95 % bounds L and
     U: kept if L >= -margin, broken if U < -margin, else unsure.
     """
-    margin = spec.max_drop
-    if margin is None:
-        raise TypeError("a constraint on a task has max_drop")  # excluded by ConstraintSpec
-    quantity = watched.quantity
+    quantity, panel, baseline = score.quantity, score.panel(variant), score.baseline
     scale = quantity.scale if quantity else None
     common: dict[str, Any] = {
         "variant": variant,
-        "what": _score_words(spec, watched, scale),
-        "data": watched.data,
+        "what": _score_words(margin, score, scale),
+        "data": score.data,
         "scale": scale,
         "higher_is_better": quantity.higher_is_better if quantity else True,
     }
-    panel, baseline = watched.panel(variant), watched.baseline
     if isinstance(panel, str):
         return ConstraintCheck(status="unknown", reason=panel, **common)
     common["n"] = len(panel.ids)
     if variant == baseline:
         return ConstraintCheck(status="kept", value=0.0, low=0.0, high=0.0, **common)
-    found, before = panel.bounded_difference(baseline, variant, tail=TAIL), panel.value(baseline)
-    common["value"] = found.delta
-    if found.low is None or found.high is None or before is None:
-        return ConstraintCheck(status="unknown", reason=found.reason, **common)
+    drop, before = panel.bounded_difference(baseline, variant, tail=TAIL), panel.value(baseline)
+    common["value"] = drop.delta
+    if drop.low is None or drop.high is None or before is None:
+        return ConstraintCheck(status="unknown", reason=drop.reason, **common)
     bound = margin_in_own_unit(margin, before, scale)
-    common["reference"] = before if isinstance(margin, str) else None
-    worst, best = found.low, found.high
-    if not panel.quantity.higher_is_better:
-        worst, best = -found.high, -found.low
-    status: Literal["kept", "broken", "unsure"] = "unsure"
-    if worst >= -bound:
-        status = "kept"
-    elif best < -bound:
-        status = "broken"
-    return ConstraintCheck(status=status, low=found.low, high=found.high, bound=bound, **common)
+    gain = drop.turned(panel.quantity.sign)
+    kept = gain.low is not None and gain.low >= -bound
+    broken = gain.high is not None and gain.high < -bound
+    return ConstraintCheck(
+        status="kept" if kept else "broken" if broken else "unsure",
+        low=drop.low,
+        high=drop.high,
+        bound=bound,
+        reference=before if isinstance(margin, str) else None,
+        **common,
+    )
 
 
-def _score_words(spec: ConstraintSpec, watched: Watched, scale: float | None) -> str:
-    name = f"{watched.task} {watched.metric or spec.metric or ''}".strip()
-    if isinstance(spec.max_drop, str):
-        allowed = f"{100 * share(spec.max_drop):g} %"
+def _score_words(margin: Margin, score: ConstraintScore, scale: float | None) -> str:
+    name = f"{score.task} {score.metric}".strip()
+    if not margin:
+        return f"{name}: not worse than {score.baseline}"
+    if isinstance(margin, str):
+        allowed = f"{100 * share(margin):g} %"
     else:
-        allowed = f"{spec.max_drop:g}{' points' if scale else ''}"
-    if not spec.max_drop:
-        return f"{name}: not worse than {watched.baseline}"
-    return f"{name}: at most {allowed} worse than {watched.baseline}"
+        allowed = f"{margin:g}{' points' if scale else ''}"
+    return f"{name}: at most {allowed} worse than {score.baseline}"
 
 
 # -- measurements ---------------------------------------------------------------------------------
@@ -95,34 +93,28 @@ def check_measurement(
         medians: What was measured of it; None where nothing was.
         missing: Why nothing was.
     """
-    name = spec.measurement
-    if name is None:
-        raise TypeError("this constraint is not about a measurement")
-    found = (medians or {}).get(name)
-    if found is None:
-        reason = missing or "it was not measured"
-        if medians:
-            reason = no_such(f"measurements of {name}", medians)
-        found = Median(None, reason=reason)
+    name = str(spec.measurement)
+    absent = no_such(f"measurements of {name}", medians) if medians else missing
+    median = (medians or {}).get(name) or Median(None, reason=absent or "it was not measured")
     low = None if spec.min is None else amount(spec.min)
     high = None if spec.max is None else amount(spec.max)
     common: dict[str, Any] = {
         "variant": variant,
         "what": _measurement_words(spec),
-        "value": found.value,
-        "unit": found.unit,
+        "value": median.value,
+        "unit": median.unit,
         "higher_is_better": spec.max is None,
     }
-    if found.value is None:
-        return ConstraintCheck(status="unknown", reason=found.reason or "not recorded", **common)
-    below = low is not None and found.value < low
-    above = high is not None and found.value > high
+    if median.value is None:
+        return ConstraintCheck(status="unknown", reason=median.reason or "not recorded", **common)
+    below = low is not None and median.value < low
+    above = high is not None and median.value > high
     if below or above:
         common["bound"] = low if below else high
         # a busy machine only slows down: what is fast enough on it is fast enough
         slower = below if better_higher(unit_of(name)) else above
-        if found.doubt and slower:
-            return ConstraintCheck(status="unsure", reason=found.doubt, **common)
+        if median.doubt and slower:
+            return ConstraintCheck(status="unsure", reason=median.doubt, **common)
         return ConstraintCheck(status="broken", **common)
     return ConstraintCheck(status="kept", bound=low if low is not None else high, **common)
 
@@ -159,28 +151,28 @@ def check_constraints(
     medians, missing = measured
     checks: list[ConstraintCheck] = []
     for constraint in suite.select.constraints:
-        if constraint.task is None:
+        if constraint.max_drop is None:
             checks += [
                 check_measurement(constraint, name, medians.get(name), missing.get(name))
                 for name in variants
             ]
-            continue
-        watched = watched_by(constraint, suite, baseline, readings, "select")
-        checks += [check_score(constraint, watched, name) for name in variants]
+        else:
+            score = score_of(constraint, suite, baseline, readings, "select")
+            checks += [check_score(constraint.max_drop, score, name) for name in variants]
     return tuple(checks)
 
 
-def watched_by(
+def score_of(
     constraint: ConstraintSpec,
     suite: Suite,
     baseline: str,
     readings: Sequence[Reading],
     part: Part,
-) -> Watched:
+) -> ConstraintScore:
     """What a score constraint is about, on the part that decides or the part that is reported."""
     task = str(constraint.task)
     metric = constraint.metric or first_metric(suite.tasks.get(task))
-    return watch(baseline, task, metric, readings, part, suite.seed)
+    return constraint_score(baseline, task, metric, readings, part, suite.seed)
 
 
 def explained(check: ConstraintCheck) -> str:
@@ -188,19 +180,19 @@ def explained(check: ConstraintCheck) -> str:
     if check.status == "unknown" or check.value is None:
         return f"{check.what}: {check.reason}"
     if not check.data or check.low is None or check.high is None:
-        found = f"{check.what}, found {_measured(check.value, check.unit)}"
-        return f"{found}, but {check.reason}" if check.status == "unsure" else found
+        words = f"{check.what}, found {_measured(check.value, check.unit)}"
+        return f"{words}, but {check.reason}" if check.status == "unsure" else words
     sign = 1.0 if check.higher_is_better else -1.0
     worst, best = sorted((sign * check.low, sign * check.high))
-    found = f"it is {_change(sign * check.value, check)}"
+    change = f"it is {_change(sign * check.value, check)}"
     n = f"n = {check.n:,}"
     if check.status == "broken":
         least = _change(best, check)
-        return f"{check.what}, but {found}, with 95 % certainty at least {least} ({n})"
+        return f"{check.what}, but {change}, with 95 % certainty at least {least} ({n})"
     if check.status == "unsure":
         ends = f"{_change(worst, check)} to {_change(best, check)}"
-        return f"{check.what}; {found}, but anything from {ends} fits the data ({n})"
-    return f"{check.what}; {found} ({n})"
+        return f"{check.what}; {change}, but anything from {ends} fits the data ({n})"
+    return f"{check.what}; {change} ({n})"
 
 
 def _change(gain: float, check: ConstraintCheck) -> str:

@@ -50,8 +50,7 @@ def explain(
 
 def _best(panel: Panel, scored: Sequence[Candidate], best: str) -> str:
     quantity = panel.quantity
-    sign = 1.0 if quantity.higher_is_better else -1.0
-    highest = max(scored, key=lambda c: sign * (c.value or 0.0))
+    highest = max(scored, key=lambda c: quantity.sign * (c.value or 0.0))
     word = "highest" if quantity.higher_is_better else "lowest"
     what = f"the {word} {metric_name(quantity.metric)} of {quantity.task}"
     figure = f"{_shown(panel, highest.value)}, n = {len(panel.ids)}"

@@ -27,13 +27,13 @@ HALF = 0.5
 
 
 @dataclass(frozen=True)
-class Watched:
+class ConstraintScore:
     """The score that a constraint is about, on one part of its examples.
 
     Attributes:
         baseline: Variant that the others are compared with.
         task: Task, or member of a group.
-        metric: Metric name; empty where the task has no scores.
+        metric: Metric name; empty where none is named and the task has no scores.
         data: Which examples, in words.
         quantity: What the score is; None where there is none with statistics.
         samples: Statistics by variant.
@@ -74,14 +74,14 @@ class Watched:
         return Resamples(self.samples[self.baseline].clusters, seed=self.seed)
 
 
-def watch(
+def constraint_score(
     baseline: str,
     task: str,
     metric: str | None,
     readings: Sequence[Reading],
     part: Part,
     seed: int,
-) -> Watched:
+) -> ConstraintScore:
     """Find a task's (or a group member's) per-example statistics on one part of the examples.
 
     A group whose own average has no statistics is read as all documents of its members together.
@@ -97,37 +97,33 @@ def watch(
     of_task = [r for r in readings if r.score.task == task]
     members = [r for r in readings if _is_leaf_of(task, r)]
     if not of_task and not members:
-        return Watched(
-            baseline, task, reason=no_such(f"scores of {task}", (r.score.task for r in readings))
-        )
+        words = no_such(f"scores of {task}", (r.score.task for r in readings))
+        return ConstraintScore(baseline, task, metric or "", reason=words)
     metric = metric or (of_task or members)[0].score.metric
-    found = [r for r in of_task if r.score.metric == metric]
-    members = [r for r in members if r.score.metric == metric]
-    if not found and not members:
-        there = (r.score.metric for r in of_task or readings)
-        return Watched(baseline, task, metric, reason=no_such(f"{metric} of {task}", there))
-    splits = {r.score.split for r in found or members}
+    own, leaves = ([r for r in rs if r.score.metric == metric] for rs in (of_task, members))
+    if not own and not leaves:
+        words = no_such(f"{metric} of {task}", (r.score.metric for r in of_task or readings))
+        return ConstraintScore(baseline, task, metric, reason=words)
+    splits = {r.score.split for r in own or leaves}
     if part not in splits and ALL not in splits:
         words = f"{task} is not scored on the {part} split (only on {', '.join(sorted(splits))})"
-        return Watched(baseline, task, metric, reason=words)
+        return ConstraintScore(baseline, task, metric, reason=words)
     split = part if part in splits else ALL
-    found = [r for r in found if r.score.split == split]
-    members = [r for r in members if r.score.split == split]
-    if not any(r.sample is not None for r in found) and members:
-        samples, quantity, data = _pooled(task, members)
+    own, leaves = ([r for r in rs if r.score.split == split] for rs in (own, leaves))
+    if leaves and not any(r.sample is not None for r in own):
+        samples, quantity = _pooled(task, leaves)
+        pooled = f", {len({r.score.task for r in leaves})} members pooled"
     else:
-        samples = {r.variant: r.sample for r in found if r.sample is not None}
-        quantity, data = next((r.quantity for r in found if r.quantity), None), ""
-    reasons = {r.variant: r.reason or "it has no per-example statistics" for r in found}
+        samples, pooled = {r.variant: r.sample for r in own if r.sample is not None}, ""
+        quantity = next((r.quantity for r in own if r.quantity), None)
+    reasons = {r.variant: r.reason or "it has no per-example statistics" for r in own}
     if split == ALL:
         samples = {name: half_of(sample, part, seed) for name, sample in samples.items()}
-        data = f"{part} half{data}"
-    else:
-        data = f"{part} split{data}"
+    data = f"{part} {'half' if split == ALL else 'split'}{pooled}"
     reason = next(iter(reasons.values()), None)
     if quantity is not None:
         quantity = dataclasses.replace(quantity, split=data)
-    return Watched(baseline, task, metric, data, quantity, samples, reasons, reason, seed)
+    return ConstraintScore(baseline, task, metric, data, quantity, samples, reasons, reason, seed)
 
 
 def _is_leaf_of(task: str, reading: Reading) -> bool:
@@ -136,28 +132,23 @@ def _is_leaf_of(task: str, reading: Reading) -> bool:
     return score.task.startswith(f"{task}/") and "|tasks:" not in score.signature
 
 
-def _pooled(
-    task: str, members: Sequence[Reading]
-) -> tuple[dict[str, Sample], Quantity | None, str]:
+def _pooled(task: str, members: Sequence[Reading]) -> tuple[dict[str, Sample], Quantity | None]:
     """All documents of a group's members as one sample per variant."""
     by_variant: dict[str, list[tuple[str, Sample]]] = {}
     for reading in members:
         if reading.sample is not None:
             by_variant.setdefault(reading.variant, []).append((reading.score.task, reading.sample))
-    samples = {}
-    for variant, parts in by_variant.items():
-        ids = [np.char.add(f"{name}/", sample.ids) for name, sample in parts]
-        samples[variant] = Sample(
+    samples = {
+        variant: Sample(
             variant,
-            np.concatenate(ids).astype(np.str_),
+            np.concatenate([np.char.add(f"{name}/", s.ids) for name, s in parts]).astype(np.str_),
             np.concatenate([sample.clusters for _, sample in parts]),
             np.concatenate([sample.stats for _, sample in parts]),
         )
+        for variant, parts in by_variant.items()
+    }
     quantity = next((r.quantity for r in members if r.quantity is not None), None)
-    if quantity is not None:
-        quantity = dataclasses.replace(quantity, task=task)
-    count = len({reading.score.task for reading in members})
-    return samples, quantity, f", {count} members pooled"
+    return samples, quantity and dataclasses.replace(quantity, task=task)
 
 
 def half_of(sample: Sample, part: Part, seed: int) -> Sample:
@@ -168,9 +159,9 @@ def half_of(sample: Sample, part: Part, seed: int) -> Sample:
         part: ``select`` for the half that constraints read, ``report`` for the other.
         seed: The suite's seed.
     """
-    points_ = {name: hash_point(seed, "constraint", name) for name in set(sample.clusters.tolist())}
-    keep = np.array([(points_[c] < HALF) == (part == "select") for c in sample.clusters.tolist()])
-    keep = keep.astype(bool)  # of no examples it would be an array of floats
+    clusters = sample.clusters.tolist()
+    points = {name: hash_point(seed, "constraint", name) for name in set(clusters)}
+    keep = np.array([(points[name] < HALF) == (part == "select") for name in clusters], dtype=bool)
     return sample.only(sample.ids[keep])
 
 

@@ -58,7 +58,7 @@ class Pair:
     @property
     def sign(self) -> float:
         """What turns a difference into a gain."""
-        return 1.0 if self.panel.quantity.higher_is_better else -1.0
+        return self.panel.quantity.sign
 
     @property
     def tolerance(self) -> float:

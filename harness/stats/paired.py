@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import special
@@ -52,6 +52,14 @@ class Difference:
     identical: bool = False
     method: str = ""
     reason: str | None = None
+
+    def turned(self, sign: float) -> Difference:
+        """The same as a gain, for which ``sign`` is that of the quantity."""
+        if sign > 0 or self.delta is None:
+            return self
+        low = None if self.high is None else -self.high
+        high = None if self.low is None else -self.low
+        return replace(self, delta=-self.delta, low=low, high=high)
 
 
 def mean_difference(

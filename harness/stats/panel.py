@@ -43,6 +43,11 @@ class Quantity:
     higher_is_better: bool = True
     scale: float | None = None
 
+    @property
+    def sign(self) -> float:
+        """What turns a difference into a gain, of which more is better."""
+        return 1.0 if self.higher_is_better else -1.0
+
 
 @dataclass(frozen=True, eq=False)
 class Sample:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Axis:
+class Objective:
     """One respect in which variants are compared.
 
     Attributes:
@@ -29,7 +29,7 @@ class Axis:
         return value if self.higher_is_better else -value
 
 
-def efficient(axes: Sequence[Axis]) -> set[str]:
+def efficient(axes: Sequence[Objective]) -> set[str]:
     """Variants on the Pareto front: no other is as good on every axis and better on one.
 
     Args:

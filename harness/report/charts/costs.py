@@ -139,8 +139,8 @@ def _front(
     cost = {point.variant: at for point, at in points}
     return pareto.efficient(
         [
-            pareto.Axis("quality", quality, row.higher_is_better),
-            pareto.Axis("cost", cost, higher_is_better=not less_is_better),
+            pareto.Objective("quality", quality, row.higher_is_better),
+            pareto.Objective("cost", cost, higher_is_better=not less_is_better),
         ]
     )
 

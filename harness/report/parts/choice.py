@@ -10,7 +10,7 @@ from harness.report.words.comparison import detectable
 from harness.results.comparisons import comparison, equivalence
 from harness.results.scores import Reading
 from harness.schema import Comparison, Equivalence, Manifest
-from harness.select.constraints import watched_by
+from harness.select.constraints import score_of
 from harness.stats.panel import Panel
 from harness.suite.record import suite_of
 from harness.suite.rules import margin_in_own_unit
@@ -73,8 +73,8 @@ def _held(manifest: Manifest, readings: Sequence[Reading], chosen: str) -> Itera
     for constraint, what in zip(suite.select.constraints, own, strict=False):
         if constraint.task is None:
             continue
-        watched = watched_by(constraint, suite, manifest.baseline, readings, "report")
-        panel = watched.panel(chosen)
+        score = score_of(constraint, suite, manifest.baseline, readings, "report")
+        panel = score.panel(chosen)
         if isinstance(panel, Panel):
             compared = comparison(panel, manifest.baseline, chosen)
             yield Held(what=what, scale=panel.quantity.scale, comparison=compared)

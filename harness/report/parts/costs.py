@@ -28,7 +28,7 @@ from harness.results.measurements import (
     sizes,
 )
 from harness.schema import Environment, Finding, Manifest, Measurement
-from harness.stats.pareto import Axis, efficient
+from harness.stats.pareto import Objective, efficient
 from harness.store.runs import Store
 from harness.suite.record import suite_of
 
@@ -234,10 +234,10 @@ def _front(points: Sequence[TradeOffPoint], higher_is_better: bool) -> set[str]:
     quality = {point.variant: point.quality.value for point in measured}
     memory = {point.variant: point.memory_bytes for point in measured}
     axes = [
-        Axis("quality", quality, higher_is_better),
-        Axis("memory", memory, higher_is_better=False),
+        Objective("quality", quality, higher_is_better),
+        Objective("memory", memory, higher_is_better=False),
     ]
     if not any(point.speed_in_doubt for point in measured):
         speed = {point.variant: point.decode_tokens_per_s for point in measured}
-        axes.append(Axis("decode speed", speed))
+        axes.append(Objective("decode speed", speed))
     return efficient(axes)

@@ -13,7 +13,7 @@ from harness.schema import ConstraintCheck, Manifest, Selection
 from harness.select.checkpoint import select, select_checkpoint
 from harness.select.constraints import explained
 from harness.stats.panel import Panel, Quantity, Sample
-from harness.stats.pareto import Axis
+from harness.stats.pareto import Objective
 from harness.store.runs import Store
 from harness.suite.deciding import primary_metric
 from harness.suite.record import recorded_suite, suite_of
@@ -196,7 +196,9 @@ def test_losses_are_better_where_they_are_lower() -> None:
 
 def test_the_front_is_over_quality_and_the_other_axes() -> None:
     """c20 is small, c60 the best; c40 is as large as c60 and worse."""
-    memory = Axis("peak_rss_bytes", {"c20": 1e9, "c40": 2e9, "c60": 2e9}, higher_is_better=False)
+    memory = Objective(
+        "peak_rss_bytes", {"c20": 1e9, "c40": 2e9, "c60": 2e9}, higher_is_better=False
+    )
     found = choose(VALUES, axes=[memory])
     assert [c.efficient for c in found.candidates] == [True, False, True]
     assert found.axes == ("rougeL of summary", "peak_rss_bytes")

@@ -13,7 +13,7 @@ from harness.results.measurements import Median, medians
 from harness.results.scores import Reading
 from harness.schema import ConstraintCheck, Measurement, Score
 from harness.select.constraints import check_measurement, check_score, explained
-from harness.select.scores import watch
+from harness.select.scores import constraint_score
 from harness.stats.panel import Quantity, Sample
 from harness.suite.rules import ConstraintSpec
 
@@ -49,9 +49,8 @@ def reading(
 def check(
     before: Sequence[float], after: Sequence[float], drop: float | str, **options: Any
 ) -> ConstraintCheck:
-    spec = ConstraintSpec(task="qa", metric="f1", max_drop=drop)
     readings = [reading("base", before, **options), reading("c1", after, **options)]
-    return check_score(spec, watch("base", "qa", "f1", readings, "select", SEED), "c1")
+    return check_score(drop, constraint_score("base", "qa", "f1", readings, "select", SEED), "c1")
 
 
 def noisy(shift: float, n: int = 40) -> tuple[list[float], list[float], float]:
@@ -123,11 +122,10 @@ def test_one_example_decides_nothing() -> None:
 def test_another_set_of_examples_is_not_compared() -> None:
     """Nor does it stop the other checkpoints."""
     readings = [reading("base", [0.1, 0.2]), reading("c1", [0.1]), reading("c2", [0.1, 0.2])]
-    watched = watch("base", "qa", "f1", readings, "select", SEED)
-    spec = ConstraintSpec(task="qa", metric="f1", max_drop=1)
-    assert "not scored on the same examples" in str(check_score(spec, watched, "c1").reason)
-    assert check_score(spec, watched, "c2").status == "unsure"  # equal, but only two
-    assert "c3 has no score" in str(check_score(spec, watched, "c3").reason)
+    score = constraint_score("base", "qa", "f1", readings, "select", SEED)
+    assert "not scored on the same examples" in str(check_score(1, score, "c1").reason)
+    assert check_score(1, score, "c2").status == "unsure"  # equal, but only two
+    assert "c3 has no score" in str(check_score(1, score, "c3").reason)
 
 
 # -- which examples -------------------------------------------------------------------------------
@@ -137,7 +135,9 @@ def test_the_two_halves_share_no_document_and_leave_none_out() -> None:
     """Documents of tasks that are not split fall into a half by the hash of their cluster."""
     readings = [reading(name, np.arange(200) % 2, split="all") for name in ("base", "c1")]
     halves = {
-        part: set(watch("base", "qa", "f1", readings, part, SEED).samples["c1"].ids.tolist())
+        part: set(
+            constraint_score("base", "qa", "f1", readings, part, SEED).samples["c1"].ids.tolist()
+        )
         for part in ("select", "report")
     }
     assert not halves["select"] & halves["report"]
@@ -155,7 +155,7 @@ def test_equal_documents_fall_into_one_half() -> None:
     clusters = np.array([f"c{place // 3}" for place in range(60)])
     sample = Sample("base", one.sample.ids, clusters, one.sample.stats)
     readings = [Reading("base", "qa", "lm_eval", one.score, one.quantity, sample)]
-    kept = watch("base", "qa", "f1", readings, "select", SEED).samples["base"]
+    kept = constraint_score("base", "qa", "f1", readings, "select", SEED).samples["base"]
     assert all(np.sum(kept.clusters == name) == 3 for name in set(kept.clusters.tolist()))
 
 
@@ -167,9 +167,9 @@ def test_the_select_split_is_read_where_there_is_one() -> None:
         for split, value in (("select", 0.1), ("report", 0.9))
     ]
     for part, value in (("select", 0.1), ("report", 0.9)):
-        watched = watch("base", "qa", "f1", readings, part, SEED)  # type: ignore[arg-type]
-        assert watched.data == f"{part} split"
-        assert watched.panel("c1").value("c1") == pytest.approx(value)  # type: ignore[union-attr]
+        score = constraint_score("base", "qa", "f1", readings, part, SEED)  # type: ignore[arg-type]
+        assert score.data == f"{part} split"
+        assert score.panel("c1").value("c1") == pytest.approx(value)  # type: ignore[union-attr]
 
 
 def group(anatomy: Sequence[float], physics: Sequence[float], variant: str) -> list[Reading]:
@@ -196,11 +196,14 @@ def test_a_group_without_statistics_is_its_members_together() -> None:
         for name in ("base", "c1")
         for part in group(rng.integers(0, 2, 30).tolist(), rng.integers(0, 2, 20).tolist(), name)
     ]
-    both = [watch("base", "mmlu", None, readings, part, SEED) for part in ("select", "report")]
+    both = [
+        constraint_score("base", "mmlu", None, readings, part, SEED)
+        for part in ("select", "report")
+    ]
     assert both[0].metric == "acc"
     assert both[0].data == "select half, 2 members pooled"
-    assert sum(len(watched.samples["base"].ids) for watched in both) == 50
-    member = watch("base", "mmlu/anatomy", "acc", readings, "select", SEED)
+    assert sum(len(score.samples["base"].ids) for score in both) == 50
+    member = constraint_score("base", "mmlu/anatomy", "acc", readings, "select", SEED)
     assert member.data == "select half"
     ids = [name for name in both[0].samples["base"].ids if name.startswith("mmlu/anatomy/")]
     assert len(ids) == len(member.samples["base"].ids)
@@ -218,8 +221,8 @@ def test_what_is_not_there_is_unknown_and_says_what_is(
 ) -> None:
     """Only the run tells which members and metrics lm-eval has."""
     readings = [*group([0, 1], [1], "base"), *group([0, 1], [1], "c1")]
-    spec = ConstraintSpec(task=task, metric=metric, max_drop=2)
-    found = check_score(spec, watch("base", task, metric, readings, "select", SEED), "c1")
+    score = constraint_score("base", task, metric, readings, "select", SEED)
+    found = check_score(2, score, "c1")
     assert found.status == "unknown"
     assert all(word in str(found.reason) for word in words)
 
@@ -227,9 +230,9 @@ def test_what_is_not_there_is_unknown_and_says_what_is(
 def test_a_task_that_is_on_report_alone_is_never_read() -> None:
     """Not even where nothing else is there."""
     readings = [reading(name, [0.5] * 9, split="report") for name in ("base", "c1")]
-    watched = watch("base", "qa", "f1", readings, "select", SEED)
-    assert watched.quantity is None
-    assert "not scored on the select split (only on report)" in str(watched.reason)
+    score = constraint_score("base", "qa", "f1", readings, "select", SEED)
+    assert score.quantity is None
+    assert "not scored on the select split (only on report)" in str(score.reason)
 
 
 # -- measurements ---------------------------------------------------------------------------------
