@@ -447,9 +447,13 @@ def _missing_extra(error: ModuleNotFoundError) -> MissingExtraError | None:
 def _load(
     suite: str, overrides: list[str] | None, limit: int | None, *, rows: bool = False
 ) -> CheckedSuite:
+    from harness.suite.arguments import unchecked_arguments
     from harness.validate.suite import read_suite
 
-    return read_suite(suite, overrides or (), limit, rows=rows)
+    file = read_suite(suite, overrides or (), limit, rows=rows)
+    for line in unchecked_arguments(file.suite.train) if file.suite.train else ():
+        typer.secho(f"warning: {line}", err=True, fg="yellow")
+    return file
 
 
 def _store(runs_dir: Path) -> Store:

@@ -1,15 +1,12 @@
-"""Checks ``train`` against the installed TRL and PEFT, without importing them (and torch)."""
+"""Checks ``train`` against the installed TRL and PEFT."""
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Collection, Mapping
-from functools import cache
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 from harness.hints import did_you_mean
+from harness.suite.fields import ConfigClass, installed_fields
 from harness.suite.spec import TrainSpec
 
 # names that earlier versions of transformers and TRL had -> what to write instead
@@ -72,46 +69,8 @@ _PLAIN: dict[str, type] = {
     "str": str,
     "None": type(None),
 }
-_Sources = tuple[tuple[str, str, str], ...]  # package, file, class
-_SFT: _Sources = (  # where the fields of SFTConfig and its parents are written down
-    ("transformers", "training_args.py", "TrainingArguments"),
-    ("trl", "trainer/base_config.py", "_BaseConfig"),
-    ("trl", "trainer/sft_config.py", "SFTConfig"),
-)
-_LORA: _Sources = (
-    ("peft", "config.py", "PeftConfigMixin"),
-    ("peft", "config.py", "PeftConfig"),
-    ("peft", "tuners/lora/config.py", "LoraConfig"),
-)
-
-
-@cache
-def _annotations(sources: _Sources = _SFT) -> dict[str, str]:
-    """Field name -> annotation of an installed dataclass and its parents, from their source."""
-    found: dict[str, str] = {}
-    for package, file, class_name in sources:
-        spec = find_spec(package)
-        if spec is None or spec.origin is None:
-            return {}
-        path = Path(spec.origin).parent / file
-        if not path.is_file():  # laid out otherwise: the class itself will judge at training time
-            return {}
-        for node in ast.parse(path.read_text("utf-8")).body:
-            if isinstance(node, ast.ClassDef) and node.name == class_name:
-                for field in node.body:
-                    if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
-                        found[field.target.id] = ast.unparse(field.annotation)
-    return found
-
-
-def sft_fields() -> frozenset[str]:
-    """Field names of the installed TRL's SFTConfig, read from its source; empty without TRL."""
-    return frozenset(_annotations())
-
-
-def lora_fields() -> frozenset[str]:
-    """Field names of the installed PEFT's LoraConfig, read from its source; empty without PEFT."""
-    return frozenset(_annotations(_LORA))
+_SFT: ConfigClass = "trl:SFTConfig"
+_LORA: ConfigClass = "peft:LoraConfig"
 
 
 def as_sft_takes_them(args: Mapping[str, Any]) -> dict[str, Any]:
@@ -136,11 +95,21 @@ def _mended(name: str, value: Any) -> Any:
 
 
 def _plain_types(name: str) -> tuple[type, ...]:
-    """Types a field takes, where its annotation is made of plain ones only; else none."""
-    parts = [part.strip() for part in _annotations().get(name, "").split("|")]
-    if any(part not in _PLAIN for part in parts):
-        return ()
-    return tuple(_PLAIN[part] for part in parts)
+    """Types a field takes, where they are all plain ones; else none."""
+    return tuple(_PLAIN[kind] for kind in installed_fields(_SFT).kinds.get(name, ()))
+
+
+def unchecked_arguments(train: TrainSpec) -> list[str]:
+    """Which arguments cannot be checked before training, and why, a sentence each."""
+    given: list[tuple[str, ConfigClass, bool]] = [
+        ("train.args", _SFT, bool(train.args)),
+        ("train.lora", _LORA, bool(train.lora.model_extra)),
+    ]
+    return [
+        f"{key} could not be checked against {config.replace(':', '.')}: {why}."
+        for key, config, asked in given
+        if asked and (why := installed_fields(config).unknown)
+    ]
 
 
 def argument_problems(train: TrainSpec) -> list[tuple[str, str]]:
@@ -158,7 +127,7 @@ def argument_problems(train: TrainSpec) -> list[tuple[str, str]]:
     return [(f"train.args.{name}", problem) for name, problem in problems] + [
         (f"train.lora.{name}", f"is not a field of PEFT's LoraConfig.{_near(name, known)}")
         for name in train.lora.model_extra or ()
-        if (known := lora_fields()) and name not in known
+        if (known := installed_fields(_LORA).kinds) and name not in known
     ]
 
 
@@ -171,7 +140,7 @@ def _problem(name: str) -> str | None:
         return f"no longer exists. Use {SUCCESSORS[name]}."
     if name in DECIDED:
         return f"is not set here. Use {DECIDED[name]}."
-    known = sft_fields()
+    known = installed_fields(_SFT).kinds
     if known and name not in known:
         return f"is not a field of TRL's SFTConfig.{_near(name, known)}"
     return None
@@ -183,7 +152,7 @@ def _wrong_type(name: str, value: Any) -> str | None:
         return None
     if type(value) in kinds:  # not isinstance: true is an int to Python
         return None
-    return f"must be {_annotations()[name].replace(' | ', ' or ')}, found {value!r}."
+    return f"must be {' or '.join(installed_fields(_SFT).kinds[name])}, found {value!r}."
 
 
 def _contradictions(args: dict[str, Any]) -> list[tuple[str, str]]:

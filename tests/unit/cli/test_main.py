@@ -17,6 +17,8 @@ from harness.cli import main as cli
 from harness.errors import BaselineError, HarnessError, StoreError, UsageError
 from harness.schema import CellResult, Manifest, Variant
 from harness.store.runs import Store
+from harness.suite import arguments
+from harness.suite.fields import Fields
 from tests.unit.suites import suite_file
 
 runner = CliRunner()
@@ -111,6 +113,15 @@ def test_half_of_a_surrogate_pair_is_a_mistake_of_the_user_s() -> None:
     done = runner.invoke(cli.app, ["validate", "tiny", "--set", 'description="\\ud800"'])
     assert isinstance(done.exception, UsageError)
     assert "description must be text" in str(done.exception)
+
+
+def test_arguments_that_cannot_be_checked_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a machine without TRL a suite is valid as far as it can be told."""
+    monkeypatch.setattr(arguments, "installed_fields", lambda config: Fields(unknown="gone"))
+    done = runner.invoke(cli.app, ["validate", "tiny", "--json"])
+    assert done.exit_code == 0
+    assert json.loads(done.stdout)["suite"] == "tiny"
+    assert "warning: train.args could not be checked against trl.SFTConfig: gone" in done.stderr
 
 
 def test_readers_print_valid_json(tmp_path: Path) -> None:

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
+from harness.suite import arguments
 from harness.suite.arguments import (
     DECIDED,
     SUCCESSORS,
     argument_problems,
     as_sft_takes_them,
-    sft_fields,
+    unchecked_arguments,
 )
-from harness.suite.spec import TrainSpec
+from harness.suite.fields import Fields, installed_fields
+from harness.suite.spec import LoraSpec, TrainSpec
 
 
 def problems(**args: object) -> str:
@@ -27,22 +26,6 @@ def problems(**args: object) -> str:
 
 def told(train: TrainSpec) -> str:
     return "\n".join(f"{key} {problem}" for key, problem in argument_problems(train))
-
-
-def test_the_fields_read_from_source_are_those_of_the_class() -> None:
-    """Reading the source finds every field that SFTConfig has."""
-    from trl import SFTConfig
-
-    assert {field.name for field in dataclasses.fields(SFTConfig) if field.init} <= sft_fields()
-
-
-def test_reading_the_fields_loads_no_torch() -> None:
-    """Validate must answer in a second."""
-    code = (
-        "import sys; from harness.suite.arguments import sft_fields; sft_fields();"
-        "sys.exit('torch' in sys.modules or 'trl' in sys.modules)"
-    )
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 @pytest.mark.parametrize(
@@ -68,8 +51,8 @@ def test_what_the_suite_says_elsewhere_is_refused(name: str) -> None:
 
 def test_no_field_that_exists_is_called_removed() -> None:
     """The list of successors must not outlive a field's return."""
-    assert not set(SUCCESSORS) & sft_fields()
-    assert set(DECIDED) <= sft_fields()
+    assert not set(SUCCESSORS) & installed_fields("trl:SFTConfig").kinds.keys()
+    assert set(DECIDED) <= installed_fields("trl:SFTConfig").kinds.keys()
 
 
 def test_the_guide_lists_every_refused_name() -> None:
@@ -145,3 +128,26 @@ def test_every_problem_is_told_at_once() -> None:
         "nonsense",
         "max_steps",
     ]
+
+
+@pytest.mark.parametrize(
+    "why", ["trl is not installed", "its fields cannot be read: ImportError: no"]
+)
+def test_what_cannot_be_checked_is_said(monkeypatch: pytest.MonkeyPatch, why: str) -> None:
+    """With the reason, and only of what the suite has; what is known without TRL is checked."""
+    monkeypatch.setattr(arguments, "installed_fields", lambda config: Fields(unknown=why))
+    train = TrainSpec(args={"nonsense": 1, "warmup_ratio": 0.1})
+    assert "warmup_ratio no longer exists" in told(train)
+    assert "nonsense" not in told(train)
+    assert unchecked_arguments(train) == [
+        f"train.args could not be checked against trl.SFTConfig: {why}."
+    ]
+    more = TrainSpec(lora=LoraSpec.model_validate({"use_dora": True}))
+    assert [line.split()[0] for line in unchecked_arguments(more)] == ["train.lora"]
+    assert unchecked_arguments(TrainSpec()) == []
+
+
+def test_where_all_is_known_nothing_is_left_unchecked() -> None:
+    """On a machine that trains."""
+    train = TrainSpec(args={"max_steps": 1}, lora=LoraSpec.model_validate({"use_dora": True}))
+    assert unchecked_arguments(train) == []

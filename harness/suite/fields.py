@@ -1,0 +1,136 @@
+"""Fields of the installed TRL's SFTConfig and PEFT's LoraConfig, without importing them here.
+
+The classes are read at run time, so that it does not matter where or how they are written down.
+Importing them takes seconds (and torch), so a process of its own does it, once per installation;
+what it read is kept in the cache folder.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import types
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, fields
+from functools import cache
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from harness.digests import short_digest
+from harness.errors import DiskError
+from harness.files import write_atomic
+from harness.resources import cache_dir
+
+ConfigClass = Literal["trl:SFTConfig", "peft:LoraConfig"]
+Kinds = tuple[str, ...]
+
+_PLAIN = (int, float, bool, str, type(None))
+_MADE_WITH = ("trl", "peft", "transformers", "torch")  # packages that decide what fields there are
+_TIMEOUT_S = 300
+
+
+@dataclass(frozen=True)
+class Fields:
+    """What a configuration class takes.
+
+    Attributes:
+        kinds: Field -> names of the plain types it takes (``int``, ``None``, ...); none of them
+            where it takes others too.
+        unknown: Why the fields are not known; None where they are.
+    """
+
+    kinds: Mapping[str, Kinds] = field(default_factory=dict)
+    unknown: str | None = None
+
+
+@cache
+def installed_fields(config: ConfigClass) -> Fields:
+    """The fields of a class as it is installed, or why they are not known."""
+    package = config.partition(":")[0]
+    if package in sys.modules:
+        return _guarded(lambda: read_fields(config))
+    if find_spec(package) is None:
+        return Fields(unknown=f"{package} is not installed")
+    file = cache_dir() / "fields" / f"{short_digest([config, _installation()])}.json"
+    with suppress(OSError, ValueError, AttributeError):
+        return Fields(_as_kinds(json.loads(file.read_text("utf-8"))))
+    read = _guarded(lambda: _read_elsewhere(config))
+    if read.unknown is None:
+        with suppress(DiskError, OSError):  # an unusable cache costs time, never a result
+            write_atomic(file, json.dumps(read.kinds))
+    return read
+
+
+def read_fields(config: str) -> dict[str, Kinds]:
+    """Import a dataclass, and read its fields.
+
+    Args:
+        config: ``module:class``.
+    """
+    module, _, name = config.partition(":")
+    cls = getattr(import_module(module), name)
+    hints = get_type_hints(cls)
+    return {entry.name: _kinds(hints[entry.name]) for entry in fields(cls) if entry.init}
+
+
+def _kinds(hint: Any) -> Kinds:
+    parts = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+    if any(part not in _PLAIN for part in parts):
+        return ()
+    return tuple("None" if part is type(None) else part.__name__ for part in parts)
+
+
+def _as_kinds(content: Mapping[str, list[str]]) -> dict[str, Kinds]:
+    return {name: tuple(kinds) for name, kinds in content.items()}
+
+
+def _guarded(read: Callable[[], dict[str, Kinds]]) -> Fields:
+    """Whatever a library does when it is imported, the suite can be checked without its fields."""
+    try:
+        return Fields(read())
+    except subprocess.CalledProcessError as error:
+        last = error.stderr.strip().splitlines()[-1:] or [f"exit code {error.returncode}"]
+        return Fields(unknown=f"its fields cannot be read: {last[0]}")
+    except Exception as error:
+        return Fields(unknown=f"its fields cannot be read: {type(error).__name__}: {error}")
+
+
+def _read_elsewhere(config: str) -> dict[str, Kinds]:
+    if sys.stderr.isatty():  # it takes seconds, and somebody waits
+        sys.stderr.write(f"Reading the fields of {config.replace(':', '.')}, once ...\n")
+    # -P: the working directory may hold files named like the libraries
+    done = subprocess.run(  # noqa: S603  # our own module, no shell
+        [sys.executable, "-P", "-W", "ignore", "-m", __name__, config],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=_TIMEOUT_S,
+    )
+    return _as_kinds(json.loads(done.stdout.splitlines()[-1]))
+
+
+def _installation() -> list[list[str | int]]:
+    """Version, place and time of the packages that make the classes what they are."""
+    return [
+        [package, _version(package), str(file), file.stat().st_mtime_ns]
+        for package in _MADE_WITH
+        if (spec := find_spec(package)) is not None
+        and spec.origin is not None
+        and (file := Path(spec.origin)).is_file()
+    ]
+
+
+def _version(package: str) -> str:
+    with suppress(PackageNotFoundError):
+        return version(package)
+    return ""
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(read_fields(sys.argv[1])) + "\n")
