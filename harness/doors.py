@@ -153,7 +153,21 @@ SECTIONS: Door[Any] = Door(
     "report section",
     "qlora_harness.report_sections",
     "harness.report.sections.base:ReportSection",
-    {},
+    {
+        "verdict": "harness.report.sections.verdict:SECTION",
+        "choice": "harness.report.sections.choice:SECTION",
+        "matrix": "harness.report.sections.matrix:SECTION",
+        "charts": "harness.report.sections.charts:SECTION",
+        "cost": "harness.report.sections.cost:SECTION",
+        "losses": "harness.report.sections.losses:SECTION",
+        "examples": "harness.report.sections.examples:SECTION",
+        "browser": "harness.report.sections.browser:SECTION",
+        "human": "harness.report.sections.human:SECTION",
+        "data": "harness.report.sections.data:SECTION",
+        "unfinished": "harness.report.sections.unfinished:SECTION",
+        "provenance": "harness.report.sections.provenance:SECTION",
+        "glossary": "harness.report.sections.glossary:SECTION",
+    },
 )
 CHECKS: Door[Any] = Door(
     "check",

@@ -72,6 +72,10 @@ class PluginError(UsageError):
     """What an entry point brings cannot be loaded, or does not do what its door asks for."""
 
 
+class PluginWarning(UserWarning):
+    """What an entry point brings is left out, and why; the rest goes on."""
+
+
 class StoreError(HarnessError):
     """A result folder is unreadable or cannot be written."""
 

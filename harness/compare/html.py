@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from markupsafe import Markup
 
@@ -19,11 +19,13 @@ from harness.compare.words import (
     same_hardware,
     support,
 )
-from harness.render.numbers import NONE, aligned, estimate
+from harness.render.numbers import NONE, estimate
 from harness.render.pages import render_page
+from harness.render.table import Cell, Head
 from harness.render.text import marked
 from harness.report.html import report_environment
 from harness.report.view.records import MatrixCell, MatrixRow
+from harness.report.words.scores import score_cell, score_table
 from harness.schema import Comparison
 
 _SETTING_CHARS = 600
@@ -36,7 +38,9 @@ class _Line:
 
     run: RunFacts
     style: str
-    cell: MatrixCell | None
+    value: Cell
+    gain: Cell  # against the reference
+    n: str
     how: str
     over_base: tuple[str, str, str]  # difference, interval, side
     other_hardware: bool
@@ -46,12 +50,17 @@ def render_runs_html(view: RunsView) -> str:
     """Write a comparison as one page that loads nothing and trusts no text."""
     claimed = [row for row in view.rows if row.split != "select"]
     whole = [row for row in claimed if row.task == row.suite_task]
+    leaves = [row for row in claimed if row.task != row.suite_task]
+    select = [row for row in view.rows if row.split == "select"]
+    own = [row for row in view.base_rows if row.split != "select"]
+    bases = [row for row in own if row.task == row.suite_task]
+    heads = [_head(view, run, run.variant) for run in view.runs]
+    base_heads = [_head(view, run, run.baseline) for run in view.runs]
     environment = report_environment()
     environment.filters |= {
         "loss": loss,
         "setting": _setting,
     }
-    environment.globals |= {"aligned_values": aligned_values}
     values = dict(
         view=view,
         headline=headline(view),
@@ -64,12 +73,11 @@ def render_runs_html(view: RunsView) -> str:
             dict.fromkeys(run.costs.memory_name for run in view.runs if run.costs.memory_name)
         ),
         several=len(view.others) > 1,
-        matrix=whole,
-        leaves=[row for row in claimed if row.task != row.suite_task],
-        select_rows=[row for row in view.rows if row.split == "select"],
-        base_rows=[
-            row for row in view.base_rows if row.split != "select" and row.task == row.suite_task
-        ],
+        matrix=score_table("Results by run and metric", heads, whole, _score_cell),
+        leaves=score_table("Results by subject", heads, leaves, _score_cell),
+        select=score_table("Results on the select split", heads, select, _score_cell),
+        bases=score_table("Results of the baselines", base_heads, bases, _score_cell),
+        swatches={run.label: style_of(view, run) for run in view.runs},
         refused=not_compared(view, whole),
         forest=forest_chart(view),
         curves=loss_charts(view),
@@ -79,37 +87,44 @@ def render_runs_html(view: RunsView) -> str:
     return render_page(environment, "runs.html.j2", values, styles=("report.css", "runs.css"))
 
 
+def _head(view: RunsView, run: RunFacts, variant: str) -> Head:
+    role = ", reference" if run is view.reference else ""
+    return Head(run.label, f"{variant}{role}", style="run-name")
+
+
+def _score_cell(cell: MatrixCell, row: MatrixRow) -> Cell:
+    """A score, with its own n where that is not the row's."""
+    shown = score_cell(cell, row)
+    if cell.figure is None or cell.figure.n == row.n:
+        return shown
+    return replace(shown, beyond=f"n = {cell.figure.n:,}")
+
+
 def _setting(text: str) -> Markup:
     """A setting's value, which may be a whole prompt."""
     return marked(text, _SETTING_CHARS)
 
 
-def aligned_values(rows: Sequence[MatrixRow]) -> list[tuple[MatrixRow, list[str]]]:
-    """Each row with its values, padded so that the points of a column stand in a line."""
-    columns = [
-        aligned([_shown(row, place) for row in rows])
-        for place in range(max((len(row.cells) for row in rows), default=0))
-    ]
-    return [(row, [column[at] for column in columns]) for at, row in enumerate(rows)]
-
-
-def _shown(row: MatrixRow, place: int) -> str:
-    figure = row.cells[place].figure
-    if figure is None:
-        return NONE
-    return estimate(figure.value, figure.low, figure.high, row.scale)[0]
-
-
 def _line(view: RunsView, run: RunFacts) -> _Line:
     row = view.deciding
+    cell = row.cell(run.label) if row else None
+    shown = score_cell(cell, row) if cell and row else Cell(NONE)
     return _Line(
         run=run,
         style=style_of(view, run),
-        cell=row.cell(run.label) if row else None,
+        value=replace(shown, side="", words="", change=""),
+        gain=_gain(shown, cell),
+        n=f"{cell.figure.n:,}" if cell and cell.figure else NONE,
         how=HOW[run.how],
         over_base=_over_base(run.over_base, row),
         other_hardware=not same_hardware(view.reference, run),
     )
+
+
+def _gain(shown: Cell, cell: MatrixCell | None) -> Cell:
+    """The paired difference of a score, on its own."""
+    delta = cell.comparison.delta if cell and cell.comparison else None
+    return replace(shown, text="", interval="", more=(), strong=False, raw=delta, pad="")
 
 
 def _over_base(found: Comparison | None, row: MatrixRow | None) -> tuple[str, str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from harness.render.text import visible
 
@@ -21,6 +21,21 @@ def code(text: str) -> str:
     longest = max((len(run) for run in re.findall("`+", line)), default=0)
     fence = "`" * (longest + 1)  # CommonMark: no run inside may be as long as the fence
     return f"{fence} {line} {fence}" if longest else f"{fence}{line}{fence}"
+
+
+def paragraphs(*parts: str) -> str:
+    """Those that are not empty, with blank lines between them."""
+    return "\n\n".join(part for part in parts if part)
+
+
+def bullets(lines: Iterable[str]) -> str:
+    """A list of texts of unknown origin."""
+    return "\n".join(f"- {plain(line)}" for line in lines)
+
+
+def quoted(lines: Iterable[str]) -> str:
+    """Texts of unknown origin, set apart; each on its own line."""
+    return "\n".join(f"> {plain(line)}  " for line in lines)
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

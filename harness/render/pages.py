@@ -87,7 +87,7 @@ def page_environment() -> jinja2.Environment:
     templates.globals |= {
         "count": numbers.count,
         "split_words": split_words,
-        "shades": {},
+        "swatches": {},
         "signs": SIGNS,
     }
     return templates

@@ -30,3 +30,9 @@ def shades(variants: Sequence[Variant], baseline: str, chosen: str | None) -> di
     others = [variant.id for variant in variants if variant.id not in found]
     few = len(others) <= len(OTHERS)
     return found | {name: OTHERS[i] if few else MANY for i, name in enumerate(others)}
+
+
+def swatches(variants: Sequence[Variant], baseline: str, chosen: str | None) -> dict[str, str]:
+    """Variant -> the classes of the swatch beside its name: its shape and its colour."""
+    own = shades(variants, baseline, chosen)
+    return {variant.id: f"{variant.kind} {own[variant.id]}" for variant in variants}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -33,6 +34,7 @@ SIGNS = {
     "unknown": "–",
 }
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_OWN = re.compile(r"\\\[([-−+\d.,e]+, [-−+\d.,e]+)\\\]|\\(<) (?=\d)")  # intervals, p < 0.001
 _UNBOUNDED = 10_000  # characters of a line, which a terminal wraps by itself
 
 
@@ -105,7 +107,7 @@ class Head:
 
 @dataclass(frozen=True)
 class Band:
-    """A heading over the rows that follow, on a page.
+    """A heading over the rows that follow; in other forms the first column of these rows.
 
     Attributes:
         before: Index of the row that it stands above.
@@ -120,12 +122,21 @@ class Band:
 
 @dataclass(frozen=True)
 class Table:
-    """A table whose rows begin with what they are about."""
+    """A table whose rows begin with what they are about.
+
+    Attributes:
+        caption: What it shows.
+        header: Its columns.
+        rows: Each as many cells as there are columns.
+        bands: Headings over rows; none, or the first is above the first row.
+        over: What the bands are, at the head of the column that they are elsewhere.
+    """
 
     caption: str
     header: tuple[Head, ...]
     rows: tuple[tuple[Cell, ...], ...]
     bands: tuple[Band, ...] = ()
+    over: str = ""
 
     @property
     def groups(self) -> list[tuple[Band | None, tuple[tuple[Cell, ...], ...]]]:
@@ -135,6 +146,19 @@ class Table:
             (b, self.rows[b.before : end]) for b, end in zip(self.bands, starts[1:], strict=True)
         ]
         return under or [(None, self.rows)]
+
+    @property
+    def unbanded(self) -> Table:
+        """The same without headings, which stand in a column of their own."""
+        if not self.bands:
+            return self
+        rows = tuple(
+            (Cell(", ".join(filter(None, (band.text, band.quiet)))), *row)
+            for band, rows in self.groups
+            if band is not None
+            for row in rows
+        )
+        return Table(self.caption, (*texts(self.over), *self.header), rows)
 
 
 def texts(*names: str) -> tuple[Head, ...]:
@@ -176,8 +200,8 @@ def to_markdown(table: Table | None, *, caption: bool = True) -> str:
     """The table, under its caption if asked for; empty where there is none."""
     if table is None:
         return ""
-    header = [plain(head.text) for head in table.header]
-    body = [[_markdown_cell(cell) for cell in row] for row in table.rows]
+    header = [plain(head.text) for head in table.unbanded.header]
+    body = [[_markdown_cell(cell) for cell in row] for row in table.unbanded.rows]
     text = markdown_table(header, body)
     return f"{plain(table.caption)}:\n\n{text}" if caption else text
 
@@ -189,7 +213,12 @@ def _markdown_cell(cell: Cell) -> str:
     shown = plain(first)
     if cell.strong or cell.tag:
         shown = shown.replace(plain(cell.text), f"**{plain(cell.text)}**", 1)
-    return "<br>".join([shown, *map(plain, more)])
+    return _OWN.sub(_unescaped, "<br>".join([shown, *map(plain, more)]))
+
+
+def _unescaped(match: re.Match[str]) -> str:
+    """Numbers are markup nowhere, and read better without backslashes."""
+    return f"[{match[1]}]" if match[1] else "< "
 
 
 def to_text(table: Table) -> str:
@@ -199,9 +228,9 @@ def to_text(table: Table) -> str:
     from rich.text import Text
 
     grid = Grid(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="")
-    for head in table.header:
+    for head in table.unbanded.header:
         grid.add_column(Text(visible(head.text)), no_wrap=True)
-    for row in table.rows:
+    for row in table.unbanded.rows:
         grid.add_row(*(Text(visible(" ".join(filter(None, cell.lines)))) for cell in row))
     lines = io.StringIO()
     Console(file=lines, width=_UNBOUNDED, color_system=None).print(grid)

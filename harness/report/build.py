@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from harness.ratings.summary import summarise, why_none
-from harness.report.parts.choice import build_choice
-from harness.report.parts.costs import build_measurements, build_trade_off
-from harness.report.parts.examples import build_examples, output_health, read_predictions
-from harness.report.parts.losses import build_losses
-from harness.report.parts.matrix import build_matrix
-from harness.report.view.records import Provenance, View
-from harness.report.words.verdict import build_verdict
-from harness.results.scores import read_results
-from harness.schema import Manifest, TrainingRun
+from typing import Any
+
+from pydantic import JsonValue, TypeAdapter, ValidationError
+
+from harness.report.parts.contents import RunContents
+from harness.report.sections.walk import answers, is_own, no_mapping
+from harness.report.view.records import View
+from harness.schema import Manifest
 from harness.store.runs import Store
-from harness.suite.deciding import primary_metric
-from harness.suite.record import suite_of
+
+_JSON = TypeAdapter(dict[str, JsonValue])
 
 
 def build_view(store: Store, manifest: Manifest) -> View:
-    """Read everything a run names and work out what the report says.
+    """Read everything a run names and work out what the report says, section by section.
 
     Args:
         store: Where the results lie.
@@ -27,53 +25,21 @@ def build_view(store: Store, manifest: Manifest) -> View:
     Raises:
         StoreError: A result that the manifest names as finished is missing or unreadable.
     """
-    suite = suite_of(manifest)
-    primary = primary_metric(suite)
-    if manifest.selection is not None and manifest.selection.task:
-        primary = (manifest.selection.task, manifest.selection.metric)
-    readings = read_results(store, manifest.cells, suite.tasks)
-    rows, panels = build_matrix(manifest, readings, primary)
-    deciding = [row for row in rows if row.primary and row.split == "report"]
-    choice = build_choice(manifest, readings, panels, deciding[0] if deciding else None)
-    measurements = build_measurements(store, manifest)
-    trade_off = build_trade_off(manifest, measurements, deciding[0] if deciding else None)
-    predictions = read_predictions(store, manifest)
-    human = summarise(store, manifest, readings)
-    outputs = output_health(manifest, predictions)
-    training = None
-    if manifest.training_key is not None:
-        training = store.read_record("training", manifest.training_key, "training", TrainingRun)
-    return View(
-        description=suite.description,
-        verdict=build_verdict(manifest, rows, primary, trade_off, choice, human, outputs),
-        baseline=manifest.baseline,
-        variants=manifest.variants,
-        primary=primary,
-        selection=manifest.selection,
-        choice=choice,
-        rows=rows,
-        measurements=measurements,
-        trade_off=trade_off,
-        training=training,
-        examples=build_examples(store, manifest, panels, predictions, primary),
-        losses=build_losses(store, manifest, rows, panels, predictions, primary),
-        human=human,
-        human_note=why_none(store, manifest) if human is None else "",
-        outputs=outputs,
-        data=manifest.data,
-        findings=(*manifest.findings, *measurements.doubts),
-        cells=manifest.cells,
-        provenance=Provenance(
-            run_id=manifest.run_id,
-            suite=manifest.suite,
-            suite_digest=manifest.suite_digest,
-            spec=manifest.spec,
-            command=manifest.command,
-            created=manifest.created,
-            updated=manifest.updated,
-            complete=manifest.complete,
-            seed=suite.seed,
-            training_key=manifest.training_key,
-            environment=manifest.environment,
-        ),
-    )
+    run = RunContents(store, manifest)
+    parts, left_out = answers(lambda _, section: section.build(run), _no_json)
+    fields: dict[str, Any] = {}
+    for name, _, part in parts:
+        fields |= part if is_own(name) else {}
+    foreign = {name: part for name, _, part in parts if part and not is_own(name)}
+    return View(**fields, sections=foreign, left_out=left_out)
+
+
+def _no_json(name: str, part: object) -> str:
+    """Why a section's part of the view cannot be kept in it."""
+    if why := no_mapping(name, part):
+        return why
+    try:
+        _JSON.validate_python(part, strict=True)
+    except ValidationError:
+        return "answers with values that are no JSON"
+    return ""

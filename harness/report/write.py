@@ -11,7 +11,7 @@ from harness.report.browser.csv import render_examples_csv
 from harness.report.browser.view import AllExamples
 from harness.report.html import render_html
 from harness.report.markdown import render_markdown
-from harness.report.tables import render_csv, render_json
+from harness.report.tables import foreign_csv, render_csv, render_json
 from harness.report.view.records import View
 
 _ELSEWHERE = "Choose another folder: --output of harness report, or --runs-dir."
@@ -52,6 +52,8 @@ def write_report(
     for name in wanted:
         file, render = _RENDERERS[name]
         texts[file] = render_html(view, examples) if name == "html" else render(view)
+        if name == "csv":
+            texts |= {f"report.{table}.csv": text for table, text in foreign_csv(view).items()}
         if name == "csv" and examples is not None and examples.tasks:
             texts["examples.csv"] = render_examples_csv(examples)
     for file, text in texts.items():

@@ -11,6 +11,7 @@ from harness.render.labels import split_words
 from harness.render.numbers import estimate, metric_name, number
 from harness.render.palette import shades
 from harness.render.svg import Axis, Canvas, make_axis
+from harness.render.table import Table, make_table, numbers, texts
 from harness.report.view.records import Figure, MatrixRow, View
 from harness.schema import LogEntry, Variant
 from harness.suite.rules import in_points
@@ -32,6 +33,12 @@ class Chart:
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     legend: tuple[tuple[str, str], ...] = ()  # (class of the swatch, words)
+
+    @property
+    def table(self) -> Table:
+        """The data it was drawn from."""
+        first, *others = self.header
+        return make_table(f"{self.title}, data", (*texts(first), *numbers(*others)), self.rows)
 
 
 def shown_rows(view: View) -> list[MatrixRow]:

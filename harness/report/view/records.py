@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, JsonValue
 
 from harness.ratings.records import HumanResults
 from harness.results.losses import LossSummary
@@ -287,6 +287,8 @@ class View(Part):
     findings: tuple[Finding, ...]
     cells: tuple[CellResult, ...]
     provenance: Provenance
+    sections: dict[str, dict[str, JsonValue]] = {}  # of packages, by name
+    left_out: dict[str, str] = {}  # sections of packages: where each is from, and why not here
 
     def row(self, task: str, metric: str, split: str) -> MatrixRow | None:
         """The matrix row of a task, metric and split."""

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
-
 from harness.render.numbers import NONE, count, estimate, metric_name, number
+from harness.render.table import Band, Cell, Side, Table, numbers, texts
 from harness.results.losses import LossStratum, LossSummary
 from harness.results.strata import FINDING, MEMBER, OUTPUT, PROMPT, REFERENCE
 
@@ -17,34 +15,6 @@ _PLACES = {
     FINDING: "examples whose {}",
     MEMBER: "documents of {}",
 }
-
-Side = Literal["worse", "better", "open", "none"]
-
-
-@dataclass(frozen=True)
-class LossRow:
-    """A stratum as a line of a table.
-
-    Attributes:
-        kind: What was looked at; empty where the line above has the same.
-        name: The group.
-        counts: Worse, better and equal examples.
-        share: Its part of all losses.
-        gain: Its gain, and the interval.
-        contrast: Its gain less the rest's, and the interval.
-        side: Whether it does worse or better than the rest; ``none`` where that was not tested.
-        words: The side in words, or why it was not tested.
-    """
-
-    stratum: LossStratum
-    kind: str
-    name: str
-    counts: str
-    share: str
-    gain: tuple[str, str]
-    contrast: tuple[str, str]
-    side: Side
-    words: str
 
 
 def loss_sentence(summary: LossSummary) -> str:
@@ -95,37 +65,54 @@ def place_words(stratum: LossStratum) -> str:
     return f"examples with {stratum.kind.removeprefix('field ')} “{stratum.name}”"
 
 
-def loss_rows(summary: LossSummary) -> list[LossRow]:
-    """The groups as a table, in their order."""
-    rows: list[LossRow] = []
-    last = ""
-    for item in summary.strata:
-        side: Side = "none"
-        words = item.reason or "not tested"
-        if item.differs is not None:
-            side = "open"
-            words = "not distinguishable from the rest"
-            if item.differs:
-                side = "worse" if (item.contrast or 0.0) < 0 else "better"
-                words = f"{side} than the rest"
-        scale = summary.scale
-        gain = ("=", "") if item.identical else _estimate(item.gain, item.low, item.high, scale)
-        bounds = (item.contrast, item.contrast_low, item.contrast_high)
-        rows.append(
-            LossRow(
-                stratum=item,
-                kind="" if item.kind == last else item.kind,
-                name=item.name,
-                counts=f"{item.worse:,} / {item.equal:,} / {item.better:,}",
-                share=NONE if item.loss_share is None else f"{number(100 * item.loss_share, 0)} %",
-                gain=gain,
-                contrast=_estimate(*bounds, scale),
-                side=side,
-                words=words,
-            )
-        )
-        last = item.kind
-    return rows
+def strata_table(summary: LossSummary) -> Table:
+    """The groups in their order, under what they were cut by."""
+    kinds = [item.kind for item in summary.strata]
+    starts = [n for n, kind in enumerate(kinds) if n == 0 or kind != kinds[n - 1]]
+    return Table(
+        f"{summary.task} {metric_name(summary.metric)}: gains and losses by group of examples",
+        (
+            *texts("Group"),
+            *numbers("n", "Worse / equal / better", "Share of all loss", "Gain"),
+            *numbers("Less the gain of the rest"),
+        ),
+        tuple(_stratum_cells(item, summary.scale) for item in summary.strata),
+        tuple(Band(n, kinds[n]) for n in starts),
+        over="Of",
+    )
+
+
+def _stratum_cells(item: LossStratum, scale: float | None) -> tuple[Cell, ...]:
+    gain = ("=", "") if item.identical else _estimate(item.gain, item.low, item.high, scale)
+    apart = item.clusters != item.n
+    return (
+        Cell(item.name),
+        Cell(f"{item.n:,}", (count(item.clusters, "cluster"),) if apart else ()),
+        Cell(f"{item.worse:,} / {item.equal:,} / {item.better:,}"),
+        Cell(NONE if item.loss_share is None else f"{number(100 * item.loss_share, 0)} %"),
+        Cell(gain[0], interval=gain[1], note=item.method),
+        _contrast_cell(item, scale),
+    )
+
+
+def _contrast_cell(item: LossStratum, scale: float | None) -> Cell:
+    """A group's gain less that of the rest, or why that was not tested."""
+    side = side_of(item)
+    if not side:
+        return Cell(NONE, (item.reason or "not tested",))
+    words = "not distinguishable from the rest" if side == "open" else f"{side} than the rest"
+    bounds = (item.contrast, item.contrast_low, item.contrast_high)
+    value, interval = _estimate(*bounds, scale)
+    return Cell(value, side=side, words=words, interval=interval, note=words)
+
+
+def side_of(item: LossStratum) -> Side:
+    """Whether a group does worse or better than the rest; empty where that was not tested."""
+    if item.differs is None:
+        return ""
+    if not item.differs:
+        return "open"
+    return "worse" if (item.contrast or 0.0) < 0 else "better"
 
 
 def _estimate(

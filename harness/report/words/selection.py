@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
 from harness.metrics.quantities import measured_name
 from harness.render.numbers import estimate, metric_name, number, p_words, percent, quantity
+from harness.render.table import Cell, Head, Table, numbers, texts, to_text
 from harness.render.text import visible
 from harness.report.view.records import MatrixRow, View
 from harness.report.words.cautions import overtaken
@@ -26,88 +27,70 @@ BOUNDS = (
 )
 
 
-@dataclass(frozen=True)
-class CheckMark:
-    """What became of one constraint for one checkpoint."""
-
-    status: str  # kept, broken, unsure or unknown
-    value: str
-    words: str
-
-
-@dataclass(frozen=True)
-class CandidateLine:
-    """One checkpoint as it is shown."""
-
-    variant: str
-    chosen: bool
-    allowed: bool
-    efficient: bool
-    value: str
-    gain: str
-    bounds: str
-    p: str
-    checks: tuple[CheckMark, ...]
-
-
-@dataclass(frozen=True)
-class CandidateTable:
-    """All checkpoints, by step, and the constraints that each line's checks belong to."""
-
-    metric: str
-    constraints: tuple[str, ...]
-    lines: tuple[CandidateLine, ...]
-
-
 def candidate_table(
-    selection: Selection | None, rows: Sequence[MatrixRow]
-) -> CandidateTable | None:
-    """What is known of each checkpoint on the select split, ready to be shown.
+    selection: Selection | None, rows: Sequence[MatrixRow], baseline: str, *, short: bool = False
+) -> Table | None:
+    """What is known of each checkpoint on the select split, by step; None where there is none.
 
     Args:
         selection: The choice.
         rows: The matrix, which knows the metric's unit.
+        baseline: What checkpoints are compared with.
+        short: Call the constraints C1, C2 and so on, as a terminal has room for.
     """
     if selection is None or not selection.candidates:
         return None
     key = (selection.task, selection.metric, selection.split)
     row = next((row for row in rows if (row.task, row.metric, row.split) == key), None)
-    scale = row.scale if row else None
-    whats = tuple(dict.fromkeys(check.what for check in selection.constraints))
-    return CandidateTable(
-        metric_name(selection.metric),
-        whats,
-        tuple(_line(found, selection, whats, scale) for found in selection.candidates),
+    whats = constraint_names(selection)
+    heads = [f"C{place}" for place in range(1, len(whats) + 1)] if short else whats
+    return Table(
+        "Checkpoints to choose from, on the select split",
+        (
+            *texts("Checkpoint"),
+            *numbers(metric_name(selection.metric), f"against {baseline}", "p, adjusted"),
+            *(Head(head, numeric=False, style="bound") for head in heads),
+            *texts("Efficient"),
+        ),
+        tuple(
+            _candidate_cells(candidate, selection, whats, row.scale if row else None)
+            for candidate in selection.candidates
+        ),
     )
 
 
-def _line(
-    found: Candidate, selection: Selection, whats: Sequence[str], scale: float | None
-) -> CandidateLine:
-    own = {c.what: c for c in selection.constraints if c.variant == found.variant}
-    gain, bounds = estimate(found.delta, found.low, found.high, scale, signed=True)
-    return CandidateLine(
-        variant=found.variant,
-        chosen=found.variant == selection.chosen,
-        allowed=found.allowed,
-        efficient=found.efficient,
-        value=estimate(found.value, None, None, scale)[0],
-        gain=gain,
-        bounds=bounds,
-        p=p_words(found.p_adjusted),
-        checks=tuple(_mark(own[what]) for what in whats if what in own),
+def constraint_names(selection: Selection) -> list[str]:
+    """The constraints of a choice in words, each once."""
+    return list(dict.fromkeys(check.what for check in selection.constraints))
+
+
+def _candidate_cells(
+    candidate: Candidate, selection: Selection, whats: Sequence[str], scale: float | None
+) -> tuple[Cell, ...]:
+    own = {c.what: c for c in selection.constraints if c.variant == candidate.variant}
+    gain, bounds = estimate(candidate.delta, candidate.low, candidate.high, scale, signed=True)
+    chosen = candidate.variant == selection.chosen
+    tag = "the choice" if chosen else "" if candidate.allowed else "excluded"
+    cells = (
+        Cell(candidate.variant, tag=tag),
+        Cell(estimate(candidate.value, None, None, scale)[0]),
+        Cell(gain, interval=bounds),
+        Cell(p_words(candidate.p_adjusted)),
+        *(_check_cell(own[what]) for what in whats if what in own),
+        Cell("yes" if candidate.efficient else "no"),
     )
+    return tuple(replace(cell, style="chosen") for cell in cells) if chosen else cells
 
 
-def _mark(check: ConstraintCheck) -> CheckMark:
-    if check.data:
-        parts = estimate(check.value, check.low, check.high, check.scale, signed=True)
-        value = " ".join(part for part in parts if part)
-        if check.reference and check.value is not None:
-            value += f" ({percent(check.value, abs(check.reference))})"
-    else:
+def _check_cell(check: ConstraintCheck) -> Cell:
+    value = ""
+    if check.value is not None and not check.data:
         value = quantity(check.value, check.unit)
-    return CheckMark(check.status, value if check.value is not None else "", explained(check))
+    elif check.value is not None:
+        parts = estimate(check.value, check.low, check.high, check.scale, signed=True)
+        share = percent(check.value, abs(check.reference)) if check.reference else ""
+        value = " ".join(filter(None, (*parts, f"({share})" if share else "")))
+    return Cell(check.status, side=check.status, interval=value, note=explained(check))
 
 
 def how_chosen(selection: Selection) -> str:
@@ -188,11 +171,11 @@ def selection_text(view: View) -> str:
     selection = view.selection
     if selection is None:
         return "The choice was not made."
-    table = candidate_table(selection, view.rows)
+    table = candidate_table(selection, view.rows, view.baseline, short=True)
     blocks = []
     if table is not None:
-        blocks += [how_chosen(selection), _text_table(table, view.baseline)]
-        whats = [f"C{place}: {what}" for place, what in enumerate(table.constraints, 1)]
+        blocks += [how_chosen(selection), to_text(table)]
+        whats = [f"C{n}: {what}" for n, what in enumerate(constraint_names(selection), 1)]
         blocks.append("\n".join([*whats, BOUNDS] if whats else []))
     blocks.append("\n".join(_not_kept(selection)))
     left = open_words(selection)
@@ -214,26 +197,3 @@ def _not_kept(selection: Selection) -> list[str]:
         if check.status == "broken"
         or (check.variant == selection.chosen and check.status in ("unsure", "unknown"))
     ]
-
-
-def _text_table(table: CandidateTable, baseline: str) -> str:
-    header = ["", "checkpoint", table.metric, f"against {baseline}", "p adjusted"]
-    header += [f"C{place}" for place in range(1, len(table.constraints) + 1)]
-    body = [
-        [
-            "*" if line.chosen else "",
-            line.variant,
-            line.value,
-            f"{line.gain} {line.bounds}".strip(),
-            line.p,
-            *(f"{mark.status} {mark.value}".strip() for mark in line.checks),
-            "efficient" if line.efficient else "",
-        ]
-        for line in table.lines
-    ]
-    grid = [[*header, ""], *body]
-    widths = [max(len(cells[place]) for cells in grid) for place in range(len(grid[0]))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
-        for cells in grid
-    )

@@ -78,7 +78,7 @@ def test_markdown_holds_verdict_matrix_and_failures(view: View) -> None:
     """The summary has the sentence, a table row per metric, and what failed, as plain text."""
     text = render_markdown(view)
     assert f"**{view.verdict.headline.split(':')[0]}" in text
-    assert "| summary: ROUGE-L | report | 40 |" in text
+    assert "| summary, report split, n = 40 | **ROUGE-L** (decides) |" in text
     assert "## Memory and speed" in text
     failure = next(line for line in text.splitlines() if "calc" in line)
     assert "\\|" in failure

@@ -523,13 +523,13 @@ def test_nothing_but_gaps(view: View) -> None:
 
 
 def test_markdown_has_the_same_words(view: View) -> None:
-    """Sentences, cautions and tables, with marks in words; brackets are escaped."""
+    """Sentences, cautions and tables, with marks in words; numbers are markup nowhere."""
     text = render_markdown(view)
     own = text[text.index("## Human ratings") : text.index("## Data")]
     assert "Raters prefer checkpoint-40 to base\\@nf4: it wins 64 % \\[55, 74\\]" in own
     assert "> Raters agree little on correctness" in own
-    assert "64 %, preferred<br>\\[56, 72\\]" in own
-    assert "+0.54 \\[+0.34, +0.74\\], better" in own
+    assert "64 %, preferred<br>[56, 72]" in own
+    assert "+0.54 [+0.34, +0.74], better" in own
 
 
 def test_json_is_the_whole_view(view: View) -> None:
@@ -666,7 +666,7 @@ def test_equal_ratings_are_no_identical_outputs_in_the_matrix(sample: Any) -> No
             rows.append(row.model_copy(update={"kind": kind, "cells": cells}))
         changed = view.model_copy(update={"rows": tuple(rows)})
         page = render_html(changed)
-        assert f">= {words}</span>" in page
+        assert f'<i aria-hidden="true">=</i> {words}</span>' in page
         assert (f"<br>{words}") in render_markdown(changed)
         assert (">= identical</span>" in page) == (kind == "generation")
 

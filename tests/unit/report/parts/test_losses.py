@@ -17,10 +17,10 @@ from harness.report.html import render_html
 from harness.report.markdown import render_markdown
 from harness.report.parts.losses import build_losses
 from harness.report.parts.matrix import build_matrix
-from harness.report.sections.loss_html import barred_rows
+from harness.report.sections.losses import barred_table
 from harness.report.tables import render_json
 from harness.report.view.records import View
-from harness.report.words.losses import loss_notes, loss_rows, loss_sentence
+from harness.report.words.losses import loss_notes, loss_sentence, strata_table
 from harness.results.losses import LossStratum, LossSummary
 from harness.results.scores import read_results
 from harness.schema import Score
@@ -94,9 +94,11 @@ def test_the_sentence_claims_nothing_that_was_not_shown() -> None:
 
 def test_rows_say_why_there_is_no_test() -> None:
     """A group that was not tested has its reason in words, and kinds are named once."""
-    first, second = loss_rows(summary(stratum(reason="too few"), stratum(name="x", identical=True)))
-    assert (first.side, first.words, first.kind) == ("none", "too few", "prompt length")
-    assert (second.kind, second.gain) == ("", ("=", ""))
+    table = strata_table(summary(stratum(reason="too few"), stratum(name="x", identical=True)))
+    first, second = table.rows
+    assert (first[-1].side, first[-1].more) == ("", ("too few",))
+    assert [band.text for band in table.bands] == ["prompt length"]
+    assert (second[4].text, second[4].interval) == ("=", "")
 
 
 def test_notes_name_the_correction_and_corpus_metrics() -> None:
@@ -261,7 +263,8 @@ def test_bars_share_one_axis(make_run: Callable[..., Any]) -> None:
     """Zero stands at the same place in every row, and no two drawings share a name."""
     loss = viewed(make_run, n=60, text=half_broken).losses.primary
     assert loss is not None
-    bars = [str(bar) for _, bar in barred_rows(loss.summary, "loss-0") if bar]
+    rows = barred_table(loss.summary, "loss-0").rows
+    bars = [str(cell.drawing) for cells in rows for cell in cells if cell.drawing]
     zeros = {match for bar in bars for match in re.findall(r'x1="([\d.]+)"[^>]*class="zero"', bar)}
     assert len(bars) > 3
     assert len(zeros) == 1

@@ -64,7 +64,7 @@ def test_a_run_without_a_choice_says_so(make_run: Callable[..., Any]) -> None:
     run = make_run(spec=SMALL, variants=THREE)
     manifest = run.build(selection=None)
     view = build_view(run.store, manifest)
-    assert candidate_table(None, view.rows) is None
+    assert candidate_table(None, view.rows, view.baseline) is None
     assert "The choice was not made." in render_html(view)
     assert "## Choice" not in render_markdown(view)
     assert claims(view) == []

@@ -1,0 +1,92 @@
+"""What a run holds, each thing read or worked out when it is first asked for."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from harness.ratings.records import HumanResults
+from harness.ratings.summary import summarise
+from harness.report.parts.choice import build_choice
+from harness.report.parts.costs import build_measurements, build_trade_off
+from harness.report.parts.examples import Predictions, output_health, read_predictions
+from harness.report.parts.matrix import Panels, build_matrix
+from harness.report.view.records import Choice, MatrixRow, Measurements, OutputHealth, TradeOff
+from harness.results.scores import Reading, read_results
+from harness.schema import Manifest
+from harness.store.runs import Store
+from harness.suite.deciding import primary_metric
+from harness.suite.record import suite_of
+from harness.suite.spec import Suite
+
+
+class RunContents:
+    """A run's records and what several sections of its report work with.
+
+    Everything raises StoreError where a result that the manifest names as finished is missing or
+    unreadable.
+
+    Args:
+        store: Where the results lie.
+        manifest: The run.
+    """
+
+    def __init__(self, store: Store, manifest: Manifest) -> None:
+        self.store, self.manifest = store, manifest
+
+    @cached_property
+    def suite(self) -> Suite:
+        """The suite that the run was made with."""
+        return suite_of(self.manifest)
+
+    @cached_property
+    def primary(self) -> tuple[str, str] | None:
+        """Task and metric that decide."""
+        selection = self.manifest.selection
+        if selection is not None and selection.task:
+            return selection.task, selection.metric
+        return primary_metric(self.suite)
+
+    @cached_property
+    def readings(self) -> list[Reading]:
+        """All scores."""
+        return read_results(self.store, self.manifest.cells, self.suite.tasks)
+
+    @cached_property
+    def matrix(self) -> tuple[tuple[MatrixRow, ...], Panels]:
+        """Scores with intervals and differences, and the statistics behind them."""
+        return build_matrix(self.manifest, self.readings, self.primary)
+
+    @property
+    def deciding(self) -> MatrixRow | None:
+        """The primary metric on the report split."""
+        return next((row for row in self.matrix[0] if row.primary and row.split == "report"), None)
+
+    @cached_property
+    def choice(self) -> Choice:
+        """What is claimed for the chosen checkpoint."""
+        return build_choice(self.manifest, self.readings, self.matrix[1], self.deciding)
+
+    @cached_property
+    def measurements(self) -> Measurements:
+        """Memory and speed."""
+        return build_measurements(self.store, self.manifest)
+
+    @cached_property
+    def trade_off(self) -> TradeOff:
+        """Quality against memory and speed."""
+        return build_trade_off(self.manifest, self.measurements, self.deciding)
+
+    @cached_property
+    def predictions(self) -> Predictions:
+        """Everything that was generated."""
+        return read_predictions(self.store, self.manifest)
+
+    @cached_property
+    def outputs(self) -> tuple[OutputHealth, ...]:
+        """How the outputs ended."""
+        return output_health(self.manifest, self.predictions)
+
+    @cached_property
+    def human(self) -> HumanResults | None:
+        """What came of the ratings, if any came back."""
+        return summarise(self.store, self.manifest, self.readings)

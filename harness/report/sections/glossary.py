@@ -1,0 +1,28 @@
+"""What the terms of the report mean."""
+
+from __future__ import annotations
+
+from harness.metrics.quantities import definitions
+from harness.render.labels import GLOSSARY, RATING_TERMS, measured_name
+from harness.report.parts import prices
+from harness.report.sections.base import PageContext, ReportSection
+from harness.report.view.records import View
+
+
+class GlossarySection(ReportSection):
+    """Terms, and the definitions of what was measured; HTML only."""
+
+    name, title, label = "glossary", "Glossary", "Glossary"
+
+    def html(self, view: View, page: PageContext) -> str:
+        return page.render("glossary.html.j2", glossary=_terms(view))
+
+
+def _terms(view: View) -> list[tuple[str, str]]:
+    known = {**definitions(), **prices.DEFINITIONS}
+    rows = [row.name for row in view.measurements.rows if any(row.readings)]
+    measured = [(measured_name(name), known[name]) for name in dict.fromkeys(rows) if name in known]
+    return [*GLOSSARY, *(RATING_TERMS if view.human is not None else ()), *measured]
+
+
+SECTION = GlossarySection()

@@ -1,0 +1,50 @@
+"""Cells that failed or were skipped, with their reasons."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness.render.markdown import plain
+from harness.render.table import Cell, Table, make_table, texts
+from harness.report.parts.contents import RunContents
+from harness.report.sections.base import PageContext, ReportSection
+from harness.report.view.records import View
+
+_NO_REASON = "no reason was recorded"
+
+
+class UnfinishedSection(ReportSection):
+    """What is missing, and why."""
+
+    name, title, label = "unfinished", "Failed and skipped", "Failures"
+
+    def build(self, run: RunContents) -> dict[str, Any]:
+        return {"cells": run.manifest.cells}
+
+    def html(self, view: View, page: PageContext) -> str:
+        return page.render("unfinished.html.j2", table=_table(view))
+
+    def markdown(self, view: View) -> str:
+        return "\n".join(
+            f"- {plain(f'{cell.variant} / {cell.task}')}: {cell.status}, "
+            f"{plain(cell.reason or _NO_REASON)}"
+            for cell in view.unfinished
+        )
+
+
+def _table(view: View) -> Table:
+    return make_table(
+        "Cells that failed or were skipped",
+        texts("Variant", "Task", "Status", "Reason"),
+        (
+            (
+                *(Cell(cell.variant, style="id"), cell.task),
+                Cell(cell.status, style="worse"),
+                Cell(cell.reason or _NO_REASON, style="wrapped"),
+            )
+            for cell in view.unfinished
+        ),
+    )
+
+
+SECTION = UnfinishedSection()
