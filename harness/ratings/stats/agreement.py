@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import combinations
+from typing import Literal
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from harness.metrics.base import FloatArray
 from harness.ratings.layout import CANNOT_JUDGE
 from harness.ratings.records import Agreement, PairAgreement, Rating, SheetPlan
 from harness.ratings.stats.alpha import NO_VARIANCE, alpha_estimate
-from harness.ratings.stats.kappa import weighted_kappa
-from harness.ratings.stats.matrix import Judged, judged
+from harness.ratings.stats.matrix import RatingMatrix, rating_matrices
 
 
 def agreement(plan: SheetPlan, ratings: Iterable[Rating]) -> tuple[Agreement, ...]:
@@ -28,49 +28,76 @@ def agreement(plan: SheetPlan, ratings: Iterable[Rating]) -> tuple[Agreement, ..
     Returns:
         One record per question. Pairs of raters who judged nothing in common are not listed.
     """
-    return tuple(_agreement(answers, plan) for answers in judged(plan, ratings))
+    return tuple(_agreement(matrix, plan) for matrix in rating_matrices(plan, ratings))
 
 
-def _agreement(answers: Judged, plan: SheetPlan) -> Agreement:
-    known = ~np.isnan(answers.values)
+def _agreement(matrix: RatingMatrix, plan: SheetPlan) -> Agreement:
+    known = ~np.isnan(matrix.values)
     paired = known.sum(axis=1) >= 2
-    return Agreement(
-        name=answers.name,
-        level=answers.level,
-        alpha=alpha_estimate(answers.values, answers.level, answers.items, seed=plan.seed),
-        units=int(paired.sum()),
-        ratings=int(known[paired].sum()),
-        distribution={
-            rater: _distribution(answers, place) for place, rater in enumerate(plan.raters)
-        },
-        pairs=tuple(_pairings(answers, plan.raters)),
-    )
-
-
-def _distribution(answers: Judged, place: int) -> dict[str, int]:
-    given = answers.values[:, place]
-    counts = {word: int(np.sum(given == value)) for value, word in answers.labels.items()}
-    return {**counts, CANNOT_JUDGE: int(answers.cannot_judge[place])}
-
-
-def _pairings(answers: Judged, raters: Sequence[str]) -> Iterable[PairAgreement]:
-    columns = answers.values.T
-    for (first, a), (second, b) in combinations(zip(raters, columns, strict=True), 2):
+    columns = list(zip(plan.raters, matrix.values.T, strict=True))
+    distribution = {
+        rater: {word: int(np.sum(given == value)) for value, word in matrix.labels.items()}
+        | {CANNOT_JUDGE: int(unable)}
+        for (rater, given), unable in zip(columns, matrix.cannot_judge, strict=True)
+    }
+    pairs = []
+    for (first, a), (second, b) in combinations(columns, 2):
         both = ~np.isnan(a) & ~np.isnan(b)
         if both.any():
-            yield _pairing(first, second, a[both], b[both], answers)
-
-
-def _pairing(
-    first: str, second: str, a: FloatArray, b: FloatArray, answers: Judged
-) -> PairAgreement:
-    points = tuple(answers.labels)
-    kappa = weighted_kappa(a, b, points, "quadratic" if answers.level == "ordinal" else "none")
-    return PairAgreement(
-        first=first,
-        second=second,
-        n=len(a),
-        kappa=kappa,
-        exact=float(np.mean(a == b)),
-        reason=NO_VARIANCE if kappa is None else None,
+            weights: Literal["quadratic", "none"] = (
+                "quadratic" if matrix.level == "ordinal" else "none"
+            )
+            kappa = weighted_kappa(a[both], b[both], tuple(matrix.labels), weights)
+            pairs.append(
+                PairAgreement(
+                    first=first,
+                    second=second,
+                    n=int(both.sum()),
+                    kappa=kappa,
+                    exact=float(np.mean(a[both] == b[both])),
+                    reason=NO_VARIANCE if kappa is None else None,
+                )
+            )
+    return Agreement(
+        name=matrix.name,
+        level=matrix.level,
+        alpha=alpha_estimate(matrix.values, matrix.level, matrix.items, seed=plan.seed),
+        units=int(paired.sum()),
+        ratings=int(known[paired].sum()),
+        distribution=distribution,
+        pairs=tuple(pairs),
     )
+
+
+def weighted_kappa(
+    a: ArrayLike,
+    b: ArrayLike,
+    points: Sequence[int],
+    weights: Literal["quadratic", "none"] = "quadratic",
+) -> float | None:
+    """Cohen's kappa: agreement of two raters beyond what their own frequencies would give.
+
+    Args:
+        a: One rater's answers, shape (n,), each among ``points``.
+        b: The other's, of the same units in the same order.
+        points: All answers there are, rising.
+        weights: Whether a disagreement counts by the square of the steps between the answers
+            (``quadratic``), or always 1 (``none``).
+
+    Returns:
+        Kappa, at most 1; None where there are no answers, or all of both raters are the same one.
+
+    Source:
+        Cohen (1960), Educational and Psychological Measurement 20(1); weights: Cohen (1968),
+        Psychological Bulletin 70(4).
+    """
+    size = len(points)
+    first, second = (np.searchsorted(points, np.asarray(answers)) for answers in (a, b))
+    met = np.bincount(first * size + second, minlength=size**2).reshape(size, size)
+    steps = np.subtract.outer(np.arange(size), np.arange(size)) ** 2
+    distances = steps if weights == "quadratic" else np.minimum(steps, 1)
+    by_chance = np.outer(met.sum(axis=1), met.sum(axis=0))  # n times the expected counts
+    expected = int((by_chance * distances).sum())
+    if expected == 0:
+        return None
+    return 1 - int(met.sum()) * int((met * distances).sum()) / expected

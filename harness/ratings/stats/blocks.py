@@ -29,16 +29,16 @@ def blocks_of(
         ratings: All ratings.
         criterion: The criterion's name.
     """
-    found: dict[tuple[str, str], dict[str, int]] = {}
+    given: dict[tuple[str, str], dict[str, int]] = {}
     for item, rater, variant, point in points_of(ratings, criterion):
-        found.setdefault((item, rater), {})[variant] = point
-    whole: Blocks = {}
+        given.setdefault((item, rater), {})[variant] = point
+    blocks: Blocks = {}
     for name in (item.id for item in items):
         for rater in plan.raters:
-            block = found.get((name, rater), {})
+            block = given.get((name, rater), {})
             if block and all(variant in block for variant in plan.variants):
-                whole.setdefault(name, {})[rater] = block
-    return whole
+                blocks.setdefault(name, {})[rater] = block
+    return blocks
 
 
 def paired_means(plan: SheetPlan, blocks: Blocks) -> ItemMeans:
@@ -64,7 +64,7 @@ def paired_means(plan: SheetPlan, blocks: Blocks) -> ItemMeans:
 def unpaired(plan: SheetPlan, items: Sequence[Item], ratings: Sequence[Rating]) -> dict[str, int]:
     """Criterion -> points that no mean counts, as their rater did not judge all of the item."""
     names = {item.id for item in items}
-    found = {}
+    left = {}
     for criterion in plan.criteria:
         blocks = blocks_of(plan, items, ratings, criterion.name)
         lone = {
@@ -73,8 +73,8 @@ def unpaired(plan: SheetPlan, items: Sequence[Item], ratings: Sequence[Rating]) 
             if item in names and rater not in blocks.get(item, {})
         }
         if lone:
-            found[criterion.name] = len(lone)
-    return found
+            left[criterion.name] = len(lone)
+    return left
 
 
 def points_of(ratings: Iterable[Rating], criterion: str) -> Iterator[tuple[str, str, str, int]]:

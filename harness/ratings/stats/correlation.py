@@ -9,15 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from harness.metrics.base import FloatArray
 from harness.ratings.records import Correlation, Estimate, PairAccuracy
 from harness.ratings.stats.blocks import ItemMeans
-from harness.ratings.stats.davidson import Codes
+from harness.ratings.stats.davidson import Codes, codes_of
 from harness.ratings.stats.votes import Pair, share_estimate
 from harness.results.scores import Reading
 from harness.stats.jackknife import jackknife_groups, z_interval
@@ -57,7 +55,7 @@ def metric_values(
         Metric -> values, in order of first appearance; scores without statistics per example are
         passed over.
     """
-    found: dict[str, MetricValues] = {}
+    metrics: dict[str, MetricValues] = {}
     for reading in readings:
         score, quantity, sample = reading.score, reading.quantity, reading.sample
         wanted = reading.kind == "generation" and reading.suite_task == task
@@ -66,15 +64,13 @@ def metric_values(
             continue
         values = np.asarray(quantity.aggregate(sample.stats), dtype=np.float64)
         known = np.isfinite(values)
-        old = found.get(score.metric, MetricValues(score.higher_is_better, {}))
-        of = dict(zip(sample.ids[known].tolist(), values[known].tolist(), strict=True))
-        of = dict(old.values.get(reading.variant, {})) | of
-        found[score.metric] = MetricValues(
-            score.higher_is_better,
-            dict(old.values) | {reading.variant: of},
-            old.undefined + int(np.sum(~known)),
-        )
-    return found
+        old = metrics.get(score.metric, MetricValues(score.higher_is_better, {}))
+        own = dict(zip(sample.ids[known].tolist(), values[known].tolist(), strict=True))
+        own = old.values.get(reading.variant, {}) | own
+        undefined = old.undefined + int(np.sum(~known))
+        by_variant = old.values | {reading.variant: own}
+        metrics[score.metric] = MetricValues(score.higher_is_better, by_variant, undefined)
+    return metrics
 
 
 def correlations(
@@ -116,7 +112,7 @@ def accuracies(
         metrics: Metric -> its values.
         clusters: Cluster of each item.
     """
-    found = []
+    records = []
     for metric, of in metrics.items():
         sign = 1 if of.higher_is_better else -1
         results: list[int] = []
@@ -133,8 +129,8 @@ def accuracies(
         else:
             reason = "no comparison has both a winner among raters and values of the metric"
             accuracy = Estimate(value=None, reason=reason)
-        found.append(PairAccuracy(metric=metric, accuracy=accuracy, n=len(results)))
-    return tuple(found)
+        records.append(PairAccuracy(metric=metric, accuracy=accuracy, n=len(results)))
+    return tuple(records)
 
 
 def _correlation(
@@ -159,7 +155,7 @@ def _correlation(
     if reason is not None:
         kendall = spearman = Estimate(value=None, n=len(both), reason=reason)
     else:
-        ranks = (_codes(judged), _codes(valued))
+        ranks = (codes_of(judged), codes_of(valued))
         groups = jackknife_groups([clusters[item] for item in items], seed=seed)
         count = len({clusters[item] for item in items})
         kendall, spearman = (
@@ -186,11 +182,6 @@ def _why_undefined(judged: FloatArray, valued: FloatArray) -> str | None:
     return None
 
 
-def _codes(values: NDArray[Any]) -> Codes:
-    """Dense ranks from 0."""
-    return np.unique(values, return_inverse=True)[1].reshape(-1)
-
-
 def kendall_without(x: Codes, y: Codes, groups: Codes) -> FloatArray:
     """Kendall's tau-b of all outputs, then without each group.
 
@@ -210,16 +201,14 @@ def kendall_without(x: Codes, y: Codes, groups: Codes) -> FloatArray:
         Kendall (1945), The treatment of ties in ranking problems, Biometrika 33: 239-251.
     """
     whole = _pairs(x, y)
-    count = int(groups.max()) + 1
     totals = [whole.sum(axis=0) / 2]
-    for group in range(count):
+    for group in range(groups.max() + 1):
         rows = groups == group
-        inner = _pairs(_codes(x[rows]), _codes(y[rows]))
+        inner = _pairs(codes_of(x[rows]), codes_of(y[rows]))
         totals.append(totals[0] - whole[rows].sum(axis=0) + inner.sum(axis=0) / 2)
     agreeing, apart_x, apart_y = np.array(totals).T
     with np.errstate(divide="ignore", invalid="ignore"):
-        result: FloatArray = agreeing / np.sqrt(apart_x) / np.sqrt(apart_y)
-    return result
+        return np.asarray(agreeing / np.sqrt(apart_x) / np.sqrt(apart_y))
 
 
 def _pairs(x: Codes, y: Codes) -> FloatArray:
@@ -247,19 +236,17 @@ def spearman_without(x: Codes, y: Codes, groups: Codes) -> FloatArray:
     Returns:
         Shape (1 + G,); NaN where undefined.
     """
-    everything = np.zeros(len(x), dtype=np.bool_)
-    left_out = [everything, *(groups == group for group in range(int(groups.max()) + 1))]
-    counts = [np.bincount(side) for side in (x, y)]
-    result = []
-    for out in left_out:
-        centred = []
-        for side, held in zip((x, y), counts, strict=True):
-            left = held - np.bincount(side[out], minlength=len(held))
-            middle = np.cumsum(left) - (left - 1) / 2  # mean rank of each value, from 1
-            n = int(left.sum())
-            centred.append(np.where(out, 0.0, middle[side] - (n + 1) / 2))
-        first, second = centred
+    correlations = []
+    for group in range(-1, groups.max() + 1):
+        first, second = (_centred_ranks(side[groups != group]) for side in (x, y))
         with np.errstate(divide="ignore", invalid="ignore"):
             spread = np.sqrt(np.sum(first**2)) * np.sqrt(np.sum(second**2))
-            result.append(np.divide(np.sum(first * second), spread))
-    return np.array(result)
+            correlations.append(np.divide(np.sum(first * second), spread))
+    return np.array(correlations)
+
+
+def _centred_ranks(codes: Codes) -> FloatArray:
+    """Ranks less their mean; of equal values the mean rank."""
+    held = np.bincount(codes)
+    result: FloatArray = (np.cumsum(held) - (held - 1) / 2)[codes] - (len(codes) + 1) / 2
+    return result

@@ -17,11 +17,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from harness.metrics.base import FloatArray
 
 Codes = NDArray[np.intp]
+
+
+def codes_of(values: ArrayLike) -> Codes:
+    """Values as numbers from 0, in their order, shape (n,) -> (n,)."""
+    return np.unique(np.asarray(values), return_inverse=True)[1].reshape(-1)
+
 
 RIDGE = 0.1
 """Where votes alone do not bound the strengths: each has a normal prior of variance 1 / RIDGE.
@@ -55,7 +61,7 @@ class Votes:
     clusters: Codes
     raters: Codes
 
-    def counts(self) -> Counts:
+    def counts(self) -> VoteCounts:
         """How often each variant beat, and tied with, each other one."""
         behind = self.result > 0
         winner = np.where(behind, self.second, self.first)
@@ -66,11 +72,11 @@ class Votes:
             np.bincount(cells[rows], minlength=self.size**2).reshape(self.size, self.size)
             for rows in (~tied, tied)
         )
-        return Counts(wins.astype(np.float64), (ties + ties.T).astype(np.float64))
+        return VoteCounts(wins.astype(np.float64), (ties + ties.T).astype(np.float64))
 
 
 @dataclass(frozen=True, eq=False)
-class Counts:
+class VoteCounts:
     """Votes summed up; what the strengths depend on.
 
     Attributes:
@@ -89,8 +95,7 @@ class Counts:
     @property
     def met(self) -> NDArray[np.bool_]:
         """Whether two variants were compared, shape (K, K)."""
-        found: NDArray[np.bool_] = (self.wins + self.wins.T + self.ties) > 0
-        return found
+        return np.asarray(self.wins + self.wins.T + self.ties > 0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,12 +116,12 @@ class Fit:
     bread: FloatArray
 
 
-def groups_apart(counts: Counts) -> list[list[int]]:
+def groups_apart(counts: VoteCounts) -> list[list[int]]:
     """Variants in groups between which no votes are; one group where all can be compared."""
     return _mutual(_reach(counts.met))
 
 
-def groups_unbounded(counts: Counts) -> list[list[int]]:
+def groups_unbounded(counts: VoteCounts) -> list[list[int]]:
     """Variants in groups such that between any two groups one never beat or tied the other.
 
     One group is Ford's condition, with ties in both directions.
@@ -128,7 +133,7 @@ def groups_unbounded(counts: Counts) -> list[list[int]]:
     return _mutual(_reach((counts.wins + counts.ties) > 0))
 
 
-def is_bounded(counts: Counts) -> bool:
+def is_bounded(counts: VoteCounts) -> bool:
     """Whether maximum likelihood strengths exist, where all variants can be compared.
 
     They do not where the likelihood keeps rising along some direction: strengths u and log nu
@@ -148,7 +153,7 @@ def is_bounded(counts: Counts) -> bool:
     return bool(np.any(np.diag(distance) < 0))
 
 
-def davidson(counts: Counts, *, ridge: float = 0.0) -> Fit:
+def davidson(counts: VoteCounts, *, ridge: float = 0.0) -> Fit:
     """Strengths and tie parameter of the highest (penalised) likelihood.
 
     Without ties this is the plain Bradley-Terry model: nu is zero, which is its bound.
@@ -172,11 +177,10 @@ def davidson(counts: Counts, *, ridge: float = 0.0) -> Fit:
     start = np.zeros(basis.shape[1] + (ties > 0))
     if ties:
         start[-1] = np.log(2 * ties / (total - ties))
-    found = model.maximum(start)
-    nu = float(np.exp(found[-1])) if ties else 0.0
-    strengths = basis @ found[: basis.shape[1]]
-    bread = np.linalg.inv(model.information(found)).astype(np.float64)
-    return Fit(strengths, nu, ridge, bread)
+    peak = model.maximum(start)
+    nu = float(np.exp(peak[-1])) if ties else 0.0
+    bread = np.linalg.inv(model.information(peak)).astype(np.float64)
+    return Fit(basis @ peak[: basis.shape[1]], nu, ridge, bread)
 
 
 def covariance(fit: Fit, votes: Votes, groups: Codes) -> FloatArray:
@@ -217,11 +221,11 @@ def two_way_covariance(fit: Fit, votes: Votes) -> FloatArray:
         Cameron, Gelbach & Miller (2011), Robust inference with multiway clustering, Journal of
         Business & Economic Statistics 29(2): 238-249, section 2.3.
     """
-    by_item = covariance(fit, votes, votes.clusters)
-    by_rater = covariance(fit, votes, votes.raters)
-    both = votes.clusters * (int(votes.raters.max()) + 1) + votes.raters
-    both = np.unique(both, return_inverse=True)[1].reshape(-1)
-    values, vectors = np.linalg.eigh(by_item + by_rater - covariance(fit, votes, both))
+    both = codes_of(votes.clusters * (votes.raters.max() + 1) + votes.raters)
+    by_item, by_rater, by_cell = (
+        covariance(fit, votes, groups) for groups in (votes.clusters, votes.raters, both)
+    )
+    values, vectors = np.linalg.eigh(by_item + by_rater - by_cell)
     result: FloatArray = (vectors * np.maximum(values, 0.0)) @ vectors.T
     least = np.maximum(np.diag(by_item), np.diag(by_rater))
     result += np.diag(np.maximum(least - np.diag(result), 0.0))
@@ -230,12 +234,10 @@ def two_way_covariance(fit: Fit, votes: Votes) -> FloatArray:
 
 def contrasts(size: int) -> FloatArray:
     """An orthonormal basis of vectors that sum to zero (Helmert's), shape (K, K - 1)."""
-    columns = []
-    for number in range(1, size):
-        column = np.zeros(size)
-        column[:number], column[number] = 1.0, -number
-        columns.append(column / np.sqrt(number * (number + 1)))
-    return np.stack(columns, axis=1)
+    number = np.arange(1, size)
+    rows = np.tril(np.ones((size, size)), -1)[1:] - np.eye(size)[1:] * number[:, None]
+    result: FloatArray = (rows / np.sqrt(number * (number + 1))[:, None]).T
+    return result
 
 
 @dataclass(frozen=True, eq=False)

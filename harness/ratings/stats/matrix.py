@@ -6,7 +6,7 @@ A unit is what raters judge for themselves and can be compared on: one text of a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.metrics.base import FloatArray
-from harness.ratings.records import Rating, SheetPlan
+from harness.ratings.records import Rating, RowKind, SheetPlan
 from harness.suite.ratings import PREFERENCE
 
 PREFERRED: dict[str, int] = {"first": 0, "tie": 1, "second": 2}
@@ -24,7 +24,7 @@ _UNANSWERED = -1  # below every point of a scale
 
 
 @dataclass(frozen=True)
-class Judged:
+class RatingMatrix:
     """All main answers to one question.
 
     Attributes:
@@ -44,58 +44,39 @@ class Judged:
     items: NDArray[np.intp]
 
 
-def judged(plan: SheetPlan, ratings: Iterable[Rating]) -> tuple[Judged, ...]:
+def rating_matrices(plan: SheetPlan, ratings: Iterable[Rating]) -> tuple[RatingMatrix, ...]:
     """Main answers to every criterion of a plan, then to the preference where it is asked."""
-    parts: dict[str, list[Rating]] = {"scale": [], "pair": []}
-    for rating in ratings:
-        if rating.purpose == "main":
-            parts[rating.kind].append(rating)
-    found = []
-    if plan.criteria:
-        scale = _Places(parts["scale"], plan.raters)
-        for criterion in plan.criteria:
-            name = criterion.name
-            given = [rating.scores.get(name, _UNANSWERED) for rating in parts["scale"]]
-            labels = {point: str(point) for point in criterion.points}
-            found.append(scale.judged(name, "ordinal", labels, given))
-    if plan.pairs:
-        pairs = _Places(parts["pair"], plan.raters)
-        given = [_preferred(rating) for rating in parts["pair"]]
-        labels = {number: word for word, number in PREFERRED.items()}
-        found.append(pairs.judged(PREFERENCE, "nominal", labels, given))
-    return tuple(found)
-
-
-class _Places:
-    """Where each of some ratings belongs in an array of units and raters."""
-
-    def __init__(self, ratings: Sequence[Rating], raters: Sequence[str]) -> None:
-        columns = {rater: place for place, rater in enumerate(raters)}
+    columns = {rater: place for place, rater in enumerate(plan.raters)}
+    main = [rating for rating in ratings if rating.purpose == "main"]
+    questions: dict[RowKind, list[tuple[str, dict[int, str]]]] = {
+        "scale": [(c.name, {point: str(point) for point in c.points}) for c in plan.criteria],
+        "pair": [(PREFERENCE, {n: word for word, n in PREFERRED.items()})] if plan.pairs else [],
+    }
+    matrices = []
+    for kind, asked in questions.items():
+        own = [rating for rating in main if rating.kind == kind] if asked else []
         units: dict[tuple[str, tuple[str, ...]], int] = {}
-        rows = [units.setdefault((r.item, r.variants), len(units)) for r in ratings]
-        self._rows = np.array(rows, dtype=np.intp)
-        self._columns = np.array([columns[r.rater] for r in ratings], dtype=np.intp)
-        self._shape = (len(units), len(raters))
+        rows = np.array(
+            [units.setdefault((r.item, r.variants), len(units)) for r in own], dtype=np.intp
+        )
+        raters = np.array([columns[r.rater] for r in own], dtype=np.intp)
         numbers = {item: at for at, item in enumerate(sorted({item for item, _ in units}))}
-        self._items = np.array([numbers[item] for item, _ in units], dtype=np.intp)
-
-    def judged(
-        self,
-        name: str,
-        level: Literal["ordinal", "nominal"],
-        labels: dict[int, str],
-        given: Sequence[int | None],
-    ) -> Judged:
-        """Answers in their places; None is an answer: that the rater cannot judge."""
-        answers = np.array(given, dtype=np.float64)  # NaN for None
-        known = answers > _UNANSWERED
-        values = np.full(self._shape, np.nan)
-        values[self._rows[known], self._columns[known]] = answers[known]
-        unable = np.bincount(self._columns[np.isnan(answers)], minlength=self._shape[1])
-        return Judged(name, level, labels, values, unable, self._items)
+        items = np.array([numbers[item] for item, _ in units], dtype=np.intp)
+        for name, labels in asked:
+            answers = np.array([_answer(rating, name) for rating in own], dtype=np.float64)
+            known = answers > _UNANSWERED
+            values = np.full((len(units), len(columns)), np.nan)
+            values[rows[known], raters[known]] = answers[known]
+            unable = np.bincount(raters[np.isnan(answers)], minlength=len(columns))
+            level: Literal["ordinal", "nominal"] = "ordinal" if kind == "scale" else "nominal"
+            matrices.append(RatingMatrix(name, level, labels, values, unable, items))
+    return tuple(matrices)
 
 
-def _preferred(rating: Rating) -> int | None:
+def _answer(rating: Rating, question: str) -> int | None:
+    """The answer as a number; None (which becomes NaN) where the rater cannot judge."""
+    if rating.kind == "scale":
+        return rating.scores.get(question, _UNANSWERED)
     if rating.preferred is not None:
         return PREFERRED[rating.preferred]
     return _UNANSWERED if rating.judged else None

@@ -9,6 +9,7 @@ Variants are compared within raters: see :mod:`harness.ratings.stats.blocks`.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
@@ -82,7 +83,7 @@ def left_out(
         variants: Those that are compared.
         counted: Ids of the items that count.
     """
-    found: dict[str, int] = {}
+    reasons: Counter[str] = Counter()
     for item in items:
         if item.id in counted:
             continue
@@ -93,8 +94,8 @@ def left_out(
             reason = "judged for some variants only"
         else:
             reason = "judged for all variants by no single rater"
-        found[reason] = found.get(reason, 0) + 1
-    return found
+        reasons[reason] += 1
+    return dict(reasons)
 
 
 def criterion_means(
@@ -113,24 +114,24 @@ def criterion_means(
     Returns:
         One mean per criterion and variant; and reason, with the criterion -> items left out.
     """
-    found: list[CriterionMean] = []
+    means: list[CriterionMean] = []
     dropped: dict[str, int] = {}
     clusters = {item.id: item.cluster for item in items}
     drawn: dict[tuple[str, ...], Resamples] = {}  # criteria of the same items share their weights
     for criterion in plan.criteria:
-        blocks = blocks_of(plan, items, ratings, criterion.name)
-        judged = item_means(plan, items, ratings, criterion.name)
-        out = left_out(items, judged, plan.variants, blocks)
-        dropped |= {f"{criterion.name}: {reason}": n for reason, n in out.items()}
+        name = criterion.name
+        blocks = blocks_of(plan, items, ratings, name)
+        out = left_out(items, item_means(plan, items, ratings, name), plan.variants, blocks)
+        dropped |= {f"{name}: {reason}": n for reason, n in out.items()}
         ids = tuple(blocks)
-        if not ids:
-            nothing = Estimate(value=None, reason=_NOBODY)
-            found += [_mean(criterion, variant, nothing) for variant in plan.variants]
-            continue
-        if ids not in drawn:
-            drawn[ids] = Resamples([clusters[name] for name in ids], seed=plan.seed)
-        found += _means(plan, criterion, blocks, clusters, drawn[ids])
-    return tuple(found), dropped
+        if ids:
+            if ids not in drawn:
+                drawn[ids] = Resamples([clusters[item] for item in ids], seed=plan.seed)
+            means += _means(plan, criterion, blocks, clusters, drawn[ids])
+        else:
+            none = Estimate(value=None, reason=_NOBODY)
+            means += [CriterionMean(criterion=name, variant=v, mean=none) for v in plan.variants]
+    return tuple(means), dropped
 
 
 def _means(
@@ -155,48 +156,27 @@ def _means(
         samples.append(Sample(variant, names, names, stats))  # clusters are the resamples'
     quantity = Quantity(plan.task, criterion.name, "rated", mean_of, scale=1.0)
     panel = Panel(quantity, samples, resamples=resamples)
-    found = []
+    means = []
     for variant in plan.variants:
-        mean = Estimate.of(panel.interval(variant), reach=reach, worst=worst)
         difference = others = None
         if plan.baseline is not None and variant != plan.baseline:
             gain = panel.difference(plan.baseline, variant)
             bounds = (gain.delta, gain.low, gain.high, len(names), resamples.n_clusters)
             difference = Estimate.of(Interval(*bounds, gain.method, gain.reason), reach=reach)
-            others = _over_raters(blocks, plan.baseline, variant, clusters, difference, reach)
-        found.append(_mean(criterion, variant, mean, difference, others))
-    return found
-
-
-def _over_raters(
-    blocks: Blocks,
-    baseline: str,
-    variant: str,
-    clusters: Mapping[str, str],
-    difference: Estimate,
-    reach: int,
-) -> Estimate | None:
-    """The difference with an interval for other raters too; None with too few of them."""
-    cells = [
-        (float(block[variant] - block[baseline]), item, rater)
-        for item, raters in blocks.items()
-        for rater, block in raters.items()
-    ]
-    values, items, raters = zip(*cells, strict=True)
-    return mean_over_raters(values, items, raters, clusters, difference, reach)
-
-
-def _mean(
-    criterion: CriterionSpec,
-    variant: str,
-    mean: Estimate,
-    difference: Estimate | None = None,
-    others: Estimate | None = None,
-) -> CriterionMean:
-    return CriterionMean(
-        criterion=criterion.name,
-        variant=variant,
-        mean=mean,
-        difference=difference,
-        other_raters=others,
-    )
+            cells = [
+                (float(block[variant] - block[plan.baseline]), item, rater)
+                for item, raters in blocks.items()
+                for rater, block in raters.items()
+            ]
+            gains, of_items, of_raters = zip(*cells, strict=True)
+            others = mean_over_raters(gains, of_items, of_raters, clusters, difference, reach)
+        means.append(
+            CriterionMean(
+                criterion=criterion.name,
+                variant=variant,
+                mean=Estimate.of(panel.interval(variant), reach=reach, worst=worst),
+                difference=difference,
+                other_raters=others,
+            )
+        )
+    return means

@@ -18,7 +18,7 @@ from scipy import special
 
 from harness.metrics.base import FloatArray
 from harness.ratings.records import Estimate
-from harness.ratings.stats.davidson import Codes
+from harness.ratings.stats.davidson import Codes, codes_of
 from harness.stats.intervals import TAIL, influence, standard_error
 from harness.stats.proportions import clustered_tango
 
@@ -51,19 +51,14 @@ def share_over_raters(
     """
     if share.low is None or share.high is None or len(set(raters)) < FEWEST_RATERS:
         return None
-    found = np.array(results, dtype=np.float64)
-    weights = _weights(items)
-    error, groups = _error(found, weights, [clusters[name] for name in items], raters)
-    votes, whole = len(found), weights.sum()
-    gains, losses = (float(weights @ (found == sign)) / whole * votes for sign in (1, -1))
+    signs = np.array(results, dtype=np.float64)
+    error, groups, weights = _two_way(signs, items, raters, clusters)
+    votes = len(signs)
+    gains, losses = (float(weights @ (signs == s)) / weights.sum() * votes for s in (1, -1))
     low, high = clustered_tango(gains, losses, votes, error, groups)
-    return share.model_copy(
-        update={
-            "low": min(float(1 + low) / 2, share.low),
-            "high": max(float(1 + high) / 2, share.high),
-            "method": f"Tango score, two-way over items and {len(set(raters)):,} raters",
-        }
-    )
+    method = f"Tango score, two-way over items and {len(set(raters)):,} raters"
+    low, high = min(float(1 + low) / 2, share.low), max(float(1 + high) / 2, share.high)
+    return share.model_copy(update={"low": low, "high": high, "method": method})
 
 
 def mean_over_raters(
@@ -91,48 +86,35 @@ def mean_over_raters(
         return None
     if len(set(raters)) < FEWEST_RATERS:
         return None
-    found = np.array(values, dtype=np.float64)
-    error, groups = _error(found, _weights(items), [clusters[name] for name in items], raters)
+    error, groups, _ = _two_way(np.array(values, dtype=np.float64), items, raters, clusters)
     reach = float(special.stdtrit(groups - 1, 1 - TAIL)) * error
-    return mean.model_copy(
-        update={
-            "low": min(max(mean.value - reach, -most), mean.low),
-            "high": max(min(mean.value + reach, most), mean.high),
-            "method": f"Student-t, two-way over items and {len(set(raters)):,} raters",
-        }
-    )
+    low = min(max(mean.value - reach, -most), mean.low)
+    high = max(min(mean.value + reach, most), mean.high)
+    method = f"Student-t, two-way over items and {len(set(raters)):,} raters"
+    return mean.model_copy(update={"low": low, "high": high, "method": method})
 
 
-def _weights(items: Sequence[str]) -> FloatArray:
-    """So that each item counts once, shape (n,)."""
-    codes = _codes(items)
-    result: FloatArray = 1.0 / np.bincount(codes)[codes]
-    return result
+def _two_way(
+    values: FloatArray, items: Sequence[str], raters: Sequence[str], clusters: Mapping[str, str]
+) -> tuple[float, int, FloatArray]:
+    """Two-way standard error of a mean in which each item counts once, and more.
 
+    The error is never below that of clusters alone, or of raters alone: with few raters the formula
+    can fall below both.
 
-def _error(
-    values: FloatArray, weights: FloatArray, clusters: Sequence[str], raters: Sequence[str]
-) -> tuple[float, int]:
-    """Two-way standard error of a weighted mean, and the smaller number of groups.
-
-    Never below that of clusters alone, or of raters alone: with few raters the formula can fall
-    below both.
+    Returns:
+        The error, the smaller number of groups, and the weights, shape (n,).
     """
-    by_item, by_rater = _codes(clusters), _codes(raters)
-    both = _codes([f"{item} {rater}" for item, rater in zip(by_item, by_rater, strict=True)])
-    items, judges, cells = (
-        _one_way(values, weights, codes) ** 2 for codes in (by_item, by_rater, both)
-    )
+    item = codes_of(items)
+    weights: FloatArray = 1.0 / np.bincount(item)[item]
+    by_item, by_rater = codes_of([clusters[name] for name in items]), codes_of(raters)
+    both = codes_of(by_item * (by_rater.max() + 1) + by_rater)
+
+    def variance(groups: Codes) -> float:
+        sums = [np.bincount(groups, weights=w) for w in (weights * values, weights)]
+        return standard_error(influence(np.stack(sums, axis=1, dtype=np.float64))) ** 2
+
+    of_items, of_raters, of_cells = map(variance, (by_item, by_rater, both))
     groups = int(min(by_item.max(), by_rater.max())) + 1
-    return float(np.sqrt(max(items + judges - cells, items, judges))), groups
-
-
-def _one_way(values: FloatArray, weights: FloatArray, codes: Codes) -> float:
-    """Standard error of a weighted mean where values of a group are related."""
-    columns = [np.bincount(codes, weights=w) for w in (weights * values, weights)]
-    sums: FloatArray = np.stack(columns, axis=1).astype(np.float64)
-    return standard_error(influence(sums))
-
-
-def _codes(names: Sequence[str]) -> Codes:
-    return np.unique(np.array(names, dtype=np.str_), return_inverse=True)[1].reshape(-1)
+    error = np.sqrt(max(of_items + of_raters - of_cells, of_items, of_raters))
+    return float(error), groups, weights

@@ -68,7 +68,7 @@ def preference(
     by_pair: dict[Pair, list[Vote]] = {pair: [] for pair in plan.pairs}
     for vote in votes:
         by_pair[vote.pair].append(vote)
-    wins = tuple(_wins(pair, found, clusters) for pair, found in by_pair.items())
+    wins = tuple(_wins(pair, own, clusters) for pair, own in by_pair.items())
     if not votes:
         return Preference(wins=wins, reason=NO_VOTES if plan.pairs else "nothing was compared")
     compared = {name for pair in plan.pairs for name in pair}
@@ -97,13 +97,13 @@ def item_preferences(
         Variants that are not compared with the baseline, and items that nobody judged, are not
         in it.
     """
-    found: dict[str, dict[str, float]] = {}
+    shares: dict[str, dict[str, float]] = {}
     for (item, pair), share in item_shares(votes_of(plan, items, ratings, ties)).items():
         if baseline in pair:
             first, second = pair
             variant, value = (second, share) if first == baseline else (first, 1 - share)
-            found.setdefault(variant, {})[item] = value
-    return found
+            shares.setdefault(variant, {})[item] = value
+    return shares
 
 
 def _wins(pair: Pair, votes: Sequence[Vote], clusters: Mapping[str, str]) -> Wins:
@@ -151,9 +151,9 @@ def _strengths(names: Sequence[str], votes: Votes, wins: tuple[Wins, ...]) -> Pr
         return Preference(wins=wins, reason=reason)
     if counts.total_ties == len(votes.result):
         spread = _Spread(reason="every comparison is a tie")
-        notes = ["Every comparison is a tie: strengths are equal, the tie parameter has no bound."]
+        note = "Every comparison is a tie: strengths are equal, the tie parameter has no bound."
         records = _records(names, votes, np.zeros(len(names)), spread, None)
-        return Preference(wins=wins, strengths=records, notes=tuple(notes))
+        return Preference(wins=wins, strengths=records, notes=(note,))
     notes = []
     if not counts.total_ties:
         notes.append("No comparison is a tie: the tie parameter is 0 (plain Bradley-Terry).")
@@ -179,8 +179,7 @@ def _strengths(names: Sequence[str], votes: Votes, wins: tuple[Wins, ...]) -> Pr
 def _over_items(fit: Fit, votes: Votes) -> _Spread:
     clusters = len(np.unique(votes.clusters))
     if clusters <= len(fit.bread):
-        reason = f"{clusters} clusters of items are too few for {votes.size} variants"
-        return _Spread(reason=reason)
+        return _Spread(reason=f"{clusters} clusters of items are too few for {votes.size} variants")
     errors = np.sqrt(np.diag(covariance(fit, votes, votes.clusters)))
     method = f"Davidson, sandwich over {clusters:,} clusters of items, Student-t"
     if np.any(errors < _NOTHING):
@@ -200,9 +199,8 @@ def _over_raters(fit: Fit, votes: Votes, over_items: _Spread) -> _Spread | None:
     if raters < FEWEST_RATERS or over_items.errors is None:
         return None
     errors = np.sqrt(np.diag(two_way_covariance(fit, votes)))
-    errors = np.maximum(errors, over_items.errors)
     method = f"Davidson, sandwich over items and {raters} raters, Student-t"
-    return _Spread(errors, min(raters - 1, over_items.df), method)
+    return _Spread(np.maximum(errors, over_items.errors), min(raters - 1, over_items.df), method)
 
 
 def _records(
@@ -213,38 +211,33 @@ def _records(
     others: _Spread | None,
 ) -> tuple[Strength, ...]:
     """Strengths, the best first; equal ones in the plan's order."""
-    made = []
+    records = []
     for at in np.argsort(-strengths, kind="stable"):
-        n = int(np.sum((votes.first == at) | (votes.second == at)))
-        value = float(strengths[at])
-        other = None if others is None else others.estimate(at, value, n)
-        strength = spread.estimate(at, value, n)
-        made.append(Strength(variant=names[at], strength=strength, other_raters=other))
-    return tuple(made)
+        known = (at, float(strengths[at]), int(np.sum((votes.first == at) | (votes.second == at))))
+        wider = None if others is None else others.estimate(*known)
+        own = spread.estimate(*known)
+        records.append(Strength(variant=names[at], strength=own, other_raters=wider))
+    return tuple(records)
 
 
 def _why_unbounded(names: Sequence[str], votes: Votes) -> list[str]:
     """Notes on who never lost, or never won, and on the prior that bounds them instead."""
     counts = votes.counts()
     groups = groups_unbounded(counts)
-    alone = len(groups) == 1  # then it is ties that keep them together, and they bound nothing
-    points = counts.wins if alone else counts.wins + counts.ties
+    if len(groups) == 1:  # then it is ties that keep them together, and they bound nothing
+        groups, points = [[at] for at in range(votes.size)], counts.wins
+        never_lost = "{} lost no comparison with another."
+        never_won = "{} won no comparison with another."
+    else:
+        points = counts.wins + counts.ties
+        never_lost, never_won = "Nothing else beat or tied {}.", "{} beat or tied nothing else."
     notes = []
-    for group in [[at] for at in range(votes.size)] if alone else groups:
+    for group in groups:
         rest = [at for at in range(votes.size) if at not in group]
-        who = _listed(names, group)
         if not points[np.ix_(rest, group)].any():
-            notes.append(
-                f"{who} lost no comparison with another."
-                if alone
-                else f"Nothing else beat or tied {who}."
-            )
+            notes.append(never_lost.format(_listed(names, group)))
         if not points[np.ix_(group, rest)].any():
-            notes.append(
-                f"{who} won no comparison with another."
-                if alone
-                else f"{who} beat or tied nothing else."
-            )
+            notes.append(never_won.format(_listed(names, group)))
     notes.append(
         "So the votes alone do not bound the strengths. Those given lean on a prior (ridge "
         f"{RIDGE:g}: normal, standard deviation {RIDGE**-0.5:.1f} on the log scale) and have no "

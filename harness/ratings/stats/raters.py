@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from harness.metrics.base import FloatArray
 from harness.ratings.records import Estimate, RaterSummary, Rating, SheetPlan, SheetRow
-from harness.ratings.stats.matrix import PREFERRED, Judged, judged
+from harness.ratings.stats.davidson import codes_of
+from harness.ratings.stats.matrix import PREFERRED, RatingMatrix, rating_matrices
 from harness.stats.intervals import influence, t_bounds
 from harness.stats.proportions import mcnemar_exact, wilson_interval
 from harness.suite.ratings import PREFERENCE, CriterionSpec
@@ -59,14 +60,14 @@ def rater_summaries(
     given: dict[str, list[Rating]] = {rater: [] for rater in plan.raters}
     for rating in ratings:
         given[rating.rater].append(rating)
-    questions = judged(plan, (rating for mine in given.values() for rating in mine))
+    matrices = rating_matrices(plan, (rating for mine in given.values() for rating in mine))
     severity: dict[str, dict[str, Estimate]] = {rater: {} for rater in plan.raters}
-    for question in questions:
-        if question.level == "ordinal":
-            for rater, estimate in zip(plan.raters, _severities(question), strict=True):
-                severity[rater][question.name] = estimate
+    for matrix in matrices:
+        if matrix.level == "ordinal":
+            for rater, estimate in zip(plan.raters, _severities(matrix), strict=True):
+                severity[rater][matrix.name] = estimate
     return tuple(
-        _summary(rater, asked[rater], mine, plan, _constant(questions, place), severity[rater])
+        _summary(rater, asked[rater], mine, plan, _constant(matrices, place), severity[rater])
         for place, (rater, mine) in enumerate(given.items())
     )
 
@@ -80,42 +81,41 @@ def concerns(summary: RaterSummary) -> tuple[str, ...]:
     Returns:
         A clause each, without the rater's name; none where nothing stands out.
     """
-    found = []
+    clauses = []
     if summary.attention_failed:
-        found.append(
+        clauses.append(
             f"took {summary.attention_failed} of {summary.attention} spoilt outputs for good"
         )
     if summary.repeats >= FEW_REPEATS and summary.repeats_near < STEADY * summary.repeats:
-        found.append(
+        clauses.append(
             f"gave another answer the second time: {summary.repeats_near} of {summary.repeats} "
             "repeated answers are the same or a point apart"
         )
     if summary.same_tied < summary.same:
-        found.append(
+        clauses.append(
             f"named a winner in {summary.same - summary.same_tied} of {summary.same} comparisons "
             "of a text with itself"
         )
-    found += _one_sided(summary)
-    for name, count in summary.constant.items():
-        if count >= STRAIGHT_LINE:
-            found.append(
-                f"called all {count} comparisons a tie"
-                if name == PREFERENCE
-                else f"chose the same point of {name} all {count} times"
-            )
+    clauses += _one_sided(summary.position_bias, summary.position_p)
+    clauses += [
+        f"called all {count} comparisons a tie"
+        if name == PREFERENCE
+        else f"chose the same point of {name} all {count} times"
+        for name, count in summary.constant.items()
+        if count >= STRAIGHT_LINE
+    ]
     if summary.minutes is not None and summary.minutes < FAST_MINUTES:
-        found.append(f"took {60 * summary.minutes:.0f} seconds for a row (median): too few to read")
-    return tuple(found)
+        seconds = f"{60 * summary.minutes:.0f} seconds"
+        clauses.append(f"took {seconds} for a row (median): too few to read")
+    return tuple(clauses)
 
 
-def _one_sided(summary: RaterSummary) -> list[str]:
-    bias, p = summary.position_bias, summary.position_p
+def _one_sided(bias: Estimate | None, p: float | None) -> list[str]:
     if bias is None or p is None or p >= BIASED_P:
         return []
     if bias.value is None or bias.low is None or bias.high is None:
         return []
-    share, low, high = bias.value, bias.low, bias.high
-    side = "A"
+    side, share, low, high = "A", bias.value, bias.low, bias.high
     if share < 0.5:
         side, share, low, high = "B", 1 - share, 1 - high, 1 - low
     return [
@@ -126,15 +126,16 @@ def _one_sided(summary: RaterSummary) -> list[str]:
 
 def _summary(
     rater: str,
-    asked: int,
+    rows: int,
     mine: Sequence[Rating],
     plan: SheetPlan,
     constant: dict[str, int],
     severity: dict[str, Estimate],
 ) -> RaterSummary:
     minutes = [rating.minutes for rating in mine if rating.minutes is not None]
-    repeats, repeats_equal, repeats_near = _repeats(mine)
-    attention, attention_failed = _attention(mine, plan.criteria)
+    unable = [_unable(rating) for rating in mine]
+    differences = _differences(mine)
+    passed = _passed(mine, plan.criteria)
     same = [r.preferred for r in mine if r.purpose == "same" and r.preferred is not None]
     sides = [
         (r.preferred == "first") != r.swapped
@@ -142,22 +143,27 @@ def _summary(
         if r.purpose == "main" and r.preferred in ("first", "second")
     ]
     chose_a, decisive = sum(sides), len(sides)
+    bias = Estimate(value=None, reason="no comparison with a winner")
+    if decisive:
+        low, high = wilson_interval(chose_a, decisive)
+        share = chose_a / decisive
+        bias = Estimate(value=share, low=low, high=high, n=decisive, method="Wilson score")
     return RaterSummary(
         rater=rater,
-        rows=asked,
-        answered=sum(_unable(r) > 0 or bool(_points(r)) for r in mine),
-        cannot_judge=sum(_unable(r) for r in mine),
+        rows=rows,
+        answered=sum(n > 0 or bool(_points(r)) for r, n in zip(mine, unable, strict=True)),
+        cannot_judge=sum(unable),
         minutes=median(minutes) if minutes else None,
-        repeats=repeats,
-        repeats_equal=repeats_equal,
-        repeats_near=repeats_near,
-        attention=attention,
-        attention_failed=attention_failed,
+        repeats=len(differences),
+        repeats_equal=sum(apart == 0 for apart, _ in differences),
+        repeats_near=sum(apart <= near for apart, near in differences),
+        attention=len(passed),
+        attention_failed=sum(passed),
         same=len(same),
         same_tied=same.count("tie"),
         decisive=decisive,
         chose_a=chose_a,
-        position_bias=_side(chose_a, decisive) if plan.pairs else None,
+        position_bias=bias if plan.pairs else None,
         position_p=mcnemar_exact(chose_a, decisive - chose_a) if decisive else None,
         constant=constant,
         severity=severity,
@@ -178,25 +184,20 @@ def _unable(rating: Rating) -> int:
     return sum(point is None for point in rating.scores.values())
 
 
-def _repeats(mine: Sequence[Rating]) -> tuple[int, int, int]:
-    """Answers given twice, how many of them are equal, and how many near (or equal)."""
+def _differences(mine: Sequence[Rating]) -> list[tuple[int, int]]:
+    """How far apart answers given twice are, and how far is still near."""
     originals = {rating.token: rating for rating in mine}
-    differences: list[tuple[int, int]] = []  # and how far apart is near
+    differences: list[tuple[int, int]] = []
     for again in mine:
-        if again.purpose != "repeat" or again.repeats not in originals:
-            continue
-        before, near = _points(originals[again.repeats]), NEAR if again.kind == "scale" else 0
-        differences += [
-            (abs(point - before[name]), near)
-            for name, point in _points(again).items()
-            if name in before
-        ]
-    equal = sum(difference == 0 for difference, _ in differences)
-    return len(differences), equal, sum(difference <= near for difference, near in differences)
+        if again.purpose == "repeat" and again.repeats in originals:
+            before, near = _points(originals[again.repeats]), NEAR if again.kind == "scale" else 0
+            answers = _points(again).items()
+            differences += [(abs(x - before[name]), near) for name, x in answers if name in before]
+    return differences
 
 
-def _attention(mine: Sequence[Rating], criteria: Sequence[CriterionSpec]) -> tuple[int, int]:
-    """Spoilt rows judged, and how many of them passed for good."""
+def _passed(mine: Sequence[Rating], criteria: Sequence[CriterionSpec]) -> list[bool]:
+    """Whether each spoilt row that was judged passed for good."""
     ends = {criterion.name: (criterion.points[0], criterion.points[-1]) for criterion in criteria}
     passed = []
     for rating in mine:
@@ -205,67 +206,50 @@ def _attention(mine: Sequence[Rating], criteria: Sequence[CriterionSpec]) -> tup
             continue
         if rating.kind == "pair":
             passed.append(rating.preferred == "second")
-            continue
-        shares = [
-            (point - ends[name][0]) / (ends[name][1] - ends[name][0])
-            for name, point in points.items()
-        ]
-        passed.append(sum(shares) / len(shares) >= FAILED_FROM)
-    return len(passed), sum(passed)
+        else:
+            bounds = ((point, *ends[name]) for name, point in points.items())
+            shares = [(point - worst) / (best - worst) for point, worst, best in bounds]
+            passed.append(sum(shares) / len(shares) >= FAILED_FROM)
+    return passed
 
 
-def _side(chose_a: int, decisive: int) -> Estimate:
-    """Share of A among comparisons with a winner, whose sides were drawn at random."""
-    if decisive == 0:
-        return Estimate(value=None, reason="no comparison with a winner")
-    low, high = wilson_interval(chose_a, decisive)
-    value = chose_a / decisive
-    return Estimate(value=value, low=low, high=high, n=decisive, method="Wilson score")
-
-
-def _constant(questions: Sequence[Judged], place: int) -> dict[str, int]:
+def _constant(matrices: Sequence[RatingMatrix], place: int) -> dict[str, int]:
     """Questions to which a rater always gave the same answer, and how often.
 
     Of preferences only a tie is the same answer: a variant may well win everywhere.
     """
-    found = {}
-    for question in questions:
-        column = question.values[:, place]
-        answers = column[~np.isnan(column)]
-        if len(set(answers)) == 1 and (
-            question.name != PREFERENCE or answers[0] == PREFERRED["tie"]
-        ):
-            found[question.name] = len(answers)
-    return found
+    columns = {matrix.name: matrix.values[:, place] for matrix in matrices}
+    known = {name: column[~np.isnan(column)] for name, column in columns.items()}
+    return {
+        name: len(answers)
+        for name, answers in known.items()
+        if len(set(answers)) == 1 and (name != PREFERENCE or answers[0] == PREFERRED["tie"])
+    }
 
 
-def _severities(question: Judged) -> list[Estimate]:
+def _severities(matrix: RatingMatrix) -> list[Estimate]:
     """Each rater's points less the mean of the other raters of the same units, over units."""
-    known = ~np.isnan(question.values)
-    points = np.where(known, question.values, 0.0)
+    known = ~np.isnan(matrix.values)
+    points = np.where(known, matrix.values, 0.0)
     raters, total = known.sum(axis=1, keepdims=True), points.sum(axis=1, keepdims=True)
     shared = known & (raters >= 2)
-    others = (total - points) / np.maximum(raters - 1, 1)
-    estimates = []
-    for place in range(points.shape[1]):
-        units = shared[:, place]
-        differences = (points - others)[units, place]
-        sums = np.stack([differences, np.ones_like(differences)], axis=1)
-        estimates.append(_mean_over_items(sums, question.items[units]))
-    return estimates
+    gaps = points - (total - points) / np.maximum(raters - 1, 1)
+    return [
+        _mean_over_items(gaps[units, place], matrix.items[units])
+        for place, units in enumerate(shared.T)
+    ]
 
 
-def _mean_over_items(sums: FloatArray, items: NDArray[np.intp]) -> Estimate:
+def _mean_over_items(values: FloatArray, items: NDArray[np.intp]) -> Estimate:
     """Mean of the units' values with Student-t bounds over their items, which may hold several."""
-    n = len(sums)
+    n = len(values)
     if n == 0:
         return Estimate(value=None, reason="shares no output with another rater")
-    codes = np.unique(items, return_inverse=True)[1].reshape(-1)
-    by_item = np.zeros((codes.max() + 1, 2))
-    np.add.at(by_item, codes, sums)
-    value = float(sums[:, 0].mean())
+    codes = codes_of(items)
+    by_item = np.stack([np.bincount(codes, weights=values), np.bincount(codes) * 1.0], axis=1)
+    value = float(values.mean())
     if len(by_item) == 1:
         return Estimate(value=value, n=n, reason="one item gives no interval")
-    _, low, high = t_bounds(value, influence(by_item))
+    _, low, high = t_bounds(value, influence(by_item.astype(np.float64)))
     method = f"Student-t, {len(by_item):,} items"
     return Estimate(value=value, low=low, high=high, n=n, method=method)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from harness.ratings.records import AutoTie, Estimate, Item, Rating, SheetPlan
-from harness.ratings.stats.davidson import Codes, Votes
+from harness.ratings.stats.davidson import Votes, codes_of
 from harness.stats.intervals import influence, standard_error
 from harness.stats.proportions import clustered_tango
 from harness.stats.resampling import Resamples
@@ -43,7 +44,7 @@ def item_shares(votes: Iterable[Vote]) -> dict[tuple[str, Pair], float]:
     results: dict[tuple[str, Pair], list[int]] = {}
     for vote in votes:
         results.setdefault((vote.item, vote.pair), []).append(vote.result)
-    return {key: (1 + sum(found) / len(found)) / 2 for key, found in results.items()}
+    return {key: (1 + sum(own) / len(own)) / 2 for key, own in results.items()}
 
 
 def votes_of(
@@ -94,17 +95,17 @@ def _raters_of_ties(
     for rating in main:
         where = compared if rating.kind == "pair" else rated
         where.setdefault(rating.item, set()).add(rating.rater)
-    found = set().union(*compared.values())
-    if not found and all(len(tied.get(item, ())) == len(plan.pairs) for item in items):
-        found = set().union(*rated.values())  # there is nothing to compare, on any item
-    voters = [rater for rater in plan.raters if rater in found]
+    known = set().union(*compared.values())
+    if not known and all(len(tied.get(item, ())) == len(plan.pairs) for item in items):
+        known = set().union(*rated.values())  # there is nothing to compare, on any item
+    voters = [rater for rater in plan.raters if rater in known]
     usual = round(float(np.median([len(raters) for raters in compared.values()] or [1])))
-    result, turn = {}, 0
-    for item in tied:
-        whole = len(tied[item]) == len(plan.pairs)
+    turns = itertools.cycle(voters)
+    result = {}
+    for item, equal in tied.items():
+        whole = len(equal) == len(plan.pairs)
         if whole and not plan.criteria and voters:
-            result[item] = [voters[(turn + at) % len(voters)] for at in range(usual)]
-            turn += usual
+            result[item] = list(itertools.islice(turns, usual))
         else:
             answered = (rated if whole else compared).get(item, set())
             result[item] = [rater for rater in voters if rater in answered]
@@ -125,13 +126,9 @@ def as_arrays(names: Sequence[str], votes: Sequence[Vote], clusters: Mapping[str
         first=np.array([number[vote.pair[0]] for vote in votes], dtype=np.intp),
         second=np.array([number[vote.pair[1]] for vote in votes], dtype=np.intp),
         result=np.array([vote.result for vote in votes], dtype=np.intp),
-        clusters=_codes([clusters[vote.item] for vote in votes]),
-        raters=_codes([vote.rater for vote in votes]),
+        clusters=codes_of([clusters[vote.item] for vote in votes]),
+        raters=codes_of([vote.rater for vote in votes]),
     )
-
-
-def _codes(names: Sequence[str]) -> Codes:
-    return np.unique(np.array(names, dtype=np.str_), return_inverse=True)[1].reshape(-1)
 
 
 def share_estimate(
@@ -151,9 +148,9 @@ def share_estimate(
     if not results:
         return Estimate(value=None, reason=NO_VOTES)
     names, codes = np.unique(np.array(items, dtype=np.str_), return_inverse=True)
-    codes, found = codes.reshape(-1), np.array(results)
+    signs = np.array(results)
     counts = np.bincount(codes)
-    gains, losses = (np.bincount(codes, weights=found == sign) / counts for sign in (1, -1))
+    gains, losses = (np.bincount(codes, weights=signs == sign) / counts for sign in (1, -1))
     n, value = len(names), float(1 + np.mean(gains - losses)) / 2
     groups = Resamples([clusters[str(name)] for name in names])
     if groups.n_clusters < 2:
@@ -161,7 +158,7 @@ def share_estimate(
         return Estimate(value=value, n=n, reason=f"{what} gives no interval")
     sums = groups.sums(np.stack([gains - losses, np.ones(n)], axis=1))
     error = standard_error(influence(sums))
-    votes = len(found)
+    votes = len(signs)
     of_votes = (float(gains.mean()) * votes, float(losses.mean()) * votes, votes)
     low, high = clustered_tango(*of_votes, error, groups.n_clusters)
     what = "items" if groups.n_clusters == n else "clusters of items"

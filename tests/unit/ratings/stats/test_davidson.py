@@ -10,7 +10,7 @@ from scipy import optimize, special
 from statsmodels.stats import sandwich_covariance
 
 from harness.ratings.stats.davidson import (
-    Counts,
+    VoteCounts,
     Votes,
     contrasts,
     covariance,
@@ -24,29 +24,31 @@ from harness.ratings.stats.davidson import (
 Array = np.ndarray
 
 
-def counts(wins: list[list[int]], ties: dict[tuple[int, int], int] | None = None) -> Counts:
+def counts(wins: list[list[int]], ties: dict[tuple[int, int], int] | None = None) -> VoteCounts:
     tied = np.zeros((len(wins), len(wins)))
     for (i, j), number in (ties or {}).items():
         tied[i, j] = tied[j, i] = number
-    return Counts(np.array(wins, dtype=float), tied)
+    return VoteCounts(np.array(wins, dtype=float), tied)
 
 
-def drawn_counts(rng: np.random.Generator, size: int, most: int, *, ties: bool = True) -> Counts:
+def drawn_counts(
+    rng: np.random.Generator, size: int, most: int, *, ties: bool = True
+) -> VoteCounts:
     """Random counts, mostly few, so that all kinds of gaps occur."""
     wins = rng.integers(0, most + 1, size=(size, size)) * (rng.random((size, size)) < 0.7)
     tied = np.triu(rng.integers(0, most + 1, size=(size, size)), 1) * int(ties)
     np.fill_diagonal(wins, 0)
-    return Counts(wins.astype(float), (tied + tied.T).astype(float))
+    return VoteCounts(wins.astype(float), (tied + tied.T).astype(float))
 
 
-def dense_counts(rng: np.random.Generator, size: int, *, ties: bool = True) -> Counts:
+def dense_counts(rng: np.random.Generator, size: int, *, ties: bool = True) -> VoteCounts:
     wins = rng.integers(1, 40, size=(size, size)).astype(float)
     np.fill_diagonal(wins, 0)
     tied = np.triu(rng.integers(0, 25, size=(size, size)), 1).astype(float) * ties
-    return Counts(wins, tied + tied.T)
+    return VoteCounts(wins, tied + tied.T)
 
 
-def listed(found: Counts) -> list[tuple[int, int]]:
+def listed(found: VoteCounts) -> list[tuple[int, int]]:
     """(winner, loser) of every decisive vote, as choix takes them."""
     return [
         (int(i), int(j))
@@ -55,7 +57,7 @@ def listed(found: Counts) -> list[tuple[int, int]]:
     ]
 
 
-def direct(found: Counts, ridge: float = 0.0) -> tuple[Array, float]:
+def direct(found: VoteCounts, ridge: float = 0.0) -> tuple[Array, float]:
     """Davidson's own formula in strengths p and nu, maximised by scipy without derivatives."""
     size = len(found.wins)
 
@@ -172,7 +174,7 @@ def test_when_strengths_exist(
     assert is_bounded(counts(wins, ties)) is bounded
 
 
-def recedes(found: Counts) -> bool:
+def recedes(found: VoteCounts) -> bool:
     """Whether the likelihood rises without end in some direction, by linear programming.
 
     In the direction (u, h) every vote's own log odds must stay the highest of the three, and
@@ -222,7 +224,7 @@ def test_existence_agrees_with_a_linear_program() -> None:
         counts([[0, 1, 0], [1, 0, 0], [0, 0, 0]]),
     ],
 )
-def test_no_strengths_are_made_up(found: Counts) -> None:
+def test_no_strengths_are_made_up(found: VoteCounts) -> None:
     """Votes without a maximum are refused, not answered with whatever the search stopped at."""
     with pytest.raises(ValueError, match=r"bound"):
         davidson(found)

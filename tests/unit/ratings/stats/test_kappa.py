@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from statsmodels.stats.inter_rater import cohens_kappa
 
-from harness.ratings.stats.kappa import weighted_kappa
+from harness.ratings.stats.agreement import weighted_kappa
 
 
 @pytest.mark.parametrize(("weights", "theirs"), [("quadratic", "quadratic"), ("none", None)])
