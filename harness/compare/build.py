@@ -31,12 +31,12 @@ _CLAIMED = ("report", "all", "eval")  # splits that no choice reads, the first t
 
 
 def build_comparison(
-    found: Sequence[tuple[Store, Manifest]], variant: str | None = None
+    runs: Sequence[tuple[Store, Manifest]], variant: str | None = None
 ) -> RunsView:
     """Read several runs and work out how the others compare with the first.
 
     Args:
-        found: Two runs or more, each with its store; the first is the reference.
+        runs: Two runs or more, each with its store; the first is the reference.
         variant: The variant to compare in all runs; by default each run's choice, else its last
             checkpoint, else its base.
 
@@ -44,11 +44,11 @@ def build_comparison(
         UsageError: There is one run only, a run is named twice, or lacks the variant.
         StoreError: A result that a manifest names as finished is missing or unreadable.
     """
-    labels = run_labels(found)
+    labels = run_labels(runs)
     sides: list[Side] = []
     bases: list[Side] = []
     picked: list[tuple[How, str]] = []
-    for label, (store, manifest) in zip(labels, found, strict=True):
+    for label, (store, manifest) in zip(labels, runs, strict=True):
         chosen, how = _pick(manifest, variant, label)
         picked.append(how)
         sides.append(_side(label, store, manifest, chosen))
@@ -58,33 +58,33 @@ def build_comparison(
     rows, panels = _rows(sides, primary)
     base_rows, _ = _rows(bases, None)
     adjusted = _adjusted(panels.get(primary) if primary else None)
-    runs = []
+    summaries = []
     for side, own, how in zip(sides, bases, picked, strict=True):
         facts = run_facts(side, how, _primary(side.manifest), _over_base(side, own, primary))
         known = {"p_holm": adjusted.get(side.label), "remarks": _remarks(sides[0], side)}
-        runs.append(facts.model_copy(update=known))
+        summaries.append(facts.model_copy(update=known))
     return RunsView(
-        runs=tuple(runs),
+        runs=tuple(summaries),
         asked=variant,
         rows=rows,
         base_rows=base_rows,
         differences=tuple(setting_differences([side.manifest for side in sides])),
-        command=_command(found, variant),
+        command=_command(runs, variant),
     )
 
 
-def run_labels(found: Sequence[tuple[Store, Manifest]]) -> list[str]:
+def run_labels(runs: Sequence[tuple[Store, Manifest]]) -> list[str]:
     """What each run is called: its suite, with the run's id and the folder where that is needed.
 
     Raises:
         UsageError: There is one run only, or one is named twice.
     """
-    if len(found) < 2:
+    if len(runs) < 2:
         raise UsageError(
-            f"A comparison needs two runs or more, found {len(found)}.",
+            f"A comparison needs two runs or more, found {len(runs)}.",
             hint="Name the runs: harness report RUN RUN; harness runs lists them.",
         )
-    places = [(str(store.root.resolve()), m.suite, m.run_id) for store, m in found]
+    places = [(str(store.root.resolve()), m.suite, m.run_id) for store, m in runs]
     for place, (root, suite, run_id) in enumerate(places):
         if places.index((root, suite, run_id)) < place:
             raise UsageError(
@@ -106,16 +106,16 @@ def run_labels(found: Sequence[tuple[Store, Manifest]]) -> list[str]:
     return labels
 
 
-def _command(found: Sequence[tuple[Store, Manifest]], variant: str | None) -> str:
+def _command(runs: Sequence[tuple[Store, Manifest]], variant: str | None) -> str:
     """The command that makes this comparison again, where this one was called."""
-    roots = {store.root for store, _ in found}
+    roots = {store.root for store, _ in runs}
     here = Path(environ.get("HARNESS_RUNS", "runs")).expanduser().absolute()
     words = ["harness", "report"]
     if len(roots) == 1:
-        words += [manifest.name for _, manifest in found]
+        words += [manifest.name for _, manifest in runs]
         words += [] if roots == {here} else ["--runs-dir", str(next(iter(roots)))]
     else:
-        words += [str(store.run_dir(m.suite, m.run_id)) for store, m in found]
+        words += [str(store.run_dir(m.suite, m.run_id)) for store, m in runs]
     return shlex.join([*words, *(["--variant", variant] if variant else [])])
 
 
@@ -283,16 +283,16 @@ def _adjusted(panel: Panel | None) -> dict[str, float]:
     if panel is None:
         return {}
     reference, *others = panel.variants
-    found = {name: comparison(panel, reference, name).p_value for name in others}
-    return holm({name: p for name, p in found.items() if p is not None})
+    p_values = {name: comparison(panel, reference, name).p_value for name in others}
+    return holm({name: p for name, p in p_values.items() if p is not None})
 
 
 def _remarks(reference: Side, side: Side) -> dict[str, tuple[str, ...]]:
     """Prompts and decoding in which a run differs from the reference, by task."""
     if side is reference:
         return {}
-    found = {task: SidePair(reference, side).remarks(task) for task in side.cells}
-    return {task: remarks for task, remarks in found.items() if remarks}
+    pair = SidePair(reference, side)
+    return {task: lines for task in side.cells if (lines := pair.remarks(task))}
 
 
 def _over_base(side: Side, base: Side, key: Key | None) -> Comparison | None:

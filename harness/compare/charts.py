@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.compare.view import RunFacts, RunsView
+from harness.compare.view import RunSummary, RunsView
 from harness.render.numbers import estimate, metric_name, number
 from harness.render.palette import COLOURS
 from harness.render.svg import Canvas, make_axis
@@ -23,7 +23,7 @@ _FOREST_WIDTH, _FOREST_LEFT, _FOREST_RIGHT = 790.0, 210.0, 176.0
 _MOST_ROWS = 12  # rows of a forest; the matrix has the rest
 
 
-def style_of(view: RunsView, run: RunFacts) -> str:
+def style_of(view: RunsView, run: RunSummary) -> str:
     """The classes that give a run its colour and line, the same on the whole page.
 
     The reference is the first run and has the baseline's colour. The second eight are dashed; more
@@ -43,14 +43,14 @@ def loss_charts(view: RunsView) -> list[Chart]:
     return charts
 
 
-def _logged(run: RunFacts, field: str) -> list[tuple[int, float]]:
+def _logged(run: RunSummary, field: str) -> list[tuple[int, float]]:
     log = run.training.log if run.training else ()
     return [(entry.step, value) for entry in log if (value := getattr(entry, field)) is not None]
 
 
 def _curves(
     view: RunsView,
-    curves: Sequence[tuple[RunFacts, Sequence[tuple[int, float]]]],
+    curves: Sequence[tuple[RunSummary, Sequence[tuple[int, float]]]],
     ident: str,
     title: str,
 ) -> Chart:
@@ -70,10 +70,10 @@ def _curves(
         canvas.path([(x(step), y(value)) for step, value in points], f"line {style}")
         for step, value in points if few or len(points) == 1 else ():
             canvas.add("circle", cx=x(step), cy=y(value), r=3, class_=f"dot {style}")
-    found = [dict(points) for _, points in curves]
-    every = sorted({step for points in found for step in points})
+    values = [dict(points) for _, points in curves]
+    every = sorted({step for points in values for step in points})
     rows = tuple(
-        (f"{step:,}", *(f"{p[step]:.4g}" if step in p else "" for p in found)) for step in every
+        (f"{step:,}", *(f"{p[step]:.4g}" if step in p else "" for p in values)) for step in every
     )
     header = ("step", *(run.label for run, _ in curves))
     legend = tuple((style_of(view, run), run.label) for run, _ in curves)
@@ -115,15 +115,16 @@ def forest_chart(view: RunsView) -> Chart | None:
         name = f"{row.task}: {metric_name(row.metric)}"
         canvas.text(0, top + pitch / 2 + 2, name if len(name) < 34 else f"{name[:32]}…", "row")
         for place, run in enumerate(view.others):
-            gain, found = _gain(row, run), _difference(row, run)
-            if gain is None or found is None:
+            gain, difference = _gain(row, run), _difference(row, run)
+            if gain is None or difference is None:
                 continue
             at = top + 13.0 * (place + 1)
             style = style_of(view, run)
             canvas.line(x(gain[0]), at, x(gain[2]), at, f"line {style}")
             canvas.add("circle", cx=x(gain[1]), cy=at, r=4, class_=f"dot {style}")
-            words = estimate(found.delta, found.low, found.high, row.scale, signed=True)
-            words = ("identical", "") if found.identical else words
+            bounds = (difference.delta, difference.low, difference.high)
+            words = estimate(*bounds, row.scale, signed=True)
+            words = ("identical", "") if difference.identical else words
             canvas.text(right + 10, at + 4, " ".join(filter(None, words)), "value")
             table.append((name, run.label, *words))
     return Chart(
@@ -137,19 +138,19 @@ def forest_chart(view: RunsView) -> Chart | None:
     )
 
 
-def _difference(row: MatrixRow, run: RunFacts) -> Comparison | None:
+def _difference(row: MatrixRow, run: RunSummary) -> Comparison | None:
     cell = row.cell(run.label)
-    found = cell.comparison if cell else None
-    return found if found is not None and found.delta is not None else None
+    comparison = cell.comparison if cell else None
+    return comparison if comparison is not None and comparison.delta is not None else None
 
 
-def _gain(row: MatrixRow, run: RunFacts) -> tuple[float, float, float] | None:
+def _gain(row: MatrixRow, run: RunSummary) -> tuple[float, float, float] | None:
     """Low, middle and high of a difference in points, turned so that more is better."""
-    found = _difference(row, run)
-    if found is None or found.delta is None:
+    difference = _difference(row, run)
+    if difference is None or difference.delta is None:
         return None
     sign = 1.0 if row.higher_is_better else -1.0
-    low = found.delta if found.low is None else found.low
-    high = found.delta if found.high is None else found.high
+    low = difference.delta if difference.low is None else difference.low
+    high = difference.delta if difference.high is None else difference.high
     ends = sorted(sign * in_points(end, row.scale) for end in (low, high))
-    return ends[0], sign * in_points(found.delta, row.scale), ends[1]
+    return ends[0], sign * in_points(difference.delta, row.scale), ends[1]

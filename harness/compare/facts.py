@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from harness.compare.pairing import Side
-from harness.compare.view import Difference, How, RunCosts, RunFacts, RunTraining
+from harness.compare.view import How, RunCosts, RunSummary, RunTraining, SettingDifference
 from harness.diff import leaves
 from harness.digests import canonical_json
 from harness.report.parts.costs import build_measurements, build_trade_off
@@ -40,7 +40,7 @@ def run_facts(
     picked: tuple[How, str],
     primary: tuple[str, str] | None,
     over_base: Comparison | None,
-) -> RunFacts:
+) -> RunSummary:
     """Everything that is told of one run besides its scores.
 
     Args:
@@ -53,7 +53,7 @@ def run_facts(
         StoreError: A finished measurement or training is missing or unreadable.
     """
     manifest = side.manifest
-    return RunFacts(
+    return RunSummary(
         label=side.label,
         suite=manifest.suite,
         run_id=manifest.run_id,
@@ -126,15 +126,17 @@ def _training(side: Side) -> RunTraining | None:
     )
 
 
-def setting_differences(manifests: Sequence[Manifest]) -> Iterator[Difference]:
+def setting_differences(manifests: Sequence[Manifest]) -> Iterator[SettingDifference]:
     """Settings, data, hardware and versions that are not the same in all runs, group by group."""
     settings = [dict(_settings(manifest)) for manifest in manifests]
-    keys = sorted({key for found in settings for key in found})
-    groups: dict[str, list[Difference]] = {}
+    keys = sorted({key for own in settings for key in own})
+    groups: dict[str, list[SettingDifference]] = {}
     for group, key in keys:
-        values = tuple(found.get((group, key)) for found in settings)
+        values = tuple(own.get((group, key)) for own in settings)
         if len(set(values)) > 1:
-            groups.setdefault(group, []).append(Difference(group=group, key=key, values=values))
+            groups.setdefault(group, []).append(
+                SettingDifference(group=group, key=key, values=values)
+            )
     for group in _GROUPS:
         yield from groups.get(group, ())
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from markupsafe import Markup
 
 from harness.compare.charts import forest_chart, loss_charts, style_of
-from harness.compare.view import Difference, RunFacts, RunsView
+from harness.compare.view import RunSummary, RunsView, SettingDifference
 from harness.compare.words import (
     HOW,
     READING,
@@ -36,7 +36,7 @@ _SIDES = {True: "better", False: "worse", None: "open"}
 class _Line:
     """One run in the first table."""
 
-    run: RunFacts
+    run: RunSummary
     style: str
     value: Cell
     gain: Cell  # against the reference
@@ -87,7 +87,7 @@ def render_runs_html(view: RunsView) -> str:
     return render_page(environment, "runs.html.j2", values, styles=("report.css", "runs.css"))
 
 
-def _head(view: RunsView, run: RunFacts, variant: str) -> Head:
+def _head(view: RunsView, run: RunSummary, variant: str) -> Head:
     role = ", reference" if run is view.reference else ""
     return Head(run.label, f"{variant}{role}", style="run-name")
 
@@ -105,7 +105,7 @@ def _setting(text: str) -> Markup:
     return marked(text, _SETTING_CHARS)
 
 
-def _line(view: RunsView, run: RunFacts) -> _Line:
+def _line(view: RunsView, run: RunSummary) -> _Line:
     row = view.deciding
     cell = row.cell(run.label) if row else None
     shown = score_cell(cell, row) if cell and row else Cell(NONE)
@@ -137,7 +137,9 @@ def _over_base(found: Comparison | None, row: MatrixRow | None) -> tuple[str, st
     return *shown, _SIDES[found.better]
 
 
-def _grouped(differences: Sequence[Difference]) -> Iterator[tuple[str, list[Difference]]]:
+def _grouped(
+    differences: Sequence[SettingDifference],
+) -> Iterator[tuple[str, list[SettingDifference]]]:
     """Settings by group, in order."""
     for group in dict.fromkeys(item.group for item in differences):
         yield group, [item for item in differences if item.group == group]

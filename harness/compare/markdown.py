@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from harness.compare.view import RunFacts, RunsView
+from harness.compare.view import RunSummary, RunsView
 from harness.compare.words import HOW, cautions, headline, loss, named, not_compared, support
 from harness.render.markdown import code, markdown_table, plain
 from harness.render.numbers import NONE, duration, estimate, metric_name, number, size
@@ -73,7 +73,7 @@ def _results(view: RunsView) -> Iterator[str]:
     yield "\n".join(f"- Not compared: {plain(line)}" for line in not_compared(view, rows))
 
 
-def _matrix(runs: Sequence[RunFacts], rows: Sequence[MatrixRow]) -> str:
+def _matrix(runs: Sequence[RunSummary], rows: Sequence[MatrixRow]) -> str:
     header = ["metric", "split", *(plain(named(run)) for run in runs)]
     body = [
         [

@@ -47,7 +47,7 @@ class RunTraining(Part):
     log: tuple[LogEntry, ...] = ()
 
 
-class RunFacts(Part):
+class RunSummary(Part):
     """One run of a comparison.
 
     ``remarks`` are settings of prompt and decoding, by task, in which it is not as the reference:
@@ -80,7 +80,7 @@ class RunFacts(Part):
     environment: Environment | None = None
 
 
-class Difference(Part):
+class SettingDifference(Part):
     """One setting that is not the same in all runs; None where a run does not have it."""
 
     group: str
@@ -96,20 +96,20 @@ class RunsView(Part):
     """
 
     schema_version: int = 1
-    runs: tuple[RunFacts, ...]
+    runs: tuple[RunSummary, ...]
     asked: str | None = None  # the variant that was asked for
     rows: tuple[MatrixRow, ...]
     base_rows: tuple[MatrixRow, ...]
-    differences: tuple[Difference, ...]
+    differences: tuple[SettingDifference, ...]
     command: str  # that makes this comparison again
 
     @property
-    def reference(self) -> RunFacts:
+    def reference(self) -> RunSummary:
         """The run that the others are compared with."""
         return self.runs[0]
 
     @property
-    def others(self) -> tuple[RunFacts, ...]:
+    def others(self) -> tuple[RunSummary, ...]:
         """The runs that are compared with the reference."""
         return self.runs[1:]
 

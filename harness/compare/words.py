@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from harness.compare.view import RunFacts, RunsView
+from harness.compare.view import RunSummary, RunsView
 from harness.render.numbers import count, estimate, metric_name, number, size
 from harness.render.text import visible
 from harness.report.view.records import MatrixCell, MatrixRow
@@ -52,7 +52,7 @@ _NOTABLE = 0.05  # relative; smaller differences are within what repeats of a me
 _ALPHA = 0.05
 
 
-def named(run: RunFacts) -> str:
+def named(run: RunSummary) -> str:
     """A run with the variant that is compared."""
     return f"{run.label} ({run.variant})"
 
@@ -64,8 +64,8 @@ def headline(view: RunsView) -> str:
         return _undecidable(view)
     if len(others) == 1:
         return sentence(view, others[0], row)
-    found = {run.label: _comparison(row, run) for run in others}
-    sides = {label: _side(comparison) for label, comparison in found.items()}
+    comparisons = {run.label: _comparison(row, run) for run in others}
+    sides = {label: _side(comparison) for label, comparison in comparisons.items()}
     counts = [
         f"{n} {words}"
         for side, words in (
@@ -83,13 +83,13 @@ def headline(view: RunsView) -> str:
     better = [run for run in others if sides[run.label] == "better"]
     if not better:
         return first
-    best = max(better, key=lambda run: abs(_delta(found[run.label])))
-    comparison = found[best.label]
+    best = max(better, key=lambda run: abs(_delta(comparisons[run.label])))
+    comparison = comparisons[best.label]
     change = difference_words(comparison, row) if comparison else ""
     return f"{first} Largest gain: {named(best)}, {change}{_after_holm(view, best)}."
 
 
-def sentence(view: RunsView, run: RunFacts, row: MatrixRow) -> str:
+def sentence(view: RunsView, run: RunSummary, row: MatrixRow) -> str:
     """How one run compares with the reference on one score."""
     reference, comparison = view.reference, _comparison(row, run)
     if comparison is None:
@@ -179,7 +179,7 @@ def cautions(view: RunsView) -> list[str]:
 
 def not_compared(view: RunsView, rows: Sequence[MatrixRow]) -> list[str]:
     """Why values are missing or stand side by side without a difference, once per reason."""
-    found: dict[tuple[str, str], list[str]] = {}
+    reasons: dict[tuple[str, str], list[str]] = {}
     for row in rows:
         for run in view.runs:
             comparison, cell = _comparison(row, run), row.cell(run.label)
@@ -187,18 +187,18 @@ def not_compared(view: RunsView, rows: Sequence[MatrixRow]) -> list[str]:
             if comparison is not None and comparison.delta is None:
                 reason = comparison.reason or "no reason was recorded"
             if reason:
-                found.setdefault((run.label, reason), []).append(
+                reasons.setdefault((run.label, reason), []).append(
                     f"{_what(row)}{_split_words(view, row)}"
                 )
     groups: dict[tuple[str, tuple[str, ...]], list[str]] = {}
-    for (label, reason), what in found.items():
+    for (label, reason), what in reasons.items():
         groups.setdefault((reason, tuple(dict.fromkeys(what))), []).append(label)
     return [
         f"{_some(labels)}, {_some(what)}: {reason}." for (reason, what), labels in groups.items()
     ]
 
 
-def same_hardware(reference: RunFacts, run: RunFacts) -> bool:
+def same_hardware(reference: RunSummary, run: RunSummary) -> bool:
     """Whether the costs of two runs may be compared; true where one of them has none."""
     known = reference.costs.fingerprint, run.costs.fingerprint
     return None in known or known[0] == known[1]
@@ -240,29 +240,29 @@ def _split_words(view: RunsView, row: MatrixRow) -> str:
     return f" on {row.split}" if sum(r.split != "select" for r in same) > 1 else ""
 
 
-def _comparison(row: MatrixRow, run: RunFacts) -> Comparison | None:
+def _comparison(row: MatrixRow, run: RunSummary) -> Comparison | None:
     cell = row.cell(run.label)
     return cell.comparison if cell else None
 
 
-def _side(found: Comparison | None) -> str:
-    if found is None or found.delta is None:
+def _side(comparison: Comparison | None) -> str:
+    if comparison is None or comparison.delta is None:
         return "none"
-    if found.identical:
+    if comparison.identical:
         return "same"
-    return {True: "better", False: "worse", None: "open"}[found.better]
+    return {True: "better", False: "worse", None: "open"}[comparison.better]
 
 
-def _delta(found: Comparison | None) -> float:
-    return (found.delta if found else None) or 0.0
+def _delta(comparison: Comparison | None) -> float:
+    return (comparison.delta if comparison else None) or 0.0
 
 
-def _is_paired(row: MatrixRow, run: RunFacts) -> bool:
-    found = _comparison(row, run)
-    return found is not None and found.delta is not None
+def _is_paired(row: MatrixRow, run: RunSummary) -> bool:
+    comparison = _comparison(row, run)
+    return comparison is not None and comparison.delta is not None
 
 
-def _value(row: MatrixRow, run: RunFacts) -> str:
+def _value(row: MatrixRow, run: RunSummary) -> str:
     cell: MatrixCell | None = row.cell(run.label)
     if cell is None or cell.figure is None:
         return f"{run.label} none"
@@ -270,7 +270,7 @@ def _value(row: MatrixRow, run: RunFacts) -> str:
     return f"{run.label} {' '.join(filter(None, shown))} (n = {cell.figure.n:,})"
 
 
-def _after_holm(view: RunsView, run: RunFacts) -> str:
+def _after_holm(view: RunsView, run: RunSummary) -> str:
     """Where several runs were looked at, what that leaves of a difference."""
     if len(view.others) < 2 or run.p_holm is None or run.p_holm <= _ALPHA:
         return ""
@@ -280,15 +280,15 @@ def _after_holm(view: RunsView, run: RunFacts) -> str:
     )
 
 
-def _further(view: RunsView, run: RunFacts) -> str:
+def _further(view: RunsView, run: RunSummary) -> str:
     """How a run does on everything else, at the level of whole tasks."""
     rows = [
         row
         for row in view.rows
         if row is not view.deciding and row.split != "select" and row.task == row.suite_task
     ]
-    found = {id(row): _side(_comparison(row, run)) for row in rows}
-    if not any(side != "none" for side in found.values()):
+    sides = {id(row): _side(_comparison(row, run)) for row in rows}
+    if not any(side != "none" for side in sides.values()):
         return ""
     tally = [
         f"{n} {words}"
@@ -299,20 +299,20 @@ def _further(view: RunsView, run: RunFacts) -> str:
             ("same", "identical"),
             ("none", "not compared"),
         )
-        if (n := list(found.values()).count(side))
+        if (n := list(sides.values()).count(side))
     ]
     line = f"{run.label}: of {count(len(rows), 'further metric')}, {', '.join(tally)}."
     for side in ("better", "worse"):
         changes = [
             f"{row.task} {difference_words(comparison, row)}{_split_words(view, row)}"
             for row in rows
-            if found[id(row)] == side and (comparison := _comparison(row, run)) is not None
+            if sides[id(row)] == side and (comparison := _comparison(row, run)) is not None
         ]
         line += f" {side.capitalize()}: {_some(changes, '; ')}." if changes else ""
     return line
 
 
-def _costs(reference: RunFacts, run: RunFacts) -> str:
+def _costs(reference: RunSummary, run: RunSummary) -> str:
     """Memory and speed against the reference's, where they differ by 5 % or more."""
     if not same_hardware(reference, run):
         return ""
@@ -320,7 +320,7 @@ def _costs(reference: RunFacts, run: RunFacts) -> str:
     return f"{run.label} {' and '.join(parts)}." if parts else ""
 
 
-def _cost_parts(reference: RunFacts, run: RunFacts) -> Iterator[str]:
+def _cost_parts(reference: RunSummary, run: RunSummary) -> Iterator[str]:
     before, after = reference.costs, run.costs
     old, new = before.memory_bytes, after.memory_bytes
     if before.memory_name == after.memory_name and old and new and abs(new / old - 1) >= _NOTABLE:

@@ -71,16 +71,16 @@ def _lines(view: RunsView) -> Iterator[tuple[Raw, ...]]:
     for what, rows in (("compared", view.rows), ("base", view.base_rows)):
         for row in rows:
             for run, cell in zip(view.runs, row.cells, strict=True):
-                figure, found = cell.figure, cell.comparison
+                figure, comparison = cell.figure, cell.comparison
                 values: tuple[Raw, ...] = (None,) * 5
                 if figure is not None:
                     bounds = (figure.value, figure.low, figure.high)
                     values = (figure.n, *bounds, figure.method)
                 paired: tuple[Raw, ...] = (None,) * 8
-                if found is not None:
-                    bounds = (found.delta, found.low, found.high)
-                    paired = (found.baseline, *bounds, found.better, found.identical)
-                    paired += (found.method, found.p_value)
+                if comparison is not None:
+                    bounds = (comparison.delta, comparison.low, comparison.high)
+                    paired = (comparison.baseline, *bounds, comparison.better, comparison.identical)
+                    paired += (comparison.method, comparison.p_value)
                 yield (
                     *(row.task, row.metric, row.split, run.label, run.suite, run.run_id, what),
                     *(run.variant if what == "compared" else run.baseline, *values, *paired),
@@ -89,5 +89,5 @@ def _lines(view: RunsView) -> Iterator[tuple[Raw, ...]]:
                     row.higher_is_better,
                     cell.missing
                     or (figure.reason if figure else None)
-                    or (found.reason if found else None),
+                    or (comparison.reason if comparison else None),
                 )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harness.digests import text_digest
 from harness.errors import BaselineError, QualityError, UsageError
@@ -85,19 +86,22 @@ def accept_baseline(
     rules = gate_rules(manifest)
     _check_acceptable(manifest, path, reason)
     subjects = subjects_of(store, manifest, rules.variants)
-    arrays: dict[str, Any] = {}
+    arrays: dict[str, NDArray[Any]] = {}
     accepted: dict[str, BaselineSubject] = {}
     tasks: dict[str, None] = {}
     for name, subject in subjects.items():
         scores = _acceptable(subject, rules)
         readings = [score.reading for score in scores]
         tasks |= dict.fromkeys(reading.suite_task for reading in readings)
+        kept, stats = _accepted_scores(name, scores)
+        measurements, repeats = _accepted_measurements(name, subject, rules)
+        arrays |= stats | repeats
         accepted[name] = BaselineSubject(
             variant=subject.variant_id or "",
             weights=own_weights(store, subject),
             outputs=outputs_of(store, subject, readings),
-            scores=tuple(_accepted_score(name, score, arrays) for score in scores),
-            measurements=_accepted_measurements(name, subject, rules, arrays),
+            scores=kept,
+            measurements=measurements,
         )
     fingerprint = fingerprint_of(store, manifest, subjects.values(), tasks)
     loaded, note = _earlier(path, manifest)
@@ -222,35 +226,44 @@ def _sound(subject: GateSubject, reading: Reading) -> SoundScore:
     return SoundScore(reading, quantity, sample)
 
 
-def _accepted_score(subject: str, sound: SoundScore, arrays: dict[str, Any]) -> BaselineScore:
-    """The record of a score; its statistics go into ``arrays``, sorted by id."""
-    sample, score = sound.sample, sound.reading.score
-    order = np.argsort(sample.ids, kind="stable")
-    ids, clusters = sample.ids[order], sample.clusters[order]
-    examples = text_digest("\0".join([*ids, "", *clusters]))[:12]
-    stats = "/".join(("stats", subject, *sound.reading.key))
-    arrays |= {f"ids/{examples}": ids, f"clusters/{examples}": clusters}
-    arrays[stats] = sample.stats[order]
-    return BaselineScore(
-        task=score.task,
-        metric=score.metric,
-        split=score.split,
-        n=len(ids),
-        value=float(sound.quantity.aggregate(sample.stats.sum(axis=0))),
-        unit=score.unit,
-        scale=score.scale,
-        higher_is_better=score.higher_is_better,
-        signature=score.signature,
-        examples=examples,
-        stats=stats,
-    )
+def _accepted_scores(
+    subject: str, scores: Iterable[SoundScore]
+) -> tuple[tuple[BaselineScore, ...], dict[str, NDArray[Any]]]:
+    """The records of scores, and the sidecar's arrays of their statistics, sorted by id."""
+    records = []
+    arrays: dict[str, NDArray[Any]] = {}
+    for sound in scores:
+        sample, score = sound.sample, sound.reading.score
+        order = np.argsort(sample.ids, kind="stable")
+        ids, clusters = sample.ids[order], sample.clusters[order]
+        examples = text_digest("\0".join([*ids, "", *clusters]))[:12]
+        stats = "/".join(("stats", subject, *sound.reading.key))
+        arrays |= {f"ids/{examples}": ids, f"clusters/{examples}": clusters}
+        arrays[stats] = sample.stats[order]
+        records.append(
+            BaselineScore(
+                task=score.task,
+                metric=score.metric,
+                split=score.split,
+                n=len(ids),
+                value=float(sound.quantity.aggregate(sample.stats.sum(axis=0))),
+                unit=score.unit,
+                scale=score.scale,
+                higher_is_better=score.higher_is_better,
+                signature=score.signature,
+                examples=examples,
+                stats=stats,
+            )
+        )
+    return tuple(records), arrays
 
 
 def _accepted_measurements(
-    name: str, subject: GateSubject, rules: GateSpec, arrays: dict[str, Any]
-) -> BaselineMeasurements | None:
-    """What is kept of memory and speed; the repeats go into ``arrays``."""
-    there = main_readings(subject.measurements.items) if subject.measurements else {}
+    name: str, subject: GateSubject, rules: GateSpec
+) -> tuple[BaselineMeasurements | None, dict[str, NDArray[Any]]]:
+    """What is kept of memory and speed, and the sidecar's arrays of the repeats."""
+    measured = subject.measurements
+    there = main_readings(measured.items) if measured else {}
     for rule in rules.measurements:
         if rule.measurement not in there:
             raise UsageError(
@@ -258,14 +271,16 @@ def _accepted_measurements(
                 where="gate.measurements",
                 hint=f"It has: {', '.join(there) or subject.unmeasured}.",
             )
-    if subject.measurements is None:
-        return None
-    return BaselineMeasurements(
-        fingerprint=subject.measurements.fingerprint,
-        device_name=subject.measurements.device_name,
-        readings=stored_readings(name, subject.measurements.items, arrays),
-        key=subject.measurements.key,
+    if measured is None:
+        return None, {}
+    readings, arrays = stored_readings(name, measured.items)
+    record = BaselineMeasurements(
+        fingerprint=measured.fingerprint,
+        device_name=measured.device_name,
+        readings=readings,
+        key=measured.key,
     )
+    return record, arrays
 
 
 def _earlier(path: Path, manifest: Manifest) -> tuple[BaselineFiles | None, str]:

@@ -214,15 +214,16 @@ class BaselineFiles:
 
 
 def stored_readings(
-    subject: str, items: Iterable[Measurement], arrays: dict[str, Any]
-) -> tuple[BaselineReading, ...]:
-    """What a baseline keeps of a variant's measurements; the repeats go into ``arrays``."""
-    stored = []
+    subject: str, items: Iterable[Measurement]
+) -> tuple[tuple[BaselineReading, ...], dict[str, NDArray[Any]]]:
+    """What a baseline keeps of a variant's measurements, and the repeats for its sidecar."""
+    readings = []
+    arrays: dict[str, NDArray[Any]] = {}
     for name, item in main_readings(items).items():
         where = "/".join(("measured", subject, name))
         arrays[where] = values = np.array(rounded(item.values), dtype=np.float64)
         low, high = np.quantile(values, [0.05, 0.95])
-        stored.append(
+        readings.append(
             BaselineReading(
                 name=name,
                 unit=item.unit,
@@ -237,7 +238,7 @@ def stored_readings(
                 values=where,
             )
         )
-    return tuple(stored)
+    return tuple(readings), arrays
 
 
 def sidecar_of(path: Path) -> Path:
@@ -338,10 +339,8 @@ def _read_json(path: Path) -> tuple[Baseline, dict[str, NDArray[Any]]]:
             f"{version!r}."
         )
         raise _error(path, what, path)
-    arrays: dict[str, NDArray[Any]] = {}
     try:
-        if version == _EARLIER:
-            _raise_version(content, arrays)
+        content, arrays = _raised(content) if version == _EARLIER else (content, {})
         return Baseline.model_validate(content), arrays
     except ValidationError as error:
         first = error.errors()[0]
@@ -349,16 +348,19 @@ def _read_json(path: Path) -> tuple[Baseline, dict[str, NDArray[Any]]]:
         raise _error(path, f"Not a valid baseline: {key}: {first['msg']}.", path) from error
 
 
-def _raise_version(content: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
-    """Turn a file of version 1 into one of version 2: its JSON holds the readings themselves."""
-    content["schema_version"] = VERSION
+def _raised(content: dict[str, Any]) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """A file of version 1 as one of version 2, and the readings that its JSON holds itself."""
+    content = {**content, "schema_version": VERSION}
     subjects = content.get("subjects")
+    arrays: dict[str, NDArray[Any]] = {}
     for name, subject in subjects.items() if isinstance(subjects, dict) else ():
         measured = subject.get("measurements") if isinstance(subject, dict) else None
         if isinstance(measured, dict) and isinstance(measured.get("items"), list):
             items = [Measurement.model_validate(item) for item in measured.pop("items")]
-            readings = stored_readings(str(name), items, arrays)
+            readings, own = stored_readings(str(name), items)
+            arrays |= own
             measured["readings"] = [reading.model_dump() for reading in readings]
+    return content, arrays
 
 
 def _error(where: Path, problem: str, path: Path) -> BaselineError:

@@ -42,12 +42,12 @@ def render_junit(result: GateResult) -> str:
     cases += _others(result)
     if result.exit_code and not any(_outcome(case) in ("failure", "error") for case in cases):
         cases.append(_case(result, "gate", "verdict", "error", result.headline))
-    found = Counter(_outcome(case) for case in cases)
+    outcomes = Counter(_outcome(case) for case in cases)
     counts = {
         "tests": str(len(cases)),
-        "failures": str(found["failure"]),
-        "errors": str(found["error"]),
-        "skipped": str(found["skipped"]),
+        "failures": str(outcomes["failure"]),
+        "errors": str(outcomes["error"]),
+        "skipped": str(outcomes["skipped"]),
     }
     suite = ET.Element("testsuite", {"name": "harness gate", **counts, "time": "0"})
     if result.created:
@@ -111,7 +111,7 @@ def _outcome(case: ET.Element) -> str:
 
 
 def _properties(result: GateResult) -> ET.Element:
-    found = ET.Element("properties")
+    properties = ET.Element("properties")
     pairs = {
         "verdict": result.verdict,
         "exit_code": str(result.exit_code),
@@ -121,8 +121,8 @@ def _properties(result: GateResult) -> ET.Element:
         "alpha": f"{result.alpha:g}",
     }
     for name, value in pairs.items():
-        ET.SubElement(found, "property", {"name": name, "value": _clean(value)})
-    return found
+        ET.SubElement(properties, "property", {"name": name, "value": _clean(value)})
+    return properties
 
 
 def _text(parent: ET.Element, tag: str, text: str) -> None:

@@ -64,7 +64,7 @@ def _document(result: GateResult, limit: int, head: Sequence[str]) -> str:
     share = limit // 8
     parts += _section("Problems", result.problems, share)
     parts += _section(difference_title(result), result.differences, share)
-    parts += _mending(result)
+    parts += _hint(result)
     after = [
         *_section("Also changed since the baseline", result.changes, share),
         *([f"<sub>{meaning(result)} {LEGEND}</sub>"] if was_tested(result) else []),
@@ -85,7 +85,7 @@ def _opening(result: GateResult) -> list[str]:
     return [*lines, sides]
 
 
-def _mending(result: GateResult) -> list[str]:
+def _hint(result: GateResult) -> list[str]:
     """What to do, and the command as a block of code, never cut, to be copied."""
     parts = [inert(result.advice)] if result.advice else []
     if result.hint:
@@ -127,21 +127,21 @@ def _checks(checks: Sequence[GateCheck], room: int) -> list[str]:
 
 
 def _row(check: GateCheck) -> str:
-    found = check_words(check)
-    where = f"{found.subject}, {found.where}" if found.where else found.subject
+    words = check_words(check)
+    where = f"{words.subject}, {words.where}" if words.where else words.subject
     loud = check.verdict in ("regression", "missing", "invalid", "inconclusive")
-    verdict = f"{found.mark} {found.verdict}"
+    verdict = f"{words.mark} {words.verdict}"
     return _line(
         [
             f"**{verdict}**" if loud and check.decides else verdict,
-            f"{inert(found.what, _NAME_CHARS)}<br><sub>{inert(where, _NAME_CHARS)}</sub>",
-            found.n,
-            inert(found.baseline),
-            inert(found.value),
-            inert(found.change),
-            inert(found.margin),
-            inert(found.mde),
-            inert(found.note),
+            f"{inert(words.what, _NAME_CHARS)}<br><sub>{inert(where, _NAME_CHARS)}</sub>",
+            words.n,
+            inert(words.baseline),
+            inert(words.value),
+            inert(words.change),
+            inert(words.margin),
+            inert(words.mde),
+            inert(words.note),
         ]
     )
 

@@ -60,8 +60,8 @@ def write_gate(result: GateResult, folder: Path) -> list[Path]:
 
 def gate_text(result: GateResult) -> str:
     """What a terminal shows: the headline, the checks worst first, then what else matters."""
-    found = worst_first(result.checks)
-    checks = [check for check in found if check.decides or check.kind != "measurement"]
+    ordered = worst_first(result.checks)
+    checks = [check for check in ordered if check.decides or check.kind != "measurement"]
     listed = count(len(result.checks) - len(checks), "measurement")
     room = max(0, _ROWS - sum(check.verdict not in _QUIET for check in checks))
     shown: list[GateCheck] = []
@@ -77,7 +77,7 @@ def gate_text(result: GateResult) -> str:
         [f"{listed} without a say, in gate.html"] if len(checks) < len(result.checks) else [],
         _list("Problems", result.problems),
         _list(difference_title(result), result.differences),
-        _mending(result),
+        _hint(result),
         _list("Also changed since the baseline", result.changes, _CHANGES),
         [meaning(result)] if was_tested(result) else [],
     ]
@@ -86,13 +86,13 @@ def gate_text(result: GateResult) -> str:
 
 def _sides(result: GateResult) -> str:
     """What was compared with what; names the variants once, so that the table need not."""
-    found = {check.subject: check.variant for check in result.checks}
-    named = [f"{name} is {v}" for name, v in found.items() if v is not None and v != name]
+    variants = {check.subject: check.variant for check in result.checks}
+    named = [f"{name} is {v}" for name, v in variants.items() if v is not None and v != name]
     run = f"{result.run} ({', '.join(named)})" if named else result.run
     return f"{run} against {origin(result)}"
 
 
-def _mending(result: GateResult) -> list[str]:
+def _hint(result: GateResult) -> list[str]:
     """What to do, and the command on a line of its own, never cut, to be copied."""
     lines = [shortened(result.advice)] if result.advice else []
     return [*lines, f"  {visible(result.hint)}"] if result.hint else lines
@@ -113,21 +113,21 @@ def _table(checks: Sequence[GateCheck]) -> list[str]:
     rows = [("", "check", "split", "n", "baseline", "this run", "gain", "margin", "MDE")]
     notes = [""]
     for check in checks:
-        found = check_words(check)
+        words = check_words(check)
         rows.append(
             (
-                f"{found.mark} {found.verdict}",
-                shortened(f"{check.subject} {found.what}", _NAME_CHARS),
-                shortened(found.where, _NAME_CHARS),
-                found.n,
-                found.baseline,
-                found.value,
-                found.change,
-                found.margin,
-                found.mde,
+                f"{words.mark} {words.verdict}",
+                shortened(f"{check.subject} {words.what}", _NAME_CHARS),
+                shortened(words.where, _NAME_CHARS),
+                words.n,
+                words.baseline,
+                words.value,
+                words.change,
+                words.margin,
+                words.mde,
             )
         )
-        notes.append(shortened(found.note))
+        notes.append(shortened(words.note))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = []
     for row, note in zip(rows, notes, strict=True):

@@ -116,15 +116,15 @@ def was_tested(result: GateResult) -> bool:
 
 def sentence(check: GateCheck) -> str:
     """A check with all its evidence on one line."""
-    found = check_words(check)
-    parts = [found.subject, found.what, found.where]
+    words = check_words(check)
+    parts = [words.subject, words.what, words.where]
     if check.value is not None or check.baseline_value is not None:
-        parts.append(f"{found.baseline} \u2192 {found.value}")
+        parts.append(f"{words.baseline} \u2192 {words.value}")
     bound = "bound" if check.kind == "floor" else "margin"
-    evidence = {"gain": found.change, bound: found.margin, "n =": found.n, "MDE": found.mde}
+    evidence = {"gain": words.change, bound: words.margin, "n =": words.n, "MDE": words.mde}
     parts += [f"{label} {text}" for label, text in evidence.items() if text != NONE]
     line = ", ".join(part for part in parts if part)
-    return f"{line} ({found.note})" if found.note else line
+    return f"{line} ({words.note})" if words.note else line
 
 
 def worst_first(checks: Iterable[GateCheck]) -> list[GateCheck]:
@@ -134,9 +134,9 @@ def worst_first(checks: Iterable[GateCheck]) -> list[GateCheck]:
 
 def tally(checks: Sequence[GateCheck]) -> str:
     """How many checks there are of each verdict."""
-    found = Counter(verdict_word(check) for check in checks)
+    counts = Counter(verdict_word(check) for check in checks)
     order = (*WORST_FIRST, "listed")
-    return ", ".join(f"{found[v]:,} {v.replace('_', ' ')}" for v in order if found[v])
+    return ", ".join(f"{counts[v]:,} {v.replace('_', ' ')}" for v in order if counts[v])
 
 
 def suite_of(result: GateResult) -> str:

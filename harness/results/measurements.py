@@ -70,10 +70,10 @@ def smallest(measurements: Iterable[Measurement]) -> dict[str, Measurement]:
     Args:
         measurements: All of one variant: any order, any number of grid points.
     """
-    found: dict[str, Measurement] = {}
+    readings: dict[str, Measurement] = {}
     for item in sorted(measurements, key=lambda item: (not item.values, point(item))):
-        found.setdefault(item.name, item)
-    return found
+        readings.setdefault(item.name, item)
+    return readings
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ def read_medians(
     Raises:
         StoreError: A finished measurement is missing or unreadable.
     """
-    found: dict[str, Medians] = {}
+    measured: dict[str, Medians] = {}
     missing: dict[str, str] = {}
     for cell in cells:
         if cell.kind != "measure":
@@ -147,10 +147,10 @@ def read_medians(
             key = cell.measurements_key
             read = store.read_records("measurements", key, "measurements", Measurement)
             place = measured_on(store, key)
-            found[cell.variant] = medians(read, place.cpu_count if place else None)
+            measured[cell.variant] = medians(read, place.cpu_count if place else None)
         else:
             missing[cell.variant] = f"{cell.status}: {cell.reason or 'no reason was recorded'}"
-    return found, missing
+    return measured, missing
 
 
 def is_timed(name: str) -> bool:
@@ -165,12 +165,12 @@ def doubts(measurements: Sequence[Measurement], cores: int | None) -> tuple[str,
         measurements: All of one variant.
         cores: Of the machine they were taken on; None where that is not known.
     """
-    found = [item for item in measurements if item.device.startswith("cpu")]
-    return tuple(line for line in (_overloaded(found, cores), _unsteady(found)) if line)
+    on_cpu = [item for item in measurements if item.device.startswith("cpu")]
+    return tuple(line for line in (_overloaded(on_cpu, cores), _unsteady(on_cpu)) if line)
 
 
-def _overloaded(found: Iterable[Measurement], cores: int | None) -> str:
-    load = next((item.values for item in found if item.name == "load_average"), ())
+def _overloaded(items: Iterable[Measurement], cores: int | None) -> str:
+    load = next((item.values for item in items if item.name == "load_average"), ())
     if not load or not cores or max(load) <= BUSY * cores:
         return ""
     seen = f"{load[0]:.1f} before measuring"
@@ -182,9 +182,9 @@ def _overloaded(found: Iterable[Measurement], cores: int | None) -> str:
     )
 
 
-def _unsteady(found: Iterable[Measurement]) -> str:
+def _unsteady(items: Iterable[Measurement]) -> str:
     wide = []
-    for item in found:
+    for item in items:
         if item.name not in _REPEATED or len(item.values) < _FEWEST:
             continue
         low, median, high = np.quantile(item.values, (0.25, 0.5, 0.75)).tolist()

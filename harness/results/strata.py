@@ -160,7 +160,7 @@ def category_groups(metadata: Sequence[Mapping[str, Any]]) -> tuple[list[Group],
         The groups of at most eight fields, in the order of the alphabet, and a note on others.
     """
     names = sorted({name for row in metadata for name in row})
-    found: dict[str, list[str]] = {}
+    fields: dict[str, list[str]] = {}
     for name in names:
         values = [row.get(name) for row in metadata]
         if not all(value is None or isinstance(value, str | int) for value in values):
@@ -170,25 +170,25 @@ def category_groups(metadata: Sequence[Mapping[str, Any]]) -> tuple[list[Group],
         if not 2 <= len(distinct) <= min(MOST_VALUES, len(texts) // 2):
             continue
         if max(map(len, distinct)) <= _LONGEST_VALUE:
-            found[name] = texts
-    kept = list(found)[:MOST_FIELDS]
+            fields[name] = texts
+    kept = list(fields)[:MOST_FIELDS]
     groups = [
-        Group(f"field {name}", value, np.array([text == value for text in found[name]]))
+        Group(f"field {name}", value, np.array([text == value for text in fields[name]]))
         for name in kept
-        for value in sorted(set(found[name]))
+        for value in sorted(set(fields[name]))
     ]
-    left = list(found)[MOST_FIELDS:]
+    left = list(fields)[MOST_FIELDS:]
     return groups, [f"Fields not looked at, to bound the looks: {', '.join(left)}."] if left else []
 
 
 def _finding_groups(
     examples: Sequence[Example], written: Sequence[Prediction], baseline: Mapping[str, Prediction]
 ) -> list[Group]:
-    found = [
+    findings = [
         findings_of(item, example.prompt, baseline.get(example.id))
         for example, item in zip(examples, written, strict=True)
     ]
     groups = [
-        Group(FINDING, name, np.array([name in names for names in found])) for name in DEFINITIONS
+        Group(FINDING, name, np.array([name in own for own in findings])) for name in DEFINITIONS
     ]
     return [group for group in groups if group.rows.any()]

@@ -67,11 +67,11 @@ def _best(panel: Panel, scored: Sequence[Candidate], best: str) -> str:
 def _earlier(panel: Panel, best: str, chosen: str) -> str:
     if chosen == best:
         return ""
-    found = panel.difference(chosen, best)
+    difference = panel.difference(chosen, best)
+    size, error = _shown(panel, abs(difference.delta or 0)), _shown(panel, difference.error)
     return (
-        f"{chosen} is earlier, and the paired difference of {_shown(panel, abs(found.delta or 0))} "
-        f"is within its standard error of {_shown(panel, found.error)}, so the earlier one is "
-        "chosen."
+        f"{chosen} is earlier, and the paired difference of {size} is within its standard error of "
+        f"{error}, so the earlier one is chosen."
     )
 
 
@@ -88,12 +88,12 @@ def _against(
 ) -> str:
     if baseline is None or baseline == chosen:
         return ""
-    found = panel.difference(baseline, chosen)
-    if found.identical:
+    difference = panel.difference(baseline, chosen)
+    if difference.identical:
         return f"But it scores exactly as {baseline} does on every example there."
-    if found.delta is None:
+    if difference.delta is None:
         return ""
-    gain = found.delta if panel.quantity.higher_is_better else -found.delta
+    gain = difference.delta if panel.quantity.higher_is_better else -difference.delta
     there = _shown(panel, panel.value(baseline))
     if gain <= 0:
         return f"But that is no gain: {baseline} scores at least as well ({there})."

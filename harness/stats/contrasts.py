@@ -69,9 +69,9 @@ class Pair:
     def gains(self) -> FloatArray:
         """Gain of each example alone, shape (n,); NaN where either side is undefined."""
         after, before = (self.panel.per_example(name) for name in (self.candidate, self.baseline))
-        found: FloatArray = self.sign * (after - before)
-        found[np.abs(found) <= self.tolerance] = 0.0
-        return found
+        gains: FloatArray = self.sign * (after - before)
+        gains[np.abs(gains) <= self.tolerance] = 0.0
+        return gains
 
     @cached_property
     def is_plain_mean(self) -> bool:
@@ -98,12 +98,12 @@ class Pair:
 
     def gain(self, rows: Rows) -> float | None:
         """Gain of the metric over some of the examples; None where undefined."""
-        found = 0.0
+        total = 0.0
         for name, side in ((self.candidate, self.sign), (self.baseline, -self.sign)):
-            found += side * float(
+            total += side * float(
                 self.panel.quantity.aggregate(self.panel.stats(name)[rows].sum(0))
             )
-        return found if math.isfinite(found) else None
+        return total if math.isfinite(total) else None
 
     def contrast(self, rows: Rows) -> Contrast | None:
         """Compare a group with the rest; None where a gain is undefined without some cluster.

@@ -187,9 +187,9 @@ def interval(
         the unit: Davison & Hinkley (1997), Bootstrap Methods and their Application, section 3.8.
     """
     array = as_stats(stats)
-    found = _undefined(array, aggregate, resamples)
-    if found:
-        return found
+    undefined = _undefined(array, aggregate, resamples)
+    if undefined:
+        return undefined
     n, clusters = len(array), resamples.n_clusters
     if not is_mean(aggregate, array.shape[1]):
         return _bootstrapped(array, aggregate, resamples, drawn)

@@ -173,7 +173,7 @@ class Panel:
             return Difference(delta, reason=f"{what} gives no interval")
         if self.is_mean:
             sides, scale = (self.stats(baseline), self.stats(candidate)), self.quantity.scale
-            found = mean_difference(
+            bounded = mean_difference(
                 delta,
                 *sides,
                 self.resamples,
@@ -182,8 +182,8 @@ class Panel:
                 tail=tail,
                 strict=strict,
             )
-            if found is not None:
-                return found
+            if bounded is not None:
+                return bounded
         drawn = self.drawn_differences(baseline, candidate)
         return drawn_difference(delta, drawn, self.resamples, tail=tail)
 
@@ -210,12 +210,12 @@ class Panel:
             strict: As for :meth:`difference`.
             same_outputs: Whether the two are known to have written the same.
         """
-        found = self.difference(baseline, candidate, tail=tail, strict=strict)
+        difference = self.difference(baseline, candidate, tail=tail, strict=strict)
         scale = self.quantity.scale
-        if not found.identical or same_outputs or scale is None:
-            return found
+        if not difference.identical or same_outputs or scale is None:
+            return difference
         if self.is_mean and not self.stats(baseline)[:, 0].any():
-            return found
+            return difference
         return unchanged(self.resamples, scale=scale, tail=tail, strict=strict)
 
     def drawn_differences(self, baseline: str, candidate: str) -> FloatArray:
@@ -226,8 +226,8 @@ class Panel:
         """
         index = self.variants.index
         with np.errstate(invalid="ignore"):  # of two that are infinite, NaN: undefined
-            found: FloatArray = self._drawn[:, index(candidate)] - self._drawn[:, index(baseline)]
-        return found
+            drawn: FloatArray = self._drawn[:, index(candidate)] - self._drawn[:, index(baseline)]
+        return drawn
 
     def swapped_differences(self, baseline: str, candidate: str) -> FloatArray:
         """Candidate minus baseline where some clusters have the two swapped, shape (F,).
@@ -286,11 +286,11 @@ def aligned(reference: Sample, sample: Sample) -> FloatArray:
                 f"{_named(names[counts > 1])}.",
                 hint="Give every row an id of its own (data.id_field).",
             )
-    columns, found = reference.stats.shape[1], sample.stats.shape[1]
-    if columns != found:
+    columns, other = reference.stats.shape[1], sample.stats.shape[1]
+    if columns != other:
         raise PairingError(
             f"{reference.variant} has {columns} statistics per example and {sample.variant} has "
-            f"{found}, so they are not of the same metric.",
+            f"{other}, so they are not of the same metric.",
             hint="Score both with the same version of the metric.",
         )
     if np.array_equal(reference.ids, sample.ids):

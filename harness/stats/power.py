@@ -140,15 +140,15 @@ def score_mde(
         Statistics in Medicine 17, section 3.
     """
     reject = float(special.ndtri(1 - level) if df is None else special.stdtrit(df, 1 - level))
-    find, found = float(special.ndtri(power)), 0.0
+    find, effect = float(special.ndtri(power)), 0.0
     for _ in range(_ROUNDS):
-        loss = min(1.0, margin + found)
+        loss = min(1.0, margin + effect)
         share = max(discordance, loss)
         spread = _strict(reject, share, margin, n) if strict else reject
         spread *= math.sqrt(max(0.0, share - margin**2))
-        found = (spread + find * math.sqrt(max(0.0, share - loss**2))) / math.sqrt(n)
-        found += 0.5 / n if strict else 0.0  # the correction for continuity
-    return found
+        effect = (spread + find * math.sqrt(max(0.0, share - loss**2))) / math.sqrt(n)
+        effect += 0.5 / n if strict else 0.0  # the correction for continuity
+    return effect
 
 
 def _strict(reject: float, share: float, margin: float, n: float) -> float:
@@ -166,8 +166,8 @@ def _shift(df: int | None, level: float, power: float) -> float:
     if df is None or df > _MOST_DF:
         return float(special.ndtri(1 - level) + special.ndtri(power))
     cut = float(special.stdtrit(df, 1 - level))
-    found = float(special.nctdtrinc(df, 1 - power, cut))
-    if math.isfinite(found) and abs(float(special.nctdtr(df, found, cut)) - (1 - power)) < 1e-6:
-        return found
+    shift = float(special.nctdtrinc(df, 1 - power, cut))
+    if math.isfinite(shift) and abs(float(special.nctdtr(df, shift, cut)) - (1 - power)) < 1e-6:
+        return shift
     # A cut far out, where that does not converge: the estimated error decides, not the estimate.
     return cut * math.sqrt(float(special.chdtri(df, 1 - power)) / df)

@@ -294,15 +294,12 @@ MEASURED = (
 
 
 def with_measurements(path: Path) -> None:
-    arrays = dict(ARRAYS)
+    readings, arrays = stored_readings("chosen", MEASURED)
     measured = BaselineMeasurements(
-        fingerprint="f" * 20,
-        device_name="AMD EPYC",
-        readings=stored_readings("chosen", MEASURED, arrays),
-        key="k1",
+        fingerprint="f" * 20, device_name="AMD EPYC", readings=readings, key="k1"
     )
     subject = BaselineSubject(variant="checkpoint-2", scores=(SCORE,), measurements=measured)
-    write_baseline(path, baseline(subjects={"chosen": subject}), arrays)
+    write_baseline(path, baseline(subjects={"chosen": subject}), {**ARRAYS, **arrays})
 
 
 def test_thousands_of_latencies_take_one_entry(tmp_path: Path) -> None:
