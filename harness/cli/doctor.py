@@ -5,6 +5,9 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import Any
 
+import typer
+
+from harness.cli.options import AsJson, print_json
 from harness.errors import HarnessError
 from harness.resources import cache_dir
 
@@ -72,3 +75,12 @@ def describe(diagnosis: dict[str, Any]) -> str:
         for package, info in diagnosis["missing"].items()
     ]
     return "\n".join(lines)
+
+
+def doctor(as_json: AsJson = False) -> None:
+    """Print device, dtype decision, versions and missing extras."""
+    diagnosis = diagnose()
+    if as_json:
+        print_json(diagnosis)
+    else:
+        typer.echo(describe(diagnosis))

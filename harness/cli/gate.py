@@ -8,16 +8,13 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from harness.cli.options import DEFAULT_RUNS, AsJson, RunArgument, RunsDir, found_run
+from harness.cli.options import DEFAULT_RUNS, AsJson, RunArgument, RunsDir, found_run, warn
 from harness.errors import HarnessError, QualityError
-
-if TYPE_CHECKING:
-    pass
 
 _DEFAULT = "check"  # what `harness gate RUN` means
 _HELP = """Compare a run with the accepted baseline: is it worse than its margins allow?
@@ -128,9 +125,9 @@ def accept(
     for what, delta in entry.deltas.items():
         typer.echo(f"  {what}: {delta:+.4g}")
     if entry.note:
-        typer.secho(f"warning: {entry.note}", err=True, fg="yellow")
+        warn(f"warning: {entry.note}")
     for line in broken_floors(accepted):
-        typer.secho(f"warning: {line}; the gate will fail every such run", err=True, fg="yellow")
+        warn(f"warning: {line}; the gate will fail every such run")
     typer.echo(f"Keep both in version control: {baseline} {sidecar_of(baseline)}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +12,7 @@ import typer
 if TYPE_CHECKING:
     from harness.schema import Manifest
     from harness.store.runs import Store
+    from harness.validate.suite import CheckedSuite
 
 RunArgument = Annotated[
     str,
@@ -22,6 +24,17 @@ RunsDir = Annotated[
     Path, typer.Option("--runs-dir", envvar="HARNESS_RUNS", help="Where runs and results lie.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+SuiteArgument = Annotated[
+    str, typer.Argument(metavar="SUITE", help="A suite file, or the name of a built-in suite.")
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the suite; repeatable."),
+]
+LimitOption = Annotated[
+    int | None,
+    typer.Option("--limit", min=1, help="At most this many examples per task and split."),
+]
 DEFAULT_RUNS = Path("runs")
 _LISTED = 3  # runs of the same name
 
@@ -37,11 +50,9 @@ def found_run(run: str, runs_dir: Path) -> tuple[Store, Manifest]:
     others = store.other_runs(manifest) if run == manifest.suite else []
     if others:
         listed = ", ".join(others[:_LISTED]) + (", …" if len(others) > _LISTED else "")
-        typer.secho(
+        warn(
             f"warning: {len(others) + 1} runs are named {run}. This is {manifest.name}, the one "
-            f"touched last. There {'is' if len(others) == 1 else 'are'} also: {listed}.",
-            err=True,
-            fg="yellow",
+            f"touched last. There {'is' if len(others) == 1 else 'are'} also: {listed}."
         )
     return store, manifest
 
@@ -49,3 +60,35 @@ def found_run(run: str, runs_dir: Path) -> tuple[Store, Manifest]:
 def print_json(value: Any) -> None:
     """Print a value as JSON."""
     typer.echo(json.dumps(value, indent=1, ensure_ascii=False, sort_keys=True))
+
+
+def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print columns of texts."""
+    from harness.render.table import make_table, texts, to_text
+
+    typer.echo(to_text(make_table("", texts(*header), rows)))
+
+
+def warn(text: str) -> None:
+    """Print a line that should not be missed, beside the output."""
+    typer.secho(text, err=True, fg="yellow")
+
+
+def loaded_suite(
+    suite: str, overrides: list[str] | None, limit: int | None, *, rows: bool = False
+) -> CheckedSuite:
+    """A suite that passed all checks, with a warning of what could not be checked."""
+    from harness.suite.arguments import unchecked_arguments
+    from harness.validate.suite import read_suite
+
+    file = read_suite(suite, overrides or (), limit, rows=rows)
+    for line in unchecked_arguments(file.suite.train) if file.suite.train else ():
+        warn(f"warning: {line}")
+    return file
+
+
+def store_in(runs_dir: Path) -> Store:
+    """The runs and results of a folder."""
+    from harness.store.runs import Store
+
+    return Store(runs_dir)

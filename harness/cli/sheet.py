@@ -9,14 +9,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.options import DEFAULT_RUNS, AsJson, RunArgument, RunsDir, found_run, print_json
+from harness.cli.options import (
+    DEFAULT_RUNS,
+    AsJson,
+    RunArgument,
+    RunsDir,
+    found_run,
+    print_json,
+    print_table,
+    warn,
+)
+from harness.cli.report import write_own_report
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
     from harness.ratings.exchange import RaterStatus
     from harness.ratings.store import Sheets
-    from harness.schema import Manifest
-    from harness.store.runs import Store
 
 _HELP = """Rating sheets for people: export them blinded, import them filled in.
 
@@ -88,13 +96,9 @@ def export(
     for line in (*made.advice, *plan.notes):
         typer.echo(line)
     for reason, count in made.changes.items():
-        typer.secho(
-            f"note: {count} {'text' if count == 1 else 'texts'} changed: {reason}",
-            err=True,
-            fg="yellow",
-        )
+        warn(f"note: {count} {'text' if count == 1 else 'texts'} changed: {reason}")
     for line in leak_lines(made.leaks):
-        typer.secho(line, err=True, fg="yellow")
+        warn(line)
     if made.taken_over:
         typer.echo(f"{made.taken_over:,} ratings of these sheets were there, and are taken over.")
     typer.echo(f"Send each rater one file:   {made.folder / SEND}/RATER/")
@@ -125,7 +129,7 @@ def import_(
     store, manifest = found_run(run, runs_dir)
     done = import_returns(store, manifest, files, replace=replace, skip_invalid=skip_invalid)
     checked = done.checked
-    report = _write_report(store, done.manifest) if done.changed else []
+    report = write_own_report(store, done.manifest)[1] if done.changed else []
     if as_json:
         print_json(
             {
@@ -156,16 +160,6 @@ def import_(
         raise typer.Exit(1)
 
 
-def _write_report(store: Store, manifest: Manifest) -> list[Path]:
-    from harness.report.browser.view import AllExamples
-    from harness.report.build import build_view
-    from harness.report.write import write_report
-
-    folder = store.run_dir(manifest.suite, manifest.run_id)
-    view = build_view(store, manifest)
-    return write_report(view, folder, examples=AllExamples(store, manifest))
-
-
 @sheet_app.command("status")
 def status(run: RunArgument, as_json: AsJson = False, runs_dir: RunsDir = DEFAULT_RUNS) -> None:
     """Say how much of each rater's sheet has come back."""
@@ -181,14 +175,13 @@ def status(run: RunArgument, as_json: AsJson = False, runs_dir: RunsDir = DEFAUL
 
 def _print_status(sheets: Sheets, states: tuple[RaterStatus, ...]) -> None:
     typer.echo(f"Sheets {sheets.plan.id}, {len(sheets.items)} items:")
-    width = max(len(state.rater) for state in states)
-    for state in states:
-        share = state.answered / state.asked if state.asked else 1.0
-        came = "  nothing yet"
-        if state.files:
-            times = f"{state.returns} returns, the last " if state.returns > 1 else ""
-            came = f"  {', '.join(state.files)} ({times}{state.last})"
-        typer.echo(
-            f"  {state.rater:<{width}}  {state.answered:>6,} of {state.asked:,} rows "
-            f"({share:4.0%}){came}"
-        )
+    print_table(("rater", "rows", "share", "came back"), map(_status_line, states))
+
+
+def _status_line(state: RaterStatus) -> tuple[str, str, str, str]:
+    share = state.answered / state.asked if state.asked else 1.0
+    came = "nothing yet"
+    if state.files:
+        times = f"{state.returns} returns, the last " if state.returns > 1 else ""
+        came = f"{', '.join(state.files)} ({times}{state.last})"
+    return state.rater, f"{state.answered:,} of {state.asked:,}", f"{share:.0%}", came

@@ -1,0 +1,129 @@
+"""``harness eval`` and ``harness train``: parse, call, print."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from harness.cli.options import (
+    DEFAULT_RUNS,
+    LimitOption,
+    RunsDir,
+    SetOption,
+    SuiteArgument,
+    loaded_suite,
+    store_in,
+)
+from harness.cli.report import write_own_report
+from harness.errors import UsageError
+
+if TYPE_CHECKING:
+    from harness.console import Reporter
+    from harness.schema import Manifest
+    from harness.store.runs import Store
+
+Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Say more.")]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but warnings and results.")]
+
+
+def eval_(
+    suite: SuiteArgument,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--only",
+            metavar="VARIANT/TASK",
+            help="Compute only these cells; wildcards work; repeatable.",
+        ),
+    ] = None,
+    limit: LimitOption = None,
+    overrides: SetOption = None,
+    runs_dir: RunsDir = DEFAULT_RUNS,
+    measure_again: Annotated[
+        bool,
+        typer.Option("--measure-again", help="Measure memory and speed anew, in place of stored."),
+    ] = False,
+    executor: Annotated[
+        str,
+        typer.Option(metavar="NAME[:ADDRESS]", help="Where cells are computed; default: here."),
+    ] = "local",
+    open_report: Annotated[
+        bool, typer.Option("--open", help="Open the report in the browser.")
+    ] = False,
+    verbose: Verbose = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train if needed, run what is missing, render the report, print the verdict."""
+    from harness.run.pipeline import run_suite
+    from harness.run.state import Options
+
+    file, store = loaded_suite(suite, overrides, limit), store_in(runs_dir)
+    options = Options(
+        only=tuple(only or ()),
+        command=_command_line(),
+        measure_again=measure_again,
+        executor=executor,
+    )
+    manifest = run_suite(file, store, options, _reporter(verbose, quiet))
+    path = _print_outcome(store, manifest)
+    if open_report:
+        typer.launch(str(path))
+    if any(cell.status == "failed" for cell in manifest.cells):
+        raise typer.Exit(1)
+
+
+def train(
+    suite: SuiteArgument,
+    overrides: SetOption = None,
+    runs_dir: RunsDir = DEFAULT_RUNS,
+    verbose: Verbose = False,
+    quiet: Quiet = False,
+) -> None:
+    """Only train; a training that was interrupted goes on from its last checkpoint."""
+    from harness.run.pipeline import run_suite
+    from harness.run.state import Options
+    from harness.schema import TrainingRun
+
+    file, store = loaded_suite(suite, overrides, None), store_in(runs_dir)
+    if file.suite.train is None:
+        raise UsageError(
+            "This suite has no train section.",
+            where=str(file.path),
+            hint="Add one, or evaluate with: harness eval",
+        )
+    options = Options(command=_command_line(), train_only=True)
+    manifest = run_suite(file, store, options, _reporter(verbose, quiet))
+    if manifest.training_key is None:
+        raise TypeError("training leaves a key")
+    folder = store.path("training", manifest.training_key)
+    run = store.read_record("training", manifest.training_key, "training", TrainingRun)
+    for checkpoint in run.checkpoints:
+        loss = "" if checkpoint.eval_loss is None else f"  eval loss {checkpoint.eval_loss:.4f}"
+        typer.echo(f"{folder / checkpoint.path}{loss}")
+
+
+def _reporter(verbose: bool, quiet: bool) -> Reporter:
+    from harness.console import Reporter
+
+    return Reporter(-1 if quiet else int(verbose))
+
+
+def _command_line() -> str:
+    return shlex.join(["harness", *sys.argv[1:]])
+
+
+def _print_outcome(store: Store, manifest: Manifest) -> Path:
+    """Render the report and print what it says first; where the report is."""
+    from harness.report.words.verdict import verdict_text
+
+    view, (path, *_) = write_own_report(store, manifest)
+    typer.echo(verdict_text(view))
+    failed = [cell for cell in manifest.cells if cell.status == "failed"]
+    for cell in failed:
+        typer.secho(f"failed: {cell.variant}/{cell.task}: {cell.reason}", err=True, fg="red")
+    typer.echo(f"Report: {path}")
+    return path

@@ -1,0 +1,93 @@
+"""``harness select`` and ``harness card``: parse, call, print."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.cli.options import (
+    DEFAULT_RUNS,
+    AsJson,
+    RunArgument,
+    RunsDir,
+    found_run,
+    print_json,
+    warn,
+)
+
+
+def select(
+    run: RunArgument,
+    copy_to: Annotated[
+        Path | None,
+        typer.Option("--copy-to", metavar="DIR", help="Leave the choice there, ready to ship."),
+    ] = None,
+    form: Annotated[
+        str | None, typer.Option("--form", help="What to copy: adapter (default) or merged.")
+    ] = None,
+    as_json: AsJson = False,
+    runs_dir: RunsDir = DEFAULT_RUNS,
+) -> None:
+    """Say which checkpoint to ship and why; copy it with --copy-to. Exit code 1 if none."""
+    from harness.release.select import card_note, describe, form_named, select_run, ship
+
+    wanted = form_named(form, copy_to)
+    store, manifest = found_run(run, runs_dir)
+    selected, state = select_run(store, manifest), store.state_of(manifest)
+    if as_json:
+        print_json({**selected.record, "state": state})
+    else:
+        typer.echo(f"Run {manifest.name} ({state})\n\n{describe(selected)}")
+    if selected.unwritten:
+        warn(f"note: selection.json was not written: {selected.unwritten}")
+    if selected.chosen is None:
+        raise typer.Exit(1)
+    if copy_to is not None:
+        folder = ship(store, selected, copy_to, wanted)
+        typer.echo(f"Copied to {folder}", err=as_json)
+        if note := card_note():
+            typer.echo(note, err=True)
+
+
+def card(
+    run: RunArgument,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Folder to write to; default: card/ in the run's own."),
+    ] = None,
+    variant: Annotated[
+        str | None, typer.Option("--variant", help="A checkpoint; default: the run's choice.")
+    ] = None,
+    form: Annotated[
+        str | None, typer.Option("--form", help="What is shipped: adapter (default) or merged.")
+    ] = None,
+    repo_id: Annotated[
+        str | None, typer.Option("--repo-id", metavar="OWNER/NAME", help="Where it will be.")
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace a card that was changed, or is another's.")
+    ] = False,
+    as_json: AsJson = False,
+    runs_dir: RunsDir = DEFAULT_RUNS,
+) -> None:
+    """Write a model card: README.md with its results as metadata, and .eval_results/*.yaml."""
+    from harness.release.card.forms import named_form
+    from harness.release.card_file import card_run, describe
+
+    wanted = None if form is None else named_form(form)
+    store, manifest = found_run(run, runs_dir)
+    written = card_run(
+        store,
+        manifest,
+        output=output,
+        variant=variant,
+        form=wanted,
+        repo_id=repo_id,
+        force=force,
+    )
+    if as_json:
+        print_json(written.as_json())
+    else:
+        typer.echo(describe(written))

@@ -1,0 +1,89 @@
+"""``harness runs`` and ``harness prune``: parse, call, print."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from harness.cli.options import (
+    DEFAULT_RUNS,
+    AsJson,
+    RunsDir,
+    print_json,
+    print_table,
+    store_in,
+    warn,
+)
+
+if TYPE_CHECKING:
+    from harness.schema import Manifest
+    from harness.store.runs import Store
+
+
+def runs(runs_dir: RunsDir = DEFAULT_RUNS, as_json: AsJson = False) -> None:
+    """List runs, the latest first."""
+    store = store_in(runs_dir)
+    manifests, unreadable = store.readable_manifests()
+    for error in unreadable.values():
+        warn(f"unreadable: {error}")
+    if as_json:
+        print_json(
+            [
+                {
+                    **manifest.model_dump(mode="json", exclude={"spec"}),
+                    "state": store.state_of(manifest),
+                    "planned": manifest.planned_cells,
+                    "done": manifest.done_cells,
+                }
+                for manifest in manifests
+            ]
+        )
+        return
+    if not manifests and not unreadable:
+        typer.echo(f"There are no runs in {store.root}.")
+    if manifests:
+        print_table(
+            ("run", "updated", "state", "command"),
+            [(m.name, m.updated, _state(store, m), m.command) for m in manifests],
+        )
+
+
+def _state(store: Store, manifest: Manifest) -> str:
+    failed = sum(cell.status == "failed" for cell in manifest.cells)
+    cells = f"{manifest.done_cells} of {manifest.planned_cells} cells"
+    return f"{store.state_of(manifest)}, {cells}{f', {failed} failed' if failed else ''}"
+
+
+def prune(
+    yes: Annotated[bool, typer.Option("--yes", help="Remove; without it, only list.")] = False,
+    merged: Annotated[
+        bool, typer.Option("--merged", help="Also weights of merged models (they can be remade).")
+    ] = False,
+    unfinished: Annotated[
+        bool,
+        typer.Option("--unfinished", help="Also what runs that were cut off would go on with."),
+    ] = False,
+    ratings: Annotated[
+        bool, typer.Option("--ratings", help="Also rating sheets and returns that no run names.")
+    ] = False,
+    runs_dir: RunsDir = DEFAULT_RUNS,
+    as_json: AsJson = False,
+) -> None:
+    """Remove results that no run names, and cut-off leftovers; lists them unless --yes."""
+    from harness.store.prune import Extra, find_garbage, remove_garbage
+
+    store, also = store_in(runs_dir), Extra(merged, unfinished, ratings)
+    garbage = (remove_garbage if yes else find_garbage)(store, also)
+    if as_json:
+        print_json([{"path": str(g.path), "bytes": g.size_bytes, "why": g.why} for g in garbage])
+        return
+    if garbage:
+        print_table(
+            ("size", "path", "why"),
+            [(f"{g.size_bytes / 1e6:.1f} MB", str(g.path), g.why) for g in garbage],
+        )
+    total = sum(item.size_bytes for item in garbage) / 1e6
+    verb = "Removed" if yes else "Would remove"
+    hint = "" if yes or not garbage else "  Run again with --yes to remove."
+    typer.echo(f"{verb} {len(garbage)} items, {total:.1f} MB.{hint}")

@@ -1,0 +1,68 @@
+"""``harness suites``, ``init``, ``schema`` and ``validate``: parse, call, print."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.cli.options import (
+    DEFAULT_RUNS,
+    AsJson,
+    LimitOption,
+    RunsDir,
+    SetOption,
+    SuiteArgument,
+    loaded_suite,
+    print_json,
+    print_table,
+    store_in,
+)
+
+
+def suites(as_json: AsJson = False) -> None:
+    """List the built-in suites."""
+    from harness.suite.file import builtin_suites, load_suite
+
+    there = {name: load_suite(str(path)).suite for name, path in builtin_suites().items()}
+    if as_json:
+        print_json([{"name": name, "description": s.description} for name, s in there.items()])
+        return
+    print_table(("suite", "description"), [(name, s.description) for name, s in there.items()])
+
+
+def init(
+    name: Annotated[str, typer.Argument(help="Built-in suite to start from.")] = "tiny",
+    to: Annotated[
+        Path | None, typer.Option("--to", help="File to write; default: NAME.yaml.")
+    ] = None,
+) -> None:
+    """Copy a built-in suite as a start of your own."""
+    from harness.suite.init import copy_suite
+
+    typer.echo(str(copy_suite(name, to)))
+
+
+def validate(
+    suite: SuiteArgument,
+    overrides: SetOption = None,
+    limit: LimitOption = None,
+    runs_dir: RunsDir = DEFAULT_RUNS,
+    as_json: AsJson = False,
+) -> None:
+    """Check a suite; show its matrix, its cells, what is done and why something is stale."""
+    from harness.plan.explain import describe_plan, plan_as_json
+
+    file, store = loaded_suite(suite, overrides, limit, rows=True), store_in(runs_dir)
+    if as_json:
+        print_json(plan_as_json(file, store))
+    else:
+        typer.echo(describe_plan(file, store))
+
+
+def schema() -> None:
+    """Print the JSON Schema of a suite (editors complete from it)."""
+    from harness.suite.spec import suite_schema
+
+    print_json(suite_schema())
