@@ -31,8 +31,8 @@ from harness.ratings.sheets.leaks import find_leaks
 from harness.ratings.sheets.page import render_page
 from harness.ratings.sheets.workbook import write_workbook
 from harness.ratings.store import (
-    Kept,
     Sheets,
+    StoredRatings,
     ratings_of,
     read_ratings,
     read_sheets,
@@ -137,7 +137,7 @@ def _adopt(store: Store, manifest: Manifest, sheets: Sheets) -> int:
         if latest.human is not None and latest.human.sheets == sheets.key:
             return 0
         key = ratings_of(store, sheets.key)
-        kept = read_ratings(store, key) if key else Kept()
+        kept = read_ratings(store, key) if key else StoredRatings()
         cells = write_scores(store, sheets, kept, key) if key else ()
         _record(store, latest, HumanKeys(sheets=sheets.key, ratings=key), cells)
     return len(kept.ratings)
@@ -310,7 +310,7 @@ def _import(
     keys = _keys(manifest)
     sheets = read_sheets(store, keys.sheets)
     gone = keys.ratings is not None and not store.has("ratings", keys.ratings)
-    known = read_ratings(store, keys.ratings) if keys.ratings and not gone else Kept()
+    known = read_ratings(store, keys.ratings) if keys.ratings and not gone else StoredRatings()
     returned, unreadable, notes = [], [], []
     for path in paths:
         if is_instructions(path):
@@ -336,7 +336,7 @@ def _import(
     checked = dataclasses.replace(checked, notes=(*notes, *checked.notes))
     if (checked.problems and not skip_invalid) or checked.ratings == known.ratings:
         return Imported(checked, manifest)
-    kept = Kept(checked.ratings, checked.files)
+    kept = StoredRatings(checked.ratings, checked.files)
     ratings_key = write_ratings(store, keys.sheets, kept.ratings, kept.files, checked.blobs)
     cells = write_scores(store, sheets, kept, ratings_key)
     found = HumanKeys(sheets=keys.sheets, ratings=ratings_key)
@@ -414,7 +414,7 @@ def sheet_status(store: Store, manifest: Manifest) -> tuple[Sheets, tuple[RaterS
     """
     keys = _keys(manifest)
     sheets = read_sheets(store, keys.sheets)
-    kept = read_ratings(store, keys.ratings) if keys.ratings else Kept()
+    kept = read_ratings(store, keys.ratings) if keys.ratings else StoredRatings()
     asked = Counter(row.rater for row in sheets.rows)
     answered = Counter(rating.rater for rating in kept.ratings)
     states = []

@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # the plan of the sheets is read without any statistics
     from harness.stats.intervals import Interval
 
 RowKind = Literal["scale", "pair"]
+Format = Literal["xlsx", "xls", "ods", "csv", "json"]  # of a returned file
 Purpose = Literal["main", "repeat", "attention", "same"]
 """``main`` counts; the others are about the rater: shown twice, spoilt, a text beside itself."""
 
@@ -112,7 +113,7 @@ class ReturnedFile(Record):
     name: str  # as it was called
     digest: str  # sha256; the kept file is called by it
     rater: str
-    format: Literal["xlsx", "xls", "ods", "csv", "json"]
+    format: Format
     rows: int  # that hold an answer
     imported: str  # ISO 8601
 

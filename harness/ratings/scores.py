@@ -17,7 +17,7 @@ from harness.metrics.base import FloatArray
 from harness.ratings.stats.blocks import blocks_of, paired_means
 from harness.ratings.stats.means import complete_items
 from harness.ratings.stats.preference import item_preferences
-from harness.ratings.store import Kept, Sheets
+from harness.ratings.store import Sheets, StoredRatings
 from harness.schema import HUMAN, CellResult, Score
 from harness.store.runs import Store
 from harness.suite.ratings import PREFERENCE, REFERENCES
@@ -27,7 +27,7 @@ _Values = Mapping[str, Mapping[str, float]]
 
 
 def write_scores(
-    store: Store, sheets: Sheets, kept: Kept, ratings_key: str
+    store: Store, sheets: Sheets, kept: StoredRatings, ratings_key: str
 ) -> tuple[CellResult, ...]:
     """Write the scores of every rated variant, and return their cells for the manifest.
 
@@ -73,7 +73,7 @@ def write_scores(
     return tuple(cells)
 
 
-def _metrics(sheets: Sheets, kept: Kept) -> Iterator[tuple[str, _Values]]:
+def _metrics(sheets: Sheets, kept: StoredRatings) -> Iterator[tuple[str, _Values]]:
     """Values of every variant by metric, on the same items for all of them."""
     plan = sheets.plan
     for criterion in plan.criteria:

@@ -56,7 +56,7 @@ class Sheets:
 
 
 @dataclass(frozen=True)
-class Kept:
+class StoredRatings:
     """What has come back so far.
 
     Attributes:
@@ -158,7 +158,7 @@ def write_ratings(
     return key
 
 
-def read_ratings(store: Store, key: str) -> Kept:
+def read_ratings(store: Store, key: str) -> StoredRatings:
     """Read what has come back.
 
     Raises:
@@ -171,7 +171,7 @@ def read_ratings(store: Store, key: str) -> Kept:
         "harness sheet import."
     )
     with _mended(hint):
-        return Kept(
+        return StoredRatings(
             ratings=tuple(store.read_records("ratings", key, "ratings", Rating)),
             files=tuple(store.read_records("ratings", key, "files", ReturnedFile)),
         )

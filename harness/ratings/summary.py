@@ -12,7 +12,7 @@ from harness.ratings.stats.means import criterion_means, item_means
 from harness.ratings.stats.preference import preference
 from harness.ratings.stats.raters import rater_summaries
 from harness.ratings.stats.votes import item_shares, votes_of
-from harness.ratings.store import Kept, Sheets, read_ratings, read_sheets
+from harness.ratings.store import Sheets, StoredRatings, read_ratings, read_sheets
 from harness.results.scores import Reading, read_results
 from harness.schema import Manifest
 from harness.store.runs import Store
@@ -80,7 +80,7 @@ def _outdated(plan: SheetPlan, manifest: Manifest) -> list[str]:
     return [name for name, key in plan.predictions.items() if current.get(name) != key]
 
 
-def _results(sheets: Sheets, kept: Kept, readings: Iterable[Reading]) -> HumanResults:
+def _results(sheets: Sheets, kept: StoredRatings, readings: Iterable[Reading]) -> HumanResults:
     plan, ratings = sheets.plan, kept.ratings
     claimed = [item for item in sheets.items if item.split == _CLAIMED] or list(sheets.items)
     names = {item.id for item in claimed}

@@ -21,7 +21,7 @@ from harness.ratings.returns.returns import read_return
 from harness.ratings.sheets.page import render_page
 from harness.ratings.sheets.workbook import write_workbook
 from harness.ratings.stats.agreement import agreement
-from harness.ratings.store import Kept, Sheets
+from harness.ratings.store import Sheets, StoredRatings
 from harness.suite.ratings import HumanSpec
 from tests.benchmarks.conftest import Measure
 from tests.unit.conftest import WORDS
@@ -113,7 +113,9 @@ def test_writing_pages(measure: Measure, sheets: Sheets) -> None:
 
 def imported(sheets: Sheets, paths: list[Path]) -> Checked:
     files = [read_return(path) for path in paths]
-    return check_returns(files, sheets.plan, sheets.rows, Kept(), "2026-01-01T00:00:00+00:00")
+    return check_returns(
+        files, sheets.plan, sheets.rows, StoredRatings(), "2026-01-01T00:00:00+00:00"
+    )
 
 
 def test_reading_returns(measure: Measure, sheets: Sheets, returned: list[Path]) -> None:

@@ -7,16 +7,17 @@ there is one, unless the caller asks for the rest.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from harness.ratings.layout import COMMENT, MINUTES
 from harness.ratings.records import Rating, ReturnedFile, SheetPlan, SheetRow
 from harness.ratings.returns.answers import shown
-from harness.ratings.returns.entries import Entries, Given, Questions, as_shown
+from harness.ratings.returns.entries import Given, Questions, as_shown, entries_of
 from harness.ratings.returns.mistakes import Mistake
 from harness.ratings.returns.returned import Returned, ReturnedRow
-from harness.ratings.store import Kept
+from harness.ratings.store import StoredRatings
 from harness.suite.ratings import PREFERENCE
 
 _NAMED = 5  # cells that a message about many of them names
@@ -51,7 +52,6 @@ class Checked:
         mistakes: Every one: file, place, what was found, what was needed, how to mend it.
         notes: What was passed over or taken as meant, and how far each rater is, in words.
         counts: Rater -> rows.
-        left_out: Entries that were not taken; each is among the mistakes.
     """
 
     ratings: tuple[Rating, ...]
@@ -60,19 +60,23 @@ class Checked:
     mistakes: tuple[Mistake, ...]
     notes: tuple[str, ...]
     counts: Mapping[str, RaterCounts]
-    left_out: int = 0
 
     @property
     def problems(self) -> tuple[str, ...]:
         """Every mistake in words."""
         return tuple(mistake.words for mistake in self.mistakes)
 
+    @property
+    def left_out(self) -> int:
+        """Entries that were not taken; each is among the mistakes."""
+        return sum(mistake.entries for mistake in self.mistakes)
+
 
 def check_returns(
     returned: Sequence[Returned],
     plan: SheetPlan,
     rows: Sequence[SheetRow],
-    known: Kept,
+    known: StoredRatings,
     now: str,
     *,
     replace: bool = False,
@@ -100,207 +104,215 @@ def check_returns(
         unreadable: Problems of files that could not be read at all.
     """
     questions = Questions(plan, rows, elsewhere)
-    desk = _Desk(questions, known, replace=replace, now=now)
-    desk.again = replace and all(file.digest in desk.names for file in returned)
-    desk.mistakes.extend(map(Mistake, unreadable))
+    held = {rating.token: _Held(_given(rating), rating.file) for rating in known.ratings}
+    names = {file.digest: file.name for file in known.files}
+    again = replace and all(file.digest in names for file in returned)  # named to count again
+    files = {file.digest: file for file in known.files}
+    blobs: dict[str, bytes] = {}
+    merged: set[str] = set()  # digests of files that this call has merged
+    sent: set[str] = set()  # tokens with an answer in this call
+    seen: dict[str, str] = {}  # digest -> path, in this call
+    mistakes, notes = [*map(Mistake, unreadable)], []
     for file in returned:
-        desk.take(file)
-    return desk.checked(known, taken=skip_invalid or not desk.mistakes)
+        digest, path = file.digest, file.path
+        if digest in seen:
+            notes.append(f"{path}: the same file as {seen[digest]}.")
+            continue
+        seen[digest] = str(path)
+        if digest in names and not again:
+            notes.append(f"{path}: already imported, as {names[digest]}; nothing new.")
+            continue
+        entries = entries_of(file, questions)
+        mistakes += entries.mistakes
+        notes += entries.notes
+        if entries.given is None:
+            continue
+        clashes = _clashes(entries.given, held, questions)
+        if clashes and replace and not clashes.keys() & merged:
+            notes.append(f"{path}: replaced {sum(map(len, clashes.values()))} earlier answers.")
+        elif clashes:
+            mistakes += _clash_mistakes(path, clashes, names, merged if replace else set())
+            continue
+        merge = _merge(entries.given, held, file, questions)
+        held |= merge.added
+        sent |= merge.answered
+        merged.add(digest)
+        notes += merge.notes(path)
+        if merge.added and digest not in files:
+            names[digest], blobs[digest] = str(path), file.data
+            files[digest] = ReturnedFile(
+                name=file.name,
+                digest=digest,
+                rater=questions.rows[next(reversed(merge.added))].rater,
+                format=file.format,
+                rows=len(merge.answered),
+                imported=now,
+            )
+    if mistakes and not skip_invalid:
+        counts, _ = _counted(questions, known.ratings, known.ratings, sent)
+        return Checked(known.ratings, known.files, {}, tuple(mistakes), tuple(notes), counts)
+    earlier = {rating.token: rating for rating in known.ratings}
+    made = [
+        earlier[token] if of.row is None else _rating(questions, token, of)
+        for token, of in held.items()
+    ]
+    ratings = tuple(sorted(made, key=lambda r: (r.rater, r.kind, r.position)))
+    counts, progress = _counted(questions, known.ratings, ratings, sent)
+    words = (*notes, *progress)
+    return Checked(ratings, tuple(files.values()), blobs, tuple(mistakes), words, counts)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Held:
     """What is known of a row, and the file and row that it came from last."""
 
     given: Given
     file: str
     row: ReturnedRow | None = None  # where it came in this call
-    rating: Rating | None = None  # None where it has to be made anew
 
 
-class _Desk:
-    """Takes one file after the other."""
+@dataclass(frozen=True)
+class _Merge:
+    """What a file brings: rows with an answer, those that are new or changed, and idle ones."""
 
-    def __init__(self, questions: Questions, known: Kept, *, replace: bool, now: str) -> None:
-        self.questions = questions
-        self.replace = replace
-        self.now = now
-        self.held = {r.token: _Held(_given(r), r.file, rating=r) for r in known.ratings}
-        self.names = {file.digest: file.name for file in known.files}
-        self.files = {file.digest: file for file in known.files}
-        self.seen: dict[str, str] = {}  # digest -> path, in this call
-        self.blobs: dict[str, bytes] = {}
-        self.sent: set[str] = set()  # tokens with an answer in this call
-        self.mistakes: list[Mistake] = []
-        self.notes: list[str] = []
-        self.left_out = 0
-        self.merged: set[str] = set()  # digests of files that this call has merged
-        self.again = False  # whether files that were imported before are named to count again
+    answered: frozenset[str]
+    added: dict[str, _Held]
+    idle: int
 
-    def take(self, file: Returned) -> None:
-        """Check one file and add what it says."""
-        if file.digest in self.seen:
-            self.notes.append(f"{file.path}: the same file as {self.seen[file.digest]}.")
-            return
-        self.seen[file.digest] = str(file.path)
-        if file.digest in self.names and not self.again:
-            earlier = self.names[file.digest]
-            self.notes.append(f"{file.path}: already imported, as {earlier}; nothing new.")
-            return
-        entries = Entries(file, self.questions)
-        self.notes += entries.notes
-        self.mistakes += entries.mistakes
-        self.left_out += entries.left_out
-        if not entries.refused and not self._clashes(entries):
-            self._merge(entries)
-            self.merged.add(file.digest)
-
-    def _clashes(self, entries: Entries) -> bool:
-        """Whether other answers are known of the same rows, and no correction was announced."""
-        clashes: dict[str, list[str]] = {}
-        for token, (said, row) in entries.given.items():
-            held = self.held.get(token)
-            if held is None or said == held.given:
-                continue
-            for name, answer in said.items():
-                earlier = held.given.get(name, answer)
-                if name in self.questions.answers and earlier != answer:
-                    there = ""
-                    if held.row is not None and name in held.row.cells:
-                        there = f"{held.row.address(name)} "
-                    there += shown(as_shown(earlier, self.questions.rows[token]))
-                    place = f"{row.address(name)} ({shown(row.cells[name])}, there {there})"
-                    clashes.setdefault(held.file, []).append(place)
-        path = entries.file.path
-        if self.replace and clashes.keys() & self.merged:
-            other = self.names[next(iter(clashes.keys() & self.merged))]
-            self._wrong(
-                f"{path}: found other answers than in {other}, which is imported by the same "
-                "command; needed is one of the two; name only the file that counts."
-            )
-            return True
-        if self.replace and clashes:
-            count = sum(map(len, clashes.values()))
-            self.notes.append(f"{path}: replaced {count} earlier answers.")
-            return False
-        for digest, places in clashes.items():
-            more = f" and {len(places) - _NAMED} more" if len(places) > _NAMED else ""
-            self.left_out += len(places)
-            self._wrong(
-                f"{path}: found other answers than in {self.names[digest]} to the same rows: "
-                f"{', '.join(places[:_NAMED])}{more}; needed is one file per rater, from the "
-                "rater's own sheet; if this is the rater's correction, add --replace."
-            )
-        return bool(clashes)
-
-    def _wrong(self, words: str) -> None:
-        self.mistakes.append(Mistake(words))
-
-    def _merge(self, entries: Entries) -> None:
-        file = entries.file
-        answered = added = idle = 0
-        rater = ""
-        for token, (said, row) in entries.given.items():
-            held = self.held.get(token)
-            if not self.questions.answers.isdisjoint(said):
-                answered += 1
-                self.sent.add(token)
-            elif held is None:
-                idle += bool(said)
-                continue
-            given = {**held.given, **said} if held else said
-            if held is None or given != held.given:
-                added += 1
-                rater = self.questions.rows[token].rater
-                self.held[token] = _Held(given, file.digest, row)
-        if idle:
-            self.notes.append(
-                f"{file.path}: left out {idle} rows with a comment or minutes, but no answer."
-            )
-        if not answered:
-            self.notes.append(f"{file.path}: holds no answers.")
-        elif not added:
-            self.notes.append(f"{file.path}: all of its answers were already imported.")
-        if added and file.digest not in self.files:
-            self.names[file.digest] = str(file.path)
-            self.blobs[file.digest] = file.data
-            self.files[file.digest] = ReturnedFile(
-                name=file.name,
-                digest=file.digest,
-                rater=rater,
-                format=file.format,
-                rows=answered,
-                imported=self.now,
-            )
-
-    def checked(self, known: Kept, *, taken: bool) -> Checked:
-        """All that is known now, or what was known before where nothing is to be taken."""
-        ratings = known.ratings
-        if taken:
-            made = [held.rating or self._rating(token, held) for token, held in self.held.items()]
-            ratings = tuple(sorted(made, key=lambda r: (r.rater, r.kind, r.position)))
-        counts, notes = self._counted(known.ratings, ratings)
-        return Checked(
-            ratings=ratings,
-            files=tuple(self.files.values()) if taken else known.files,
-            blobs=self.blobs if taken else {},
-            mistakes=tuple(self.mistakes),
-            notes=(*self.notes, *(notes if taken else ())),
-            counts=counts,
-            left_out=self.left_out,
-        )
-
-    def _counted(
-        self, before: Sequence[Rating], after: Sequence[Rating]
-    ) -> tuple[dict[str, RaterCounts], list[str]]:
-        """Rows per rater, and in words how far those are who sent something."""
-        earlier = {rating.token: rating for rating in before}
-        total = Counter(row.rater for row in self.questions.rows.values())
-        tally: Counter[tuple[str, str]] = Counter()
-        for rating in after:
-            known = earlier.get(rating.token)
-            if known is None:
-                state = "new"
-            elif known is not rating and known != rating:
-                state = "changed"
-            else:
-                state = "same" if rating.token in self.sent else "kept"
-            tally[rating.rater, state] += 1
-            partial = rating.kind == "scale" and len(rating.scores) < len(self.questions.criteria)
-            tally[rating.rater, "partly"] += partial
-        counts = {}
+    def notes(self, path: Path) -> list[str]:
         notes = []
-        senders = {self.questions.rows[token].rater for token in self.sent}
-        for rater in self.questions.plan.raters:
-            new, changed, same, kept, partly = (
-                tally[rater, state] for state in ("new", "changed", "same", "kept", "partly")
+        if self.idle:
+            notes.append(
+                f"{path}: left out {self.idle} rows with a comment or minutes, but no answer."
             )
-            answered = new + changed + same + kept
-            counts[rater] = RaterCounts(new, changed, same, total[rater] - answered)
-            if rater in senders:
-                part = f", {partly} of them in part" if partly else ""
-                notes.append(f"{rater}: {answered} of {total[rater]} rows are answered{part}.")
-        return counts, notes
+        if not self.answered:
+            notes.append(f"{path}: holds no answers.")
+        elif not self.added:
+            notes.append(f"{path}: all of its answers were already imported.")
+        return notes
 
-    def _rating(self, token: str, held: _Held) -> Rating:
-        row, given = self.questions.rows[token], held.given
-        return Rating(
-            token=token,
-            rater=row.rater,
-            kind=row.kind,
-            purpose=row.purpose,
-            item=row.item,
-            variants=row.variants,
-            swapped=row.swapped,
-            position=row.position,
-            scores={name: given[name] for name in self.questions.criteria if name in given},
-            preferred=given.get(PREFERENCE),
-            judged=row.kind == "scale" or given[PREFERENCE] is not None,
-            comment=given.get(COMMENT, ""),
-            minutes=given.get(MINUTES),
-            repeats=row.repeats,
-            file=held.file,
+
+def _merge(
+    entries: Mapping[str, tuple[Given, ReturnedRow]],
+    held: Mapping[str, _Held],
+    file: Returned,
+    questions: Questions,
+) -> _Merge:
+    answered, added, idle = set(), {}, 0
+    for token, (said, row) in entries.items():
+        before = held.get(token)
+        if not questions.answers.isdisjoint(said):
+            answered.add(token)
+        elif before is None:
+            idle += bool(said)
+            continue
+        given = {**before.given, **said} if before else said
+        if before is None or given != before.given:
+            added[token] = _Held(given, file.digest, row)
+    return _Merge(frozenset(answered), added, idle)
+
+
+def _clashes(
+    entries: Mapping[str, tuple[Given, ReturnedRow]],
+    held: Mapping[str, _Held],
+    questions: Questions,
+) -> dict[str, list[str]]:
+    """File -> places where other answers are known of the same rows."""
+    clashes: dict[str, list[str]] = {}
+    for token, (said, row) in entries.items():
+        before = held.get(token)
+        if before is None or said == before.given:
+            continue
+        for name, answer in said.items():
+            earlier = before.given.get(name, answer)
+            if name not in questions.answers or earlier == answer:
+                continue
+            there = shown(as_shown(earlier, questions.rows[token]))
+            if before.row is not None and name in before.row.cells:
+                there = f"{before.row.address(name)} {there}"
+            place = f"{row.address(name)} ({shown(row.cells[name])}, there {there})"
+            clashes.setdefault(before.file, []).append(place)
+    return clashes
+
+
+def _clash_mistakes(
+    path: Path, clashes: Mapping[str, Sequence[str]], names: Mapping[str, str], merged: set[str]
+) -> Iterator[Mistake]:
+    """What is wrong with two answers to the same rows.
+
+    Args:
+        path: The file's.
+        clashes: From :func:`_clashes`.
+        names: Digest -> what a file is called.
+        merged: Files of the same command, where they are said to be corrections.
+    """
+    if same := clashes.keys() & merged:
+        yield Mistake(
+            f"{path}: found other answers than in {names[next(iter(same))]}, which is imported by "
+            "the same command; needed is one of the two; name only the file that counts."
         )
+        return
+    for digest, places in clashes.items():
+        more = f" and {len(places) - _NAMED} more" if len(places) > _NAMED else ""
+        yield Mistake(
+            f"{path}: found other answers than in {names[digest]} to the same rows: "
+            f"{', '.join(places[:_NAMED])}{more}; needed is one file per rater, from the "
+            "rater's own sheet; if this is the rater's correction, add --replace.",
+            entries=len(places),
+        )
+
+
+def _counted(
+    questions: Questions, before: Sequence[Rating], after: Sequence[Rating], sent: set[str]
+) -> tuple[dict[str, RaterCounts], list[str]]:
+    """Rows per rater, and in words how far those are who sent something."""
+    earlier = {rating.token: rating for rating in before}
+    total = Counter(row.rater for row in questions.rows.values())
+    tally: Counter[tuple[str, str]] = Counter()
+    for rating in after:
+        known = earlier.get(rating.token)
+        if known is None:
+            state = "new"
+        elif known != rating:
+            state = "changed"
+        else:
+            state = "same" if rating.token in sent else "kept"
+        tally[rating.rater, state] += 1
+        partial = rating.kind == "scale" and len(rating.scores) < len(questions.criteria)
+        tally[rating.rater, "partly"] += partial
+    counts, notes = {}, []
+    senders = {questions.rows[token].rater for token in sent}
+    for rater in questions.plan.raters:
+        new, changed, same, kept, partly = (
+            tally[rater, state] for state in ("new", "changed", "same", "kept", "partly")
+        )
+        answered = new + changed + same + kept
+        counts[rater] = RaterCounts(new, changed, same, total[rater] - answered)
+        if rater in senders:
+            part = f", {partly} of them in part" if partly else ""
+            notes.append(f"{rater}: {answered} of {total[rater]} rows are answered{part}.")
+    return counts, notes
+
+
+def _rating(questions: Questions, token: str, held: _Held) -> Rating:
+    row, given = questions.rows[token], held.given
+    return Rating(
+        token=token,
+        rater=row.rater,
+        kind=row.kind,
+        purpose=row.purpose,
+        item=row.item,
+        variants=row.variants,
+        swapped=row.swapped,
+        position=row.position,
+        scores={name: given[name] for name in questions.criteria if name in given},
+        preferred=given.get(PREFERENCE),
+        judged=row.kind == "scale" or given[PREFERENCE] is not None,
+        comment=given.get(COMMENT, ""),
+        minutes=given.get(MINUTES),
+        repeats=row.repeats,
+        file=held.file,
+    )
 
 
 def _given(rating: Rating) -> Given:

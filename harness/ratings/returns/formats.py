@@ -14,22 +14,12 @@ import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
 
 from harness.errors import DataError
+from harness.ratings.records import Format
 from harness.ratings.returns.zip_guard import far_cell
 
-Format = Literal["xlsx", "xls", "ods", "csv", "json"]
-Cell = (
-    str
-    | int
-    | float
-    | bool
-    | datetime.datetime
-    | datetime.date
-    | datetime.time
-    | datetime.timedelta
-)
+CellValue = str | float | bool | datetime.date | datetime.time | datetime.timedelta
 
 AS_TABLE = "Open it in the program that made it, export it as .xlsx or .csv, and import that file."
 AGAIN = "Ask the rater to send the file again."
@@ -67,7 +57,7 @@ class Grid:
     """
 
     name: str
-    rows: Iterable[Sequence[Cell]]
+    rows: Iterable[Sequence[CellValue]]
     left: int = 0
 
 
@@ -208,7 +198,7 @@ def read_delimited(text: str, delimiter: str, where: str) -> Iterator[list[str]]
         ) from error
 
 
-def as_text(cell: Cell) -> tuple[str, str]:
+def as_text(cell: CellValue) -> tuple[str, str]:
     """A cell's text, and what a program turned the entry into, where it did.
 
     >>> as_text(5.0)

@@ -19,12 +19,14 @@ class Mistake:
             that stands alone.
         file: The file's path.
         column: Where mistakes of this kind are, such as ``column F of Ratings``.
+        entries: How many entries were not taken for it.
     """
 
     words: str
     kind: Hashable = None
     file: str = ""
     column: str = ""
+    entries: int = 0
 
 
 def summed_up(mistakes: Sequence[Mistake]) -> tuple[str, ...]:

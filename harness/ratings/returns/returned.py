@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.ratings.layout import ROW
-from harness.ratings.returns.formats import Format
+from harness.ratings.records import Format
 
 NOTHING: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True)
-class Table:
+class ReturnedTable:
     """Where the rows of one worksheet or file stand.
 
     Attributes:
@@ -63,7 +63,7 @@ class ReturnedRow:
         turned: Heading -> what a program made of the entry, such as a date.
     """
 
-    table: Table
+    table: ReturnedTable
     number: int
     token: str
     cells: Mapping[str, str]
@@ -94,7 +94,7 @@ class Returned:
     digest: str
     format: Format
     data: bytes = field(repr=False)
-    tables: tuple[Table, ...]
+    tables: tuple[ReturnedTable, ...]
     rows: tuple[ReturnedRow, ...] = field(repr=False)
     sheet: str | None = None
     problems: tuple[str, ...] = ()

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -22,11 +23,11 @@ from harness.ratings.layout import (
     REFERENCE,
     ROW,
 )
+from harness.ratings.records import Format
 from harness.ratings.returns.answers import tidy
 from harness.ratings.returns.formats import (
     AGAIN,
-    Cell,
-    Format,
+    CellValue,
     Grid,
     as_text,
     decode,
@@ -34,7 +35,7 @@ from harness.ratings.returns.formats import (
     read_workbook,
     recognise,
 )
-from harness.ratings.returns.returned import NOTHING, Returned, ReturnedRow, Table, letters
+from harness.ratings.returns.returned import NOTHING, Returned, ReturnedRow, ReturnedTable, letters
 
 DELIMITERS = (",", ";", "\t")
 
@@ -60,15 +61,14 @@ def read_return(path: Path) -> Returned:
     data = _bytes_of(path)
     where = str(path)
     form = recognise(data, where)
-    reader = _Reader(form, where)
     if form == "json":
-        reader.page(data)
+        parts = [_page(data, where)]
     elif form == "csv":
-        reader.delimited(data)
+        parts = [*_text_parts(data, where)]
     else:
-        for grid in read_workbook(data, form, where):
-            reader.grid(grid)
-    if not reader.tables:
+        parts = [_grid_part(grid, form) for grid in read_workbook(data, form, where)]
+    tables = tuple(table for part in parts for table in part.tables)
+    if not tables:
         raise DataError(
             f"No heading “{ROW}” beside others was found"
             + (" on any worksheet." if form not in ("csv", "json") else "."),
@@ -83,158 +83,155 @@ def read_return(path: Path) -> Returned:
         digest=hashlib.sha256(data).hexdigest(),
         format=form,
         data=data,
-        tables=tuple(reader.tables),
-        rows=tuple(reader.rows),
-        sheet=reader.sheet,
-        problems=tuple(reader.problems),
-        notes=tuple(f"{where}: {note}" for note in reader.notes),
+        tables=tables,
+        rows=tuple(row for part in parts for row in part.rows),
+        sheet=next((part.sheet for part in parts if part.sheet is not None), None),
+        problems=tuple(problem for part in parts for problem in part.problems),
+        notes=tuple(f"{where}: {note}" for part in parts for note in part.notes),
     )
 
 
-class _Reader:
-    """Collects the rows of one file.
+@dataclass(frozen=True)
+class _Part:
+    """What one worksheet, or a file without any, holds; fields as in :class:`Returned`."""
 
-    Args:
-        form: The file's format.
-        where: What messages call it.
-    """
+    tables: tuple[ReturnedTable, ...] = ()
+    rows: tuple[ReturnedRow, ...] = ()
+    sheet: str | None = None
+    problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
-    def __init__(self, form: Format, where: str) -> None:
-        self.format: Format = form
-        self.where = where
-        self.tables: list[Table] = []
-        self.rows: list[ReturnedRow] = []
-        self.sheet: str | None = None
-        self.problems: list[str] = []
-        self.notes: list[str] = []
 
-    def delimited(self, data: bytes) -> None:
-        """Read a text; the delimiter is the one that makes a table of it."""
-        text, encoding = decode(data, self.where)
-        if encoding == "cp1252" and not text.isascii():
-            self.notes.append("is not in UTF-8 and was read as Windows-1252; check its comments")
-        for delimiter in self._delimiters(text):
-            self.grid(Grid("", read_delimited(text, delimiter, self.where)))
+def _text_parts(data: bytes, where: str) -> Iterator[_Part]:
+    """Read a text; the delimiter is the one that makes a table of it."""
+    text, encoding = decode(data, where)
+    if encoding == "cp1252" and not text.isascii():
+        note = "is not in UTF-8 and was read as Windows-1252; check its comments"
+        yield _Part(notes=(note,))
+    line = text[:10].splitlines()[0] if text[:10].strip() else ""
+    said = _SEPARATOR.fullmatch(line)
+    for delimiter in (said[1],) if said else DELIMITERS:
+        # quotes that are not closed with this delimiter may be sound with another
+        with suppress(DataError):
+            if any(map(_headings, read_delimited(text, delimiter, where))):
+                break
+    else:
+        return
+    yield _grid_part(Grid("", read_delimited(text, delimiter, where)), "csv")
 
-    def _delimiters(self, text: str) -> list[str]:
-        """The delimiter with which the text has headings; none where it has none."""
-        line = text[:10].splitlines()[0] if text[:10].strip() else ""
-        said = _SEPARATOR.fullmatch(line)
-        for delimiter in (said[1],) if said else DELIMITERS:
-            # quotes that are not closed with this delimiter may be sound with another
-            with suppress(DataError):
-                if any(map(_headings, read_delimited(text, delimiter, self.where))):
-                    return [delimiter]
-        return []
 
-    def grid(self, grid: Grid) -> None:
-        """Read one worksheet, or a text's table."""
-        table: Table | None = None
-        at, rest = 0, []  # of the tokens; of the cells that a rater fills in
-        for number, cells in enumerate(grid.rows, 1):
-            token = _token(cells[at]) if table is not None and at < len(cells) else ""
-            if table is None or token == ROW:
-                columns = _headings(cells)
-                if columns:
-                    table = self._table(grid, number, columns)
-                    at = columns[ROW][0]
-                    rest = [
-                        (name, places[0])
-                        for name, places in columns.items()
-                        if name not in _GIVEN and name != ROW and len(places) == 1
-                    ]
-                elif table is None:
-                    self._look_for_id(cells)
+def _grid_part(grid: Grid, form: Format) -> _Part:
+    """Read one worksheet, or a text's table."""
+    tables: list[ReturnedTable] = []
+    rows: list[ReturnedRow] = []
+    sheet = None
+    at, rest = 0, []  # of the tokens; of the cells that a rater fills in
+    for number, cells in enumerate(grid.rows, 1):
+        token = _token(cells[at]) if tables and at < len(cells) else ""
+        if not tables or token == ROW:
+            if columns := _headings(cells):
+                tables.append(_table(grid, form, number, columns))
+                at = columns[ROW][0]
+                rest = [
+                    (name, places[0])
+                    for name, places in columns.items()
+                    if name not in _GIVEN and name != ROW and len(places) == 1
+                ]
+            elif not tables:
+                sheet = sheet or _sheet_id(cells)
+            continue
+        filled: dict[str, str] = {}
+        turned: dict[str, str] = {}
+        for name, place in rest:
+            cell = cells[place] if place < len(cells) else ""
+            if cell == "":
                 continue
-            filled: dict[str, str] = {}
-            turned: dict[str, str] | None = None
-            for name, place in rest:
-                cell = cells[place] if place < len(cells) else ""
-                if cell == "":
-                    continue
-                text, what = as_text(cell)
-                if what:
-                    turned = {**(turned or {}), name: what}
-                elif not tidy(text):
-                    continue
-                filled[name] = text
-            if token or filled:
-                row = ReturnedRow(table, number, token, filled, turned or NOTHING)
-                self.rows.append(row)
-
-    def _table(self, grid: Grid, number: int, columns: Mapping[str, Sequence[int]]) -> Table:
-        asked = {name: places for name, places in columns.items() if name not in _GIVEN}
-        doubled = {
-            name: " and ".join(self._column(place + grid.left) for place in places)
-            for name, places in asked.items()
-            if len(places) > 1
-        }
-        firsts = {name: places[0] + grid.left for name, places in asked.items()}
-        table = Table(grid.name, self.format, firsts, doubled, number)
-        self.tables.append(table)
-        return table
-
-    def _column(self, place: int) -> str:
-        return str(place + 1) if self.format == "csv" else letters(place)
-
-    def _look_for_id(self, cells: Sequence[Cell]) -> None:
-        """The page of instructions says "Sheet" and, beside it, the id of the export."""
-        for label, value in pairwise(cells):
-            if isinstance(label, str) and tidy(label).casefold() == "sheet":
-                self.sheet = self.sheet or tidy(as_text(value)[0]) or None
-
-    def page(self, data: bytes) -> None:
-        """Read the file that a rating page saves."""
-        found = self._page_of(data)
-        self.sheet = str(found.get("sheet", ""))
-        names: dict[str, int] = {}
-        table = Table("", "json", names)
-        self.tables.append(table)
-        for number, entry in enumerate(found["rows"]):
-            token = entry.get(ROW) if isinstance(entry, dict) else None
-            if not isinstance(token, str):
-                self.problems.append(
-                    f"{self.where}, rows[{number}]: found no “{ROW}”; needed is the row's id; the "
-                    "file was changed after the page saved it: ask for the page's own file."
-                )
+            text, what = as_text(cell)
+            if what:
+                turned[name] = what
+            elif not tidy(text):
                 continue
-            cells = {}
-            for name, value in entry.items():
-                text = _value_text(value)
-                if name != ROW and tidy(text):
-                    names.setdefault(name, len(names))
-                    cells[name] = text
-            self.rows.append(ReturnedRow(table, number, _token(token), cells))
+            filled[name] = text
+        if token or filled:
+            rows.append(ReturnedRow(tables[-1], number, token, filled, turned or NOTHING))
+    return _Part(tuple(tables), tuple(rows), sheet)
 
-    def _page_of(self, data: bytes) -> dict[str, Any]:
-        text, _ = decode(data, self.where)
-        try:
-            found = json.loads(text)
-            if "\\ud" in text.lower():  # an escape that may be half a character
-                text = json.dumps(found, ensure_ascii=False)
-                text, count = _LONE.subn("\N{REPLACEMENT CHARACTER}", text)
-                if count:
-                    self.notes.append(f"holds {count} halves of characters, which became “\ufffd”")
-                found = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise DataError(
-                f"The file is not valid JSON: {error}.", where=self.where, hint=AGAIN
-            ) from error
-        form = found.get("format") if isinstance(found, dict) else None
-        if form != PAGE_FORMAT or not isinstance(found.get("rows"), list):
-            raise DataError(
-                f"A file of format “{PAGE_FORMAT}” was needed, but this is other JSON.",
-                where=self.where,
-                hint="Send the file that the page's button saves.",
+
+def _table(
+    grid: Grid, form: Format, number: int, columns: Mapping[str, Sequence[int]]
+) -> ReturnedTable:
+    asked = {
+        name: [place + grid.left for place in places]
+        for name, places in columns.items()
+        if name not in _GIVEN
+    }
+    named = (lambda place: str(place + 1)) if form == "csv" else letters
+    doubled = {
+        name: " and ".join(map(named, places)) for name, places in asked.items() if len(places) > 1
+    }
+    firsts = {name: places[0] for name, places in asked.items()}
+    return ReturnedTable(grid.name, form, firsts, doubled, number)
+
+
+def _sheet_id(cells: Sequence[CellValue]) -> str | None:
+    """The page of instructions says "Sheet" and, beside it, the id of the export."""
+    for label, value in pairwise(cells):
+        if isinstance(label, str) and tidy(label).casefold() == "sheet":
+            return tidy(as_text(value)[0]) or None
+    return None
+
+
+def _page(data: bytes, where: str) -> _Part:
+    """Read the file that a rating page saves."""
+    page, notes = _page_of(data, where)
+    names: dict[str, int] = {}
+    table = ReturnedTable("", "json", names)
+    rows, problems = [], []
+    for number, entry in enumerate(page["rows"]):
+        token = entry.get(ROW) if isinstance(entry, dict) else None
+        if not isinstance(token, str):
+            problems.append(
+                f"{where}, rows[{number}]: found no “{ROW}”; needed is the row's id; the "
+                "file was changed after the page saved it: ask for the page's own file."
             )
-        if found.get("version") != PAGE_VERSION:
-            raise DataError(
-                f"A rating page's file of version {PAGE_VERSION} was needed, but this is of "
-                f"version {found.get('version')!r:.40}.",
-                where=self.where,
-                hint="Import it with the version of the harness that made the page.",
-            )
-        return dict(found)
+            continue
+        texts = {name: _value_text(value) for name, value in entry.items() if name != ROW}
+        cells = {name: text for name, text in texts.items() if tidy(text)}
+        for name in cells:
+            names.setdefault(name, len(names))
+        rows.append(ReturnedRow(table, number, _token(token), cells))
+    return _Part((table,), tuple(rows), str(page.get("sheet", "")), tuple(problems), tuple(notes))
+
+
+def _page_of(data: bytes, where: str) -> tuple[dict[str, Any], list[str]]:
+    """A page's file, and notes on what was changed in it."""
+    text, _ = decode(data, where)
+    notes = []
+    try:
+        page = json.loads(text)
+        if "\\ud" in text.lower():  # an escape that may be half a character
+            text = json.dumps(page, ensure_ascii=False)
+            text, count = _LONE.subn("\N{REPLACEMENT CHARACTER}", text)
+            if count:
+                notes.append(f"holds {count} halves of characters, which became “\ufffd”")
+            page = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"The file is not valid JSON: {error}.", where=where, hint=AGAIN) from error
+    form = page.get("format") if isinstance(page, dict) else None
+    if form != PAGE_FORMAT or not isinstance(page.get("rows"), list):
+        raise DataError(
+            f"A file of format “{PAGE_FORMAT}” was needed, but this is other JSON.",
+            where=where,
+            hint="Send the file that the page's button saves.",
+        )
+    if page.get("version") != PAGE_VERSION:
+        raise DataError(
+            f"A rating page's file of version {PAGE_VERSION} was needed, but this is of "
+            f"version {page.get('version')!r:.40}.",
+            where=where,
+            hint="Import it with the version of the harness that made the page.",
+        )
+    return page, notes
 
 
 def _bytes_of(path: Path) -> bytes:
@@ -259,7 +256,7 @@ def _bytes_of(path: Path) -> bytes:
         ) from error
 
 
-def _headings(cells: Iterable[Cell]) -> dict[str, list[int]]:
+def _headings(cells: Iterable[CellValue]) -> dict[str, list[int]]:
     """Heading -> columns, where cells are headings: ``row``, and another name of one word."""
     names: dict[str, list[int]] = {}
     for place, cell in enumerate(cells):
@@ -269,7 +266,7 @@ def _headings(cells: Iterable[Cell]) -> dict[str, list[int]]:
     return names if ROW in names and any(others) else {}
 
 
-def _token(cell: Cell) -> str:
+def _token(cell: CellValue) -> str:
     return tidy(as_text(cell)[0]).casefold() if cell != "" else ""
 
 

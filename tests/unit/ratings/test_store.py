@@ -12,8 +12,8 @@ from harness.digests import short_digest
 from harness.errors import StoreError
 from harness.ratings.records import AutoTie, Item, Rating, ReturnedFile, SheetPlan, SheetRow
 from harness.ratings.store import (
-    Kept,
     Sheets,
+    StoredRatings,
     read_ratings,
     read_sheets,
     write_ratings,
@@ -125,7 +125,7 @@ def test_ratings_and_the_bytes_they_came_in_are_kept(tmp_path: Path) -> None:
     store, content = Store(tmp_path), b"row;fluency\r\nbcdfghjk;4\r\n"
     file = _file(content)
     key = write_ratings(store, "s", [_rating(1, file)], [file], {file.digest: content})
-    assert read_ratings(store, key) == Kept((_rating(1, file),), (file,))
+    assert read_ratings(store, key) == StoredRatings((_rating(1, file),), (file,))
     returned = store.path("ratings", key) / "returns" / f"{file.digest}.csv"
     assert returned.read_bytes() == content
 

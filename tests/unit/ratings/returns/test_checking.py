@@ -18,7 +18,7 @@ from harness.ratings.returns.checking import Checked, RaterCounts, check_returns
 from harness.ratings.returns.mistakes import Mistake, summed_up
 from harness.ratings.returns.returned import Returned
 from harness.ratings.returns.returns import read_return
-from harness.ratings.store import Kept
+from harness.ratings.store import StoredRatings
 from harness.suite.ratings import CRITERIA
 
 NOW = "2026-01-02T03:04:05Z"
@@ -104,12 +104,12 @@ def folder(tmp_path: Path) -> Folder:
     return Folder(tmp_path)
 
 
-def check(*files: Returned, known: Kept | None = None, **options: Any) -> Checked:
-    return check_returns(files, PLAN, ROWS, known or Kept(), NOW, **options)
+def check(*files: Returned, known: StoredRatings | None = None, **options: Any) -> Checked:
+    return check_returns(files, PLAN, ROWS, known or StoredRatings(), NOW, **options)
 
 
-def kept(checked: Checked) -> Kept:
-    return Kept(checked.ratings, checked.files)
+def kept(checked: Checked) -> StoredRatings:
+    return StoredRatings(checked.ratings, checked.files)
 
 
 def by_token(checked: Checked) -> dict[str, Rating]:
@@ -321,7 +321,7 @@ def test_many_other_answers_are_one_problem(folder: Folder) -> None:
     plan_rows = [ROWS[0].model_copy(update={"token": t, "position": n}) for n, t in enumerate(rows)]
     ones = folder.csv([SCALE, *([token, "", "", 1] for token in rows)], "a.csv")
     twos = folder.csv([SCALE, *([token, "", "", 2] for token in rows)], "b.csv")
-    checked = check_returns([ones, twos], PLAN, plan_rows, Kept(), NOW)
+    checked = check_returns([ones, twos], PLAN, plan_rows, StoredRatings(), NOW)
     (problem,) = checked.problems
     assert problem.count("“2”") == 5
     assert "and 4 more; needed" in problem
@@ -340,7 +340,7 @@ def test_a_correction_is_not_undone_by_the_file_that_it_corrects(folder: Folder)
         assert checked.problems == ()
         assert by_token(checked)["bsclx"].scores == {"fluency": 1, "relevance": 4}
         assert any("already imported" in note for note in checked.notes)
-    unknown = check_returns([first, corrected], PLAN, ROWS, Kept(), NOW, replace=True)
+    unknown = check_returns([first, corrected], PLAN, ROWS, StoredRatings(), NOW, replace=True)
     (problem,) = unknown.problems
     assert "imported by the same command" in problem
 
@@ -601,7 +601,7 @@ def test_mistakes_are_alike_by_column_and_by_what_is_needed(tmp_path: Path) -> N
         sheet.write_row(0, 0, SCALE)
         for place, row in enumerate(rows, 1):
             sheet.write_row(place, 0, [row.token, "p", "o", 6 + place, 9 if place < 4 else 3])
-    checked = check_returns([read_return(path)], PLAN, rows, Kept(), NOW)
+    checked = check_returns([read_return(path)], PLAN, rows, StoredRatings(), NOW)
     assert len(checked.problems) == checked.left_out == 103
     lines = summed_up(checked.mistakes)
     assert len(lines) == 5 + 1 + 3
