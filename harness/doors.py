@@ -14,7 +14,7 @@ named with its entry point and package; the rest goes on.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import import_module
@@ -49,82 +49,80 @@ class Door(Generic[T]):
         """Names of what is built in, then of what packages bring, as entry points declare them."""
         return [*self.built_in, *(name for name in self._foreign if name not in self.built_in)]
 
-    def get(self, name: str) -> T:
+    def get(self, name: str, *, where: str | None = None) -> T:
         """What goes by a name, loaded when it is first asked for.
+
+        Args:
+            name: As the table or the entry point has it.
+            where: Where it was named, for the message.
 
         Raises:
             UsageError: There is nothing of that name.
             PluginError: It cannot be loaded, or does not satisfy the protocol.
         """
         if name not in self._loaded:
-            self._loaded[name] = self._load(name)
+            if name in self.built_in:
+                self._loaded[name] = _attribute(self.built_in[name])
+            elif name in self._foreign:
+                self._loaded[name] = self._load(self._foreign[name])
+            else:
+                problem = f"There is no {self.what} {name!r}."
+                raise UsageError(problem, where=where, hint=choices(name, self.names))
         return self._loaded[name]
 
     def all(self) -> tuple[dict[str, T], list[PluginError]]:
         """Everything that can be loaded by its name, and why the rest cannot."""
         there: dict[str, T] = {}
-        faults: list[PluginError] = []
+        faults = [
+            PluginError(
+                f"There is a built-in {self.what} {name!r}, which stays; this one is left out.",
+                where=_origin(entry),
+                hint="Give it a name of its own.",
+            )
+            for name, entry in self._foreign.items()
+            if name in self.built_in
+        ]
         for name in self.names:
             try:
                 there[name] = self.get(name)
             except PluginError as fault:
                 faults.append(fault)
-        return there, [*faults, *self._shadowed()]
-
-    def origin(self, name: str) -> str:
-        """Where something comes from, for messages: ``entry point fast of my-package 1.0``."""
-        entry = self._foreign.get(name)
-        if entry is None or name in self.built_in:
-            return f"the built-in {self.what} {name}"
-        package = f" of {entry.dist.name} {entry.dist.version}" if entry.dist else ""
-        return f"entry point {name}{package}"
+        return there, faults
 
     def broken(self, name: str, why: str) -> PluginError:
         """That what came in at this door does not do what the door asks for."""
-        return PluginError(f"The {self.what} {name!r} {why}.", where=self.origin(name))
+        entry = self._foreign.get(name)
+        where = None if entry is None or name in self.built_in else _origin(entry)
+        return PluginError(f"The {self.what} {name!r} {why}.", where=where)
 
     @cached_property
     def _foreign(self) -> dict[str, EntryPoint]:
         return {entry.name: entry for entry in entry_points(group=self.group)}
 
-    def _load(self, name: str) -> T:
+    def _load(self, entry: EntryPoint) -> T:
         try:
-            if name in self.built_in:
-                return _attribute(self.built_in[name])  # type: ignore[no-any-return]
-            if name not in self._foreign:
-                raise UsageError(
-                    f"There is no {self.what} {name!r}.", hint=choices(name, self.names)
-                )
-            thing = self._foreign[name].load()
-        except UsageError:
-            raise
-        except Exception as error:
-            if name in self.built_in:
-                raise
-            raise self.broken(name, f"cannot be loaded: {type(error).__name__}: {error}") from error
-        lacking = sorted(member for member in self._members() if not hasattr(thing, member))
+            thing: T = entry.load()
+        except Exception as error:  # whatever the package's own code raises
+            why = f"cannot be loaded: {type(error).__name__}: {error}"
+            raise self.broken(entry.name, why) from error
+        own = vars(_attribute(self.protocol))
+        members = {*own, *own.get("__annotations__", ())}
+        lacking = sorted(n for n in members if not n.startswith("_") and not hasattr(thing, n))
         if lacking:
-            raise self.broken(name, f"lacks what every {self.what} has: {', '.join(lacking)}")
-        return thing  # type: ignore[no-any-return]
+            why = f"lacks what every {self.what} has: {', '.join(lacking)}"
+            raise self.broken(entry.name, why)
+        return thing
 
-    def _members(self) -> set[str]:
-        protocol = _attribute(self.protocol)
-        names = {
-            name for base in protocol.__mro__ for name in vars(base).get("__annotations__", ())
-        }
-        names |= {name for base in protocol.__mro__[:-2] for name in vars(base)}
-        return {name for name in names if not name.startswith("_")}
 
-    def _shadowed(self) -> Iterator[PluginError]:
-        for name in self._foreign:
-            if name in self.built_in:
-                entry = self._foreign[name]
-                package = f" of {entry.dist.name} {entry.dist.version}" if entry.dist else ""
-                yield PluginError(
-                    f"There is a built-in {self.what} {name!r}, which stays; this one is left out.",
-                    where=f"entry point {name}{package}",
-                    hint="Give it a name of its own.",
-                )
+def _attribute(path: str) -> Any:
+    module, _, name = path.partition(":")
+    return getattr(import_module(module), name)
+
+
+def _origin(entry: EntryPoint) -> str:
+    """Where something comes from: ``entry point fast of my-package 1.0``."""
+    package = f" of {entry.dist.name} {entry.dist.version}" if entry.dist else ""
+    return f"entry point {entry.name}{package}"
 
 
 TASK_TYPES: Door[Any] = Door(
@@ -182,8 +180,3 @@ CHECKS: Door[Any] = Door(
         "measurement": "harness.checks.measurement:CHECK",
     },
 )
-
-
-def _attribute(path: str) -> Any:
-    module, _, name = path.partition(":")
-    return getattr(import_module(module), name)

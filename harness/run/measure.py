@@ -14,13 +14,17 @@ from harness.run.merge import merged_weights
 from harness.run.state import Run
 from harness.schema import CellResult, Taken, Variant
 from harness.store.runs import now
+from harness.suite.spec import MeasureSpec
 
 
-def measure_cells(run: Run, cells: Iterable[Cell], failures: dict[str, str]) -> None:
+def measure_cells(
+    run: Run, grid: MeasureSpec, cells: Iterable[Cell], failures: dict[str, str]
+) -> None:
     """Take note of measurements that are there, and make those that are missing and wanted.
 
     Args:
         run: The run.
+        grid: What to measure.
         cells: Those to look at; only measurements whose variant exists matter.
         failures: Key -> reason: equal shapes fail alike, so each is tried once in an invocation.
     """
@@ -30,7 +34,7 @@ def measure_cells(run: Run, cells: Iterable[Cell], failures: dict[str, str]) -> 
     architecture = architecture_of(run.file.suite.base, run.file.base_dir)
     variants = {variant.id: variant for variant in run.plan.variants}
     for cell in cells:
-        job = _job(run, variants[cell.variant])
+        job = _job(run, grid, variants[cell.variant])
         item = keyed(measurement_identity(job, architecture))
         again = run.options.measure_again and run.wants(cell) and item.key not in run.measured
         there = run.store.has("measurements", item.key) and not again
@@ -74,11 +78,8 @@ def _measure(run: Run, variant: Variant, job: MeasureJob, item: Keyed) -> str | 
     return None
 
 
-def _job(run: Run, variant: Variant) -> MeasureJob:
-    suite = run.file.suite
-    if suite.measure is None:
-        raise TypeError("there is nothing to measure")  # excluded by the plan
-    folder = None
+def _job(run: Run, grid: MeasureSpec, variant: Variant) -> MeasureJob:
+    suite, folder = run.file.suite, None
     if variant.kind == "merged":
         folder = str(run.store.path("merged", merged_of(suite, variant).key))
     elif variant.kind == "full":
@@ -89,7 +90,7 @@ def _job(run: Run, variant: Variant) -> MeasureJob:
         precision=run.precision_of(variant),
         adapter=variant.adapter if variant.kind == "adapter" else None,
         merged_dir=folder,
-        grid=suite.measure,
+        grid=grid,
         seed=suite.seed,
         quantization=suite.quantization,
     )

@@ -34,7 +34,7 @@ def run_suite(file: CheckedSuite, store: Store, options: Options, reporter: Repo
         UsageError: The suite's data or its models are wrong; what was finished is kept.
     """
     name, _, address = options.executor.partition(":")
-    executor: Executor = EXECUTORS.get(name)
+    executor: Executor = EXECUTORS.get(name, where=f"--executor {name}")
     with store.locked():
         _pin_base(file)
         run = start(file, store, options, reporter)
@@ -74,15 +74,15 @@ def _pin_base(file: CheckedSuite) -> None:
 
 def _train(run: Run, examples: Mapping[str, Sequence[Example]]) -> None:
     """Train if something waits for it; then plan again, now with its checkpoints."""
-    item = run.plan.training
-    if item is None or not needs_training(run):
+    item, spec = run.plan.training, run.file.suite.train
+    if item is None or spec is None or not needs_training(run):
         return
     if not run.options.train_only:
         _rehearse(run, examples)
     run.save()  # a training that is cut off leaves a run to see
     from harness.train.session import train_once
 
-    train_once(run.file, run.store, item.key, item.identity, examples[TRAIN], run.reporter)
+    train_once(run.file, spec, run.store, item.key, item.identity, examples[TRAIN], run.reporter)
     run.plan = make_plan(run.file, run.store)
 
 
@@ -127,10 +127,11 @@ def _merge_and_compute(run: Run, workers: Workers) -> None:
 def _measure(run: Run, *, merged: bool, failures: dict[str, str] | None = None) -> dict[str, str]:
     """Measure merged variants, or all others; returns what failed, for equal shapes fail alike."""
     failures = {} if failures is None else failures
-    if run.file.suite.measure is not None:
+    grid = run.file.suite.measure
+    if grid is not None:
         of_merged = _merged(run)
         cells = [cell for cell in run.plan.cells if (cell.variant in of_merged) == merged]
-        measure_cells(run, cells, failures)
+        measure_cells(run, grid, cells, failures)
     return failures
 
 

@@ -216,10 +216,12 @@ class TaskSpec(Spec):
         brings_data: Whether its documents come with it, so that it reads neither the data nor the
             prompt of the suite. They are not split, and no checkpoint is chosen by its scores.
         writes_texts: Whether its outputs are texts, which can be read and rated.
+        needs: Abilities of the inference engine that it cannot do without.
     """
 
     brings_data: ClassVar[bool] = False
     writes_texts: ClassVar[bool] = False
+    needs: ClassVar[tuple[str, ...]] = ()
 
     type: str
     limit: int | None = Field(None, gt=0, description="At most this many examples per split.")
@@ -297,6 +299,7 @@ class LmEvalTask(TaskSpec):
     """Any task of lm-eval, by name or by a YAML file of its own."""
 
     brings_data: ClassVar[bool] = True
+    needs: ClassVar[tuple[str, ...]] = ("lm_eval",)
 
     type: Literal["lm_eval"]
     task: str = Field(description="lm-eval task or group name, or a path to a task YAML.")

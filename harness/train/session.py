@@ -12,10 +12,11 @@ from typing import Any, TextIO
 from harness.console import Reporter
 from harness.errors import UsageError
 from harness.files import room_on_disk, write_atomic
-from harness.schema import Example, TrainingRun
+from harness.schema import TRAIN, Example, TrainingRun
 from harness.store import locks
 from harness.store.runs import Store
 from harness.suite.file import SuiteFile
+from harness.suite.spec import TrainSpec
 from harness.train.checkpoints import drop_resume_state, work_folder
 
 _DISK_FULL = ("No space left on device", "inline_container")  # the latter is torch.save's writer
@@ -23,6 +24,7 @@ _DISK_FULL = ("No space left on device", "inline_container")  # the latter is to
 
 def train_once(
     file: SuiteFile,
+    spec: TrainSpec,
     store: Store,
     key: str,
     identity: dict[str, Any],
@@ -37,9 +39,6 @@ def train_once(
     Raises:
         UsageError: Another process is training the same thing, or an argument is refused.
     """
-    suite = file.suite
-    if suite.train is None:
-        raise TypeError("the suite has no training")  # excluded by the plan
     work_dir = work_folder(store, key)
     with room_on_disk(work_dir), _full_disk_as_os_error(work_dir), _locked(work_dir):
         if store.has("training", key):  # another process finished it since this one planned
@@ -47,8 +46,8 @@ def train_once(
         work_dir.mkdir(exist_ok=True)
         record = work_dir / "training.json"
         if not record.is_file():  # else only the last steps below are missing
-            reporter.say(f"Training {suite.base.model} ({suite.train.method})")
-            run = _train(file, examples, work_dir, reporter)
+            reporter.say(f"Training {file.suite.base.model} ({spec.method})")
+            run = _train(file, spec, examples, work_dir, reporter)
             write_atomic(record, run.model_dump_json(indent=1) + "\n")
             reporter.say(f"  {run.steps} steps in {run.seconds:.0f} s")
         drop_resume_state(work_dir)
@@ -56,21 +55,23 @@ def train_once(
 
 
 def _train(
-    file: SuiteFile, examples: Sequence[Example], work_dir: Path, reporter: Reporter
+    file: SuiteFile,
+    spec: TrainSpec,
+    examples: Sequence[Example],
+    work_dir: Path,
+    reporter: Reporter,
 ) -> TrainingRun:
     from harness.train.qlora import TrainingJob, train
 
     suite = file.suite
-    if suite.train is None or suite.prompt is None:
-        raise TypeError("a training has data and prompt")  # excluded by Suite
     with reporter.task("training") as advance:
         return train(
             TrainingJob(
                 base=suite.base,
                 base_dir=file.base_dir,
-                spec=suite.train,
+                spec=spec,
                 seed=suite.seed,
-                chat=suite.prompt.is_chat,
+                chat=suite.task_data(TRAIN)[1].is_chat,
                 train_examples=[e for e in examples if e.split == "train"],
                 eval_examples=[e for e in examples if e.split == "eval"],
                 work_dir=work_dir,

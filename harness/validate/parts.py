@@ -11,6 +11,7 @@ from functools import partial
 from harness.data.first_rows import check_first_rows
 from harness.data.prompts import check_templates
 from harness.data.sources import resolve
+from harness.doors import ENGINES
 from harness.errors import DataError, MetricError, PromptError, SuiteError, UsageError
 from harness.metrics.evaluate_options import local_script, read_options
 from harness.metrics.registry import EVALUATE, check_metric, is_evaluate_module
@@ -25,6 +26,7 @@ _TAKEN = (MEASURE, HUMAN, TRAIN)  # names that stand for something else
 def part_checks(file: SuiteFile) -> Iterator[Callable[[], None]]:
     """Checks of the parts, each of which raises a UsageError with its place."""
     suite = file.suite
+    yield partial(_check_engine, file)
     for key, problem in argument_problems(suite.train) if suite.train is not None else ():
         yield partial(_refuse, file, key, problem)
     if suite.prompt is not None:
@@ -36,6 +38,37 @@ def part_checks(file: SuiteFile) -> Iterator[Callable[[], None]]:
             yield partial(_check_prompt, file, name, prompt)
         for place, metric in enumerate(getattr(task, "metrics", ())):
             yield partial(_check_metric, file, f"tasks.{name}.metrics[{place}]", metric)
+
+
+def _check_engine(file: SuiteFile) -> None:
+    """Refuse an engine that is not there, or cannot do what the suite asks for."""
+    name = file.suite.base.engine
+    try:
+        engine = ENGINES.get(name)
+    except UsageError as error:
+        raise SuiteError(error.problem, where=file.at("base.engine"), hint=error.hint) from error
+    for key, ability in _asked_of_engine(file.suite):
+        reason = engine.cannot.get(ability)
+        if reason is not None:
+            raise SuiteError(
+                f"{key} asks for what the inference engine {name} cannot do: {reason}.",
+                where=file.at(key),
+                hint="Leave it out, or name another base.engine.",
+            )
+
+
+def _asked_of_engine(suite: Suite) -> Iterator[tuple[str, str]]:
+    """Keys of a suite, each with the ability of the engine that it needs."""
+    if suite.train is not None and suite.train.method != "full":
+        yield "train", "adapters"
+    if suite.checkpoints is not None:
+        yield "checkpoints", "adapters"
+    if suite.measure is not None:
+        yield "measure", "measuring"
+    for name, task in suite.tasks.items():
+        yield from ((f"tasks.{name}", ability) for ability in task.needs)
+        if getattr(task, "mix_adapters", None) == "always":
+            yield f"tasks.{name}.mix_adapters", "mixing"
 
 
 def _refuse(file: SuiteFile, key: str, problem: str) -> None:

@@ -35,7 +35,7 @@ def measured(folder: Path, store: Store, **options: Any) -> dict[str, float]:
     """What an eval finds for each variant."""
     file = suite_file(folder, checkpoints="checkpoint-*", measure={})
     run = start(file, store, Options(**options), Reporter(-1))
-    measuring.measure_cells(run, run.plan.cells, {})
+    measuring.measure_cells(run, file.suite.measure, run.plan.cells, {})  # type: ignore[arg-type]
     found = {}
     for cell in run.results.values():
         if cell.kind == "measure" and cell.measurements_key is not None:

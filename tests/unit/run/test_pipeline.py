@@ -111,7 +111,7 @@ def test_the_choice_sees_measurements_and_merged_models_come_after_it(
     run = with_checkpoints(tmp_path, store, measure={})
     seen: list[list[str]] = []
     monkeypatch.setattr(
-        pipeline, "measure_cells", lambda run, cells, failures: seen.append(
+        pipeline, "measure_cells", lambda run, grid, cells, failures: seen.append(
             [cell.variant for cell in cells if cell.kind == "measure" and cell.state != "waiting"]
         )
     )  # fmt: skip

@@ -57,7 +57,7 @@ def file(tmp_path: Path) -> SuiteFile:
 
 def once(file: SuiteFile, store: Store) -> None:
     examples = [*make_examples(8), *make_examples(4, "eval")]
-    train_once(file, store, KEY, IDENTITY, examples, Reporter(-1))
+    train_once(file, file.suite.train, store, KEY, IDENTITY, examples, Reporter(-1))
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ def test_a_training_becomes_a_result(file, store, tiny_dir):
 def test_each_split_goes_its_way(file, store, fake_train):
     """Rows to train on and rows to evaluate on; others stay out."""
     examples = [*make_examples(3), *make_examples(2, "eval"), *make_examples(2, "report")]
-    train_once(file, store, KEY, IDENTITY, examples, Reporter(-1))
+    train_once(file, file.suite.train, store, KEY, IDENTITY, examples, Reporter(-1))
     (job,) = fake_train
     assert [len(job.train_examples), len(job.eval_examples)] == [3, 2]
 

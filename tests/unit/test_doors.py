@@ -1,0 +1,219 @@
+"""The five doors: what a package brings is taken in, and what is broken is named and passed over."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from harness.checks.base import findings_about
+from harness.doors import CHECKS, ENGINES, EXECUTORS, SECTIONS, TASK_TYPES, Door
+from harness.errors import PluginError, SuiteError, UsageError
+from harness.run.executors import CellJob
+from harness.store.runs import Store
+from harness.suite.spec import Suite
+from tests.unit.suites import SUITE, adapter, suite_file
+
+PACKAGE = Path(__file__).parents[1] / "toy_package"
+DOORS = {"task": TASK_TYPES, "engine": ENGINES, "executor": EXECUTORS, "check": CHECKS}
+
+
+@pytest.fixture
+def toys(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The toy package, installed; the doors look for it anew."""
+    monkeypatch.syspath_prepend(str(PACKAGE))
+    doors = (TASK_TYPES, ENGINES, EXECUTORS, SECTIONS, CHECKS)
+    loaded = [dict(door._loaded) for door in doors]
+    for door in doors:
+        vars(door).pop("_foreign", None)
+    yield
+    for door, before in zip(doors, loaded, strict=True):
+        vars(door).pop("_foreign", None)
+        door._loaded.clear()
+        door._loaded.update(before)
+
+
+def broken_package(folder: Path, group: str, target: str, code: str) -> None:
+    """A package with one entry point that does not do what its door asks for."""
+    (folder / "broken_toy.py").write_text(code)
+    info = folder / "broken_toy-2.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: broken-toy\nVersion: 2.0\n")
+    (info / "entry_points.txt").write_text(f"[{group}]\nbad = broken_toy:{target}\n")
+
+
+def suite(folder: Path, **changes: Any) -> Path:
+    """A suite that uses a toy of each kind."""
+    adapter(folder / "checkpoint-2")
+    tasks = {
+        "answers": {"type": "generation", "metrics": ["rouge1"], "limit": 4},
+        "words": {"type": "word_count", "splits": ["report"], "wanted": 3},
+    }
+    base = {"model": "tiny:llama", "engine": "parrot", "dtype": "fp32", "device": "cpu"}
+    content = {
+        **SUITE,
+        "data": {"source": "rows.jsonl", "splits": {"select": 0.5, "report": 0.5}},
+        "prompt": {"prompt": "say {{ text }} and {{ label }}", "completion": "{{ label }}"},
+        "base": base,
+        "tasks": tasks,
+        "checkpoints": "checkpoint-*",
+        "matrix": {"base": ["fp32"], "adapters": "fp32", "merged": "none"},
+    }
+    rows = "".join(json.dumps({"text": f"t{i}", "label": f"l{i}"}) + "\n" for i in range(24))
+    (folder / "rows.jsonl").write_text(rows, "utf-8")
+    path = folder / "suite.yaml"
+    path.write_text(yaml.safe_dump({**content, **changes}, sort_keys=False), "utf-8")
+    return path
+
+
+def harness(folder: Path, *args: str) -> subprocess.CompletedProcess[str]:
+    paths = [str(PACKAGE), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    return subprocess.run(
+        [sys.executable, "-m", "harness", *args],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_run_takes_in_a_toy_of_each_kind(tmp_path: Path) -> None:
+    """Found by entry points alone: the run, its report and its gate."""
+    path = suite(tmp_path)
+    run = harness(tmp_path, "eval", str(path), "--executor", "process")
+    assert run.returncode == 0, run.stderr
+    (manifest,) = Store(tmp_path / "runs").manifests()
+    assert manifest.complete
+    assert {(cell.kind, cell.status) for cell in manifest.cells} == {
+        ("generation", "done"),
+        ("word_count", "done"),
+    }
+    assert manifest.spec["base"]["engine"] == "parrot"
+    assert "short limit" in {finding.check for finding in manifest.findings}
+    again = harness(tmp_path, "eval", str(path), "--executor", "process")
+    assert again.returncode == 0, again.stderr
+    assert "[1/" not in again.stderr
+    markdown = harness(tmp_path, "report", "small", "--format", "markdown", "-o", "out")
+    assert markdown.returncode == 0, markdown.stderr
+    report = (tmp_path / "out" / "report.md").read_text("utf-8")
+    assert "words: words" in report
+    accept = ("gate", "accept", "small", "--baseline", "b.json", "--reason", "toys")
+    assert harness(tmp_path, *accept).returncode == 0
+    gate = harness(tmp_path, "gate", "small", "--baseline", "b.json", "--json")
+    assert gate.returncode == 0, gate.stdout + gate.stderr
+    assert "words" in {check["task"] for check in json.loads(gate.stdout)["checks"]}
+
+
+@pytest.mark.usefixtures("toys")
+def test_a_job_is_a_record_that_can_be_sent(tmp_path: Path) -> None:
+    """What computes a cell gets JSON, and nothing that lives in the caller."""
+    from harness.console import Reporter
+    from harness.run.cells import _job
+    from harness.run.state import Options, start
+    from harness.validate.suite import read_suite
+
+    run = start(read_suite(str(suite(tmp_path))), Store(tmp_path / "r"), Options(), Reporter(-1))
+    for cell in run.plan.cells:
+        job = _job(run, cell, None)  # type: ignore[arg-type]
+        assert CellJob.model_validate_json(job.model_dump_json()) == job
+
+
+@pytest.mark.usefixtures("toys")
+def test_what_an_engine_cannot_do_is_refused_with_its_line(tmp_path: Path) -> None:
+    """Before anything is computed, in the engine's own words."""
+    path = suite(tmp_path, measure={})
+    from harness.validate.suite import read_suite
+
+    with pytest.raises(SuiteError, match="a parrot has no memory") as caught:
+        read_suite(str(path))
+    assert "suite.yaml:" in str(caught.value)
+
+
+def test_a_suite_of_a_package_that_is_gone(tmp_path: Path) -> None:
+    """The type is unknown to a suite; a run's records are read all the same."""
+    path = suite(tmp_path)
+    from harness.suite.file import load_suite
+    from harness.suite.record import recorded_suite
+
+    with pytest.raises(SuiteError, match="word_count"):
+        load_suite(str(path))
+    content = yaml.safe_load(path.read_text("utf-8"))
+    task = recorded_suite(content).tasks["words"]
+    assert (task.type, task.scored_splits) == ("word_count", ("report",))
+
+
+@pytest.mark.parametrize("name", DOORS)
+def test_unknown_names_are_answered_with_near_ones(name: str) -> None:
+    """And with all that there are."""
+    door: Door[Any] = DOORS[name]
+    near = next(iter(door.built_in))
+    with pytest.raises(UsageError, match=f"Did you mean {near}"):
+        door.get(near[:-1])
+
+
+@pytest.mark.parametrize(
+    ("target", "code", "words"),
+    [
+        ("CHECK", "raise RuntimeError('no luck')", "cannot be loaded: RuntimeError: no luck"),
+        ("CHECK", "CHECK = object()", "lacks what every check has: about, findings"),
+        ("CHECK", "", "cannot be loaded: AttributeError"),
+        (
+            "CHECK",
+            "class C:\n about = object\n def findings(self, facts):\n  raise KeyError('oh')\n"
+            "CHECK = C()",
+            "failed: KeyError: 'oh'",
+        ),
+        (
+            "CHECK",
+            "class C:\n about = object\n def findings(self, facts):\n  yield 'text'\nCHECK = C()",
+            "failed: ValidationError",
+        ),
+    ],
+)
+@pytest.mark.usefixtures("toys")
+def test_a_broken_check_is_named_and_the_rest_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str, code: str, words: str
+) -> None:
+    """With its entry point and package."""
+    broken_package(tmp_path, CHECKS.group, target, code)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "broken_toy", raising=False)
+    file = suite_file(tmp_path, train={"method": "lora"})
+    noticed = {finding.check: finding.what for finding in findings_about(file.suite)}
+    assert words in noticed["checks of other packages"]
+    assert "entry point bad of broken-toy 2.0" in noticed["checks of other packages"]
+    assert "precision" in noticed
+
+
+@pytest.mark.usefixtures("toys")
+def test_a_broken_task_type_is_refused_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A suite that uses it cannot be read; others can."""
+    broken_package(tmp_path, TASK_TYPES.group, "TYPE", "raise RuntimeError('no luck')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "broken_toy", raising=False)
+    with pytest.raises(PluginError, match=r"entry point bad of broken-toy 2\.0: .*no luck"):
+        suite_file(tmp_path, tasks={"t": {"type": "bad"}})
+    assert isinstance(suite_file(tmp_path).suite, Suite)
+
+
+@pytest.mark.usefixtures("toys")
+def test_a_built_in_name_cannot_be_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The built-in stays, and the other is named."""
+    broken_package(tmp_path, CHECKS.group, "CHECK", "CHECK = 1")
+    info = tmp_path / "broken_toy-2.0.dist-info" / "entry_points.txt"
+    info.write_text(f"[{CHECKS.group}]\nprecision = broken_toy:CHECK\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    checks, faults = CHECKS.all()
+    assert checks["precision"] is CHECKS.get("precision") != 1
+    assert "entry point precision of broken-toy 2.0" in str(faults[0])
