@@ -20,6 +20,7 @@ from harness.schema import HUMAN, CellResult, Example, Manifest, Variant
 from harness.stats.panel import Sample
 from harness.store.runs import Store
 from harness.suite.record import suite_of
+from harness.suite.spec import task_facts
 
 _SYSTEM = ("examples.prompt", "examples.chat_template_of", "decoding", "max_length")
 _SHOWN_KEYS, _SHOWN_CHARS = 4, 60
@@ -73,7 +74,7 @@ class Side:
             examples = self.store.read_records("examples", key, "examples", Example)
         except StoreError:
             return None
-        if self.cells[task].kind == "perplexity":
+        if task_facts(self.cells[task].kind).per_token:
             return {example.id: example.completion for example in examples}
         return {example.id: example.references for example in examples}
 
@@ -115,7 +116,7 @@ class SidePair:
             self._other_examples(before.sample, after.sample, task, other)
             or (
                 self._other_task(task, other)
-                if before.kind == "lm_eval"
+                if task_facts(before.kind).brings_data
                 else self._other_contents(before, other)
             )
             or pairing.refusal(before.sample, after.sample, before.kind)
@@ -175,7 +176,7 @@ class SidePair:
             causes = _listed(self._causes(task, other)) or "their identities differ"
             return f"whether the examples are the same cannot be told ({causes})"
         changed = sum(first.get(name) != second.get(name) for name in before.sample.ids.tolist())
-        what = "completions" if before.kind == "perplexity" else "references"
+        what = "completions" if task_facts(before.kind).per_token else "references"
         total = len(before.sample.ids)
         return f"of the {total:,} examples, {changed:,} have other {what}" if changed else None
 

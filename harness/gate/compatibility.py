@@ -12,6 +12,7 @@ from harness.results.pairing import cell_identity, lm_eval_task, metric_options
 from harness.schema import CellResult, Manifest
 from harness.store.runs import Store
 from harness.suite.rules import GateSpec
+from harness.suite.spec import task_facts
 
 # What can flip a near-tie in floating point and changes nothing else, and lists whose entries are
 # compared one by one. They may differ from the baseline's, and are listed where they do.
@@ -55,7 +56,9 @@ def _task_fingerprint(
         fingerprint["metrics"] = metric_options(identity)
     if "lm_eval" in identity:
         fingerprint["lm_eval"] = lm_eval_task(identity)
-    if cell.kind == "perplexity":  # a loss is one per token, and the base brings the tokenizer
+    if task_facts(
+        cell.kind
+    ).per_token:  # a loss is one per token, and the base brings the tokenizer
         fingerprint["base"] = identity.get("weights", {}).get("base")
     if "examples" in identity:  # rows by their content rather than by the Python they come with
         examples, report = identity["examples"], manifest.data.get(task)

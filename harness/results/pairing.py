@@ -17,6 +17,7 @@ from harness.errors import PairingError
 from harness.schema import CellResult
 from harness.stats.panel import Sample, aligned
 from harness.store.runs import Store
+from harness.suite.spec import task_facts
 
 FORM = ("higher_is_better", "scale", "unit")
 """Fields of a score that two paired scores have in common."""
@@ -43,7 +44,8 @@ def refusal(before: Sample, after: Sample, kind: str) -> str | None:
         return error.problem.rstrip(".")
     if not _same_groups(before, after):
         return f"the examples are grouped into other clusters than {before.variant}'s"
-    changed = int(np.sum(before.stats[:, -1] != stats[:, -1])) if kind == "perplexity" else 0
+    per_token = task_facts(kind).per_token
+    changed = int(np.sum(before.stats[:, -1] != stats[:, -1])) if per_token else 0
     if changed:
         return (
             f"a loss is one per token, and of the {len(stats):,} completions, {changed:,} have "

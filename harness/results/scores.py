@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from harness.errors import MetricError, StoreError
 from harness.metrics.base import mean_of
 from harness.metrics.registry import build_metric, is_evaluate_module, needs_labels
-from harness.schema import CellResult, Score
+from harness.schema import HUMAN, CellResult, Score
 from harness.stats.intervals import Aggregate, as_stats
 from harness.stats.panel import Quantity, Sample
 from harness.store.runs import Store
-from harness.suite.spec import GenerationTask, MetricSpec, TaskSpec
+from harness.suite.spec import MetricSpec, TaskSpec, task_facts
 
 Key = tuple[str, str, str]
 """Task (a leaf of a group by its own name), metric, split."""
@@ -143,16 +143,14 @@ def _aggregate(kind: str, name: str, task: TaskSpec | None, columns: int) -> Agg
     Raises:
         MetricError: The metric cannot be made from the suite's entry.
     """
-    if kind in ("lm_eval", "human"):
+    specs = (MetricSpec(name=name),) if task is None else task.metric_specs
+    if kind == HUMAN or task_facts(kind).brings_data or specs is None:
         return mean_of
-    entries: list[str | MetricSpec] = [name]
-    if kind == "generation":
-        entries = list(task.metrics) if isinstance(task, GenerationTask) else []
-    for entry in entries:
-        if name == (entry if isinstance(entry, str) else entry.name):
-            if is_evaluate_module(name):
-                return mean_of  # with per_example; without, such a module leaves no statistics
-            # three columns per label and one more: which label is which changes no average of them
-            labels = [str(label) for label in range(columns // 3)] if needs_labels(entry) else None
-            return build_metric(entry, labels=labels).aggregate
-    raise MetricError(f"The suite's task names no metric {name!r}, so its interval is unknown.")
+    spec = next((spec for spec in specs if spec.name == name), None)
+    if spec is None:
+        raise MetricError(f"The suite's task names no metric {name!r}, so its interval is unknown.")
+    if is_evaluate_module(name):
+        return mean_of  # with per_example; without, such a module leaves no statistics
+    # three columns per label and one more: which label is which changes no average of them
+    labels = [str(label) for label in range(columns // 3)] if needs_labels(spec) else None
+    return build_metric(spec, labels=labels).aggregate

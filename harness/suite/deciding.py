@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from harness.suite.spec import GenerationTask, MetricSpec, PerplexityTask, Suite, TaskSpec
+from harness.suite.spec import Suite, TaskSpec
 
 SPLIT = "select"
 """The split that checkpoints are chosen on, and nothing is claimed on."""
@@ -33,17 +33,16 @@ def _deciding_tasks(tasks: Mapping[str, TaskSpec]) -> list[str]:
     """Tasks that are scored on the select split: those that generate before those of losses."""
     return [
         name
-        for kind in (GenerationTask, PerplexityTask)
+        for texts in (True, False)
         for name, task in tasks.items()
-        if isinstance(task, kind) and SPLIT in task.splits
+        if task.writes_texts == texts and task.metric_specs and SPLIT in task.scored_splits
     ]
 
 
 def first_metric(task: TaskSpec | None) -> str | None:
     """The first metric of a task as the suite has it; None for lm-eval, which has its own."""
-    if isinstance(task, PerplexityTask):
-        return "eval_loss"
-    return MetricSpec.of(task.metrics[0]).name if isinstance(task, GenerationTask) else None
+    specs = task.metric_specs if task is not None else None
+    return specs[0].name if specs else None
 
 
 def is_constrained(suite: Suite, task: str) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cache, reduce
 from operator import or_
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
@@ -217,18 +217,25 @@ class TaskSpec(Spec):
             prompt of the suite. They are not split, and no checkpoint is chosen by its scores.
         writes_texts: Whether its outputs are texts, which can be read and rated.
         needs: Abilities of the inference engine that it cannot do without.
+        per_token: Whether its scores are of completions, token by token: they can be paired only
+            where the completions, and their numbers of tokens, are the same.
     """
 
     brings_data: ClassVar[bool] = False
     writes_texts: ClassVar[bool] = False
     needs: ClassVar[tuple[str, ...]] = ()
+    per_token: ClassVar[bool] = False
 
     type: str
     limit: int | None = Field(None, gt=0, description="At most this many examples per split.")
 
     @property
     def metric_specs(self) -> tuple[MetricSpec, ...] | None:
-        """The metrics it is scored by on every split; None where only its run will tell."""
+        """The metrics of ours that it is scored by on every split.
+
+        None where only its run will tell; its scores are then means over examples, with statistics
+        of (value, 1).
+        """
         return None
 
     @property
@@ -270,6 +277,8 @@ class GenerationTask(TaskSpec):
 
 class PerplexityTask(TaskSpec):
     """Loss and perplexity of the held-out completions."""
+
+    per_token: ClassVar[bool] = True
 
     type: Literal["perplexity"]
     splits: tuple[Split, ...] = ("eval",)
@@ -432,6 +441,14 @@ def task_spec(name: str) -> type[TaskSpec]:
     if not (isinstance(spec, type) and issubclass(spec, TaskSpec)):
         raise TASK_TYPES.broken(name, "has a `spec` that is no TaskSpec")
     return spec
+
+
+def task_facts(kind: str) -> type[TaskSpec]:
+    """What is known of a task type; the defaults where no installed package brings it."""
+    built_in = {get_args(spec.model_fields["type"].annotation)[0]: spec for spec in _BUILT_IN_TASKS}
+    if kind in built_in:
+        return built_in[kind]
+    return task_spec(kind) if kind in TASK_TYPES.names else TaskSpec
 
 
 def with_tasks(model: type[Suite], specs: Sequence[type[TaskSpec]]) -> type[Suite]:

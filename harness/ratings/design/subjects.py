@@ -10,7 +10,7 @@ from harness.schema import CellResult, Manifest, Variant
 from harness.suite.deciding import CANDIDATES, primary_metric
 from harness.suite.ratings import CHECKPOINTS, REFERENCES, HumanSpec
 from harness.suite.record import suite_of
-from harness.suite.spec import GenerationTask
+from harness.suite.spec import task_facts
 
 BASELINE, CHOSEN, MERGED = "baseline", "chosen", "merged"  # in human.variants
 
@@ -19,7 +19,7 @@ def rated_task(manifest: Manifest, spec: HumanSpec) -> str:
     """The task that is named, else the one that decides, else the first that generates text."""
     suite = suite_of(manifest)
     tasks = suite.tasks
-    generating = [name for name, task in tasks.items() if isinstance(task, GenerationTask)]
+    generating = [name for name, task in tasks.items() if task.writes_texts]
     if spec.task is not None:
         if spec.task in generating:
             return spec.task
@@ -109,7 +109,8 @@ def check_comparable(spec: HumanSpec, variants: Sequence[str], baseline: str | N
 def predictions_key(manifest: Manifest, variant: str, task: str) -> str:
     """Key of a variant's outputs."""
     for cell in manifest.cells:
-        if (cell.variant, cell.task, cell.kind) == (variant, task, "generation"):
+        own = (cell.variant, cell.task) == (variant, task)
+        if own and task_facts(cell.kind).writes_texts:
             if cell.status == "done" and cell.predictions_key is not None:
                 return cell.predictions_key
             raise _unfinished(manifest, f"{variant}/{task}", _status(cell))

@@ -19,6 +19,7 @@ from harness.ratings.stats.davidson import Codes, codes_of
 from harness.ratings.stats.votes import Pair, share_estimate
 from harness.results.scores import Reading
 from harness.stats.jackknife import jackknife_groups, z_interval
+from harness.suite.spec import task_facts
 
 _PERFECT = "a perfect correlation gives no interval"
 
@@ -58,7 +59,7 @@ def metric_values(
     metrics: dict[str, MetricValues] = {}
     for reading in readings:
         score, quantity, sample = reading.score, reading.quantity, reading.sample
-        wanted = reading.kind == "generation" and reading.suite_task == task
+        wanted = task_facts(reading.kind).writes_texts and reading.suite_task == task
         wanted = wanted and score.split in splits and reading.variant in variants
         if not wanted or quantity is None or sample is None:
             continue

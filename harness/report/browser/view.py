@@ -19,6 +19,7 @@ from harness.schema import CellResult, Example, Manifest, Prediction
 from harness.store.runs import Store
 from harness.suite.deciding import primary_metric
 from harness.suite.record import suite_of
+from harness.suite.spec import task_facts
 
 FINDINGS = (
     findings.TRUNCATED,
@@ -105,7 +106,7 @@ class AllExamples:
         """
         manifest, suite = self._manifest, suite_of(self._manifest)
         predictions = read_predictions(self._store, manifest)
-        cells = [cell for cell in manifest.cells if cell.kind == "generation"]
+        cells = [cell for cell in manifest.cells if task_facts(cell.kind).writes_texts]
         readings = read_results(self._store, cells, suite.tasks)
         primary = primary_metric(suite) or ("", "")
         if manifest.selection is not None and manifest.selection.task:

@@ -14,6 +14,7 @@ from harness.schema import Example, FinishReason, Manifest, Prediction
 from harness.stats.panel import Panel
 from harness.store.runs import Store
 from harness.suite.record import suite_of
+from harness.suite.spec import task_facts
 
 N_SHOWN = 10
 _GAINS, _LOSSES = 4, 3  # the rest are middling ones
@@ -42,7 +43,9 @@ def read_predictions(store: Store, manifest: Manifest) -> Predictions:
             "predictions", cell.predictions_key, "predictions", Prediction
         )
         for cell in manifest.cells
-        if cell.kind == "generation" and cell.status == "done" and cell.predictions_key is not None
+        if task_facts(cell.kind).writes_texts
+        and cell.status == "done"
+        and cell.predictions_key is not None
     }
 
 
