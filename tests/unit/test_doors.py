@@ -106,7 +106,7 @@ def test_a_run_takes_in_a_toy_of_each_kind(tmp_path: Path) -> None:
     markdown = harness(tmp_path, "report", "small", "--format", "markdown", "-o", "out")
     assert markdown.returncode == 0, markdown.stderr
     report = (tmp_path / "out" / "report.md").read_text("utf-8")
-    assert "words: words" in report
+    assert "| words, report split" in report
     accept = ("gate", "accept", "small", "--baseline", "b.json", "--reason", "toys")
     assert harness(tmp_path, *accept).returncode == 0
     gate = harness(tmp_path, "gate", "small", "--baseline", "b.json", "--json")
