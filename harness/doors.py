@@ -91,9 +91,12 @@ class Door(Generic[T]):
 
     def broken(self, name: str, why: str) -> PluginError:
         """That what came in at this door does not do what the door asks for."""
-        entry = self._foreign.get(name)
-        where = None if entry is None or name in self.built_in else _origin(entry)
-        return PluginError(f"The {self.what} {name!r} {why}.", where=where)
+        return PluginError(f"The {self.what} {name!r} {why}.", where=self.origin(name))
+
+    def origin(self, name: str) -> str:
+        """Where something comes from: ``entry point fast of my-package 1.0``, or built in."""
+        built_in = name in self.built_in or name not in self._foreign
+        return "built in" if built_in else _origin(self._foreign[name])
 
     @cached_property
     def _foreign(self) -> dict[str, EntryPoint]:

@@ -107,6 +107,9 @@ def test_a_run_takes_in_a_toy_of_each_kind(tmp_path: Path) -> None:
     assert markdown.returncode == 0, markdown.stderr
     report = (tmp_path / "out" / "report.md").read_text("utf-8")
     assert "| words, report split" in report
+    assert "## Cells by variant" in report
+    pages = list((tmp_path / "runs").glob("small/*/report.html"))
+    assert "Cells by variant" in pages[0].read_text("utf-8")
     accept = ("gate", "accept", "small", "--baseline", "b.json", "--reason", "toys")
     assert harness(tmp_path, *accept).returncode == 0
     gate = harness(tmp_path, "gate", "small", "--baseline", "b.json", "--json")
