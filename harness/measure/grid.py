@@ -12,20 +12,21 @@ import torch
 from harness.measure import memory
 from harness.measure.machine import disturbance, snapshot
 from harness.measure.speed import Timing, random_prompts, timed_generation
+from harness.metrics.quantities import unit_of
 from harness.schema import Measurement
 from harness.suite.spec import MeasureSpec
 
-_UNITS = {
-    "prefill_tokens_per_s": "tok/s",
-    "ttft_s": "s",
-    "decode_tokens_per_s": "tok/s",
-    "itl_s": "s",
-    "tpot_s": "s",
-    "e2e_s": "s",
-    "kv_cache_bytes_per_token": "bytes",
-    "peak_rss_inference_bytes": "bytes",
-}
-_CUDA_UNITS = {"peak_allocated_bytes": "bytes", "peak_reserved_bytes": "bytes"}
+_AT_A_POINT = (
+    "prefill_tokens_per_s",
+    "ttft_s",
+    "decode_tokens_per_s",
+    "itl_s",
+    "tpot_s",
+    "e2e_s",
+    "kv_cache_bytes_per_token",
+    "peak_rss_inference_bytes",
+)
+_ON_CUDA = ("peak_allocated_bytes", "peak_reserved_bytes")
 
 Values = tuple[float, ...]
 
@@ -119,12 +120,12 @@ def measure_point(
         note = disturbance(before, snapshot())
         figures = _speeds(timings, point) | _peaks(subject.device, rss_is_fresh)
     except PointError as error:
-        units = _UNITS | (_CUDA_UNITS if subject.device.type == "cuda" else {})
-        figures = dict.fromkeys(units, str(error))
+        names = (*_AT_A_POINT, *(_ON_CUDA if subject.device.type == "cuda" else ()))
+        figures = dict.fromkeys(names, str(error))
     return [
         Measurement(
             name=name,
-            unit=(_UNITS | _CUDA_UNITS)[name],
+            unit=unit_of(name),
             values=() if isinstance(found, str) else found,
             reason=found if isinstance(found, str) else None,
             warmup=warmup,
@@ -139,7 +140,7 @@ def measure_point(
 
 
 def _speeds(timings: Sequence[Timing], point: Point) -> dict[str, Values | str]:
-    """Figures of every repeat, as `harness.measure.definitions` defines them."""
+    """Figures of every repeat, as `harness.metrics.quantities` defines them."""
     read = point.batch_size * point.prompt_tokens
     further = point.new_tokens - 1
     figures: dict[str, Values | str] = {

@@ -29,6 +29,7 @@ from harness.measure import memory
 from harness.measure.grid import Point, PointError, Subject, grid_points, measure_point
 from harness.measure.job import MeasureJob
 from harness.measure.speed import synchronize
+from harness.metrics.quantities import unit_of
 from harness.models.adapters import AdapterSet
 from harness.models.builtin import resolve_model
 from harness.models.device import decide
@@ -132,23 +133,25 @@ def measure_job(job: MeasureJob, say: Callable[[str], None]) -> list[Measurement
             results += measure_point(subject, point, warmup=grid.warmup, repeats=grid.repeats)
             peak_rss = max(peak_rss, memory.peak_rss_bytes())
 
-    def whole(name: str, unit: str, *values: float, note: str = "") -> Measurement:
-        return Measurement(name=name, unit=unit, values=values, device=str(device), note=note)
+    def whole(name: str, *values: float, note: str = "") -> Measurement:
+        return Measurement(
+            name=name, unit=unit_of(name), values=values, device=str(device), note=note
+        )
 
     return [
-        whole("load_s", "s", load_s, note=_how(job, model, policy)),
+        whole("load_s", load_s, note=_how(job, model, policy)),
         first,
-        whole("weights_bytes", "bytes", weights),
-        whole("rss_before_load_bytes", "bytes", rss_before),
-        whole("peak_rss_bytes", "bytes", peak_rss),
-        whole("load_average", "processes", load_average, psutil.getloadavg()[0]),
+        whole("weights_bytes", weights),
+        whole("rss_before_load_bytes", rss_before),
+        whole("peak_rss_bytes", peak_rss),
+        whole("load_average", load_average, psutil.getloadavg()[0]),
         *results,
     ]
 
 
 def _first_call(subject: Subject, points: list[Point]) -> Measurement:
     """Time the first generation after loading, at the first point that can be measured."""
-    name, unit, device = "first_call_s", "s", str(subject.device)
+    name, device = "first_call_s", str(subject.device)
     reason = "The grid is empty."
     for point in points:
         try:
@@ -158,14 +161,14 @@ def _first_call(subject: Subject, points: list[Point]) -> Measurement:
             continue
         return Measurement(
             name=name,
-            unit=unit,
+            unit=unit_of(name),
             values=(timing.e2e_s,),
             batch_size=point.batch_size,
             prompt_tokens=point.prompt_tokens,
             new_tokens=point.new_tokens,
             device=device,
         )
-    return Measurement(name=name, unit=unit, values=(), reason=reason, device=device)
+    return Measurement(name=name, unit=unit_of(name), values=(), reason=reason, device=device)
 
 
 def _how(job: MeasureJob, model: Any, policy: DevicePolicy) -> str:

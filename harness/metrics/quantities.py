@@ -1,122 +1,194 @@
-"""Every measured quantity: name, meaning, unit, and which way it gets better. Torch-free."""
+"""Every measured quantity: name, unit, which way it gets better, and meaning. Torch-free."""
 
 from __future__ import annotations
 
-_QUANTITIES: dict[str, tuple[str, str]] = {
-    "load_s": (
-        "load time",
-        "Time to load the model in a fresh process, quantization included. Python imports "
-        "and device start-up come before; the operating system may hold the files in "
-        "memory already.",
-    ),
-    "first_call_s": (
-        "time of the first call",
-        "Time of the first generation after loading, with its one-time costs. It is "
-        "not part of any steady-state figure.",
-    ),
-    "prefill_tokens_per_s": (
-        "prefill speed",
-        "Prompt tokens of the whole batch divided by the time of the forward "
-        "pass that reads them. The prompts hold no padding.",
-    ),
-    "ttft_s": (
-        "time to first token",
-        "Time to first token: from the start of the call until the first new token is known. "
-        "Tokenizing is not part of it: prompts are token ids.",
-    ),
-    "decode_tokens_per_s": (
-        "decode speed",
-        "New tokens after the first, of the whole batch, divided by the time "
-        "from the first to the last of them.",
-    ),
-    "itl_s": (
-        "inter-token latency",
-        "Inter-token latency: time between two consecutive new tokens of a sequence. One "
-        "value per pair of tokens, repeat after repeat.",
-    ),
-    "tpot_s": (
-        "time per output token",
-        "Time per output token: (end-to-end time - time to first token) / (new tokens - 1), "
-        "one value per repeat.",
-    ),
-    "e2e_s": (
-        "end-to-end time",
-        "End-to-end time of one call: from its start until the last new token is known. "
-        "Equals time to first token plus all inter-token latencies.",
-    ),
-    "weights_bytes": (
-        "memory of the weights",
-        "Memory the weights themselves take: parameters, buffers and quantization "
-        "constants as stored (4-bit weights packed), tied weights counted once.",
-    ),
-    "kv_cache_bytes_per_token": (
-        "KV cache per token",
-        "Memory the attention cache takes per token of a sequence, read "
-        "from the cache at the end of a call.",
-    ),
-    "rss_before_load_bytes": (
-        "resident memory before loading",
-        "Memory of the process (resident set) after the libraries are "
-        "imported and before the model is loaded.",
-    ),
-    "peak_rss_bytes": (
-        "peak resident memory",
-        "Highest resident memory of the process from loading to the last call, "
-        "libraries included: what the machine must have, for loading often needs more "
-        "than generating. Memory-mapped model files count while they are resident.",
-    ),
-    "peak_rss_inference_bytes": (
-        "peak resident memory while generating",
-        "Highest resident memory of the process during generation at these "
-        "sizes, weights and libraries included, loading not.",
-    ),
-    "peak_allocated_bytes": (
-        "peak allocated GPU memory",
-        "Most GPU memory held by tensors at once during generation at these "
-        "sizes, weights included.",
-    ),
-    "peak_reserved_bytes": (
-        "peak reserved GPU memory",
-        "Most GPU memory PyTorch's allocator held at once during generation at "
-        "these sizes: tensors, caching and fragmentation, not the CUDA context.",
-    ),
-    "load_average": (
-        "load average",
-        "Processes wanting a CPU, averaged over a minute, before loading and after the "
-        "last measurement; the measurement itself raises the second.",
-    ),
-}
-"""Of every quantity a measurement can have: its name within a sentence, and what it means."""
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
 
-_PRICES = {
-    "price_per_million_prompt_tokens": "price per million prompt tokens",
-    "price_per_million_new_tokens": "price per million new tokens",
-}
 _HIGHER_IS_BETTER = {"tok/s": True, "s": False, "bytes": False}
 
 
-def definitions() -> dict[str, str]:
-    """Name of every quantity a measurement can have, and what it means in plain words.
+@dataclass(frozen=True)
+class MeasuredQuantity:
+    """A quantity that a measurement can have.
 
-    Source:
-        Prefill, decode, TTFT, ITL and TPOT as in the vLLM and llama.cpp benchmarks; where those
-        two differ, the text says which tokens and which time are divided.
+    Attributes:
+        name: As suites and records have it.
+        label: Its name within a sentence.
+        unit: Of its values; of a price it is the suite's currency.
+        meaning: What it is in plain words, for the glossary.
     """
-    return {name: text for name, (_, text) in _QUANTITIES.items()}
+
+    name: str
+    label: str
+    unit: str
+    meaning: str
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether it depends on what else the machine does: a time, or a speed."""
+        return self.unit in ("s", "tok/s")
+
+
+def _by_name(*rows: MeasuredQuantity) -> Mapping[str, MeasuredQuantity]:
+    return MappingProxyType({row.name: row for row in rows})
+
+
+_MEASURED = (
+    MeasuredQuantity(
+        "load_s",
+        "load time",
+        "s",
+        "Time to load the model in a fresh process, quantization included. Python imports and "
+        "device start-up come before; the operating system may hold the files in memory "
+        "already.",
+    ),
+    MeasuredQuantity(
+        "first_call_s",
+        "time of the first call",
+        "s",
+        "Time of the first generation after loading, with its one-time costs. It is not part "
+        "of any steady-state figure.",
+    ),
+    MeasuredQuantity(
+        "prefill_tokens_per_s",
+        "prefill speed",
+        "tok/s",
+        "Prompt tokens of the whole batch divided by the time of the forward pass that reads "
+        "them. The prompts hold no padding.",
+    ),
+    MeasuredQuantity(
+        "ttft_s",
+        "time to first token",
+        "s",
+        "Time to first token: from the start of the call until the first new token is known. "
+        "Tokenizing is not part of it: prompts are token ids.",
+    ),
+    MeasuredQuantity(
+        "decode_tokens_per_s",
+        "decode speed",
+        "tok/s",
+        "New tokens after the first, of the whole batch, divided by the time from the first "
+        "to the last of them.",
+    ),
+    MeasuredQuantity(
+        "itl_s",
+        "inter-token latency",
+        "s",
+        "Inter-token latency: time between two consecutive new tokens of a sequence. One "
+        "value per pair of tokens, repeat after repeat.",
+    ),
+    MeasuredQuantity(
+        "tpot_s",
+        "time per output token",
+        "s",
+        "Time per output token: (end-to-end time - time to first token) / (new tokens - 1), "
+        "one value per repeat.",
+    ),
+    MeasuredQuantity(
+        "e2e_s",
+        "end-to-end time",
+        "s",
+        "End-to-end time of one call: from its start until the last new token is known. "
+        "Equals time to first token plus all inter-token latencies.",
+    ),
+    MeasuredQuantity(
+        "weights_bytes",
+        "memory of the weights",
+        "bytes",
+        "Memory the weights themselves take: parameters, buffers and quantization constants "
+        "as stored (4-bit weights packed), tied weights counted once.",
+    ),
+    MeasuredQuantity(
+        "kv_cache_bytes_per_token",
+        "KV cache per token",
+        "bytes",
+        "Memory the attention cache takes per token of a sequence, read from the cache at the "
+        "end of a call.",
+    ),
+    MeasuredQuantity(
+        "rss_before_load_bytes",
+        "resident memory before loading",
+        "bytes",
+        "Memory of the process (resident set) after the libraries are imported and before the "
+        "model is loaded.",
+    ),
+    MeasuredQuantity(
+        "peak_rss_bytes",
+        "peak resident memory",
+        "bytes",
+        "Highest resident memory of the process from loading to the last call, libraries "
+        "included: what the machine must have, for loading often needs more than generating. "
+        "Memory-mapped model files count while they are resident.",
+    ),
+    MeasuredQuantity(
+        "peak_rss_inference_bytes",
+        "peak resident memory while generating",
+        "bytes",
+        "Highest resident memory of the process during generation at these sizes, weights and "
+        "libraries included, loading not.",
+    ),
+    MeasuredQuantity(
+        "peak_allocated_bytes",
+        "peak allocated GPU memory",
+        "bytes",
+        "Most GPU memory held by tensors at once during generation at these sizes, weights "
+        "included.",
+    ),
+    MeasuredQuantity(
+        "peak_reserved_bytes",
+        "peak reserved GPU memory",
+        "bytes",
+        "Most GPU memory PyTorch's allocator held at once during generation at these sizes: "
+        "tensors, caching and fragmentation, not the CUDA context.",
+    ),
+    MeasuredQuantity(
+        "load_average",
+        "load average",
+        "processes",
+        "Processes wanting a CPU, averaged over a minute, before loading and after the last "
+        "measurement; the measurement itself raises the second.",
+    ),
+)
+
+_PRICES = (
+    MeasuredQuantity(
+        "price_per_million_prompt_tokens",
+        "price per million prompt tokens",
+        "",
+        "Price per hour of the machine divided by the prompt tokens it reads in an hour, "
+        "times a million. The machine is taken to be busy all the time.",
+    ),
+    MeasuredQuantity(
+        "price_per_million_new_tokens",
+        "price per million new tokens",
+        "",
+        "Price per hour of the machine divided by the new tokens it writes in an hour, times "
+        "a million, reading the prompts aside. The machine is taken to be busy all the time.",
+    ),
+)
+
+MEASURED = _by_name(*_MEASURED)
+"""What is measured, by name.
+
+Source:
+    Prefill, decode, TTFT, ITL and TPOT as in the vLLM and llama.cpp benchmarks; where those two
+    differ, the meaning says which tokens and which time are divided.
+"""
+
+QUANTITIES = _by_name(*_MEASURED, *_PRICES)
+"""What is measured, and what is worked out of it."""
 
 
 def measured_name(name: str) -> str:
-    """A measured quantity's name within a sentence; its own where it has no other."""
-    return _QUANTITIES[name][0] if name in _QUANTITIES else _PRICES.get(name, name)
+    """A quantity's name within a sentence; its own where it has no other."""
+    return QUANTITIES[name].label if name in QUANTITIES else name
 
 
 def unit_of(name: str) -> str:
-    """The unit that a quantity's name ends in: what a bound means before anything is measured."""
-    if name.endswith("_tokens_per_s"):
-        return "tok/s"
-    if "_bytes" in name:
-        return "bytes"
-    return "s" if name.endswith("_s") else ""
+    """The unit of a quantity's values: what a bound means before anything is measured."""
+    return MEASURED[name].unit if name in MEASURED else ""
 
 
 def better_higher(unit: str) -> bool:

@@ -15,7 +15,7 @@ from typing import Protocol
 
 import numpy as np
 
-from harness.metrics.quantities import measured_name
+from harness.metrics.quantities import MEASURED, measured_name
 from harness.schema import CellResult, Environment, Measurement, Taken
 from harness.store.runs import Store
 
@@ -31,7 +31,6 @@ quarter above it is for what always runs.
 WIDE = 0.25
 """Quartiles of the repeats this far apart, as a share of the median, are no steady state."""
 _REPEATED = ("prefill_tokens_per_s", "decode_tokens_per_s")
-_TIMES = (*_REPEATED, "ttft_s", "itl_s", "tpot_s", "e2e_s", "load_s", "first_call_s")
 _FEWEST = 4  # repeats below which quartiles say nothing
 
 
@@ -155,7 +154,7 @@ def read_medians(
 
 def is_timed(name: str) -> bool:
     """Whether a quantity is a time or a speed, which other programs change."""
-    return name in _TIMES
+    return name in MEASURED and MEASURED[name].is_timed
 
 
 def doubts(measurements: Sequence[Measurement], cores: int | None) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from typing import Any
 from harness.errors import MetricError, PromptError, SuiteError, UsageError
 from harness.hints import choices
 from harness.metrics.evaluate_options import read_options
-from harness.metrics.quantities import definitions
+from harness.metrics.quantities import MEASURED
 from harness.metrics.registry import is_evaluate_module
 from harness.models.identity import base_identity
 from harness.schema import HUMAN
@@ -281,12 +281,11 @@ def _check_measurement(file: SuiteFile, key: str, constraint: ConstraintSpec) ->
 
 
 def _check_measured(file: SuiteFile, key: str, name: str) -> None:
-    known = definitions()
-    if name not in known:
+    if name not in MEASURED:
         raise SuiteError(
             f"{key}.measurement names {name!r}, which is not a measured quantity.",
             where=file.at(f"{key}.measurement"),
-            hint=choices(name, sorted(known)),
+            hint=choices(name, sorted(MEASURED)),
         )
     if file.suite.measure is None:
         raise SuiteError(

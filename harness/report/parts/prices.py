@@ -13,14 +13,6 @@ PRICES = {
 }
 """Speed -> the price that it makes."""
 
-DEFINITIONS = {
-    "price_per_million_prompt_tokens": "Price per hour of the machine divided by the prompt tokens "
-    "it reads in an hour, times a million. The machine is taken to be busy all the time.",
-    "price_per_million_new_tokens": "Price per hour of the machine divided by the new tokens it "
-    "writes in an hour, times a million, reading the prompts aside. The machine is taken to be "
-    "busy all the time.",
-}
-
 
 def price_rows(
     rows: tuple[MeasurementRow, ...], measure: MeasureSpec | None

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from harness.metrics.quantities import definitions
+from harness.metrics.quantities import QUANTITIES
 from harness.render.labels import GLOSSARY, RATING_TERMS, measured_name
-from harness.report.parts import prices
 from harness.report.sections.base import PageContext, ReportSection
 from harness.report.view.records import View
 
@@ -19,9 +18,8 @@ class GlossarySection(ReportSection):
 
 
 def _terms(view: View) -> list[tuple[str, str]]:
-    known = {**definitions(), **prices.DEFINITIONS}
-    rows = [row.name for row in view.measurements.rows if any(row.readings)]
-    measured = [(measured_name(name), known[name]) for name in dict.fromkeys(rows) if name in known]
+    rows = dict.fromkeys(row.name for row in view.measurements.rows if any(row.readings))
+    measured = [(measured_name(n), QUANTITIES[n].meaning) for n in rows if n in QUANTITIES]
     return [*GLOSSARY, *(RATING_TERMS if view.human is not None else ()), *measured]
 
 

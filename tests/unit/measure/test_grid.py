@@ -8,7 +8,7 @@ from harness.measure import grid as grid_module
 from harness.measure.grid import Point, Subject, grid_points, measure_point
 from harness.measure.machine import Snapshot
 from harness.measure.speed import Timing
-from harness.metrics.quantities import definitions
+from harness.metrics.quantities import MEASURED
 from harness.schema import Measurement
 from harness.suite.spec import MeasureSpec
 
@@ -63,7 +63,7 @@ def test_every_repeat_is_recorded_and_warmup_is_not(tiny_model: LlamaForCausalLM
     for name in ("prefill_tokens_per_s", "ttft_s", "decode_tokens_per_s", "tpot_s", "e2e_s"):
         assert len(found[name].values) == 5
     assert len(found["itl_s"].values) == 5 * 3
-    assert set(found) <= set(definitions())
+    assert set(found) <= set(MEASURED)
     assert not {"peak_allocated_bytes", "peak_reserved_bytes"} & set(found)
     shapes = {(m.prompt_tokens, m.new_tokens, m.batch_size, m.warmup) for m in found.values()}
     assert shapes == {(6, 4, 2, 2)}

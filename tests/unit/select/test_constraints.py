@@ -299,7 +299,7 @@ def test_numbers_carry_the_unit_of_their_quantity() -> None:
         ("decode_tokens_per_s", "decode speed at least 20 tok/s"),
         ("peak_allocated_bytes", "peak allocated GPU memory at least 20 bytes"),
         ("ttft_s", "time to first token at least 20 s"),
-        ("load_average", "load average at least 20"),
+        ("load_average", "load average at least 20 processes"),
     ):
         spec = ConstraintSpec(measurement=name, min=20)
         assert check_measurement(spec, "c1", None, None).what == words
