@@ -118,6 +118,27 @@ class RunsView(Part):
         """The reference's primary metric where it is claimed, not where it was chosen by."""
         return next((row for row in self.rows if row.primary), None)
 
+    @property
+    def claimed(self) -> list[MatrixRow]:
+        """Scores on splits that no choice reads."""
+        return [row for row in self.rows if row.split != "select"]
+
+    @property
+    def whole(self) -> list[MatrixRow]:
+        """Claimed scores of whole tasks."""
+        return [row for row in self.claimed if row.task == row.suite_task]
+
+    @property
+    def leaves(self) -> list[MatrixRow]:
+        """Claimed scores of members of groups."""
+        return [row for row in self.claimed if row.task != row.suite_task]
+
+    @property
+    def bases(self) -> list[MatrixRow]:
+        """Claimed scores of whole tasks, of each run's own baseline."""
+        rows = (row for row in self.base_rows if row.split != "select")
+        return [row for row in rows if row.task == row.suite_task]
+
     def digest(self) -> str:
         """A name for the folder of this comparison: the same runs in the same order share it."""
         names = [[run.runs_dir, run.suite, run.run_id] for run in self.runs]
