@@ -18,6 +18,7 @@ from harness.render.table import (
     texts,
     to_markdown,
 )
+from harness.render.text import escaped
 from harness.report.parts.contents import RunContents
 from harness.report.sections.base import PageContext, ReportSection
 from harness.report.view.records import View
@@ -116,7 +117,9 @@ def _dropped_cell(report: DataReport) -> Cell:
     reasons = sorted(report.dropped.items(), key=lambda item: -item[1])
     lines = tuple(f"{n:,}: {reason}" for reason, n in reasons)
     total = fmt.count(sum(report.dropped.values()), "row")
-    shown = Markup("").join(Markup('<span class="ci">{}</span>').format(line) for line in lines)
+    shown = Markup("").join(
+        Markup('<span class="ci">{}</span>').format(escaped(line)) for line in lines
+    )
     fold = Markup("<details><summary>{}</summary>{}</details>").format(total, shown)
     return Cell(total, lines, drawing=fold)
 
