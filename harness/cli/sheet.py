@@ -23,7 +23,7 @@ from harness.cli.report import write_own_report
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
-    from harness.ratings.exchange import RaterStatus
+    from harness.ratings.collect import RaterStatus
     from harness.ratings.store import Sheets
 
 _HELP = """Rating sheets for people: export them blinded, import them filled in.
@@ -62,7 +62,7 @@ def export(
 ) -> None:
     """Write one blinded sheet per rater, and the key that stays with you."""
     from harness.console import Reporter
-    from harness.ratings.exchange import FORMATS, KEEP, SEND, export_sheets
+    from harness.ratings.export import FORMATS, KEEP, SEND, export_sheets
     from harness.ratings.sheets.leaks import leak_lines
 
     if format_ not in (*FORMATS, "all"):
@@ -123,7 +123,7 @@ def import_(
     runs_dir: RunsDir = DEFAULT_RUNS,
 ) -> None:
     """Read returned sheets. Every mistake is named with its cell; exit code 1 if there is one."""
-    from harness.ratings.exchange import import_returns, sheet_status
+    from harness.ratings.collect import import_returns, sheet_status
     from harness.ratings.returns.mistakes import summed_up
 
     store, manifest = found_run(run, runs_dir)
@@ -163,7 +163,7 @@ def import_(
 @sheet_app.command("status")
 def status(run: RunArgument, as_json: AsJson = False, runs_dir: RunsDir = DEFAULT_RUNS) -> None:
     """Say how much of each rater's sheet has come back."""
-    from harness.ratings.exchange import sheet_status
+    from harness.ratings.collect import sheet_status
 
     store, manifest = found_run(run, runs_dir)
     sheets, states = sheet_status(store, manifest)

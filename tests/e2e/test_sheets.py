@@ -16,7 +16,7 @@ import pytest
 import xlsxwriter
 from python_calamine import CalamineWorkbook
 
-from harness.ratings.exchange import import_returns, sheet_status
+from harness.ratings.collect import import_returns, sheet_status
 from harness.schema import Manifest
 from harness.store.runs import Store
 from tests.e2e.conftest import Finished, Result, harness

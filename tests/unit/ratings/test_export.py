@@ -10,7 +10,8 @@ from typer.testing import CliRunner
 
 from harness.cli.main import app
 from harness.errors import DiskError, UsageError
-from harness.ratings.exchange import export_sheets, sheet_status
+from harness.ratings.collect import sheet_status
+from harness.ratings.export import export_sheets
 from harness.ratings.records import Rating, ReturnedFile
 from harness.ratings.store import write_ratings
 from harness.schema import HumanKeys, Manifest

@@ -1,0 +1,169 @@
+"""``harness sheet import`` and ``status``: ratings back, and how far they have come."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from harness.errors import UsageError
+from harness.ratings.returns.checking import Checked, check_returns
+from harness.ratings.returns.returns import read_return
+from harness.ratings.scores import record_ratings
+from harness.ratings.sheets.delimited import is_instructions
+from harness.ratings.store import (
+    Sheets,
+    StoredRatings,
+    read_ratings,
+    read_sheets,
+    write_ratings,
+)
+from harness.schema import HumanKeys, Manifest
+from harness.store.runs import Store, now
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What came of returned files.
+
+    Attributes:
+        checked: Ratings, problems and notes.
+        manifest: The run with its ratings.
+        changed: Whether anything was imported, so that the report is to be written again.
+    """
+
+    checked: Checked
+    manifest: Manifest
+    changed: bool = False
+
+
+def import_returns(
+    store: Store,
+    manifest: Manifest,
+    paths: Sequence[Path],
+    *,
+    replace: bool = False,
+    skip_invalid: bool = False,
+) -> Imported:
+    """Read returned files; keep them and their ratings.
+
+    Either everything is imported or nothing, unless ``skip_invalid``: then what is wrong is left
+    out, and still among the problems.
+
+    Args:
+        store: Where the run's results lie.
+        manifest: The run.
+        paths: Files that raters returned, in any of the formats.
+        replace: Whether a later file of the same rater may change answers given before.
+        skip_invalid: Whether right answers of a file with mistakes are taken.
+
+    Raises:
+        UsageError: No sheets were exported from this run.
+        StoreError: What was kept of the sheets is missing or unreadable.
+    """
+    with store.locked(), store.holding(manifest.suite, manifest.run_id):
+        manifest = store.latest(manifest)
+        keys = _keys(manifest)
+        sheets = read_sheets(store, keys.sheets)
+        gone = keys.ratings is not None and not store.has("ratings", keys.ratings)
+        known = StoredRatings()
+        if keys.ratings and not gone:
+            known = read_ratings(store, keys.ratings)
+        returned, unreadable, notes = [], [], []
+        for path in paths:
+            if is_instructions(path):
+                notes.append(f"{path}: passed over; these are the instructions.")
+                continue
+            try:
+                returned.append(read_return(path))
+            except UsageError as error:  # told together with the mistakes of the other files
+                unreadable.append(str(error))
+        checked = check_returns(
+            returned,
+            sheets.plan,
+            sheets.rows,
+            known,
+            now(),
+            replace=replace,
+            skip_invalid=skip_invalid,
+            elsewhere=_elsewhere(store, keys.sheets),
+            unreadable=unreadable,
+        )
+        if gone:  # moved away because it was damaged, as its error says to
+            notes.append(
+                "What was imported before is not in the store: only these files now count."
+            )
+        checked = dataclasses.replace(checked, notes=(*notes, *checked.notes))
+        if (checked.problems and not skip_invalid) or checked.ratings == known.ratings:
+            return Imported(checked, manifest)
+        stored = StoredRatings(checked.ratings, checked.files)
+        key = write_ratings(store, keys.sheets, stored.ratings, stored.files, checked.blobs)
+        return Imported(checked, record_ratings(store, manifest, sheets, stored, key), changed=True)
+
+
+def _keys(manifest: Manifest) -> HumanKeys:
+    run = manifest.name
+    if manifest.human is None:
+        raise UsageError(
+            "No rating sheets were exported from this run.",
+            where=run,
+            hint=f"Export them with: harness sheet export {run} (which takes over what has come "
+            "back of the same sheets for another run of the suite).",
+        )
+    return manifest.human
+
+
+def _elsewhere(store: Store, own: str) -> Callable[[str], str | None]:
+    """Tells which other run a row belongs to; looks only when it is asked."""
+
+    @cache
+    def runs() -> dict[str, str]:
+        others = (read_sheets(store, key) for key in store.keys("sheets") if key != own)
+        return {row.token: sheets.plan.run for sheets in others for row in sheets.rows}
+
+    return lambda token: runs().get(token)
+
+
+@dataclass(frozen=True)
+class RaterStatus:
+    """How much of one rater's sheet has come back.
+
+    Attributes:
+        rater: The rater.
+        asked: Rows, checks included.
+        answered: Rows with an answer.
+        files: Names of the files that came back, each once, the latest last.
+        returns: How many files came back; several may have one name.
+        last: When the latest was imported, ISO 8601.
+    """
+
+    rater: str
+    asked: int
+    answered: int
+    files: tuple[str, ...] = ()
+    last: str | None = None
+    returns: int = 0
+
+
+def sheet_status(store: Store, manifest: Manifest) -> tuple[Sheets, tuple[RaterStatus, ...]]:
+    """What has come back of a run's sheets, rater by rater.
+
+    Raises:
+        UsageError: No sheets were exported from this run.
+        StoreError: What was kept of the sheets is missing or unreadable.
+    """
+    keys = _keys(manifest)
+    sheets = read_sheets(store, keys.sheets)
+    stored = read_ratings(store, keys.ratings) if keys.ratings else StoredRatings()
+    asked = Counter(row.rater for row in sheets.rows)
+    answered = Counter(rating.rater for rating in stored.ratings)
+    states = []
+    for rater in sheets.plan.raters:
+        files = sorted((f for f in stored.files if f.rater == rater), key=lambda f: f.imported)
+        names = tuple(reversed(dict.fromkeys(file.name for file in reversed(files))))
+        last = files[-1].imported if files else None
+        states.append(RaterStatus(rater, asked[rater], answered[rater], names, last, len(files)))
+    return sheets, tuple(states)
