@@ -70,6 +70,11 @@ def span(low: float, high: float, decimals: int, *, signed: bool = False) -> str
     return f"[{', '.join(bounds)}]"
 
 
+def joined(*parts: str) -> str:
+    """Those that are not empty, with spaces between them."""
+    return " ".join(part for part in parts if part)
+
+
 def estimate(
     value: float | None,
     low: float | None,

@@ -74,14 +74,14 @@ class Canvas:
         Args:
             x: Its middle.
             y: Its middle.
-            kind: Kind of the variant, which gives the shape.
+            kind: Kind of the variant, which gives the shape; empty for a plain dot.
             shade: Classes of the variant's colour.
             ring: Whether to draw a ring around it.
             name: Shown while a pointer rests on it.
         """
         if ring:
             self.add("circle", cx=x, cy=y, r=8.4, class_="ring")
-        class_ = f"mark {kind} {shade}".strip()
+        class_ = f"mark {kind} {shade}".strip() if kind else f"dot {shade}"
         tag, place = "circle", dict[str, float | str](cx=x, cy=y, r=4.6)
         if kind == "merged":
             tag, place = "rect", {"x": x - 4.5, "y": y - 4.5, "width": 9, "height": 9}

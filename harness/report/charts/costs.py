@@ -1,4 +1,4 @@
-"""Charts of what a choice costs: quality against memory and speed, and gains against losses."""
+"""Charts of what a choice costs: quality against memory and speed."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from scipy.optimize import isotonic_regression
 
-from harness.render.numbers import count, estimate, metric_name, number, size
+from harness.render.numbers import count, metric_name, number, size
 from harness.render.palette import shades
-from harness.render.svg import Axis, Canvas, make_axis, shortened
+from harness.render.svg import Canvas, make_axis
 from harness.report.charts.metrics import (
     BOTTOM,
     LEFT,
@@ -18,14 +18,12 @@ from harness.report.charts.metrics import (
     WIDE,
     Chart,
     bounds_of,
-    figure_words,
     frame,
     points_of,
-    shown_rows,
     whisker,
 )
 from harness.report.view.records import MatrixRow, TradeOffPoint, View
-from harness.schema import Variant
+from harness.report.words.comparison import figure_words
 from harness.stats import pareto
 
 APART = 14.0  # pixels from point to point: a marker beside a ring, a number of two digits
@@ -156,119 +154,3 @@ def _numbers(view: View, names: Sequence[str]) -> dict[str, str]:
 
 def _numbered(name: str, numbers: Mapping[str, str]) -> str:
     return f"{numbers[name]} {name}" if name in numbers else name
-
-
-def forest_charts(view: View) -> list[Chart]:
-    """Paired differences of the choice and its merged form from the baseline, all metrics."""
-    chosen = view.variant(view.verdict.chosen or "")
-    if chosen is None:
-        return []
-    twins = [v for v in view.variants if v.kind == "merged" and v.step == chosen.step]
-    rows = [row for row in shown_rows(view) if _has_difference(row, chosen)]
-    scaled = [row for row in rows if row.scale]
-    plain = [row for row in rows if not row.scale and _baseline_value(row, view.baseline)]
-    charts = []
-    if scaled:
-        title = f"What {chosen.id} gains and loses against {view.baseline}"
-        charts.append(_forest(view, scaled, [chosen, *twins], "forest", title, "points of 100"))
-    if plain:
-        title = "The same for metrics without a best value"
-        unit = f"% of the value of {view.baseline}"
-        charts.append(_forest(view, plain, [chosen, *twins], "forest-relative", title, unit))
-    return charts
-
-
-def _forest(
-    view: View,
-    rows: Sequence[MatrixRow],
-    variants: Sequence[Variant],
-    ident: str,
-    title: str,
-    unit: str,
-) -> Chart:
-    left, right, pitch = 200.0, 190.0, 20.0 + 13.0 * len(variants)
-    width, height = 790.0, 30.0 + pitch * len(rows) + BOTTOM
-    canvas = Canvas(
-        ident,
-        width,
-        height,
-        title,
-        "Paired differences with 95 % intervals; to the right of zero is better.",
-    )
-    entries = [(r, v, _gain(r, v, view.baseline)) for r in rows for v in variants]
-    ends = [end for _, _, gain in entries if gain for end in gain]
-    x = make_axis([0.0, *ends], left, width - right, count=6)
-    bottom = height - BOTTOM
-    for tick in x.ticks:
-        canvas.line(x(tick), 24, x(tick), bottom, "grid")
-        canvas.text(
-            x(tick), bottom + 15, number(tick, _tick_places(x), signed=True), "tick", "middle"
-        )
-    canvas.line(x(0), 18, x(0), bottom, "zero")
-    canvas.text(x(0) - 8, 14, "← worse", "axis", "end")
-    canvas.text(x(0) + 8, 14, "better →", "axis")
-    canvas.text((left + width - right) / 2, height - 5, unit, "axis", "middle")
-    table = []
-    shade = shades(view.variants, view.baseline, view.verdict.chosen)
-    for index, row in enumerate(rows):
-        top = 30 + index * pitch
-        flipped = "" if row.higher_is_better else " (lower is better)"
-        label = shortened(f"{row.task}: {metric_name(row.metric)}", 30)
-        canvas.text(0, top + pitch / 2, label, "row")
-        if flipped:
-            canvas.text(0, top + pitch / 2 + 13, flipped.strip(), "axis")
-        for place, variant in enumerate(variants):
-            gain = _gain(row, variant, view.baseline)
-            if gain is None:
-                continue
-            y = top + 10 + 13.0 * place + 3
-            low, middle, high = gain
-            words = _difference(row, variant)
-            canvas.line(x(low), y, x(high), y, f"whisker {shade[variant.id]}")
-            said = f"{variant.id}: {' '.join(words).strip()}"
-            canvas.marker(x(middle), y, variant.kind, shade[variant.id], name=said)
-            canvas.text(width - right + 10, y + 4, " ".join(words), "value")
-            table.append((f"{row.task}: {metric_name(row.metric)}", variant.id, *words))
-    legend = tuple((f"{variant.kind} {shade[variant.id]}", variant.id) for variant in variants)
-    note = "difference from the baseline on the same examples; right of zero is better"
-    header = ("metric", "variant", "difference", "95 % interval")
-    return Chart(ident, title, note, canvas.render(), header, tuple(table), legend)
-
-
-def _tick_places(axis: Axis) -> int:
-    step = axis.ticks[1] - axis.ticks[0] if len(axis.ticks) > 1 else 1.0
-    return 0 if step >= 1 else 1 if step >= 0.1 else 3
-
-
-def _gain(row: MatrixRow, variant: Variant, baseline: str) -> tuple[float, float, float] | None:
-    """Low, middle and high of an oriented difference, in points or percent of the baseline."""
-    cell = row.cell(variant.id)
-    comparison = cell.comparison if cell else None
-    if comparison is None or comparison.delta is None:
-        return None
-    low = comparison.delta if comparison.low is None else comparison.low
-    high = comparison.delta if comparison.high is None else comparison.high
-    whole = row.scale or abs(_baseline_value(row, baseline) or 0.0)
-    if not whole:
-        return None
-    sign = 1.0 if row.higher_is_better else -1.0
-    ends = sorted(100 * sign * end / whole for end in (low, high))
-    return ends[0], 100 * sign * comparison.delta / whole, ends[1]
-
-
-def _difference(row: MatrixRow, variant: Variant) -> tuple[str, str]:
-    cell = row.cell(variant.id)
-    comparison = cell.comparison if cell else None
-    if comparison is None:
-        return "", ""
-    return estimate(comparison.delta, comparison.low, comparison.high, row.scale, signed=True)
-
-
-def _has_difference(row: MatrixRow, variant: Variant) -> bool:
-    cell = row.cell(variant.id)
-    return bool(cell and cell.comparison and cell.comparison.delta is not None)
-
-
-def _baseline_value(row: MatrixRow, baseline: str) -> float | None:
-    cell = row.cell(baseline)
-    return cell.figure.value if cell and cell.figure else None

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from harness.render.labels import split_words
-from harness.render.numbers import estimate, metric_name, number
+from harness.render.numbers import metric_name, number
 from harness.render.palette import shades
 from harness.render.svg import Axis, Canvas, make_axis
 from harness.render.table import Table, make_table, numbers, texts
 from harness.report.view.records import Figure, MatrixRow, View
+from harness.report.words.comparison import figure_words
 from harness.schema import LogEntry, Variant
 from harness.suite.rules import in_points
 
@@ -248,8 +249,8 @@ def whisker(canvas: Canvas, x: float, figure: Figure, row: MatrixRow, y: Axis, s
 
 
 def _figure(row: MatrixRow, variant: Variant) -> Figure | None:
-    cell = row.cell(variant.id)
-    return cell.figure if cell and cell.figure and cell.figure.value is not None else None
+    figure = row.figure(variant.id)
+    return figure if figure is not None and figure.value is not None else None
 
 
 def points_of(value: float | None, row: MatrixRow) -> float:
@@ -261,8 +262,3 @@ def bounds_of(figure: Figure, row: MatrixRow) -> list[float]:
     """Lower bound, value and upper bound that there are, as shown."""
     found = (figure.low, figure.value, figure.high)
     return [in_points(value, row.scale) for value in found if value is not None]
-
-
-def figure_words(figure: Figure, row: MatrixRow) -> tuple[str, str]:
-    """A value and its interval for a table."""
-    return estimate(figure.value, figure.low, figure.high, row.scale)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.report.charts.costs import forest_charts, trade_off_charts
+from harness.report.charts.costs import trade_off_charts
+from harness.report.charts.forest import forest_charts
 from harness.report.charts.metrics import checkpoint_charts, training_charts, undrawn_words
 from harness.report.parts.contents import RunContents
 from harness.report.sections.base import PageContext, ReportSection

@@ -82,6 +82,16 @@ class MatrixRow(Part):
         """The cell of a variant."""
         return next((cell for cell in self.cells if cell.variant == variant), None)
 
+    def figure(self, variant: str) -> Figure | None:
+        """The score of a variant."""
+        cell = self.cell(variant)
+        return cell.figure if cell else None
+
+    def comparison(self, variant: str) -> Comparison | None:
+        """The paired difference of a variant from the baseline."""
+        cell = self.cell(variant)
+        return cell.comparison if cell else None
+
 
 class MeasuredValue(Part):
     """Repeated readings of one quantity: median and quartiles in the row's unit."""
@@ -139,6 +149,10 @@ class TradeOff(Part):
     price_sizes: str = ""  # the point of the grid where they are lowest
     points: tuple[TradeOffPoint, ...] = ()
     cautions: tuple[str, ...] = ()  # which speeds to doubt, and why
+
+    def point(self, variant: str) -> TradeOffPoint | None:
+        """What a variant gives and costs."""
+        return next((point for point in self.points if point.variant == variant), None)
 
 
 class ExampleOutput(Part):
@@ -311,7 +325,7 @@ class View(Part):
 
     def cost(self, name: str) -> TradeOffPoint | None:
         """The trade-off point of a variant."""
-        return next((point for point in self.trade_off.points if point.variant == name), None)
+        return self.trade_off.point(name)
 
     def measured(self, name: str) -> tuple[float | None, float | None]:
         """Memory in bytes and decode speed in tok/s of a variant; None where not measured."""

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 
 from harness.ratings.records import HumanResults
 from harness.ratings.report.lead import preferred_words, rated_worse
-from harness.render.numbers import count, metric_name, number
+from harness.render.numbers import count
 from harness.report.view.records import Choice, MatrixRow, Outcome, OutputHealth
-from harness.report.words.comparison import detectable, difference_words
+from harness.report.words.comparison import detectable_words, difference_words
 from harness.schema import Comparison, Manifest
-from harness.suite.rules import in_points
 
 _SMALL_N = 30
 _MANY_CUT = 0.1  # share of outputs cut off from which on it is a caution
@@ -44,22 +43,9 @@ def cautions(
             lines.append(overtaken(choice.rival, row))
         if choice.comparison is not None:
             if outcome != "ship":  # where a gain is shown, what might be missed is no caution
-                lines += sensitivity(row, chosen)
+                lines += detectable_words(row.comparison(chosen), row, row.n)
             lines += few(row.n)
     return lines + _of_the_run(manifest)
-
-
-def sensitivity(row: MatrixRow, chosen: str) -> list[str]:
-    """How small a difference such a comparison finds; nothing where it has no interval."""
-    cell = row.cell(chosen)
-    smallest = detectable(cell.comparison) if cell and cell.comparison else None
-    if smallest is None:
-        return []
-    shown = number(in_points(smallest, row.scale), 1 if row.scale else None)
-    return [
-        f"With n = {row.n:,}, a true difference of {shown} in {metric_name(row.metric)} "
-        "is found in 80 of 100 such runs; smaller ones are often missed."
-    ]
 
 
 def few(n: int) -> list[str]:
@@ -88,11 +74,11 @@ def of_raters(human: HumanResults | None, chosen: str | None) -> list[str]:
 
 def cut_off(outputs: Sequence[OutputHealth], task: str, variants: Sequence[str]) -> list[str]:
     """Where many of the outputs that are compared did not end by themselves."""
-    found = {item.variant: item for item in outputs if item.task == task}
-    cut = {v: found[v].finished["length"] / found[v].n for v in variants if v in found}
-    if max(cut.values(), default=0.0) < _MANY_CUT:
+    health = {item.variant: item for item in outputs if item.task == task}
+    cut = [(health[v].finished["length"], health[v].n, v) for v in variants if v in health]
+    if max((length / n for length, n, _ in cut), default=0.0) < _MANY_CUT:
         return []
-    words = ", ".join(f"{found[v].finished['length']:,} of {found[v].n:,} of {v}" for v in cut)
+    words = ", ".join(f"{length:,} of {n:,} of {v}" for length, n, v in cut)
     return [
         f"Outputs on {task} cut at max_new_tokens: {words}. What would have followed is not "
         "scored, and the difference may come of that; raise max_new_tokens or add a stop string."
@@ -122,4 +108,4 @@ def _of_the_run(manifest: Manifest) -> list[str]:
         )
     elif not manifest.complete:
         lines.append("The run is not complete: some of its cells have not been computed.")
-    return lines + [found.words for found in manifest.findings if found.severity == "error"]
+    return lines + [item.words for item in manifest.findings if item.severity == "error"]

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal
 
 from harness.metrics.quantities import measured_name
 from harness.render.labels import split_words
-from harness.render.numbers import NONE, count, estimate, metric_name, number, size
-from harness.report.view.records import MatrixRow, TradeOffPoint, View
+from harness.render.numbers import NONE, count, metric_name, number, size
+from harness.render.table import Side
+from harness.report.view.records import Figure, MatrixRow, TradeOffPoint, View
+from harness.report.words.comparison import change_words, figure_words
 from harness.suite.record import recorded_suite
 
 _BEGINNINGS = ("only ", "the ", "it ")
-
-Side = Literal["better", "worse", "open", "same", ""]
 
 
 @dataclass(frozen=True)
@@ -59,71 +58,60 @@ def lead_facts(view: View) -> list[Fact]:
     name = verdict.shipped or verdict.chosen
     if name is None and verdict.outcome == "only_base":
         name = view.baseline
-    cell = row.cell(name) if row and name else None
-    if row is None or name is None or cell is None or cell.figure is None:
+    figure = row.figure(name) if row and name else None
+    if row is None or name is None or figure is None:
         return []
-    facts = [*_gain(view, row, name), _value(view, row, name), *_costs(view, name)]
-    clusters = cell.figure.clusters
-    apart = clusters is not None and clusters != cell.figure.n
-    where = split_words(row.split) + (f", {count(clusters, 'cluster')}" if apart else "")
-    return [*facts, Fact("examples behind it", f"{cell.figure.n:,}", (where,))]
+    apart = figure.clusters if figure.clusters != figure.n else None
+    where = split_words(row.split) + ("" if apart is None else f", {count(apart, 'cluster')}")
+    return [
+        *_gain(view, row, name),
+        _value(view, row, name, figure),
+        *_costs(view, name),
+        Fact("examples behind it", f"{figure.n:,}", (where,)),
+    ]
 
 
 def _gain(view: View, row: MatrixRow, name: str) -> Iterator[Fact]:
-    cell = row.cell(name)
-    found = cell.comparison if cell else None
-    if found is None:
-        return
+    comparison = row.comparison(name)
     what = f"{metric_name(row.metric)} against {view.baseline}"
-    if found.identical:
+    if comparison is None:
+        return
+    if comparison.identical:
         yield Fact(what, "identical", ("on every example",), "same")
-        return
-    if found.delta is None:
+    elif comparison.delta is None:
         yield Fact(what, NONE, ("not compared",))
-        return
-    value, bounds = estimate(found.delta, found.low, found.high, row.scale, signed=True)
-    side: Side = "open" if found.better is None else "better" if found.better else "worse"
-    words = {"open": "not distinguishable"}.get(side, "")
-    yield Fact(what, value, tuple(text for text in (bounds, words) if text), side)
+    else:
+        value, bounds = change_words(comparison, row)
+        sides: dict[bool | None, Side] = {None: "open", True: "better", False: "worse"}
+        words = "not distinguishable" if comparison.better is None else ""
+        yield Fact(what, value, tuple(filter(None, (bounds, words))), sides[comparison.better])
 
 
-def _value(view: View, row: MatrixRow, name: str) -> Fact:
-    value, bounds = _estimate(row, name)
-    notes = [bounds] if bounds else []
-    there = _estimate(row, view.baseline)[0]
-    if name != view.baseline and there != NONE:
-        notes.append(f"{view.baseline} {there}")
-    return Fact(f"{metric_name(row.metric)} of {name}", value, tuple(notes))
-
-
-def _estimate(row: MatrixRow, name: str) -> tuple[str, str]:
-    cell = row.cell(name)
-    figure = cell.figure if cell else None
-    if figure is None:
-        return NONE, ""
-    return estimate(figure.value, figure.low, figure.high, row.scale)
+def _value(view: View, row: MatrixRow, name: str, figure: Figure) -> Fact:
+    value, bounds = figure_words(figure, row)
+    base = row.figure(view.baseline) if name != view.baseline else None
+    there = figure_words(base, row)[0] if base is not None else NONE
+    notes = (bounds, f"{view.baseline} {there}" if there != NONE else "")
+    return Fact(f"{metric_name(row.metric)} of {name}", value, tuple(filter(None, notes)))
 
 
 def _costs(view: View, name: str) -> list[Fact]:
-    found, point = view.trade_off, view.cost(name)
+    terms, point = view.trade_off, view.cost(name)
     base = view.cost(view.baseline) if name != view.baseline else None
-    memory = measured_name(found.memory_name) or "peak memory"
     if point is None or (point.memory_bytes is None and point.decode_tokens_per_s is None):
         return [Fact("memory, speed and price", NONE, (_why_unmeasured(view, name),))]
+
+    def fact(what: str, show: Callable[[TradeOffPoint], str], unit: str, *notes: str) -> Fact:
+        """A figure with the baseline's below it."""
+        value, beside = show(point), show(base) if base else NONE
+        there = f"{view.baseline} {beside}" if beside != NONE else ""
+        whole = value if value == NONE or not unit else f"{value}\u00a0{unit}"
+        return Fact(what, whole, tuple(filter(None, (there, *notes))))
+
+    memory = measured_name(terms.memory_name) or "peak memory"
     facts = [
-        Fact(
-            memory,
-            size(point.memory_bytes),
-            _beside(base, size(base.memory_bytes if base else None)),
-        ),
-        Fact(
-            "decode speed",
-            _with(number(point.decode_tokens_per_s), "tok/s"),
-            (
-                *_beside(base, number(base.decode_tokens_per_s if base else None)),
-                *([found.speed_sizes] if found.speed_sizes else []),
-            ),
-        ),
+        fact(memory, lambda p: size(p.memory_bytes), ""),
+        fact("decode speed", lambda p: number(p.decode_tokens_per_s), "tok/s", terms.speed_sizes),
     ]
     what = "per million new tokens"
     measure = recorded_suite(view.provenance.spec).measure
@@ -131,18 +119,11 @@ def _costs(view: View, name: str) -> list[Fact]:
         return facts
     if point.price_per_million_new_tokens is None:
         return [*facts, Fact(what, NONE, ("decode speed not measured",))]
-    price = _with(number(point.price_per_million_new_tokens), found.currency)
-    beside = _beside(base, number(base.price_per_million_new_tokens if base else None))
-    terms = [found.price_sizes, "machine always busy"]
-    return [*facts, Fact(what, price, (*beside, *filter(None, terms)))]
-
-
-def _with(text: str, unit: str) -> str:
-    return text if text == NONE else f"{text}\u00a0{unit}"
-
-
-def _beside(base: TradeOffPoint | None, text: str) -> tuple[str, ...]:
-    return (f"{base.variant} {text}",) if base is not None and text != NONE else ()
+    price = fact(
+        *(what, lambda p: number(p.price_per_million_new_tokens), terms.currency),
+        *(terms.price_sizes, "machine always busy"),
+    )
+    return [*facts, price]
 
 
 def _why_unmeasured(view: View, name: str) -> str:

@@ -8,10 +8,10 @@ from typing import Any
 
 from harness.ratings.report.words import same_words
 from harness.render.labels import split_words
-from harness.render.numbers import NONE, estimate, metric_name
+from harness.render.numbers import NONE, joined, metric_name
 from harness.render.table import Band, Cell, Head, Table, texts, with_points_aligned
 from harness.report.view.records import MatrixCell, MatrixRow
-from harness.report.words.comparison import difference_words
+from harness.report.words.comparison import change_words, figure_words
 
 _MARKS = {"best": "best", "tied": "not distinguishable from the best"}
 _SIDES = {True: "better", False: "worse", None: "not distinguishable"}
@@ -24,7 +24,7 @@ def score_cell(cell: MatrixCell, row: MatrixRow) -> Cell:
         why = cell.missing or ""
         failed = ("failed",) if why.startswith("failed") else ()
         return Cell(NONE, failed, note=why, style="missing")
-    value, bounds = estimate(figure.value, figure.low, figure.high, row.scale)
+    value, bounds = figure_words(figure, row)
     no_interval = not bounds and figure.reason
     notes = [_MARKS[cell.mark] if cell.mark else "", (figure.reason or "") if no_interval else ""]
     shown = Cell(
@@ -42,10 +42,8 @@ def score_cell(cell: MatrixCell, row: MatrixRow) -> Cell:
     if comparison.identical:
         brief, full = same_words(row.kind)
         return _noted(shown, [*notes, full], change=brief, side="same")
-    change = difference_words(comparison, row)
-    side = _SIDES[comparison.better]
-    notes.append(f"{change} against {comparison.baseline}, {side}")
-    change = change.removeprefix(metric_name(row.metric)).strip()
+    change, side = joined(*change_words(comparison, row)), _SIDES[comparison.better]
+    notes.append(f"{metric_name(row.metric)} {change} against {comparison.baseline}, {side}")
     mark = "open" if comparison.better is None else side
     return _noted(shown, notes, change=change, side=mark, words=side)
 

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from harness.metrics.quantities import measured_name
-from harness.render.numbers import estimate, metric_name, number, p_words, percent, quantity
+from harness.render.numbers import estimate, joined, metric_name, number, p_words, percent, quantity
 from harness.render.table import Cell, Head, Table, numbers, texts, to_text
 from harness.render.text import visible
-from harness.report.view.records import MatrixRow, View
+from harness.report.view.records import Held, MatrixRow, View
 from harness.report.words.cautions import overtaken
-from harness.report.words.comparison import equivalence_words
+from harness.report.words.comparison import change_words, equivalence_words, figure_words
 from harness.report.words.verdict import open_words
 from harness.schema import HUMAN, Candidate, ConstraintCheck, Selection
 from harness.select.constraints import explained
@@ -89,7 +89,7 @@ def _check_cell(check: ConstraintCheck) -> Cell:
     elif check.value is not None:
         parts = estimate(check.value, check.low, check.high, check.scale, signed=True)
         share = percent(check.value, abs(check.reference)) if check.reference else ""
-        value = " ".join(filter(None, (*parts, f"({share})" if share else "")))
+        value = joined(*parts, f"({share})" if share else "")
     return Cell(check.status, side=check.status, interval=value, note=explained(check))
 
 
@@ -120,50 +120,35 @@ def claims(view: View) -> list[str]:
     chosen = view.selection.chosen if view.selection else None
     lines = []
     if chosen is not None and row is not None and choice.figure is not None:
-        value = _worded(choice.figure.value, choice.figure.low, choice.figure.high, row.scale)
-        parts = [f"On the report split {chosen} has {metric_name(row.metric)} {value}"]
-        found = choice.comparison
-        if found is not None and found.identical:
-            parts.append(f", identical to {found.baseline} on every example")
-        elif found is not None and found.delta is not None:
-            change = _worded(found.delta, found.low, found.high, row.scale, signed=True)
-            parts.append(f", {change} against {found.baseline}")
-        parts.append(f" (n = {choice.figure.n:,}")
+        value = joined(metric_name(row.metric), *figure_words(choice.figure, row))
+        line, change = f"On the report split {chosen} has {value}", choice.comparison
+        if change is not None and change.identical:
+            line += f", identical to {change.baseline} on every example"
+        elif change is not None and change.delta is not None:
+            line += f", {joined(*change_words(change, row))} against {change.baseline}"
+        line += f" (n = {choice.figure.n:,}"
         if choice.mde is not None:
             smallest = number(in_points(choice.mde, row.scale), 1 if row.scale else None)
-            parts.append(f"; a true difference of {smallest} is found in 80 of 100 such runs")
-        lines.append("".join(parts) + ").")
+            line += f"; a true difference of {smallest} is found in 80 of 100 such runs"
+        lines.append(f"{line}).")
     lines += held_claims(view)
-    if row is not None:
-        lines += [equivalence_words(found, row) for found in choice.merged]
-    return lines
+    return lines + [equivalence_words(test, row) for test in choice.merged if row is not None]
 
 
 def held_claims(view: View) -> list[str]:
     """What is claimed for the choice on examples that its constraints did not read."""
-    lines = []
-    for held in view.choice.held:
-        found = held.comparison
-        change = _worded(found.delta, found.low, found.high, held.scale, signed=True)
-        same = "rated alike" if found.task == HUMAN else "identical to it"
-        change = same if found.identical else change
-        lines.append(
-            f"{found.task} {metric_name(found.metric)} against {found.baseline} on the "
-            f"{found.split}: {change} (n = {found.n:,}); the choice did not read these examples."
-        )
-    return lines
+    return [_held_claim(held) for held in view.choice.held]
 
 
-def _worded(
-    value: float | None,
-    low: float | None,
-    high: float | None,
-    scale: float | None,
-    *,
-    signed: bool = False,
-) -> str:
-    parts = estimate(value, low, high, scale, signed=signed)
-    return " ".join(part for part in parts if part)
+def _held_claim(held: Held) -> str:
+    of = held.comparison
+    change = joined(*estimate(of.delta, of.low, of.high, held.scale, signed=True))
+    if of.identical:
+        change = "rated alike" if of.task == HUMAN else "identical to it"
+    return (
+        f"{of.task} {metric_name(of.metric)} against {of.baseline} on the {of.split}: {change} "
+        f"(n = {of.n:,}); the choice did not read these examples."
+    )
 
 
 def selection_text(view: View) -> str:
