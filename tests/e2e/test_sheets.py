@@ -170,7 +170,7 @@ def rated(exported: Sheets, tmp_path_factory: pytest.TempPathFactory) -> Sheets:
     files = [str(path) for path in fill_all(sheets, folder)]
     done = light(folder, "sheet", "import", sheets.name, *files, runs=sheets.runs)
     assert done.code == 0, done.err
-    assert "(100%)" in done.out
+    assert "100%" in done.out
     return Sheets(sheets.runs, sheets.folder, done)
 
 
