@@ -13,7 +13,7 @@ import pytest
 import xlsxwriter
 
 from harness.ratings.design.design import make_plan
-from harness.ratings.design.items import Chosen
+from harness.ratings.design.items import ItemSelection
 from harness.ratings.layout import asked, rater_sheets
 from harness.ratings.records import Agreement, Item
 from harness.ratings.returns.checking import Checked, check_returns
@@ -30,7 +30,7 @@ ITEMS, RATERS = 10_000, 5
 VARIANTS = ("base@nf4", "checkpoint-20")
 
 
-def chosen() -> Chosen:
+def chosen() -> ItemSelection:
     """Items with prompts of 60 words and outputs of 15."""
     draw = random.Random(0)
 
@@ -48,7 +48,7 @@ def chosen() -> Chosen:
         for place in range(ITEMS)
     )
     keys = dict.fromkeys(VARIANTS, "key")
-    return Chosen(
+    return ItemSelection(
         task="summaries", variants=VARIANTS, baseline=VARIANTS[0], predictions=keys, items=items
     )
 

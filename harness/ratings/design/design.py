@@ -16,7 +16,7 @@ from harness.errors import UsageError
 from harness.ratings.design.assign import assign_raters, assign_sides, is_connected
 from harness.ratings.design.attention import attention_rows, same_rows
 from harness.ratings.design.chance import Chance
-from harness.ratings.design.items import Chosen, same_text
+from harness.ratings.design.items import ItemSelection, same_text
 from harness.ratings.design.order import APART, Draft, insert_checks, spread
 from harness.ratings.design.tokens import row_token, sheet_id
 from harness.ratings.records import AutoTie, Item, Purpose, RowKind, SheetPlan, SheetRow
@@ -34,11 +34,11 @@ Drafts = dict[tuple[int, RowKind], list[Draft]]
 """Rows by the rater's place and by kind."""
 
 
-def make_plan(chosen: Chosen, spec: HumanSpec, *, seed: int, run: str) -> Sheets:
+def make_plan(selection: ItemSelection, spec: HumanSpec, *, seed: int, run: str) -> Sheets:
     """Lay out the sheets of all raters.
 
     Args:
-        chosen: What is rated.
+        selection: What is rated.
         spec: What the suite says about raters.
         seed: The suite's seed.
         run: SUITE/RUN-ID, kept with the plan; it decides nothing.
@@ -51,12 +51,12 @@ def make_plan(chosen: Chosen, spec: HumanSpec, *, seed: int, run: str) -> Sheets
     Raises:
         UsageError: There would be no rows.
     """
-    identity = _identity(chosen, spec, seed)
+    identity = _identity(selection, spec, seed)
     key = short_digest(identity)
-    items, raters = chosen.items, spec.rater_names
-    pairs = _pairs(chosen, spec)
+    items, raters = selection.items, spec.rater_names
+    pairs = _pairs(selection, spec)
     seats = assign_raters(len(items), len(raters), spec.raters_per_item, Chance(key, "raters"))
-    main = _main_rows(chosen, spec, pairs, seats, key)
+    main = _main_rows(selection, spec, pairs, seats, key)
     if not any(main.values()):
         raise UsageError(
             "Raters would have nothing to do: they are asked for preferences only, and the "
@@ -64,14 +64,14 @@ def make_plan(chosen: Chosen, spec: HumanSpec, *, seed: int, run: str) -> Sheets
             where="human.criteria",
             hint="Ask for criteria too, or compare other variants.",
         )
-    rows = tuple(_rows(key, raters, items, _with_checks(chosen, spec, main, key)))
+    rows = tuple(_rows(key, raters, items, _with_checks(selection, spec, main, key)))
     plan = SheetPlan(
         id=sheet_id(key),
         run=run,
-        task=chosen.task,
-        variants=chosen.variants,
-        baseline=chosen.baseline,
-        predictions=chosen.predictions,
+        task=selection.task,
+        variants=selection.variants,
+        baseline=selection.baseline,
+        predictions=selection.predictions,
         raters=raters,
         criteria=spec.all_criteria,
         pairs=pairs,
@@ -79,7 +79,7 @@ def make_plan(chosen: Chosen, spec: HumanSpec, *, seed: int, run: str) -> Sheets
         show_reference=spec.show_reference,
         instructions=spec.instructions,
         seed=seed,
-        notes=(*chosen.notes, *_seat_notes(seats, spec), *_check_notes(spec, main, rows)),
+        notes=(*selection.notes, *_seat_notes(seats, spec), *_check_notes(spec, main, rows)),
     )
     ties = tuple(
         AutoTie(item=item.id, variants=pair)
@@ -90,33 +90,27 @@ def make_plan(chosen: Chosen, spec: HumanSpec, *, seed: int, run: str) -> Sheets
     return Sheets(key, plan, items, rows, ties, identity)
 
 
-def _identity(chosen: Chosen, spec: HumanSpec, seed: int) -> dict[str, Any]:
+def _identity(selection: ItemSelection, spec: HumanSpec, seed: int) -> dict[str, Any]:
     """All that the sheets depend on, with the suite's defaults filled in.
 
     Fields are named one by one: a record that gains one later does not make other sheets.
     """
-    shown = [
-        [item.id, item.cluster, item.split, item.prompt, item.reference, item.outputs]
-        for item in chosen.items
-    ]
+    fields = ("id", "cluster", "split", "prompt", "reference", "outputs")
+    shown = [[getattr(item, field) for field in fields] for item in selection.items]
     return {
         "format": FORMAT,
         "seed": seed,
-        "task": chosen.task,
-        "variants": list(chosen.variants),
-        "baseline": chosen.baseline,
-        "predictions": dict(chosen.predictions),
-        "items": [item.id for item in chosen.items],
+        "task": selection.task,
+        "variants": list(selection.variants),
+        "baseline": selection.baseline,
+        "predictions": dict(selection.predictions),
+        "items": [item.id for item in selection.items],
         "outputs": short_digest(shown),
         "splits": list(spec.splits),
         "raters": list(spec.rater_names),
         "overlap": spec.raters_per_item,
         "criteria": [
-            {
-                "name": c.name,
-                "question": c.question,
-                "scale": [[*point] for point in c.scale.items()],
-            }
+            {"name": c.name, "question": c.question, "scale": [[*p] for p in c.scale.items()]}
             for c in spec.all_criteria
         ],
         "preference": spec.preference,
@@ -128,19 +122,19 @@ def _identity(chosen: Chosen, spec: HumanSpec, seed: int) -> dict[str, Any]:
     }
 
 
-def _pairs(chosen: Chosen, spec: HumanSpec) -> tuple[Pair, ...]:
+def _pairs(selection: ItemSelection, spec: HumanSpec) -> tuple[Pair, ...]:
     """The comparisons that are asked for, in the order of the variants."""
     if spec.preference == "none":
         return ()
-    pairs = itertools.combinations(chosen.variants, 2)
-    return tuple(p for p in pairs if spec.preference == "all" or chosen.baseline in p)
+    pairs = itertools.combinations(selection.variants, 2)
+    return tuple(p for p in pairs if spec.preference == "all" or selection.baseline in p)
 
 
 # -- main rows ------------------------------------------------------------------------------------
 
 
 def _main_rows(
-    chosen: Chosen,
+    selection: ItemSelection,
     spec: HumanSpec,
     pairs: Sequence[Pair],
     seats: Sequence[tuple[int, ...]],
@@ -149,8 +143,8 @@ def _main_rows(
     """What counts of every rater's rows, in no order."""
     drafts: Drafts = {(r, kind): [] for r in range(len(spec.rater_names)) for kind in KINDS}
     compared: dict[tuple[int, int], list[int]] = {}
-    for place, (item, seated) in enumerate(zip(chosen.items, seats, strict=True)):
-        texts = _distinct(item, chosen.variants) if spec.criteria else []
+    for place, (item, seated) in enumerate(zip(selection.items, seats, strict=True)):
+        texts = _distinct(item, selection.variants) if spec.criteria else []
         differing = [pair for pair, names in enumerate(pairs) if _differ(item, names)]
         for rater in seated:
             drafts[rater, "scale"] += [Draft("scale", place, names) for names in texts]
@@ -178,17 +172,16 @@ def _differ(item: Item, pair: Pair) -> bool:
 # -- checks, order, tokens ------------------------------------------------------------------------
 
 
-def _with_checks(chosen: Chosen, spec: HumanSpec, main: Drafts, key: str) -> Drafts:
+def _with_checks(selection: ItemSelection, spec: HumanSpec, main: Drafts, key: str) -> Drafts:
     """Everybody's rows in their order, with those that are about the rater among them."""
     drafts: Drafts = {}
     for (rater, kind), rows in main.items():
         chance = Chance(key, "order", kind, spec.rater_names[rater])
         mine = list(dict.fromkeys(row.item for row in rows))
         numbers = _numbers(spec, kind, len(rows))
-        checks = attention_rows(
-            kind, numbers["attention"], chosen.items, mine, chosen.baseline, chance
-        )
-        checks += same_rows(numbers["same"], chosen.items, mine, chance)
+        spoilt, items = numbers["attention"], selection.items
+        checks = attention_rows(kind, spoilt, items, mine, selection.baseline, chance)
+        checks += same_rows(numbers["same"], items, mine, chance)
         drafts[rater, kind] = insert_checks(spread(rows, chance), checks, numbers["repeat"], chance)
     return drafts
 
@@ -206,13 +199,8 @@ def _numbers(spec: HumanSpec, kind: RowKind, rows: int, at_least_one: bool = Fal
     if kind == "pair":
         shares["same"] = spec.same
     least = int(rows > 0) if at_least_one else int(rows >= _CHECKED_FROM)
-    return Counter(
-        {
-            purpose: max(least, int(share * rows + 0.5))
-            for purpose, share in shares.items()
-            if share > 0
-        }
-    )
+    wanted = {purpose: share for purpose, share in shares.items() if share > 0}
+    return Counter({purpose: max(least, int(x * rows + 0.5)) for purpose, x in wanted.items()})
 
 
 def _rows(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.ratings.design.chance import Chance
@@ -70,12 +70,18 @@ def insert_checks(
     Returns:
         All rows; fewer are repeated than asked for where too few are followed by enough others.
     """
-    slots = _Slots(main, chance)
+    gaps: dict[int, list[Draft]] = {}  # gap i lies before main row i
     for row in checks:
-        slots.put(row, min(1, len(main)))  # the first row is a usual one
+        gap = _gap(row, min(1, len(main)), main, gaps, chance)  # the first row is a usual one
+        gaps.setdefault(gap, []).append(row)
     for place in chance.shuffled(range(len(main) - APART + 1))[:repeats]:
-        slots.put(_again(main[place]), place + APART)
-    return slots.rows()
+        again = _again(main[place])
+        gaps.setdefault(_gap(again, place + APART, main, gaps, chance), []).append(again)
+    return [
+        row
+        for place in range(len(main) + 1)
+        for row in (*gaps.get(place, ()), *main[place : place + 1])
+    ]
 
 
 def _again(row: Draft) -> Draft:
@@ -84,42 +90,26 @@ def _again(row: Draft) -> Draft:
     return Draft(row.kind, row.item, row.variants, swapped, purpose="repeat", repeats=row)
 
 
-class _Slots:
-    """The gaps between main rows, and what is put into them; gap i lies before main row i.
+def _gap(
+    row: Draft,
+    first: int,
+    main: Sequence[Draft],
+    gaps: Mapping[int, Sequence[Draft]],
+    chance: Chance,
+) -> int:
+    """A gap from ``first`` on, an empty one beside other items if there is one.
 
-    Args:
-        main: The main rows in their order.
-        chance: Picks gaps.
+    Gaps are tried at random, and one after the other only where that has found none.
     """
 
-    def __init__(self, main: Sequence[Draft], chance: Chance) -> None:
-        self._main = main
-        self._chance = chance
-        self._put: dict[int, list[Draft]] = {}
-
-    def put(self, row: Draft, first: int) -> None:
-        """Put a row into a gap from ``first`` on, into an empty one beside other items if it can.
-
-        Gaps are tried at random, and one after the other only where that has found none.
-        """
-        count = len(self._main) + 1 - first
-        for _ in range(_TRIES):
-            gap = first + self._chance.below(count)
-            if gap not in self._put and self._fits(gap, row):
-                self._put[gap] = [row]
-                return
-        fit = [gap for gap in range(first, first + count) if self._fits(gap, row)]
-        gap = next((gap for gap in fit if gap not in self._put), fit[0] if fit else gap)
-        self._put.setdefault(gap, []).append(row)
-
-    def _fits(self, gap: int, row: Draft) -> bool:
-        around = [*self._main[max(0, gap - 1) : gap + 1], *self._put.get(gap, ())]
+    def fits(gap: int) -> bool:
+        around = [*main[max(0, gap - 1) : gap + 1], *gaps.get(gap, ())]
         return all(other.item != row.item for other in around)
 
-    def rows(self) -> list[Draft]:
-        """All rows in order."""
-        found: list[Draft] = []
-        for gap in range(len(self._main) + 1):
-            found += self._put.get(gap, ())
-            found += self._main[gap : gap + 1]
-        return found
+    count = len(main) + 1 - first
+    for _ in range(_TRIES):
+        gap = first + chance.below(count)
+        if gap not in gaps and fits(gap):
+            return gap
+    fit = [gap for gap in range(first, first + count) if fits(gap)]
+    return next((gap for gap in fit if gap not in gaps), fit[0] if fit else gap)

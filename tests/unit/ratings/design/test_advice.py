@@ -19,7 +19,7 @@ from harness.ratings.design.advice import (
     raters_per_item,
 )
 from harness.ratings.design.design import make_plan
-from harness.ratings.design.items import Chosen
+from harness.ratings.design.items import ItemSelection
 from harness.ratings.records import Item, SheetPlan, SheetRow
 from harness.suite.ratings import CRITERIA, HumanSpec
 
@@ -229,7 +229,7 @@ def test_the_default_sheets_have_no_warning() -> None:
         )
         for n in range(spec.items)
     )
-    chosen = Chosen(
+    chosen = ItemSelection(
         task="t", variants=("a", "b"), baseline="a", predictions={"a": "1", "b": "2"}, items=items
     )
     sheets = make_plan(chosen, spec, seed=1, run="suite/run")

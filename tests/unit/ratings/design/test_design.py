@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from harness.errors import UsageError
 from harness.ratings.design.design import make_plan
-from harness.ratings.design.items import Chosen
+from harness.ratings.design.items import ItemSelection
 from harness.ratings.design.tokens import LETTERS
 from harness.ratings.layout import rater_sheets
 from harness.ratings.records import Item, SheetRow
@@ -48,7 +48,7 @@ def _item(place: int, variants: Sequence[str], same: Sequence[tuple[int, int]] =
 
 def _chosen(
     items: int | Sequence[Item] = 30, variants: Sequence[str] = ("base", "tuned"), **change: Any
-) -> Chosen:
+) -> ItemSelection:
     if isinstance(items, int):
         items = [_item(place, variants) for place in range(items)]
     fields: dict[str, Any] = {
@@ -58,10 +58,10 @@ def _chosen(
         "predictions": {name: f"key-{place}" for place, name in enumerate(variants)},
         "items": tuple(items),
     }
-    return Chosen(**{**fields, **change})
+    return ItemSelection(**{**fields, **change})
 
 
-def _plan(chosen: Chosen, seed: int = 7, **spec: Any) -> Sheets:
+def _plan(chosen: ItemSelection, seed: int = 7, **spec: Any) -> Sheets:
     return make_plan(chosen, HumanSpec(**spec), seed=seed, run="suite/run")
 
 
@@ -77,7 +77,7 @@ def _of(sheets: Sheets, **wanted: object) -> list[SheetRow]:
 
 
 @st.composite
-def _exports(draw: st.DrawFn) -> tuple[Chosen, HumanSpec]:
+def _exports(draw: st.DrawFn) -> tuple[ItemSelection, HumanSpec]:
     raters = draw(st.integers(1, 5))
     variants = [f"v{n}" for n in range(draw(st.integers(1, 4)))]
     pairs = list(itertools.combinations(range(len(variants)), 2))
@@ -97,7 +97,7 @@ def _exports(draw: st.DrawFn) -> tuple[Chosen, HumanSpec]:
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(export=_exports(), seed=st.integers(0, 3))
 def test_a_plan_is_balanced_and_complete_whatever_the_numbers(
-    export: tuple[Chosen, HumanSpec], seed: int
+    export: tuple[ItemSelection, HumanSpec], seed: int
 ) -> None:
     """Every text and pair is judged by as many raters as asked for, on balanced sides."""
     chosen, spec = export
@@ -117,7 +117,7 @@ def test_a_plan_is_balanced_and_complete_whatever_the_numbers(
     _check_rows(sheets, chosen)
 
 
-def _check_complete(sheets: Sheets, chosen: Chosen, spec: HumanSpec) -> None:
+def _check_complete(sheets: Sheets, chosen: ItemSelection, spec: HumanSpec) -> None:
     """Every distinct text, and every wanted pair of different ones, has its rows; the rest ties."""
     wanted: Counter[object] = Counter()
     ties = []
@@ -136,7 +136,7 @@ def _check_complete(sheets: Sheets, chosen: Chosen, spec: HumanSpec) -> None:
     assert sorted((tie.item, tie.variants) for tie in sheets.ties) == sorted(ties)
 
 
-def _check_rows(sheets: Sheets, chosen: Chosen) -> None:
+def _check_rows(sheets: Sheets, chosen: ItemSelection) -> None:
     """Tokens, positions and the rows of other purposes are as the records say."""
     tokens = [row.token for row in sheets.rows]
     assert len(set(tokens)) == len(tokens)
