@@ -183,12 +183,12 @@ def ratings_of(store: Store, sheets_key: str) -> str | None:
     Sheets depend on what is shown and asked, not on the run, so another run of the same results
     (with other rules of choosing, say) can take its ratings over.
     """
-    found = [
+    results = [
         (len(identity["files"]), store.path("ratings", key).stat().st_mtime, key)
         for key in store.keys("ratings")
         if (identity := store.identity("ratings", key)).get("sheets") == sheets_key
     ]
-    return max(found)[2] if found else None
+    return max(results)[2] if results else None
 
 
 @contextmanager

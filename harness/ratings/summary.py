@@ -47,10 +47,10 @@ def summarise(
     sheets = read_sheets(store, manifest.human.sheets)
     if _outdated(sheets.plan, manifest):
         return None
-    kept = read_ratings(store, manifest.human.ratings)
+    stored = read_ratings(store, manifest.human.ratings)
     if readings is None:
         readings = read_results(store, manifest.cells, suite_of(manifest).tasks)
-    return _results(sheets, kept, readings)
+    return _results(sheets, stored, readings)
 
 
 def why_none(store: Store, manifest: Manifest) -> str:
@@ -80,8 +80,8 @@ def _outdated(plan: SheetPlan, manifest: Manifest) -> list[str]:
     return [name for name, key in plan.predictions.items() if current.get(name) != key]
 
 
-def _results(sheets: Sheets, kept: StoredRatings, readings: Iterable[Reading]) -> HumanResults:
-    plan, ratings = sheets.plan, kept.ratings
+def _results(sheets: Sheets, stored: StoredRatings, readings: Iterable[Reading]) -> HumanResults:
+    plan, ratings = sheets.plan, stored.ratings
     claimed = [item for item in sheets.items if item.split == _CLAIMED] or list(sheets.items)
     names = {item.id for item in claimed}
     of_claimed = [rating for rating in ratings if rating.item in names]
@@ -94,7 +94,7 @@ def _results(sheets: Sheets, kept: StoredRatings, readings: Iterable[Reading]) -
     return HumanResults(
         plan=plan,
         items=len(sheets.items),
-        files=kept.files,
+        files=stored.files,
         ratings=len(ratings),
         asked=len(sheets.rows),
         raters=rater_summaries(plan, sheets.rows, ratings),

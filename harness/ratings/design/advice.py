@@ -256,12 +256,12 @@ def _pair_line(counts: Sequence[int], pairs: Sequence[Pair], items: int) -> str:
             f", worth about {worth:.0f} independent ones, as raters of one item see the same "
             f"texts (assumed correlation {ICC:g})"
         )
-    found, tied = detectable_win_rate(worth), detectable_win_rate(worth * (1 - TIES))
-    if found is None:
+    rate, tied = detectable_win_rate(worth), detectable_win_rate(worth * (1 - TIES))
+    if rate is None:
         return f"{text}. Too few to show any preference in 80 of 100 studies."
     with_ties = f"{_percent(tied)} if one vote in five is a tie" if tied else "none with ties"
     return (
-        f"{text}. Smallest true win rate found in 80 of 100 studies: {_percent(found)} "
+        f"{text}. Smallest true win rate found in 80 of 100 studies: {_percent(rate)} "
         f"({with_ties})."
     )
 
@@ -274,12 +274,12 @@ def _points(plan: SheetPlan, rows: Sequence[SheetRow]) -> list[str]:
         (tuple(raters.get((name,), {}).values()) for name in plan.variants),
         key=effective_votes,
     )
-    found = detectable_difference(counts)
-    if found is None:
+    gap = detectable_difference(counts)
+    if gap is None:
         return ["Fewer than two items are rated: no difference of a criterion can be shown."]
     return [
         "Smallest difference of two variants' means on a criterion that is found in 80 of 100 "
-        f"studies: {math.ceil(100 * found) / 100:.2f} points ({len(counts)} items, each by "
+        f"studies: {math.ceil(100 * gap) / 100:.2f} points ({len(counts)} items, each by "
         f"{_range(counts)}; assuming that one rater's differences vary over items with a standard "
         f"deviation of {SD:.1f} points, and a correlation of {ICC:g} between raters)."
     ]

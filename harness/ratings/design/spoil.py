@@ -42,15 +42,15 @@ def _shuffled(parts: Sequence[str], glue: str, taken: set[str], chance: Chance) 
     if len(set(parts)) < _FEW_WORDS:
         return None
     for _ in range(_TRIES):
-        found = glue.join(chance.shuffled(parts)).strip()
-        if found not in taken:
-            return found
+        made = glue.join(chance.shuffled(parts)).strip()
+        if made not in taken:
+            return made
     return None
 
 
 def _letters(taken: set[str], chance: Chance) -> str:
     while True:
         sizes = [3 + chance.below(6) for _ in range(4 + chance.below(5))]
-        found = " ".join("".join(chance.pick(_LETTERS) for _ in range(size)) for size in sizes)
-        if found not in taken:
-            return found
+        made = " ".join("".join(chance.pick(_LETTERS) for _ in range(size)) for size in sizes)
+        if made not in taken:
+            return made

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from harness.errors import UsageError
 from harness.hints import choices, near_names
-from harness.schema import CellResult, Manifest, Variant
+from harness.schema import Manifest
 from harness.suite.deciding import CANDIDATES, primary_metric
 from harness.suite.ratings import CHECKPOINTS, REFERENCES, HumanSpec
 from harness.suite.record import suite_of
@@ -42,7 +42,7 @@ def rated_task(manifest: Manifest, spec: HumanSpec) -> str:
 
 def rated_variants(manifest: Manifest, spec: HumanSpec) -> tuple[str, ...]:
     """Ids of all that ``human.variants`` names, once each, in the run's order."""
-    named = {found for name in spec.variants for found in _resolve(manifest, name)}
+    named = {variant for name in spec.variants for variant in _resolve(manifest, name)}
     ordered = [variant.id for variant in manifest.variants if variant.id in named]
     return (*ordered, *([REFERENCES] if REFERENCES in named else []))
 
@@ -53,13 +53,19 @@ def _resolve(manifest: Manifest, name: str) -> list[str]:
     if name == REFERENCES:
         return [REFERENCES]
     if name == CHECKPOINTS:
-        found = [variant.id for variant in manifest.variants if variant.kind in CANDIDATES]
-        if not found:
+        checkpoints = [variant.id for variant in manifest.variants if variant.kind in CANDIDATES]
+        if not checkpoints:
             raise _no_variant(manifest, name, "the run has no checkpoints")
-        return found
+        return checkpoints
     if name in (CHOSEN, MERGED):
-        chosen = _chosen(manifest, name)
-        return [chosen.id] if name == CHOSEN else _merged(manifest, chosen)
+        choice = manifest.selection
+        if choice is None or choice.chosen not in ids:
+            why = choice.reason.rstrip(".") if choice else "the run has nothing to choose from"
+            raise _no_variant(manifest, name, f"no checkpoint was chosen: {why}")
+        merged = [variant.id for variant in manifest.merged_forms(choice.chosen)]
+        if name == MERGED and not merged:
+            raise _no_variant(manifest, name, f"{choice.chosen} was not merged (matrix.merged)")
+        return [choice.chosen] if name == CHOSEN else merged
     if name == BASELINE:
         if manifest.baseline not in ids:
             raise _no_variant(manifest, name, f"the run lacks its baseline {manifest.baseline}")
@@ -70,23 +76,6 @@ def _resolve(manifest: Manifest, name: str) -> list[str]:
         why = f"the run has no such variant{f'; did you mean {near}' if near else ''}"
         raise _no_variant(manifest, name, why)
     return [name]
-
-
-def _chosen(manifest: Manifest, name: str) -> Variant:
-    selection = manifest.selection
-    found = (v for v in manifest.variants if selection is not None and v.id == selection.chosen)
-    chosen = next(found, None)
-    if chosen is None:
-        why = selection.reason.rstrip(".") if selection else "the run has nothing to choose from"
-        raise _no_variant(manifest, name, f"no checkpoint was chosen: {why}")
-    return chosen
-
-
-def _merged(manifest: Manifest, chosen: Variant) -> list[str]:
-    found = [variant.id for variant in manifest.merged_forms(chosen.id)]
-    if not found:
-        raise _no_variant(manifest, MERGED, f"{chosen.id} was not merged (matrix.merged)")
-    return found
 
 
 def check_comparable(spec: HumanSpec, variants: Sequence[str], baseline: str | None) -> None:
@@ -108,19 +97,19 @@ def check_comparable(spec: HumanSpec, variants: Sequence[str], baseline: str | N
 
 def predictions_key(manifest: Manifest, variant: str, task: str) -> str:
     """Key of a variant's outputs."""
+    state = "is not among the run's cells"
     for cell in manifest.cells:
-        own = (cell.variant, cell.task) == (variant, task)
-        if own and task_facts(cell.kind).writes_texts:
+        if (cell.variant, cell.task) == (variant, task) and task_facts(cell.kind).writes_texts:
             if cell.status == "done" and cell.predictions_key is not None:
                 return cell.predictions_key
-            raise _unfinished(manifest, f"{variant}/{task}", _status(cell))
-    raise _unfinished(manifest, f"{variant}/{task}", "is not among the run's cells")
-
-
-def _status(cell: CellResult) -> str:
-    if cell.status == "done":
-        return "holds no outputs"
-    return f"is {cell.status}{f': {cell.reason}' if cell.reason else ''}"
+            state = f"is {cell.status}{f': {cell.reason}' if cell.reason else ''}"
+            state = "holds no outputs" if cell.status == "done" else state
+            break
+    raise UsageError(
+        f"There are no outputs to rate: the cell {variant}/{task} {state}.",
+        where=manifest.name,
+        hint="Run the eval again to finish it, or leave the variant out of human.variants.",
+    )
 
 
 def _no_variant(manifest: Manifest, name: str, why: str) -> UsageError:
@@ -129,12 +118,4 @@ def _no_variant(manifest: Manifest, name: str, why: str) -> UsageError:
         f"human.variants names {name!r}, but {why}.",
         where=manifest.name,
         hint=f"Name variants of the run in human.variants; it has: {ids}.",
-    )
-
-
-def _unfinished(manifest: Manifest, cell: str, found: str) -> UsageError:
-    return UsageError(
-        f"There are no outputs to rate: the cell {cell} {found}.",
-        where=manifest.name,
-        hint="Run the eval again to finish it, or leave the variant out of human.variants.",
     )

@@ -96,8 +96,8 @@ def _render(
         "PREFERENCE_ANSWERS": layout.PREFERENCE_ANSWERS,
         "PREFERENCE_QUESTION": layout.PREFERENCE_QUESTION,
     }
-    found = facts(plan, items, rows)
-    return environment.get_template(name).render(plan=plan, facts=found, **values)
+    counts = facts(plan, items, rows)
+    return environment.get_template(name).render(plan=plan, facts=counts, **values)
 
 
 def _line(text: object) -> str:

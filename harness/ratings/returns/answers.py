@@ -34,17 +34,17 @@ class Problem:
     """Why an entry is not taken.
 
     Attributes:
-        found: What stands there.
+        entry: What stands there.
         needed: What may stand there.
         hint: What the rater can do.
     """
 
-    found: str
+    entry: str
     needed: str
     hint: str = _CHOOSE
 
     def __str__(self) -> str:
-        return f"found {self.found}; needed is {self.needed}; {self.hint}."
+        return f"found {self.entry}; needed is {self.needed}; {self.hint}."
 
 
 def tidy(text: str) -> str:
@@ -142,22 +142,22 @@ def parse_minutes(text: str) -> float | Problem:
     return minutes
 
 
-def minutes_problem(found: str) -> Problem:
+def minutes_problem(entry: str) -> Problem:
     """What is said of an entry that is no number of minutes."""
     return Problem(
-        found, f"a number of minutes, 0 to {MOST_MINUTES}, such as 1.5", "mend it, or leave it out"
+        entry, f"a number of minutes, 0 to {MOST_MINUTES}, such as 1.5", "mend it, or leave it out"
     )
 
 
-def point_problem(found: str, criterion: CriterionSpec) -> Problem:
+def point_problem(entry: str, criterion: CriterionSpec) -> Problem:
     """What is said of an entry that is no point of the scale."""
     first, last = criterion.points[0], criterion.points[-1]
-    return Problem(found, f"a whole number from {first} to {last}, or “{CANNOT_JUDGE}”")
+    return Problem(entry, f"a whole number from {first} to {last}, or “{CANNOT_JUDGE}”")
 
 
-def preference_problem(found: str) -> Problem:
+def preference_problem(entry: str) -> Problem:
     """What is said of an entry that is no preference."""
-    return Problem(found, f"{A}, {B}, {TIE} or “{CANNOT_JUDGE}”")
+    return Problem(entry, f"{A}, {B}, {TIE} or “{CANNOT_JUDGE}”")
 
 
 def _key(text: str) -> str:
@@ -179,9 +179,9 @@ def _on_scale(text: str, point: int, positive: bool, criterion: CriterionSpec) -
     return point_problem(f"{shown(text)}, which is not on the scale of {criterion.name}", criterion)
 
 
-def _labelled(text: str, found: re.Match[str], criterion: CriterionSpec) -> int | Problem:
+def _labelled(text: str, match: re.Match[str], criterion: CriterionSpec) -> int | Problem:
     """A point with words, which may be cut short or be the rater's own, but not another point's."""
-    point, words = int(found["point"]), found["words"]
+    point, words = int(match["point"]), match["words"]
     if point not in criterion.scale:
         return _on_scale(text, point, True, criterion)
     start = words.rstrip(".… ")
@@ -193,7 +193,7 @@ def _labelled(text: str, found: re.Match[str], criterion: CriterionSpec) -> int 
         return point_problem(f"{shown(text)}, whose words belong to {others}", criterion)
     if CANNOT_JUDGE.startswith(start) or re.search(r"\d", words):
         return point_problem(f"{shown(text)}, which says two things", criterion)
-    if _DATE.match(found["mark"]):
+    if _DATE.match(match["mark"]):
         return point_problem(f"{shown(text)}, which may be a date", criterion)
     return point
 

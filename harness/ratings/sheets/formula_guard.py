@@ -88,8 +88,8 @@ def delimited_text(text: str, changes: Changes | None = None) -> str:
     return f"'{shown}"
 
 
-def _visible(found: re.Match[str]) -> str:
-    code = ord(found.group())
+def _visible(match: re.Match[str]) -> str:
+    code = ord(match.group())
     if code < 0x20:
         return chr(0x2400 + code)
     return "␡" if code == 0x7F else "�"

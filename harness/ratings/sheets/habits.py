@@ -70,7 +70,7 @@ def telling_phrases(outputs: Outputs, *, budget: int = BUDGET) -> list[Habit]:
     step = min(max(1, math.ceil(size / budget)), n // FEWEST)
     counts = {name: _document_counts(texts[::step]) for name, texts in outputs.items()}
     seen = len(range(0, n, step))
-    found = []
+    habits = []
     for name, mine in counts.items():
         others = [count for other, count in counts.items() if other != name]
         for (starts, words), count in mine.items():
@@ -78,9 +78,9 @@ def telling_phrases(outputs: Outputs, *, budget: int = BUDGET) -> list[Habit]:
                 continue
             elsewhere = max(other[starts, words] for other in others)
             if elsewhere <= HARDLY * seen:
-                found.append(Habit(" ".join(words), starts, name, count, elsewhere, seen))
-    found.sort(key=lambda h: (h.elsewhere - h.count, -len(h.words), h.words, h.variant))
-    return _distinct(found)[:MOST_PHRASES]
+                habits.append(Habit(" ".join(words), starts, name, count, elsewhere, seen))
+    habits.sort(key=lambda h: (h.elsewhere - h.count, -len(h.words), h.words, h.variant))
+    return _distinct(habits)[:MOST_PHRASES]
 
 
 _Phrase = tuple[bool, tuple[str, ...]]

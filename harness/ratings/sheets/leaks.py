@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from harness.ratings.records import Item, SheetPlan
 from harness.ratings.sheets.habits import (
     LENGTH_RATIO,
-    Habit,
     Outputs,
     layout_gaps,
     length_gaps,
@@ -17,6 +15,7 @@ from harness.ratings.sheets.habits import (
 from harness.ratings.sheets.names import (
     SHOWN,
     by_variant,
+    finding,
     mentions,
     model_names,
     name_parts,
@@ -61,7 +60,7 @@ def find_leaks(
         *_equal(plan, outputs),
     ]
     order: dict[Severity, int] = {"error": 0, "warning": 1, "info": 2}
-    return tuple(sorted(findings, key=lambda finding: order[finding.severity]))
+    return tuple(sorted(findings, key=lambda leak: order[leak.severity]))
 
 
 def leak_lines(leaks: Sequence[Finding]) -> list[str]:
@@ -70,141 +69,114 @@ def leak_lines(leaks: Sequence[Finding]) -> list[str]:
     for leak in leaks:
         alike.setdefault((leak.severity, leak.why, leak.hint), []).append(leak)
     lines: list[str] = []
-    for (severity, why, hint), found in alike.items():
-        if len(found) == 1:
-            lines.append(f"{severity}: {found[0].words}")
+    for (severity, why, hint), group in alike.items():
+        if len(group) == 1:
+            lines.append(f"{severity}: {group[0].words}")
             continue
-        lines += [f"{severity}: {leak.what}" for leak in found]
-        lines.append(f"  All {len(found)}: {' '.join(part for part in (why, hint) if part)}")
+        lines += [f"{severity}: {leak.what}" for leak in group]
+        lines.append(f"  All {len(group)}: {' '.join(part for part in (why, hint) if part)}")
     return lines
 
 
-def _asked(plan: SheetPlan, own: Sequence[str]) -> list[Finding]:
+def _asked(plan: SheetPlan, own: Sequence[str]) -> Iterator[Finding]:
     """Names in what the team itself says to raters."""
-    text = "\n".join(
-        [
-            plan.instructions,
-            *(line for c in plan.criteria for line in (c.name, c.question, *c.scale.values())),
-        ]
-    )
-    named = [v for v in plan.variants if v != REFERENCES] + list(own)
-    found = [name for name in named if mentions(text, name)]
-    if not found:
-        return []
-    return [
-        Finding(
-            check="names in instructions",
-            severity="warning",
-            what=f"Instructions or criteria name {_quoted(found)}.",
-            why="Raters read them first, and learn what is compared.",
-            hint="Say in the suite's human block what to judge, not whose texts they are.",
+    asked = (line for c in plan.criteria for line in (c.name, c.question, *c.scale.values()))
+    text = "\n".join([plan.instructions, *asked])
+    names = [v for v in plan.variants if v != REFERENCES] + list(own)
+    told = ", ".join(f"“{name}”" for name in names if mentions(text, name))
+    if told:
+        yield finding(
+            "names in instructions",
+            "warning",
+            f"Instructions or criteria name {told}.",
+            "Raters read them first, and learn what is compared.",
+            "Say in the suite's human block what to judge, not whose texts they are.",
         )
-    ]
 
 
-def _phrases(outputs: Outputs) -> list[Finding]:
-    return [_phrase(habit) for habit in telling_phrases(outputs)]
+def _phrases(outputs: Outputs) -> Iterator[Finding]:
+    for habit in telling_phrases(outputs):
+        others = f"at most {habit.elsewhere} of {habit.seen}" if habit.elsewhere else "none"
+        where = "begin a line with" if habit.starts else "have the words"
+        words = visible(habit.words)  # it is printed in terminals, and a model wrote it
+        shown = f"{words[:_PHRASE_CHARS]}…" if len(words) > _PHRASE_CHARS else words
+        yield finding(
+            "telling phrases",
+            "warning",
+            f"{habit.count} of {habit.seen} outputs of {habit.variant} {where} “{shown}”, "
+            f"and {others} of any other variant.",
+            "After a few rows a rater knows this variant by it.",
+            "Where it carries no meaning, have the prompt ask for another form, or end it with a "
+            "stop string; else say in the report that raters could tell.",
+        )
 
 
-def _phrase(habit: Habit) -> Finding:
-    others = f"at most {habit.elsewhere} of {habit.seen}" if habit.elsewhere else "none"
-    where = "begin a line with" if habit.starts else "have the words"
-    words = visible(habit.words)  # it is printed in terminals, and a model wrote it
-    shown = f"{words[:_PHRASE_CHARS]}…" if len(words) > _PHRASE_CHARS else words
-    return Finding(
-        check="telling phrases",
-        severity="warning",
-        what=f"{habit.count} of {habit.seen} outputs of {habit.variant} {where} “{shown}”, "
-        f"and {others} of any other variant.",
-        why="After a few rows a rater knows this variant by it.",
-        hint="Where it carries no meaning, have the prompt ask for another form, or end it with a "
-        "stop string; else say in the report that raters could tell.",
-    )
-
-
-def _lengths(plan: SheetPlan, outputs: Outputs) -> list[Finding]:
+def _lengths(plan: SheetPlan, outputs: Outputs) -> Iterator[Finding]:
     medians, gaps = length_gaps(outputs)
-    if not gaps:
-        return []
     parts = [
         f"{gap.longer} against {gap.shorter} ("
         + (f"{gap.ratio:.1f} times; " if gap.ratio > LENGTH_RATIO and medians[gap.shorter] else "")
         + f"longer on {100 * gap.share:.0f} % of the items)"
-        for gap in gaps[:SHOWN]
+        for gap in gaps
     ]
-    more = f", and {len(gaps) - SHOWN} further pairs" if len(gaps) > SHOWN else ""
-    lengths = ", ".join(f"{name} {value:.0f}" for name, value in medians.items())
-    leaning = " Preferences also lean to the longer text, whatever it says." if plan.pairs else ""
-    return [
-        Finding(
-            check="telling lengths",
-            severity="warning",
-            what=f"Median characters: {lengths}. Clear gaps: {', '.join(parts)}{more}.",
-            why=f"Raters can guess the variant from the length.{leaning}",
-            hint="Have the prompt ask for a length, or raise max_new_tokens where texts are cut "
-            "off; else give the lengths beside the ratings.",
+    if parts:
+        lengths = ", ".join(f"{name} {value:.0f}" for name, value in medians.items())
+        leaning = " Preferences also lean to the longer text, whatever it says."
+        yield finding(
+            "telling lengths",
+            "warning",
+            f"Median characters: {lengths}. Clear gaps: {_first(parts)}.",
+            f"Raters can guess the variant from the length.{leaning if plan.pairs else ''}",
+            "Have the prompt ask for a length, or raise max_new_tokens where texts are cut off; "
+            "else give the lengths beside the ratings.",
         )
-    ]
 
 
-def _layout(outputs: Outputs) -> list[Finding]:
-    return [
-        Finding(
-            check="telling layout",
-            severity="warning",
-            what=f"Outputs with {feature}: {by_variant(counts, outputs)}.",
-            why="The layout shows at a glance, and tells which text is whose.",
-            hint="Raise max_new_tokens, or look for a missing stop string."
+def _layout(outputs: Outputs) -> Iterator[Finding]:
+    for feature, counts in layout_gaps(outputs).items():
+        yield finding(
+            "telling layout",
+            "warning",
+            f"Outputs with {feature}: {by_variant(counts, outputs)}.",
+            "The layout shows at a glance, and tells which text is whose.",
+            "Raise max_new_tokens, or look for a missing stop string."
             if "cut off" in feature
             else "Have the prompt ask for plain text, or for one layout; else say in the report "
             "that raters could tell.",
         )
-        for feature, counts in layout_gaps(outputs).items()
-    ]
 
 
-def _empty(outputs: Outputs) -> list[Finding]:
-    counts = Counter(
-        {name: sum(not text.strip() for text in texts) for name, texts in outputs.items()}
-    )
-    if not +counts:
-        return []
-    unequal = len(set(counts.values())) > 1
-    return [
-        Finding(
-            check="empty outputs",
-            severity="warning" if unequal else "info",
-            what=f"Outputs without any text: {by_variant(counts, outputs)}.",
-            why="Raters see “(no text)” and can judge little of it.",
-            hint="Look at the prompts that they come from, and at stop strings that end a text at "
-            "once.",
+def _empty(outputs: Outputs) -> Iterator[Finding]:
+    counts = {name: sum(not text.strip() for text in texts) for name, texts in outputs.items()}
+    if any(counts.values()):
+        yield finding(
+            "empty outputs",
+            "warning" if len(set(counts.values())) > 1 else "info",
+            f"Outputs without any text: {by_variant(counts, outputs)}.",
+            "Raters see “(no text)” and can judge little of it.",
+            "Look at the prompts that they come from, and at stop strings that end a text at once.",
         )
-    ]
 
 
-def _equal(plan: SheetPlan, outputs: Outputs) -> list[Finding]:
+def _equal(plan: SheetPlan, outputs: Outputs) -> Iterator[Finding]:
     n = len(next(iter(outputs.values())))
     shares = []
     for first, second in plan.pairs:
         both = zip(outputs[first], outputs[second], strict=True)
         if equal := sum(a.strip() == b.strip() for a, b in both):
-            shares.append((equal, first, second))
-    if not shares:
-        return []
-    shares.sort(key=lambda share: -share[0])
-    shown = [f"{first} and {second} on {equal} of {n}" for equal, first, second in shares[:SHOWN]]
-    more = f", and {len(shares) - SHOWN} further pairs" if len(shares) > SHOWN else ""
-    many = shares[0][0] >= _MANY_EQUAL * n
-    return [
-        Finding(
-            check="equal outputs",
-            severity="warning" if many else "info",
-            what=f"Variants wrote the same text: {', '.join(shown)} items{more}.",
-            why="Each is a tie without asking anybody, so fewer votes tell the variants apart.",
-            hint="Rate more items, or variants that differ more." if many else "",
+            shares.append((equal, f"{first} and {second} on {equal} of {n}"))
+    if shares:
+        shares.sort(key=lambda share: -share[0])
+        many = shares[0][0] >= _MANY_EQUAL * n
+        yield finding(
+            "equal outputs",
+            "warning" if many else "info",
+            f"Variants wrote the same text: {_first([words for _, words in shares], ' items')}.",
+            "Each is a tie without asking anybody, so fewer votes tell the variants apart.",
+            "Rate more items, or variants that differ more." if many else "",
         )
-    ]
 
 
-def _quoted(names: Sequence[str]) -> str:
-    return ", ".join(f"“{name}”" for name in names)
+def _first(parts: Sequence[str], of: str = "") -> str:
+    more = f", and {len(parts) - SHOWN} further pairs" if len(parts) > SHOWN else ""
+    return f"{', '.join(parts[:SHOWN])}{of}{more}"

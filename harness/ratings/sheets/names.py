@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.ratings.sheets.habits import Outputs
-from harness.schema import Finding
+from harness.schema import Finding, Severity
 from harness.suite.ratings import REFERENCES
 
 SHOWN = 5  # names, or gaps, in one finding; the rest is counted
@@ -78,14 +78,14 @@ def _counts(
     sought: Sequence[_Sought], outputs: Outputs, prompts: Sequence[str]
 ) -> dict[str, Counter[str]]:
     """Label -> variant -> outputs that have it, where the prompt has not."""
-    found: dict[str, Counter[str]] = {}
+    counts: dict[str, Counter[str]] = {}
     for variant, texts in outputs.items():
         for text, prompt in zip(texts, prompts, strict=True):
             lower = text.lower()
             for one in sought:
                 if one.needle in lower and one.needle not in prompt and one.pattern.search(text):
-                    found.setdefault(one.label, Counter())[variant] += 1
-    return found
+                    counts.setdefault(one.label, Counter())[variant] += 1
+    return counts
 
 
 def mentions(text: str, name: str) -> bool:
@@ -93,7 +93,12 @@ def mentions(text: str, name: str) -> bool:
     return _sought(name).pattern.search(text) is not None
 
 
-def variant_names(outputs: Outputs, prompts: Sequence[str]) -> list[Finding]:
+def finding(check: str, severity: Severity, what: str, why: str, hint: str = "") -> Finding:
+    """A finding on outputs that raters see."""
+    return Finding(check=check, severity=severity, what=what, why=why, hint=hint)
+
+
+def variant_names(outputs: Outputs, prompts: Sequence[str]) -> Iterator[Finding]:
     """A finding per variant whose name some output holds and its prompt does not.
 
     Args:
@@ -101,24 +106,20 @@ def variant_names(outputs: Outputs, prompts: Sequence[str]) -> list[Finding]:
         prompts: Of the same items, in lower case.
     """
     sought = [_sought(name) for name in outputs if name != REFERENCES]
-    findings = []
     for name, counts in _counts(sought, outputs, prompts).items():
         # "best" may be the name of a folder, and is a word; "checkpoint-20" is not
         plain = name.isalpha() and name.islower()
-        findings.append(
-            Finding(
-                check="names in outputs",
-                severity="info" if plain else "warning",
-                what=f"Outputs hold the variant's name “{name}”: {by_variant(counts, outputs)}.",
-                why="A rater who sees it may guess what is compared, and which text is whose."
-                + (" As it is also a word, that may be chance." if plain else ""),
-                hint="Read these outputs: names of checkpoints in training data are learnt.",
-            )
+        yield finding(
+            "names in outputs",
+            "info" if plain else "warning",
+            f"Outputs hold the variant's name “{name}”: {by_variant(counts, outputs)}.",
+            "A rater who sees it may guess what is compared, and which text is whose."
+            + (" As it is also a word, that may be chance." if plain else ""),
+            "Read these outputs: names of checkpoints in training data are learnt.",
         )
-    return findings
 
 
-def model_names(outputs: Outputs, prompts: Sequence[str], own: Sequence[str]) -> list[Finding]:
+def model_names(outputs: Outputs, prompts: Sequence[str], own: Sequence[str]) -> Iterator[Finding]:
     """One finding on names of known model families, and of the team's own model.
 
     Args:
@@ -138,14 +139,14 @@ def model_names(outputs: Outputs, prompts: Sequence[str], own: Sequence[str]) ->
     ]
     return _named(
         "names in outputs",
-        "Outputs name models or their makers",
+        "Outputs name models or their makers, where their prompts do not.",
         _counts([*families, *further], outputs, prompts),
         outputs,
         "Take such rows out of the training data, or do without these items.",
     )
 
 
-def self_descriptions(outputs: Outputs, prompts: Sequence[str]) -> list[Finding]:
+def self_descriptions(outputs: Outputs, prompts: Sequence[str]) -> Iterator[Finding]:
     """One finding on outputs such as "as an AI language model", where the prompt has none."""
     sought = [
         _Sought("self", needle, re.compile(pattern, re.IGNORECASE))
@@ -161,7 +162,7 @@ def self_descriptions(outputs: Outputs, prompts: Sequence[str]) -> list[Finding]
                 counts[variant] += not either.search(prompt)
     return _named(
         "self-descriptions",
-        "Outputs speak of themselves as a model's",
+        "Outputs speak of themselves as a model's, where their prompts do not.",
         {shown: counts} if +counts else {},
         outputs,
         "Add a stop string, or filter such rows from the training data.",
@@ -169,30 +170,18 @@ def self_descriptions(outputs: Outputs, prompts: Sequence[str]) -> list[Finding]
 
 
 def _named(
-    check: str,
-    what: str,
-    found: Mapping[str, Counter[str]],
-    outputs: Outputs,
-    hint: str,
-) -> list[Finding]:
+    check: str, what: str, counts: Mapping[str, Counter[str]], outputs: Outputs, hint: str
+) -> Iterator[Finding]:
     """One finding for all labels: a warning where variants have them unequally often."""
-    if not found:
-        return []
-    order = sorted(found, key=lambda label: (-found[label].total(), label))
-    shown = "; ".join(f"“{label}”: {by_variant(found[label], outputs)}" for label in order[:SHOWN])
+    order = sorted(counts, key=lambda label: (-counts[label].total(), label))
+    shown = "; ".join(f"“{label}”: {by_variant(counts[label], outputs)}" for label in order[:SHOWN])
     more = f"; and {len(order) - SHOWN} further names" if len(order) > SHOWN else ""
-    unequal = any(len({found[label][name] for name in outputs}) > 1 for label in order)
-    return [
-        Finding(
-            check=check,
-            severity="warning" if unequal else "info",
-            what=f"{what}, where their prompts do not. {shown}{more}.",
-            why="Variants have them unequally often, so they tell which text is whose."
-            if unequal
-            else "All variants have them equally often, so they tell nothing of whose a text is.",
-            hint=hint if unequal else "",
-        )
-    ]
+    if any(len({counts[label][name] for name in outputs}) > 1 for label in order):
+        why = "Variants have them unequally often, so they tell which text is whose."
+        yield finding(check, "warning", f"{what} {shown}{more}.", why, hint)
+    elif order:
+        why = "All variants have them equally often, so they tell nothing of whose a text is."
+        yield finding(check, "info", f"{what} {shown}{more}.", why)
 
 
 def by_variant(counts: Mapping[str, int], outputs: Outputs) -> str:

@@ -106,7 +106,7 @@ def test_ambiguous_points_are_refused(text: str, why: str) -> None:
     """What could mean two things, or nothing on the scale, is refused with the scale named."""
     problem = parse_point(text, FLUENCY)
     assert isinstance(problem, Problem)
-    assert why in problem.found
+    assert why in problem.entry
     assert "from 1 to 5" in problem.needed
     assert "cannot judge" in problem.needed
 
@@ -115,7 +115,7 @@ def test_words_of_two_points_are_refused() -> None:
     """Words alone count only where they belong to one point."""
     problem = parse_point("Excellent", GRADES)
     assert isinstance(problem, Problem)
-    assert "said of 4 and 5 alike" in problem.found
+    assert "said of 4 and 5 alike" in problem.entry
     assert parse_point("4 - excellent", GRADES) == 4
     assert parse_point("fair", GRADES) == 2
 
@@ -163,7 +163,7 @@ def test_look_alike_letters_are_named() -> None:
     """A Cyrillic letter is refused by its name: on screen it could not be told from a Latin one."""
     problem = parse_preference("\u0412")
     assert isinstance(problem, Problem)
-    assert "CYRILLIC CAPITAL LETTER VE" in problem.found
+    assert "CYRILLIC CAPITAL LETTER VE" in problem.entry
 
 
 @pytest.mark.parametrize(

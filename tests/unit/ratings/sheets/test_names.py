@@ -65,8 +65,8 @@ def test_a_name_that_the_prompt_holds_tells_nothing() -> None:
     """What is copied from the prompt is the same for all variants."""
     outputs = outputs_of(["ChatGPT is out.", "x"], ["Checkpoint-20 of ChatGPT", "y"])
     prompts = ["what is chatgpt's checkpoint-20?", ""]
-    assert variant_names(outputs, prompts) == []
-    assert model_names(outputs, prompts, []) == []
+    assert list(variant_names(outputs, prompts)) == []
+    assert list(model_names(outputs, prompts, [])) == []
 
 
 def test_a_variant_that_is_a_word_may_be_chance() -> None:
@@ -93,7 +93,7 @@ def test_models_and_makers_are_found(text: str) -> None:
 )
 def test_ordinary_words_are_no_models(text: str) -> None:
     """Animals, winds and parts of words are left alone."""
-    assert model_names(outputs_of(["x"], [text]), [""], []) == []
+    assert list(model_names(outputs_of(["x"], [text]), [""], [])) == []
 
 
 def test_the_teams_own_model_is_sought_too() -> None:
@@ -137,4 +137,4 @@ def test_outputs_that_speak_of_themselves_are_counted(text: str) -> None:
 )
 def test_talk_of_others_is_none_of_oneself(text: str) -> None:
     """The same words about somebody else do not count."""
-    assert self_descriptions(outputs_of(["x"], [text]), [""]) == []
+    assert list(self_descriptions(outputs_of(["x"], [text]), [""])) == []
