@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from scipy.optimize import isotonic_regression
 
 from harness.render.numbers import count, metric_name, number, size
 from harness.render.palette import shades
@@ -110,8 +109,8 @@ def _scatter(
 def side_by_side(places: Sequence[float], low: float, high: float) -> list[float]:
     """Move points that would cover each other apart, so that each has a column of its own.
 
-    No two stand nearer to each other than a marker is wide, as far as there is room, and all
-    together are moved as little as that allows (least squares, by isotonic regression).
+    No two stand nearer to each other than a marker is wide, as far as there is room; those that
+    would are moved half to the left and half to the right.
 
     Args:
         places: Pixels, in any order.
@@ -123,7 +122,9 @@ def side_by_side(places: Sequence[float], low: float, high: float) -> list[float
     """
     order = np.argsort(places, kind="stable")
     steps = np.arange(len(order)) * min(APART, (high - low) / max(1, len(order) - 1))
-    moved = isotonic_regression(np.asarray(places)[order] - steps).x
+    wanted = np.asarray(places)[order] - steps
+    # rising, and the places themselves where those rise; scipy.optimize takes 0.3 s to import
+    moved = (np.maximum.accumulate(wanted) + np.minimum.accumulate(wanted[::-1])[::-1]) / 2
     columns = np.empty(len(order))
     columns[order] = np.clip(moved, low, high - steps[-1]) + steps
     return [float(column) for column in columns]
