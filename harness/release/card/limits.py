@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.release.card.data import Card, scored_part
-from harness.render.markdown import plain
-from harness.render.numbers import metric_name, number
+from harness.render.markdown import bullets
+from harness.render.numbers import metric_name
 from harness.report.words.cautions import cut_off, few, of_raters, overtaken
-from harness.report.words.comparison import detectable, difference_words
+from harness.report.words.comparison import detectable_words, difference_words
 from harness.select.constraints import explained
-from harness.suite.rules import in_points
 
 
 def limits(card: Card) -> Iterator[str]:
     """What the figures do not show, in plain words."""
     yield "## Limitations"
-    yield "\n".join(f"- {plain(line)}" for line in _limits(card))
+    yield bullets(_limits(card))
 
 
 def _limits(card: Card) -> Iterator[str]:
@@ -35,9 +34,7 @@ def _limits(card: Card) -> Iterator[str]:
             yield f"{cell.task} {cell.status}: {cell.reason or 'no reason was recorded'}"
     if not card.manifest.complete:
         yield "The run is not complete: some of its cells have no result yet."
-    for found in card.manifest.findings:
-        if found.severity == "error":
-            yield found.words
+    yield from (item.words for item in card.manifest.findings if item.severity == "error")
     yield (
         "Intervals cover the choice of examples. Another training run, another seed or another "
         "prompt would differ by more."
@@ -63,35 +60,28 @@ def _of_choice(card: Card) -> Iterator[str]:
 
 def _of_primary(card: Card) -> Iterator[str]:
     row = card.view.primary_row
-    cell = row.cell(card.variant.id) if row is not None else None
-    if row is None or cell is None or cell.figure is None:
+    figure = row.figure(card.variant.id) if row is not None else None
+    if row is None or figure is None:
         yield "It has no score on the report split of the task that decides."
         return
-    name, found = metric_name(row.metric), cell.comparison
-    if found is not None and found.identical:
-        yield f"It scores exactly as {found.baseline} does on every example of {row.task}."
-    elif found is not None and found.delta is not None and found.better is None:
+    comparison = row.comparison(card.variant.id)
+    if comparison is not None and comparison.identical:
+        yield f"It scores exactly as {comparison.baseline} does on every example of {row.task}."
+    elif comparison is not None and comparison.delta is not None and comparison.better is None:
         yield (
-            f"No gain in {name} of {row.task} over {found.baseline} is shown: the interval of the "
-            "difference includes zero."
+            f"No gain in {metric_name(row.metric)} of {row.task} over {comparison.baseline} is "
+            "shown: the interval of the difference includes zero."
         )
-    smallest = detectable(found) if found is not None else None
-    if smallest is not None:
-        shown = number(in_points(smallest, row.scale))
-        yield (
-            f"With n = {cell.figure.n:,}, a true difference of {shown} in {name} is found in 80 of "
-            "100 such runs; smaller ones are often missed."
-        )
-    yield from few(cell.figure.n)
+    yield from detectable_words(comparison, row, figure.n)
+    yield from few(figure.n)
 
 
 def _worse(card: Card) -> Iterator[str]:
     lost = []
     for row in card.rows:
-        cell = row.cell(card.variant.id)
-        found = cell.comparison if cell is not None else None
-        if found is not None and found.better is False and not found.identical:
-            lost.append(f"{row.task} {difference_words(found, row)}")
+        comparison = row.comparison(card.variant.id)
+        if comparison is not None and comparison.better is False and not comparison.identical:
+            lost.append(f"{row.task} {difference_words(comparison, row)}")
     if lost:
         yield f"It is worse than {card.view.baseline} in: {'; '.join(lost)}."
 

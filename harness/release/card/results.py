@@ -14,9 +14,10 @@ from typing import Any
 
 from harness.errors import MissingExtraError
 from harness.release.card.data import Card, TaskData, lm_eval_name
-from harness.render.numbers import estimate, metric_name
+from harness.render.numbers import metric_name
 from harness.render.text import visible
 from harness.report.view.records import Figure, MatrixRow
+from harness.report.words.comparison import figure_words
 from harness.suite.rules import in_points
 
 PACKAGE = "huggingface_hub"
@@ -65,11 +66,10 @@ def require_hub() -> None:
 def scored(card: Card) -> list[Scored]:
     """The variant's scores of automatic metrics, those of one data set together."""
     found = [
-        Scored(row, cell.figure, card.data[row.task])
+        Scored(row, figure, card.data[row.task])
         for row in card.rows
-        if (cell := row.cell(card.variant.id)) is not None
-        and cell.figure is not None
-        and cell.figure.value is not None
+        if (figure := row.figure(card.variant.id)) is not None
+        and figure.value is not None
         and row.task in card.data
     ]
     groups: dict[tuple[str | None, ...], list[Scored]] = {}
@@ -195,7 +195,7 @@ def _setup(row: MatrixRow) -> str:
 
 def _notes(item: Scored) -> str:
     row, figure = item.row, item.figure
-    value, bounds = estimate(figure.value, figure.low, figure.high, row.scale)
+    value, bounds = figure_words(figure, row)
     parts = [
         f"{metric_name(row.metric)} {value}{' of 100' if row.scale else f' {row.unit}'.rstrip()}",
         f"95 % interval {bounds}" if bounds else "no interval",

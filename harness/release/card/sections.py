@@ -8,14 +8,13 @@ from harness.ratings.report.lead import preferred_words
 from harness.ratings.report.words import same_words
 from harness.release.card.data import CLAIMED, Card
 from harness.render.labels import measured_name, split_words
-from harness.render.markdown import code, plain
-from harness.render.numbers import NONE, count, estimate, metric_name, number, quantity, size
-from harness.report.view.records import MatrixCell, MatrixRow
+from harness.render.markdown import bullets, code, plain
+from harness.render.numbers import NONE, count, joined, metric_name, number, quantity, size
+from harness.render.table import Cell, make_table, numbers, texts, to_markdown
+from harness.report.view.records import Figure, MatrixRow
+from harness.report.words.comparison import change_words, figure_words
 from harness.report.words.selection import claims
 from harness.suite.record import suite_of
-
-_FEW = 30
-
 
 # -- scores ---------------------------------------------------------------------------------------
 
@@ -35,7 +34,7 @@ def results(card: Card) -> Iterator[str]:
     yield score_table(card, rows)
     yield _splits(card, rows)
     if card.chosen:
-        yield "\n".join(f"- {plain(line)}" for line in claims(card.view))
+        yield bullets(claims(card.view))
     members = _shown(card, card.members)
     if members:
         yield "<details><summary>Members of groups</summary>"
@@ -51,55 +50,50 @@ def results(card: Card) -> Iterator[str]:
 
 def score_table(card: Card, rows: Sequence[MatrixRow]) -> str:
     """One line per metric of a task."""
-    baseline = plain(card.view.baseline)
-    header = ["task", "metric", "value", f"against {baseline}", "n", "shots", "split"]
-    lines = [header, ["---"] * len(header)]
-    for row in rows:
-        cell = row.cell(card.variant.id)
-        if cell is None or cell.figure is None:
-            continue
-        name = metric_name(row.metric) + (f", {row.unit}" if row.unit not in ("", "%") else "")
-        figure = cell.figure
-        value = _words(figure.value, figure.low, figure.high, row)
-        lines.append(
-            [
-                plain(row.task),
-                plain(name) + ("" if row.higher_is_better else " (lower is better)"),
-                value if figure.value is not None else plain(figure.reason or "no value"),
-                _against(card, cell, row),
-                f"{figure.n:,}",
-                NONE if row.num_fewshot is None else str(row.num_fewshot),
-                plain(row.split),
-            ]
-        )
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    table = make_table(
+        "Scores",
+        (
+            *texts("task", "metric"),
+            *numbers("value", f"against {card.view.baseline}", "n", "shots"),
+            *texts("split"),
+        ),
+        (_score_cells(card, row, figure) for row in rows if (figure := _figure(card, row))),
+    )
+    return to_markdown(table, caption=False)
+
+
+def _score_cells(card: Card, row: MatrixRow, figure: Figure) -> tuple[Cell | str, ...]:
+    unit = f", {row.unit}" if row.unit not in ("", "%") else ""
+    flipped = "" if row.higher_is_better else " (lower is better)"
+    value = joined(*figure_words(figure, row))
+    return (
+        row.task,
+        f"{metric_name(row.metric)}{unit}{flipped}",
+        value if figure.value is not None else figure.reason or "no value",
+        _against(card, row),
+        f"{figure.n:,}",
+        NONE if row.num_fewshot is None else str(row.num_fewshot),
+        row.split,
+    )
+
+
+def _figure(card: Card, row: MatrixRow) -> Figure | None:
+    return row.figure(card.variant.id)
 
 
 def _shown(card: Card, rows: Sequence[MatrixRow]) -> list[MatrixRow]:
-    return [row for row in rows if (c := row.cell(card.variant.id)) and c.figure is not None]
+    return [row for row in rows if _figure(card, row) is not None]
 
 
-def _against(card: Card, cell: MatrixCell, row: MatrixRow) -> str:
-    found = cell.comparison
+def _against(card: Card, row: MatrixRow) -> str:
+    comparison = row.comparison(card.variant.id)
     if card.variant.id == card.view.baseline:
         return "is the baseline"
-    if found is None or found.delta is None:
-        return plain(found.reason if found and found.reason else NONE)
-    if found.identical:
+    if comparison is None or comparison.delta is None:
+        return comparison.reason if comparison and comparison.reason else NONE
+    if comparison.identical:
         return same_words(row.kind)[1]
-    return _words(found.delta, found.low, found.high, row, signed=True)
-
-
-def _words(
-    value: float | None,
-    low: float | None,
-    high: float | None,
-    row: MatrixRow,
-    *,
-    signed: bool = False,
-) -> str:
-    parts = estimate(value, low, high, row.scale, signed=signed)
-    return " ".join(part for part in parts if part)
+    return joined(*change_words(comparison, row))
 
 
 def _splits(card: Card, rows: Sequence[MatrixRow]) -> str:
@@ -119,7 +113,7 @@ def _splits(card: Card, rows: Sequence[MatrixRow]) -> str:
             f"Not shown: {count(len(others), 'score')} on {splits}, which training or the choice "
             "may have read."
         )
-    return "\n".join(f"- {plain(line)}" for line in lines)
+    return bullets(lines)
 
 
 # -- cost -----------------------------------------------------------------------------------------
@@ -129,38 +123,31 @@ def cost(card: Card) -> Iterator[str]:
     """Memory, speed and price beside the baseline's, and the machine they were measured on."""
     yield "## Cost"
     view, name = card.view, card.variant.id
-    own, other = view.cost(name), view.cost(view.baseline)
-    trade_off = view.trade_off
-    lines = []
-    if own is not None and own.memory_bytes is not None:
-        lines.append(
-            [
-                measured_name(trade_off.memory_name),
-                size(own.memory_bytes),
-                size(other.memory_bytes if other else None),
-            ]
-        )
-    if own is not None and own.decode_tokens_per_s is not None:
-        speeds = (own.decode_tokens_per_s, other.decode_tokens_per_s if other else None)
-        sizes = f" ({trade_off.speed_sizes})" if trade_off.speed_sizes else ""
-        lines.append([f"Decode speed{sizes}", *(quantity(speed, "tok/s") for speed in speeds)])
-    if own is not None and own.price_per_million_new_tokens is not None:
-        prices = (
-            own.price_per_million_new_tokens,
-            other.price_per_million_new_tokens if other else None,
-        )
-        sizes = f" ({trade_off.price_sizes})" if trade_off.price_sizes else ""
-        shown = [quantity(price, trade_off.currency) for price in prices]
-        lines.append([f"Price per million new tokens{sizes}", *shown])
-    if not lines:
+    terms, own = view.trade_off, view.cost(name)
+    variants = [name] if name == view.baseline else [name, view.baseline]
+    points = [view.cost(variant) for variant in variants]
+
+    def row(what: str, sizes: str, field: str, unit: str) -> list[str]:
+        """A measured quantity of each variant; none where the first has it not."""
+        values = [getattr(point, field, None) for point in points]
+        at = f" ({sizes})" if sizes else ""
+        shown = [quantity(value, unit) for value in values]
+        return [f"{what}{at}", *shown] if values[0] is not None else []
+
+    rows = [
+        row(measured_name(terms.memory_name), "", "memory_bytes", "bytes"),
+        row("Decode speed", terms.speed_sizes, "decode_tokens_per_s", "tok/s"),
+        row(
+            *("Price per million new tokens", terms.price_sizes),
+            *("price_per_million_new_tokens", terms.currency),
+        ),
+    ]
+    if not any(rows):
         why = view.measurements.missing.get(name)
         yield f"Memory and speed were not measured{f': {plain(why)}' if why else ''}."
         return
-    header = ["", plain(name), plain(view.baseline)]
-    if name == view.baseline:
-        lines, header = [line[:2] for line in lines], header[:2]
-    grid = [header, ["---"] * len(header), *([plain(line[0]), *line[1:]] for line in lines)]
-    yield "\n".join(f"| {' | '.join(line)} |" for line in grid)
+    header = (*texts(""), *numbers(*variants))
+    yield to_markdown(make_table("Cost", header, filter(None, rows)), caption=False)
     yield f"Medians, measured on {plain(hardware(card))}.{_paid(card)}"
     doubts = view.measurements.doubts if own is not None and own.speed_in_doubt else ()
     yield from (plain(doubt.what) for doubt in doubts)
@@ -176,11 +163,11 @@ def _paid(card: Card) -> str:
 
 def hardware(card: Card) -> str:
     """The machine of the evaluation, in words."""
-    found = card.manifest.environment
-    if found is None:
+    place = card.manifest.environment
+    if place is None:
         return "a machine that was not recorded"
-    size_ = f"{count(found.cpu_count, 'core')}, {size(found.memory_bytes)}"
-    return f"{found.device_name} ({size_}), compute dtype {found.compute_dtype}"
+    room = f"{count(place.cpu_count, 'core')}, {size(place.memory_bytes)}"
+    return f"{place.device_name} ({room}), compute dtype {place.compute_dtype}"
 
 
 # -- people ---------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.release.card.data import Card
-from harness.render.markdown import plain
+from harness.render.markdown import bullets
 from harness.render.numbers import count, duration, number, quantity, size
 from harness.schema import TrainingRun
 from harness.suite.record import suite_of
@@ -25,7 +25,7 @@ def training(card: Card) -> Iterator[str]:
     if found.stopped_early:
         lines.append(f"Stopped early: {found.stopped_early}")
     lines += found.notes
-    yield "\n".join(f"- {plain(line)}" for line in lines if line)
+    yield bullets(filter(None, lines))
 
 
 def _method(found: TrainingRun, spec: TrainSpec | None) -> str:
