@@ -272,6 +272,15 @@ class Comparison(Record):
     test: str = ""  # what p_value comes from
     reason: str | None = None  # why delta is None
 
+    @property
+    def side(self) -> Literal["better", "worse", "open", "same", "none"]:
+        """What it says of the candidate; open where the interval includes zero."""
+        if self.delta is None:
+            return "none"
+        if self.identical:
+            return "same"
+        return "open" if self.better is None else "better" if self.better else "worse"
+
 
 class ConstraintCheck(Record):
     """Whether a checkpoint keeps to one of ``select.constraints``.

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from harness.compare.view import RunSummary, RunsView, SettingDifference
-from harness.compare.words import HOW, loss, same_hardware
+from harness.compare.words import HOW, SIDES, loss, same_hardware
 from harness.render.labels import measured_name, split_words
 from harness.render.numbers import NONE, duration, estimate, metric_name, number, size
 from harness.render.pages import breakable
-from harness.render.table import Band, Cell, Head, Side, Table, make_table, numbers, texts
+from harness.render.table import Band, Cell, Head, Table, make_table, numbers, texts
 from harness.render.text import marked
 from harness.report.view.records import MatrixCell, MatrixRow
 from harness.report.words.scores import score_cell, score_table
 from harness.schema import Comparison
 
-_SIDES: Mapping[bool | None, tuple[Side, str]] = {
-    True: ("better", "better"),
-    False: ("worse", "worse"),
-    None: ("open", "not distinguishable"),
-}
 _PAGE_CHARS, _LINE_CHARS = 600, 120  # of a setting's value, which may be a whole prompt
 
 
@@ -54,7 +49,7 @@ def runs_table(view: RunsView) -> Table:
         yield Cell(run.variant, (HOW[run.how],), style="how")
         shown = score_cell(score, row) if score and row else Cell(NONE)
         yield replace(shown, side="", words="", change="")
-        yield _difference(score.comparison if score else None, row)
+        yield _difference(row.comparison(run.label) if row else None, row)
         if several:
             yield number(run.p_holm, 3)
         yield _difference(run.over_base, row)
@@ -79,13 +74,13 @@ def _difference(comparison: Comparison | None, row: MatrixRow | None) -> Cell:
     """A paired difference on its own."""
     if comparison is None or row is None:
         return Cell(NONE)
-    if comparison.delta is None:
-        return Cell("not compared", note=comparison.reason or "", style="quiet")
-    if comparison.identical:
-        return Cell("identical", side="same", raw=0.0)
+    side, words = comparison.side, SIDES[comparison.side]
+    if side == "none":
+        return Cell(words, note=comparison.reason or "", style="quiet")
+    if side == "same":
+        return Cell(words, side=side, raw=0.0)
     bounds = (comparison.delta, comparison.low, comparison.high)
     value, interval = estimate(*bounds, row.scale, signed=True)
-    side, words = _SIDES[comparison.better]
     return Cell(value, interval=interval, side=side, words=words, raw=comparison.delta)
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from harness.compare.view import RunSummary, RunsView
 from harness.render.numbers import count, estimate, metric_name, number, size
 from harness.render.text import visible
-from harness.report.view.records import MatrixCell, MatrixRow
+from harness.report.view.records import MatrixRow
 from harness.report.words.comparison import difference_words
 from harness.schema import Comparison
 
@@ -48,6 +49,15 @@ READING: tuple[tuple[str, str], ...] = (
 )
 """How to read a comparison: term and explanation."""
 
+SIDES = {
+    "better": "better",
+    "worse": "worse",
+    "open": "not distinguishable",
+    "same": "identical",
+    "none": "not compared",
+}
+"""What a comparison says of a run, in words."""
+
 _NOTABLE = 0.05  # relative; smaller differences are within what repeats of a measurement vary
 _ALPHA = 0.05
 
@@ -64,34 +74,27 @@ def headline(view: RunsView) -> str:
         return _undecidable(view)
     if len(others) == 1:
         return sentence(view, others[0], row)
-    comparisons = {run.label: _comparison(row, run) for run in others}
-    sides = {label: _side(comparison) for label, comparison in comparisons.items()}
-    counts = [
-        f"{n} {words}"
-        for side, words in (
-            ("better", "better"),
-            ("worse", "worse"),
-            ("open", "not distinguishable"),
-            ("same", "identical"),
-            ("none", "not compared"),
-        )
-        if (n := list(sides.values()).count(side))
-    ]
+    comparisons = [(run, row.comparison(run.label)) for run in others]
     what = f"{_what(row)} ({row.split} split)" if row.split != "all" else _what(row)
     first = f"Of {len(others)} runs held against {named(view.reference)} on {what}: "
-    first += f"{', '.join(counts)}."
-    better = [run for run in others if sides[run.label] == "better"]
+    first += f"{_tally([comparison for _, comparison in comparisons])}."
+    better = [(run, c) for run, c in comparisons if c is not None and c.side == "better"]
     if not better:
         return first
-    best = max(better, key=lambda run: abs(_delta(comparisons[run.label])))
-    comparison = comparisons[best.label]
-    change = difference_words(comparison, row) if comparison else ""
+    best, comparison = max(better, key=lambda pair: abs(pair[1].delta or 0.0))
+    change = difference_words(comparison, row)
     return f"{first} Largest gain: {named(best)}, {change}{_after_holm(view, best)}."
+
+
+def _tally(comparisons: Sequence[Comparison | None]) -> str:
+    """How many runs or scores came out on each side."""
+    sides = Counter[str](comparison.side if comparison else "none" for comparison in comparisons)
+    return ", ".join(f"{sides[side]} {words}" for side, words in SIDES.items() if sides[side])
 
 
 def sentence(view: RunsView, run: RunSummary, row: MatrixRow) -> str:
     """How one run compares with the reference on one score."""
-    reference, comparison = view.reference, _comparison(row, run)
+    reference, comparison = view.reference, row.comparison(run.label)
     if comparison is None:
         cell = row.cell(run.label)
         why = (cell.missing if cell else None) or "its score is missing"
@@ -182,7 +185,7 @@ def not_compared(view: RunsView, rows: Sequence[MatrixRow]) -> list[str]:
     reasons: dict[tuple[str, str], list[str]] = {}
     for row in rows:
         for run in view.runs:
-            comparison, cell = _comparison(row, run), row.cell(run.label)
+            comparison, cell = row.comparison(run.label), row.cell(run.label)
             reason = cell.missing if cell else None
             if comparison is not None and comparison.delta is None:
                 reason = comparison.reason or "no reason was recorded"
@@ -240,30 +243,13 @@ def _split_words(view: RunsView, row: MatrixRow) -> str:
     return f" on {row.split}" if sum(r.split != "select" for r in same) > 1 else ""
 
 
-def _comparison(row: MatrixRow, run: RunSummary) -> Comparison | None:
-    cell = row.cell(run.label)
-    return cell.comparison if cell else None
-
-
-def _side(comparison: Comparison | None) -> str:
-    if comparison is None or comparison.delta is None:
-        return "none"
-    if comparison.identical:
-        return "same"
-    return {True: "better", False: "worse", None: "open"}[comparison.better]
-
-
-def _delta(comparison: Comparison | None) -> float:
-    return (comparison.delta if comparison else None) or 0.0
-
-
 def _is_paired(row: MatrixRow, run: RunSummary) -> bool:
-    comparison = _comparison(row, run)
-    return comparison is not None and comparison.delta is not None
+    comparison = row.comparison(run.label)
+    return comparison is not None and comparison.side != "none"
 
 
 def _value(row: MatrixRow, run: RunSummary) -> str:
-    cell: MatrixCell | None = row.cell(run.label)
+    cell = row.cell(run.label)
     if cell is None or cell.figure is None:
         return f"{run.label} none"
     shown = estimate(cell.figure.value, cell.figure.low, cell.figure.high, row.scale)
@@ -282,31 +268,17 @@ def _after_holm(view: RunsView, run: RunSummary) -> str:
 
 def _further(view: RunsView, run: RunSummary) -> str:
     """How a run does on everything else, at the level of whole tasks."""
-    rows = [
-        row
-        for row in view.rows
-        if row is not view.deciding and row.split != "select" and row.task == row.suite_task
-    ]
-    sides = {id(row): _side(_comparison(row, run)) for row in rows}
-    if not any(side != "none" for side in sides.values()):
+    rows = [row for row in view.whole if row is not view.deciding]
+    comparisons = [(row, row.comparison(run.label)) for row in rows]
+    if not any(_is_paired(row, run) for row in rows):
         return ""
-    tally = [
-        f"{n} {words}"
-        for side, words in (
-            ("better", "better"),
-            ("worse", "worse"),
-            ("open", "not distinguishable"),
-            ("same", "identical"),
-            ("none", "not compared"),
-        )
-        if (n := list(sides.values()).count(side))
-    ]
-    line = f"{run.label}: of {count(len(rows), 'further metric')}, {', '.join(tally)}."
+    tally = _tally([comparison for _, comparison in comparisons])
+    line = f"{run.label}: of {count(len(rows), 'further metric')}, {tally}."
     for side in ("better", "worse"):
         changes = [
             f"{row.task} {difference_words(comparison, row)}{_split_words(view, row)}"
-            for row in rows
-            if sides[id(row)] == side and (comparison := _comparison(row, run)) is not None
+            for row, comparison in comparisons
+            if comparison is not None and comparison.side == side
         ]
         line += f" {side.capitalize()}: {_some(changes, '; ')}." if changes else ""
     return line
@@ -314,9 +286,7 @@ def _further(view: RunsView, run: RunSummary) -> str:
 
 def _costs(reference: RunSummary, run: RunSummary) -> str:
     """Memory and speed against the reference's, where they differ by 5 % or more."""
-    if not same_hardware(reference, run):
-        return ""
-    parts = list(_cost_parts(reference, run))
+    parts = list(_cost_parts(reference, run)) if same_hardware(reference, run) else []
     return f"{run.label} {' and '.join(parts)}." if parts else ""
 
 

@@ -9,18 +9,8 @@ import numpy as np
 from harness.render.numbers import count, metric_name, number, size
 from harness.render.palette import shades
 from harness.render.svg import Canvas, make_axis
-from harness.report.charts.metrics import (
-    BOTTOM,
-    LEFT,
-    RIGHT,
-    TOP,
-    WIDE,
-    Chart,
-    bounds_of,
-    frame,
-    points_of,
-    whisker,
-)
+from harness.report.charts.chart import BOTTOM, LEFT, RIGHT, TOP, WIDE, Chart, frame
+from harness.report.charts.metrics import bounds_of, points_of, whisker
 from harness.report.view.records import MatrixRow, TradeOffPoint, View
 from harness.report.words.comparison import figure_words
 from harness.stats import pareto

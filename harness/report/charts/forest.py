@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from harness.render.numbers import joined, metric_name
 from harness.render.palette import shades
 from harness.render.svg import Canvas, make_axis, shortened
-from harness.report.charts.metrics import BOTTOM, Chart, shown_rows
+from harness.report.charts.chart import BOTTOM, Chart
+from harness.report.charts.metrics import shown_rows
 from harness.report.view.records import MatrixRow, View
 from harness.report.words.comparison import change_words
 

@@ -3,43 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-
-from markupsafe import Markup
+from dataclasses import replace
 
 from harness.render.labels import split_words
-from harness.render.numbers import metric_name, number
+from harness.render.numbers import metric_name
 from harness.render.palette import shades
 from harness.render.svg import Axis, Canvas, make_axis
-from harness.render.table import Table, make_table, numbers, texts
+from harness.report.charts.chart import (
+    BOTTOM,
+    HEIGHT,
+    LEFT,
+    RIGHT,
+    TOP,
+    WIDTH,
+    Chart,
+    Curve,
+    curve_chart,
+    frame,
+    logged,
+    step_axis,
+)
 from harness.report.view.records import Figure, MatrixRow, View
 from harness.report.words.comparison import figure_words
 from harness.schema import LogEntry, Variant
 from harness.suite.rules import in_points
 
-WIDTH, WIDE, HEIGHT = 380.0, 470.0, 236.0
-LEFT, RIGHT, TOP, BOTTOM = 46.0, 14.0, 14.0, 36.0
 _TICK_CHAR = 6.6  # pixels of a character
 MOST_METRICS = 24  # metric-by-checkpoint charts; the matrix has the rest
-
-
-@dataclass(frozen=True)
-class Chart:
-    """A drawing with its caption and the table of its data."""
-
-    ident: str
-    title: str
-    note: str
-    svg: Markup
-    header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    legend: tuple[tuple[str, str], ...] = ()  # (class of the swatch, words)
-
-    @property
-    def table(self) -> Table:
-        """The data it was drawn from."""
-        first, *others = self.header
-        return make_table(f"{self.title}, data", (*texts(first), *numbers(*others)), self.rows)
 
 
 def shown_rows(view: View) -> list[MatrixRow]:
@@ -149,84 +139,39 @@ def _places(trained: Sequence[Variant]) -> dict[str, tuple[float, str]]:
 
 def _step_axis(view: View, places: dict[str, tuple[float, str]], width: float) -> Axis:
     """The same axis for all charts over steps: from zero to the end of training."""
-    last = [place for place, _ in places.values()]
-    if view.training is not None:
-        last += [float(entry.step) for entry in view.training.log]
-    high = max(last, default=1.0) or 1.0
-    return Axis(0.0, high * 1.03, LEFT + 6, width - RIGHT - 8, ())
+    log = view.training.log if view.training else ()
+    last = [*(place for place, _ in places.values()), *(float(entry.step) for entry in log)]
+    return step_axis(max(last, default=1.0), width)
 
 
 def training_charts(view: View) -> list[Chart]:
     """Loss and learning rate over the steps of the training."""
-    if view.training is None or not view.training.log:
-        return []
-    log = view.training.log
-    charts = []
-    losses = [("train", "training loss", "loss"), ("eval", "eval loss", "eval_loss")]
-    if any(entry.loss is not None or entry.eval_loss is not None for entry in log):
-        charts.append(_curve(view, log, "loss", "Training and eval loss", losses))
-    rates = [("rate", "learning rate", "learning_rate")]
-    if any(entry.learning_rate is not None for entry in log):
-        charts.append(_curve(view, log, "rate", "Learning rate", rates))
-    return charts
-
-
-def _curve(
-    view: View,
-    log: Sequence[LogEntry],
-    ident: str,
-    title: str,
-    curves: Sequence[tuple[str, str, str]],
-) -> Chart:
-    series = [
-        (class_, label, _logged(log, field))
-        for class_, label, field in curves
-        if _logged(log, field)
+    log = view.training.log if view.training else ()
+    losses = [
+        Curve("train", "training loss", logged(log, "loss")),
+        Curve("eval", "eval loss", logged(log, "eval_loss"), dotted=True),
     ]
-    words = " and ".join(label for _, label, _ in series)
-    canvas = Canvas(ident, WIDE, HEIGHT, title, f"{words} over training steps.")
-    values = [value for _, _, points in series for _, value in points]
-    y = make_axis(values, HEIGHT - BOTTOM, TOP, zero=ident == "rate")
-    x = _step_axis(view, {}, WIDE)
-    frame(canvas, y)
-    for tick in make_axis([0, x.high], 0, 1).ticks:
-        if tick <= x.high:
-            canvas.text(x(tick), HEIGHT - BOTTOM + 15, number(tick, 0), "tick", "middle")
-    canvas.text((LEFT + WIDE - RIGHT) / 2, HEIGHT - 5, "training step", "axis", "middle")
-    for class_, _, points in series:
-        canvas.path([(x(step), y(value)) for step, value in points], f"line {class_}")
-        if class_ == "eval" or len(points) == 1:
-            for step, value in points:
-                canvas.add("circle", cx=x(step), cy=y(value), r=3.4, class_=f"dot {class_}")
-    table: dict[int, dict[str, float]] = {}
-    for class_, _, points in series:
-        for step, value in points:
-            table.setdefault(step, {})[class_] = value
-    header = ("step", *(label for _, label, _ in series))
-    rows = tuple(
-        (f"{step:,}", *(_logged_text(found.get(class_)) for class_, _, _ in series))
-        for step, found in sorted(table.items())
-    )
-    note = f"{len(rows):,} logged steps"
-    if any(class_ == "eval" for class_, _, _ in series):  # it is not the matrix's figure
-        note += "; eval loss as the trainer has it: a mean over batches, of the rows it kept"
-    legend = tuple((class_, label) for class_, label, _ in series)
-    return Chart(ident, title, note, canvas.render(), header, rows, legend)
+    rates = [Curve("rate", "learning rate", logged(log, "learning_rate"))]
+    charts = [
+        _training_chart(log, "loss", "Training and eval loss", losses),
+        _training_chart(log, "rate", "Learning rate", rates),
+    ]
+    return [chart for chart in charts if chart is not None]
 
 
-def _logged(log: Sequence[LogEntry], field: str) -> list[tuple[int, float]]:
-    return [(e.step, value) for e in log if (value := getattr(e, field)) is not None]
-
-
-def _logged_text(value: float | None) -> str:
-    return "" if value is None else f"{value:.4g}"
-
-
-def frame(canvas: Canvas, y: Axis) -> None:
-    """Grid lines and labels of the value axis."""
-    for tick in y.ticks:
-        canvas.line(LEFT, y(tick), canvas.width - RIGHT, y(tick), "grid")
-        canvas.text(LEFT - 6, y(tick) + 4, y.tick_text(tick), "tick", "end")
+def _training_chart(
+    log: Sequence[LogEntry], ident: str, title: str, curves: Sequence[Curve]
+) -> Chart | None:
+    curves = [curve for curve in curves if curve.points]
+    if not curves:
+        return None
+    what = f"{' and '.join(curve.label for curve in curves)} over training steps."
+    last, zero = max(float(entry.step) for entry in log), ident == "rate"
+    chart = curve_chart(ident, title, what, "", curves, last=last, zero=zero)
+    if all(curve.style != "eval" for curve in curves):
+        return chart
+    own = "eval loss as the trainer has it: a mean over batches, of the rows it kept"
+    return replace(chart, note=f"{chart.note}; {own}")  # it is not the matrix's figure
 
 
 def _reference(canvas: Canvas, row: MatrixRow, figure: Figure, y: Axis) -> None:
