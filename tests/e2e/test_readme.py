@@ -1,4 +1,4 @@
-"""What README and guides tell users to type: it exists, parses, and where it is cheap, runs."""
+"""What README, guides and CONTRIBUTING say to type: it exists, parses, and where cheap, runs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from harness.suite.file import load_suite
 from tests.e2e.conftest import harness
 
 ROOT = Path(__file__).parents[2]
-DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+DOCS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 CHEAP = {"init", "validate", "suites", "runs", "doctor", "schema", "prune"}
 COMMANDS = typer.main.get_command(app)
 
