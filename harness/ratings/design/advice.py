@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from scipy import special
 
@@ -102,17 +102,16 @@ def raters_per_item(
 
     Only rows that count: repeats and checks are about the rater.
     """
-    seen: dict[tuple[str, ...], dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
-    for row in rows:
-        if row.kind != kind or row.purpose != "main":
-            continue
-        judged = [row.variants] if kind == "pair" else [(name,) for name in row.variants]
-        for what in judged:
-            seen[what][row.item].add(row.rater)
-    return {
-        what: {item: len(raters) for item, raters in by_item.items()}
-        for what, by_item in seen.items()
+    seen: dict[tuple[str, ...], Counter[str]] = defaultdict(Counter)
+    main = {
+        (what, row.item, row.rater)
+        for row in rows
+        if row.kind == kind and row.purpose == "main"
+        for what in ([row.variants] if kind == "pair" else [(name,) for name in row.variants])
     }
+    for what, item, _ in sorted(main):
+        seen[what][item] += 1
+    return {what: dict(by_item) for what, by_item in seen.items()}
 
 
 def minutes_by_rater(plan: SheetPlan, rows: Iterable[SheetRow]) -> dict[str, float]:
@@ -149,25 +148,17 @@ def _effort(plan: SheetPlan, items: Sequence[Item], rows: Sequence[SheetRow]) ->
     counts = Counter((row.rater, row.kind) for row in rows)
     longest = max(plan.raters, key=lambda rater: minutes[rater])
     kinds: dict[RowKind, str] = {"scale": "ratings", "pair": "comparisons"}
-    parts = [
-        f"{counts[longest, kind]} {words}" for kind, words in kinds.items() if counts[longest, kind]
-    ]
+    parts = [f"{counts[longest, k]} {words}" for k, words in kinds.items() if counts[longest, k]]
     equal = len({(counts[r, "scale"], counts[r, "pair"]) for r in plan.raters}) == 1
     who = "Each rater gets" if equal else f"The longest sheet, {longest}'s, has"
-    lines = [
+    line = (
         f"{who} {' and '.join(parts) or 'no rows'}, checks and repeats among them: about "
         f"{math.ceil(minutes[longest])} minutes, assuming {SECONDS['scale']} s a rating and "
         f"{SECONDS['pair']} s a comparison."
-    ]
-    if minutes[longest] > MINUTES:
-        lines.append(_too_long(plan, items, rows, minutes[longest]))
-    return lines
-
-
-def _too_long(
-    plan: SheetPlan, items: Sequence[Item], rows: Sequence[SheetRow], minutes: float
-) -> str:
-    share = MINUTES / minutes
+    )
+    if minutes[longest] <= MINUTES:
+        return [line]
+    share = MINUTES / minutes[longest]
     cuts = [f"items: {max(1, math.floor(len(items) * share))}"]
     overlap = most_raters(rows)
     fewer = max(1, math.floor(overlap * share))
@@ -179,19 +170,18 @@ def _too_long(
         cuts.append("preference: baseline")
     if len(plan.variants) > 2:
         cuts.append("fewer variants")
-    return (
+    return [
+        line,
         f"Warning: that is more than {MINUTES} minutes, and attention falls. In the suite's human "
         f"block: {'; or '.join(cuts)}. Or tell raters to take several sittings: sheets and page "
-        "keep what is filled in."
-    )
+        "keep what is filled in.",
+    ]
 
 
 def most_raters(rows: Iterable[SheetRow]) -> int:
     """Most raters of one judgement: 1 where nothing is judged twice."""
-    counts = Counter(
-        (row.kind, row.item, row.variants) for row in rows if row.purpose == "main"
-    )  # a rater judges it once but for repeats
-    return max(counts.values(), default=0)
+    main = (row for row in rows if row.purpose == "main")  # a rater judges it once but for repeats
+    return max(Counter((r.kind, r.item, r.variants) for r in main).values(), default=0)
 
 
 def _overlap(plan: SheetPlan, rows: Sequence[SheetRow]) -> list[str]:
@@ -244,11 +234,12 @@ def _votes(plan: SheetPlan, items: Sequence[Item], rows: Sequence[SheetRow]) -> 
 
 
 def _pair_line(counts: Sequence[int], pairs: Sequence[Pair], items: int) -> str:
-    names = f"each of {len(pairs)} pairs" if len(pairs) > 1 else " against ".join(pairs[0])
+    # a variant's name stays as it is
+    names = f"Each of {len(pairs)} pairs" if len(pairs) > 1 else " against ".join(pairs[0])
     if not counts:
-        return f"{_capital(names)}: no votes, as all texts are equal."
+        return f"{names}: no votes, as all texts are equal."
     votes, worth = sum(counts), effective_votes(counts)
-    text = f"{_capital(names)}: {votes} votes on {len(counts)} items"
+    text = f"{names}: {votes} votes on {len(counts)} items"
     if len(counts) < items:
         text += f" (texts of the other {items - len(counts)} are equal, and tied without asking)"
     if max(counts) > 1:
@@ -269,23 +260,21 @@ def _pair_line(counts: Sequence[int], pairs: Sequence[Pair], items: int) -> str:
 def _points(plan: SheetPlan, rows: Sequence[SheetRow]) -> list[str]:
     if not plan.criteria or len(plan.variants) < 2:
         return []
-    raters: Mapping[tuple[str, ...], dict[str, int]] = raters_per_item(rows, "scale")
-    counts = min(
-        (tuple(raters.get((name,), {}).values()) for name in plan.variants),
-        key=effective_votes,
-    )
+    raters = raters_per_item(rows, "scale")
+    by_variant = (tuple(raters.get((name,), {}).values()) for name in plan.variants)
+    counts = min(by_variant, key=effective_votes)
     gap = detectable_difference(counts)
     if gap is None:
         return ["Fewer than two items are rated: no difference of a criterion can be shown."]
+    low, high = min(counts), max(counts)
+    number = str(low) if low == high else f"{low} to {high}"
     return [
         "Smallest difference of two variants' means on a criterion that is found in 80 of 100 "
         f"studies: {math.ceil(100 * gap) / 100:.2f} points ({len(counts)} items, each by "
-        f"{_range(counts)}; assuming that one rater's differences vary over items with a standard "
-        f"deviation of {SD:.1f} points, and a correlation of {ICC:g} between raters)."
+        f"{number} {'rater' if high == 1 else 'raters'}; assuming that one rater's differences "
+        f"vary over items with a standard deviation of {SD:.1f} points, and a correlation of "
+        f"{ICC:g} between raters)."
     ]
-
-
-# -- words ----------------------------------------------------------------------------------------
 
 
 def _z(alpha: float, power: float) -> float:
@@ -295,14 +284,3 @@ def _z(alpha: float, power: float) -> float:
 def _percent(rate: float) -> str:
     """Rounded up: what is promised can be had."""
     return f"{math.ceil(round(100 * rate, 6))} %"
-
-
-def _range(counts: Sequence[int]) -> str:
-    low, high = min(counts), max(counts)
-    number = str(low) if low == high else f"{low} to {high}"
-    return f"{number} rater" if high == 1 else f"{number} raters"
-
-
-def _capital(text: str) -> str:
-    """The first letter as a capital, unless it may be part of a variant's name."""
-    return f"E{text[1:]}" if text.startswith("each of ") else text

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 
 from harness.ratings.layout import COMMENT, MINUTES
 from harness.ratings.records import Rating, ReturnedFile, SheetPlan, SheetRow
-from harness.ratings.returns.entries import Given, Questions
+from harness.ratings.returns.entries import Given
 from harness.ratings.returns.merge import Held, State, take
 from harness.ratings.returns.mistakes import Mistake
+from harness.ratings.returns.questions import Questions
 from harness.ratings.returns.returned import Returned
 from harness.ratings.store import StoredRatings
 from harness.suite.ratings import PREFERENCE

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from harness.ratings.records import ReturnedFile
 from harness.ratings.returns.answers import shown
-from harness.ratings.returns.entries import Given, Questions, as_shown, entries_of
+from harness.ratings.returns.entries import Given, as_shown, entries_of
 from harness.ratings.returns.mistakes import Mistake
+from harness.ratings.returns.questions import Questions
 from harness.ratings.returns.returned import Returned, ReturnedRow
 
 _NAMED = 5  # cells that a message about many of them names
