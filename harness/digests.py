@@ -75,16 +75,6 @@ def file_digest(path: str | Path) -> str:
         ) from error
 
 
-def known_file_digest(path: str | Path) -> str | None:
-    """The remembered digest of a file, or None where telling it would mean reading a big file."""
-    file = Path(path).absolute()
-    if not file.is_file():
-        return None
-    if file.stat().st_size < _REMEMBERED_BYTES:
-        return file_digest(file)
-    return _recall(file, _stamp(file))
-
-
 def _file_digest(file: Path) -> str:
     while True:
         stamp = _stamp(file)

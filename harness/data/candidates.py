@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.data.prompts import Rendered, RowError, Template
-from harness.data.rows import Row
+from harness.data.rows import DataRow
 from harness.data.splits import SplitPlan
 from harness.digests import value_digest
 from harness.errors import DataError, PromptError
@@ -29,16 +29,16 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class RenderedRow:
     """A row that was rendered and kept so far."""
 
     id: str
-    row: Row
+    row: DataRow
     rendered: Rendered
     input_text: str
 
 
-def check_fields(spec: DataSpec, rows: Sequence[Row]) -> None:
+def check_fields(spec: DataSpec, rows: Sequence[DataRow]) -> None:
     """Refuse a source without rows, and settings that name a field no row has."""
     if not rows:
         raise no_rows(spec)
@@ -70,7 +70,7 @@ def no_rows(spec: DataSpec) -> DataError:
     )
 
 
-def row_ids(spec: DataSpec, rows: Sequence[Row], plan: SplitPlan) -> list[str]:
+def row_ids(spec: DataSpec, rows: Sequence[DataRow], plan: SplitPlan) -> list[str]:
     """Ids by ``id_field``, or else digests of the rows' content.
 
     The content of a row that lies in two of the source's own splits gives two ids, so that both
@@ -103,28 +103,28 @@ def row_ids(spec: DataSpec, rows: Sequence[Row], plan: SplitPlan) -> list[str]:
 def render_all(
     spec: DataSpec,
     template: Template,
-    rows: Sequence[Row],
+    rows: Sequence[DataRow],
     ids: Sequence[str],
     counts: Counts,
-) -> list[Candidate]:
+) -> list[RenderedRow]:
     """Render every row; rows without what they need are dropped with their reason."""
     candidates = []
     for row, row_id in zip(rows, ids, strict=True):
         try:
-            found = _render(spec, template, row, counts)
+            outcome = _render(spec, template, row, counts)
         except RowError as error:
-            found = error.reason
+            outcome = error.reason
         except PromptError as error:
             problem = f"{error.problem} The row is {row.where}."
             raise PromptError(problem, where=error.where or "prompt", hint=error.hint) from error
-        if isinstance(found, str):
-            counts.dropped[found] += 1
+        if isinstance(outcome, str):
+            counts.dropped[outcome] += 1
         else:
-            candidates.append(Candidate(row_id, row, found, template.input_text(row.fields)))
+            candidates.append(RenderedRow(row_id, row, outcome, template.input_text(row.fields)))
     return candidates
 
 
-def _render(spec: DataSpec, template: Template, row: Row, counts: Counts) -> Rendered | str:
+def _render(spec: DataSpec, template: Template, row: DataRow, counts: Counts) -> Rendered | str:
     """What a row renders to, or the reason to drop it."""
     for name in spec.required_fields:
         if is_blank(row.fields.get(name)):
@@ -151,13 +151,13 @@ def is_blank(value: Any) -> bool:
 
 
 def without_duplicates(
-    candidates: Sequence[Candidate], plan: SplitPlan, counts: Counts
-) -> list[Candidate]:
+    candidates: Sequence[RenderedRow], plan: SplitPlan, counts: Counts
+) -> list[RenderedRow]:
     """Keep one of the rows with equal prompt and completion; its id does not depend on order.
 
     Copies in two of the source's own splits both stay: that is leakage, to be seen and not hidden.
     """
-    kept: dict[tuple[str, str, str], Candidate] = {}
+    kept: dict[tuple[str, str, str], RenderedRow] = {}
     for candidate in candidates:
         own = "" if plan.pooled else candidate.row.split
         key = (own, candidate.rendered.prompt, candidate.rendered.completion)

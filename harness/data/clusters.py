@@ -88,8 +88,8 @@ class _Components:
         import numpy as np  # with datasketch a third of a second, and reading a suite needs neither
 
         numbers = {shingle: k for k, shingle in enumerate(sorted(frozenset().union(*sets)))}
-        self._members = [np.array(sorted(numbers[s] for s in found)) for found in sets]
-        self._sizes = np.array([len(found) for found in sets])
+        self._members = [np.array(sorted(numbers[s] for s in members)) for members in sets]
+        self._sizes = np.array([len(members) for members in sets])
         self._marked = np.zeros(len(numbers), dtype=bool)  # shingles of the set being compared
         self._signatures = _signatures(sets)  # shape (n, BANDS * BAND_ROWS)
         self._component = np.arange(len(sets))
@@ -109,7 +109,7 @@ class _Components:
         """For each set, the groups of two or more sets that agree with it in all of a band."""
         import numpy as np
 
-        found: list[list[NDArray[np.intp]]] = [[] for _ in self._members]
+        groups: list[list[NDArray[np.intp]]] = [[] for _ in self._members]
         for band in range(BANDS):
             columns = self._signatures[:, band * BAND_ROWS : (band + 1) * BAND_ROWS]
             buckets: dict[bytes, list[int]] = {}
@@ -119,8 +119,8 @@ class _Components:
                 if len(bucket) > 1:
                     members = np.array(bucket)
                     for i in bucket:
-                        found[i].append(members)
-        return found
+                        groups[i].append(members)
+        return groups
 
     def _join(self, i: int, others: NDArray[np.intp]) -> None:
         """Join the component of set i with those of the others that are similar to it."""
@@ -133,10 +133,10 @@ class _Components:
         if not others.size:
             return
         self._marked[self._members[i]] = True
-        found = self._marked[np.concatenate([self._members[j] for j in others])]
+        shared = self._marked[np.concatenate([self._members[j] for j in others])]
         self._marked[self._members[i]] = False
         starts = np.concatenate([[0], np.cumsum(self._sizes[others])[:-1]])
-        common = np.add.reduceat(found, starts, dtype=int)
+        common = np.add.reduceat(shared, starts, dtype=int)
         jaccard = common / (self._sizes[others] + self._sizes[i] - common)
         joined = np.append(self._component[others[jaccard >= JACCARD]], self._component[i])
         self._component[np.isin(self._component, joined)] = joined.min()
@@ -147,6 +147,6 @@ def _signatures(sets: Sequence[frozenset[str]]) -> NDArray[np.uint64]:
     import numpy as np
     from datasketch import MinHash
 
-    encoded = ([shingle.encode() for shingle in found] for found in sets)
+    encoded = ([shingle.encode() for shingle in members] for members in sets)
     hashes = MinHash.generator(encoded, num_perm=BANDS * BAND_ROWS, seed=_MINHASH_SEED)
     return np.array([minhash.hashvalues for minhash in hashes], dtype=np.uint64)

@@ -20,7 +20,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from harness.data.rows import Row, SourceRows
+from harness.data.rows import DataRow, SourceRows
 from harness.errors import DataError
 
 NAME = "stdlib-docstrings"
@@ -87,14 +87,14 @@ def split_docstring(docstring: str) -> tuple[str, str] | str:
 
 
 @functools.cache
-def _collect(root: Path) -> tuple[tuple[Row, ...], dict[str, int], int]:
+def _collect(root: Path) -> tuple[tuple[DataRow, ...], dict[str, int], int]:
     if not root.is_dir():
         raise DataError(
             f"{NAME} reads the source files of Python's standard library, and there are none.",
             where=str(root),
             hint="Use a Python whose standard library is a folder of .py files.",
         )
-    rows: list[Row] = []
+    rows: list[DataRow] = []
     dropped: Counter[str] = Counter()
     unread = 0
     for path in sorted(root.rglob("*.py")):
@@ -112,7 +112,7 @@ def _collect(root: Path) -> tuple[tuple[Row, ...], dict[str, int], int]:
                 dropped[pair] += 1
                 continue
             values = (pair[1], pair[0], name, kind, module)
-            rows.append(Row(dict(zip(FIELDS, values, strict=True)), "train", name))
+            rows.append(DataRow(dict(zip(FIELDS, values, strict=True)), "train", name))
     rows.sort(key=lambda row: (row.where, row.fields["body"]))
     return tuple(rows), dict(dropped), unread
 

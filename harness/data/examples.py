@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from harness.data.candidates import (
-    Candidate,
     Counts,
+    RenderedRow,
     check_fields,
     is_blank,
     render_all,
@@ -18,21 +18,19 @@ from harness.data.candidates import (
 )
 from harness.data.clusters import exact_clusters, near_clusters
 from harness.data.docstrings import read_docstrings
-from harness.data.files import read_csv, read_json, read_jsonl
+from harness.data.files import READERS
 from harness.data.hub import read_hub, read_parquet
 from harness.data.prompts import RenderChat, Template
-from harness.data.rows import Row, SourceRows, clean
-from harness.data.sources import Format, Source, format_of, resolve
+from harness.data.rows import DataRow, SourceRows, clean
+from harness.data.sources import DataSource, files_of, format_of, resolve
 from harness.data.splits import SplitPlan, assign, hash_point, plan_splits
 from harness.digests import text_digest, value_digest
 from harness.errors import DataError
 from harness.schema import DataReport, Example, Split
 from harness.suite.spec import DataSpec, PromptSpec
 
-_READERS: dict[Format, Callable[[Path, str], Iterable[Row]]] = {
-    "jsonl": read_jsonl,
-    "json": read_json,
-    "csv": read_csv,
+_READERS: Mapping[str, Callable[[Path, str], Iterable[DataRow]]] = {
+    **READERS,
     "parquet": read_parquet,
 }
 _METADATA_CHARS = 200  # longer texts are content, not something to group results by
@@ -70,7 +68,7 @@ def load_examples(
     plan = plan_splits(spec, read.splits)
     counts = Counts(dropped=Counter(read.dropped))
     rows = [
-        Row(clean(row.fields, counts.changed), row.split, row.where)
+        DataRow(clean(row.fields, counts.changed), row.split, row.where)
         for row in read.rows
         if row.split in plan.shares
     ]
@@ -100,22 +98,20 @@ def load_examples(
     return kept, report
 
 
-def _read(source: Source, spec: DataSpec) -> SourceRows:
+def _read(source: DataSource, spec: DataSpec) -> SourceRows:
     if source.kind == "builtin":
         return read_docstrings()
     if source.kind == "hub":
         return read_hub(spec)
     rows = [
         row
-        for split, paths in source.files.items()
-        if not spec.split_map or split in spec.split_map
-        for path in paths
+        for path, split in files_of(source, spec)
         for row in _READERS[format_of(path, spec)](path, split)
     ]
     return SourceRows(rows, splits=tuple(source.files))
 
 
-def _clusters(spec: DataSpec, candidates: Sequence[Candidate]) -> list[str]:
+def _clusters(spec: DataSpec, candidates: Sequence[RenderedRow]) -> list[str]:
     if spec.cluster == "near":
         return near_clusters([candidate.input_text for candidate in candidates])
     if spec.cluster == "exact":
@@ -129,7 +125,7 @@ def _clusters(spec: DataSpec, candidates: Sequence[Candidate]) -> list[str]:
 
 
 def _divide(
-    candidates: Sequence[Candidate],
+    candidates: Sequence[RenderedRow],
     clusters: Sequence[str],
     plan: SplitPlan,
     seed: int,
@@ -149,14 +145,10 @@ def _divide(
             metadata=_metadata(candidate.row, plan, used),
         )
         order[split].append((hash_point(seed, "order", candidate.id), candidate.id, example))
-    return [example for split in plan.asked for *_, example in sorted(order[split], key=_first_two)]
+    return [e for split in plan.asked for *_, e in sorted(order[split], key=lambda item: item[:2])]
 
 
-def _first_two(item: tuple[float, str, Example]) -> tuple[float, str]:
-    return item[:2]
-
-
-def _metadata(row: Row, plan: SplitPlan, used: frozenset[str]) -> dict[str, Any]:
+def _metadata(row: DataRow, plan: SplitPlan, used: frozenset[str]) -> dict[str, Any]:
     """Short fields the template does not use: what results may later be grouped by."""
     short = {
         name: value
@@ -188,7 +180,7 @@ def _check_splits(
     spec: DataSpec,
     plan: SplitPlan,
     dropped: Counter[str],
-    source: Source,
+    source: DataSource,
 ) -> None:
     """Refuse a split that was asked for and has no examples."""
     filled = {example.split for example in kept}
@@ -207,7 +199,7 @@ def _check_splits(
 
 
 def _leakage(
-    candidates: Sequence[Candidate], clusters: Sequence[str], plan: SplitPlan, seed: int
+    candidates: Sequence[RenderedRow], clusters: Sequence[str], plan: SplitPlan, seed: int
 ) -> list[str]:
     """Say how many clusters the source's own splits tear apart. Nothing is dropped for it."""
     if plan.pooled:
@@ -216,10 +208,10 @@ def _leakage(
     for candidate, cluster in zip(candidates, clusters, strict=True):
         split = assign(cluster, plan.shares[candidate.row.split], seed)
         members[cluster][split].append(candidate.id)
-    torn = {cluster: found for cluster, found in members.items() if len(found) > 1}
+    torn = {cluster: members_of for cluster, members_of in members.items() if len(members_of) > 1}
     if not torn:
         return []
-    n_rows = sum(len(ids) for found in torn.values() for ids in found.values())
+    n_rows = sum(len(ids) for members_of in torn.values() for ids in members_of.values())
     example = " and ".join(f"{split}/{min(ids)}" for split, ids in torn[min(torn)].items())
     return [
         f"Leakage: {len(torn)} clusters of near-identical inputs ({n_rows} rows) lie in more than "
@@ -228,7 +220,7 @@ def _leakage(
     ]
 
 
-def _early_stops(prompt: PromptSpec, candidates: Sequence[Candidate]) -> list[str]:
+def _early_stops(prompt: PromptSpec, candidates: Sequence[RenderedRow]) -> list[str]:
     """Say how many references no generation can reach, because a stop string is inside them."""
     n = sum(
         all(any(stop in reference for stop in prompt.stop) for reference in c.rendered.references)

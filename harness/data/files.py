@@ -13,15 +13,15 @@ import csv
 import io
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.data.rows import Row
+from harness.data.rows import DataRow
 from harness.errors import DataError
 
 
-def read_jsonl(path: Path, split: str) -> Iterator[Row]:
+def read_jsonl(path: Path, split: str) -> Iterator[DataRow]:
     """Read one JSON object per line; blank lines are skipped.
 
     Raises:
@@ -42,7 +42,7 @@ def read_jsonl(path: Path, split: str) -> Iterator[Row]:
         yield _row(value, split, where)
 
 
-def read_json(path: Path, split: str) -> Iterator[Row]:
+def read_json(path: Path, split: str) -> Iterator[DataRow]:
     """Read a JSON array of objects; a file that does not begin with ``[`` is read as JSONL.
 
     Raises:
@@ -68,7 +68,7 @@ def read_json(path: Path, split: str) -> Iterator[Row]:
         yield _row(value, split, f"{path}[{index}]")
 
 
-def read_csv(path: Path, split: str) -> Iterator[Row]:
+def read_csv(path: Path, split: str) -> Iterator[DataRow]:
     """Read a CSV file with a header line (``.tsv``: separated by tabs); every cell is a text.
 
     Raises:
@@ -92,17 +92,17 @@ def read_csv(path: Path, split: str) -> Iterator[Row]:
                     where=where,
                     hint="Put cells that contain the separator into double quotes.",
                 )
-            yield Row(dict(zip(header, cells, strict=True)), split, where)
+            yield DataRow(dict(zip(header, cells, strict=True)), split, where)
     except csv.Error as error:
         raise DataError(f"Not valid CSV: {error}.", where=f"{path}:{reader.line_num}") from error
 
 
-def _row(value: Any, split: str, where: str) -> Row:
+def _row(value: Any, split: str, where: str) -> DataRow:
     if not isinstance(value, dict):
         raise DataError(
             f"A row must be a JSON object with fields, found {type(value).__name__}.", where=where
         )
-    return Row(value, split, where)
+    return DataRow(value, split, where)
 
 
 def _text(path: Path) -> str:
@@ -119,3 +119,10 @@ def _text(path: Path) -> str:
             where=f"{path}:{line}",
             hint="Save the file as UTF-8, for example with: iconv -f latin1 -t utf-8.",
         ) from error
+
+
+READERS: Mapping[str, Callable[[Path, str], Iterator[DataRow]]] = {
+    "jsonl": read_jsonl,
+    "json": read_json,
+    "csv": read_csv,
+}

@@ -3,29 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
-from pathlib import Path
 
 from harness.data.candidates import Counts, no_rows, render_all
 from harness.data.docstrings import FIELDS
-from harness.data.files import read_csv, read_json, read_jsonl
+from harness.data.files import READERS
 from harness.data.prompts import Template, plain_chat
-from harness.data.rows import Row, clean
-from harness.data.sources import DEFAULT_SPLIT, Format, Source, format_of
+from harness.data.rows import DataRow, clean
+from harness.data.sources import DEFAULT_SPLIT, DataSource, files_of, format_of
 from harness.suite.spec import DataSpec, PromptSpec
 
 _ROWS = 20  # of each file
 _MOST_BYTES = 32_000_000  # of a file that is read at once
-_Reader = Callable[[Path, str], Iterable[Row]]
-_QUICK: Mapping[Format, _Reader] = {
-    "jsonl": read_jsonl,
-    "json": read_json,
-    "csv": read_csv,
-}
 
 
-def check_first_rows(source: Source, spec: DataSpec, prompt: PromptSpec) -> None:
+def check_first_rows(source: DataSource, spec: DataSpec, prompt: PromptSpec) -> None:
     """Render the first rows of a source that is quick to read; others are left for the run.
 
     Quick to read are the built-in's known fields and local JSONL, JSON and CSV files that are not
@@ -43,27 +35,17 @@ def check_first_rows(source: Source, spec: DataSpec, prompt: PromptSpec) -> None
     template = Template(prompt, plain_chat if prompt.is_chat else None)
     if source.kind == "hub":
         return
-    files = [] if source.kind == "builtin" else _files(source, spec)
-    quick = [(path, split, read) for path, split, read in files if read is not None]
-    rows = [row for path, split, read in quick for row in islice(read(path, split), _ROWS)]
+    rows: list[DataRow] = []
+    skipped = False
+    for path, split in files_of(source, spec):
+        is_big = path.stat().st_size > _MOST_BYTES
+        read = None if is_big else READERS.get(format_of(path, spec))
+        skipped = skipped or read is None
+        rows += islice(read(path, split), _ROWS) if read is not None else ()
     if source.kind == "builtin":
-        rows = [Row(dict.fromkeys(FIELDS, "text"), DEFAULT_SPLIT, source.name)]
-    elif not rows and len(quick) == len(files):
+        rows = [DataRow(dict.fromkeys(FIELDS, "text"), DEFAULT_SPLIT, source.name)]
+    elif not rows and not skipped:
         raise no_rows(spec)
     changes: Counter[str] = Counter()
-    rows = [Row(clean(row.fields, changes), row.split, row.where) for row in rows]
+    rows = [DataRow(clean(row.fields, changes), row.split, row.where) for row in rows]
     render_all(spec, template, rows, [row.where for row in rows], Counts())
-
-
-def _files(source: Source, spec: DataSpec) -> list[tuple[Path, str, _Reader | None]]:
-    """Files with their split and how they are read; None for those that take long."""
-    return [
-        (path, split, _QUICK.get(format_of(path, spec)) if _is_small(path) else None)
-        for split, paths in source.files.items()
-        if not spec.split_map or split in spec.split_map
-        for path in paths
-    ]
-
-
-def _is_small(path: Path) -> bool:
-    return path.stat().st_size <= _MOST_BYTES

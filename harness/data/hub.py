@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from harness import resources
-from harness.data.rows import Row, SourceRows
+from harness.data.rows import DataRow, SourceRows
 from harness.errors import DataError, MissingExtraError
 from harness.suite.spec import DataSpec
 
 
-def read_parquet(path: Path, split: str) -> list[Row]:
+def read_parquet(path: Path, split: str) -> list[DataRow]:
     """Read a Parquet file.
 
     Raises:
@@ -35,7 +35,7 @@ def read_parquet(path: Path, split: str) -> list[Row]:
             raise DataError(
                 f"Cannot be read as Parquet: {_reason(error)}.", where=str(path)
             ) from error
-    return [Row(value, split, f"{path}[{index}]") for index, value in enumerate(values)]
+    return [DataRow(value, split, f"{path}[{index}]") for index, value in enumerate(values)]
 
 
 def read_hub(spec: DataSpec) -> SourceRows:
@@ -60,7 +60,7 @@ def read_hub(spec: DataSpec) -> SourceRows:
             raise _hub_error(spec, error) from error
         wanted = [split for split in loaded if not spec.split_map or split in spec.split_map]
         rows = [
-            Row(value, split, f"{name} ({split})[{index}]")
+            DataRow(value, split, f"{name} ({split})[{index}]")
             for split in wanted
             for index, value in enumerate(loaded[split].to_list())
         ]

@@ -127,8 +127,8 @@ class Template:
             prompt = self._text("prompt.prompt", row)
             completion = self._text("prompt.completion", row) if self.has_completion else ""
             answer = completion
-        found = [answer] if self.spec.references is None else self._references(row)
-        return Rendered(prompt, completion, tuple(strip_stops(r, self.spec.stop) for r in found))
+        answers = [answer] if self.spec.references is None else self._references(row)
+        return Rendered(prompt, completion, tuple(strip_stops(r, self.spec.stop) for r in answers))
 
     def input_text(self, row: Mapping[str, Any]) -> str:
         """What the prompt says about this row: the values it uses, without the words around them.
@@ -146,8 +146,8 @@ class Template:
 
     def _combined(self, row: Mapping[str, Any]) -> tuple[str, str]:
         rendered = self._text("prompt.text", row)
-        prompt, found, completion = rendered.rpartition(SPLIT)
-        if not found:
+        prompt, separator, completion = rendered.rpartition(SPLIT)
+        if not separator:
             raise PromptError(
                 f"The response_marker {self.spec.response_marker!r} is in a part of the template "
                 "that was left out for this row, so its completion has no beginning.",
@@ -187,16 +187,16 @@ class Template:
                 {"role": m.role, "content": self._text(f"prompt.messages[{i}]", row)}
                 for i, m in enumerate(self.spec.messages)
             ]
-        found = self._field("prompt.messages_field", field, row)
-        if found is None:
+        value = self._field("prompt.messages_field", field, row)
+        if value is None:
             raise RowError(f"field {field!r} is null")
-        if not isinstance(found, list | tuple) or not all(isinstance(m, Mapping) for m in found):
+        if not isinstance(value, list | tuple) or not all(isinstance(m, Mapping) for m in value):
             raise PromptError(
                 f"Field {field!r} must hold a list of messages with role and content, found "
-                f"{type(found).__name__}.",
+                f"{type(value).__name__}.",
                 where="prompt.messages_field",
             )
-        messages = [{key: m.get(key) for key in _MESSAGE_KEYS} for m in found]
+        messages = [{key: m.get(key) for key in _MESSAGE_KEYS} for m in value]
         if not messages or messages[-1]["role"] != "assistant":
             raise RowError("the last message is not the assistant's")
         if not all(isinstance(value, str) for m in messages for value in m.values()):
@@ -205,8 +205,8 @@ class Template:
 
     def _references(self, row: Mapping[str, Any]) -> list[str]:
         name = str(self.spec.references)
-        found = self._field("prompt.references", name, row)
-        values = found if isinstance(found, list | tuple) else [found]
+        value = self._field("prompt.references", name, row)
+        values = value if isinstance(value, list | tuple) else [value]
         if any(isinstance(value, Mapping | list | tuple) for value in values):
             raise PromptError(
                 f"Field {name!r} must hold a text or a list of texts, found "

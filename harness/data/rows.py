@@ -16,7 +16,7 @@ _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class DataRow:
     """One row as its source holds it.
 
     Attributes:
@@ -41,7 +41,7 @@ class SourceRows:
         notes: What the report should say about the reading.
     """
 
-    rows: list[Row]
+    rows: list[DataRow]
     splits: tuple[str, ...] = ("train",)
     dropped: Counter[str] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)

@@ -40,7 +40,7 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class DataSource:
     """A data source that was found (or, for the Hub, named).
 
     Attributes:
@@ -54,7 +54,7 @@ class Source:
     files: dict[str, tuple[Path, ...]] = field(default_factory=dict)
 
 
-def resolve(spec: DataSpec, base_dir: Path) -> Source:
+def resolve(spec: DataSpec, base_dir: Path) -> DataSource:
     """Find a data source.
 
     Relative paths are looked for beside the suite file, then among the shipped suites.
@@ -69,18 +69,18 @@ def resolve(spec: DataSpec, base_dir: Path) -> Source:
     if spec.files:
         files = {split: _paths(path, base_dir) for split, path in spec.files.items()}
         name = ", ".join(f"{split}={path}" for split, path in spec.files.items())
-        return Source("files", name, files)
+        return DataSource("files", name, files)
     name = str(spec.source)
     if name in BUILTINS and spec.format in ("auto", "builtin"):
-        return Source("builtin", name)
+        return DataSource("builtin", name)
     if spec.format == "builtin":
         raise DataError(
             f"There is no built-in data source {name!r}; there are: {', '.join(BUILTINS)}.",
             where="data.source",
         )
     if spec.format == "hub" or (spec.format == "auto" and _is_hub_id(name, base_dir)):
-        return Source("hub", name)
-    return Source("files", name, {DEFAULT_SPLIT: _paths(name, base_dir)})
+        return DataSource("hub", name)
+    return DataSource("files", name, {DEFAULT_SPLIT: _paths(name, base_dir)})
 
 
 def source_identity(spec: DataSpec, base_dir: Path) -> dict[str, Any]:
@@ -120,14 +120,24 @@ def format_of(path: Path, spec: DataSpec) -> Format:
     """
     if spec.format in ("jsonl", "json", "csv", "parquet"):
         return spec.format
-    found = SUFFIXES.get(path.suffix.lower())
-    if found is None:
+    suffix_format = SUFFIXES.get(path.suffix.lower())
+    if suffix_format is None:
         raise DataError(
             f"The name does not tell the format; known endings are {', '.join(SUFFIXES)}.",
             where=str(path),
             hint="Say data.format: jsonl, json, csv or parquet.",
         )
-    return found
+    return suffix_format
+
+
+def files_of(source: DataSource, spec: DataSpec) -> list[tuple[Path, str]]:
+    """Files that are read, each with its split."""
+    return [
+        (path, split)
+        for split, paths in source.files.items()
+        if not spec.split_map or split in spec.split_map
+        for path in paths
+    ]
 
 
 def _is_hub_id(name: str, base_dir: Path) -> bool:
@@ -157,8 +167,8 @@ def _paths(pattern: str, base_dir: Path) -> tuple[Path, ...]:
                 where=str(path),
                 hint=f"Name the files in it, for example {pattern.rstrip('/')}/*.jsonl.",
             )
-        found = sorted(Path(p) for p in glob.glob(str(path), recursive=True))  # noqa: PTH207
-        if files := tuple(p for p in found if p.is_file()):
+        matches = sorted(Path(p) for p in glob.glob(str(path), recursive=True))  # noqa: PTH207
+        if files := tuple(p for p in matches if p.is_file()):
             return files
     raise _missing(base_dir.absolute() / expanded, pattern)
 

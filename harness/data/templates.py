@@ -49,8 +49,8 @@ def sources(spec: PromptSpec) -> list[tuple[str, str]]:
     """Dotted key and jinja2 source of every template of a prompt, the completion's last."""
     if spec.text is not None:
         marker = str(spec.response_marker)
-        head, found, tail = spec.text.rpartition(marker)
-        if not found:
+        head, separator, tail = spec.text.rpartition(marker)
+        if not separator:
             raise PromptError(
                 f"The response_marker {marker!r} does not occur in text.",
                 where="prompt.response_marker",

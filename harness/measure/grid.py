@@ -126,8 +126,8 @@ def measure_point(
         Measurement(
             name=name,
             unit=unit_of(name),
-            values=() if isinstance(found, str) else found,
-            reason=found if isinstance(found, str) else None,
+            values=() if isinstance(figure, str) else figure,
+            reason=figure if isinstance(figure, str) else None,
             warmup=warmup,
             batch_size=point.batch_size,
             prompt_tokens=point.prompt_tokens,
@@ -135,7 +135,7 @@ def measure_point(
             device=str(subject.device),
             note=note,
         )
-        for name, found in figures.items()
+        for name, figure in figures.items()
     ]
 
 

@@ -192,10 +192,10 @@ def die_with(parent: int) -> None:
 def answer(job: MeasureJob, say: Callable[[str], None]) -> dict[str, Any]:
     """Measure, and put the figures or the error meant for the user into JSON values."""
     try:
-        found = measure_job(job, say)
+        figures = measure_job(job, say)
     except HarnessError as error:
         return {"error": {"problem": error.problem, "where": error.where, "hint": error.hint}}
-    return {"measurements": [measurement.model_dump(mode="json") for measurement in found]}
+    return {"measurements": [measurement.model_dump(mode="json") for measurement in figures]}
 
 
 def main(job_file: str) -> int:

@@ -136,20 +136,20 @@ class Bleu(SacrebleuMetric):
         orders, method = self._bleu.max_ngram_order, self._bleu.smooth_method
         length, reference_length = totals[..., 0], totals[..., 1]
         matched = totals[..., 2 : 2 + orders].copy()
-        found = totals[..., 2 + orders :].copy()
+        ngrams = totals[..., 2 + orders :].copy()
         any_match = matched.any(axis=-1)
         if method == "add-k":
             matched[..., 1:] += self._smooth_value
-            found[..., 1:] += self._smooth_value
+            ngrams[..., 1:] += self._smooth_value
         # Orders count up to the first for which there is no n-gram at all.
-        counted = np.logical_and.accumulate(found > 0, axis=-1)
+        counted = np.logical_and.accumulate(ngrams > 0, axis=-1)
         missed = counted & (matched == 0)
         with np.errstate(divide="ignore", invalid="ignore"):
             if method == "exp":  # 1/2, 1/4, ... of a match at the first, second, ... missed order
                 matched = np.where(missed, 0.5 ** np.cumsum(missed, axis=-1), matched)
             elif method == "floor":
                 matched = np.where(missed, self._smooth_value, matched)
-            log_precision = np.log(np.where(counted, 100 * matched / found, 0.0))
+            log_precision = np.log(np.where(counted, 100 * matched / ngrams, 0.0))
             if self._bleu.effective_order:
                 log_precision = np.where(counted, log_precision, 0.0)
                 orders = np.maximum(counted.sum(axis=-1), 1)

@@ -30,8 +30,8 @@ def normalize_label(text: str) -> str:
 
 def label_set(references: Iterable[Sequence[str]], *, normalize: bool = True) -> tuple[str, ...]:
     """The distinct labels among references, sorted."""
-    found = {text for texts in references for text in texts}
-    return tuple(sorted({normalize_label(text) for text in found} if normalize else found))
+    labels = {text for texts in references for text in texts}
+    return tuple(sorted({normalize_label(text) for text in labels} if normalize else labels))
 
 
 class Accuracy(MeanMetric):
@@ -221,7 +221,7 @@ class _Labels:
         Raises:
             MetricError: A reference is not among the labels.
         """
-        found = []
+        positions = []
         for text in some_references(references):
             position = self.index(text)
             if position is None:
@@ -229,8 +229,8 @@ class _Labels:
                     f"The reference {text!r} is not one of the labels {', '.join(self.names)}.",
                     hint=f"Add it to the option labels of {self._metric}.",
                 )
-            found.append(position)
-        return found
+            positions.append(position)
+        return positions
 
 
 def _norm(normalize: bool) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -80,9 +80,9 @@ def needs_labels(spec: str | MetricSpec) -> bool:
     Raises:
         MetricError: The metric is unknown.
     """
-    name, options = _name_and_options(spec)
-    labels = _entry(name).options().get("labels")
-    return labels is not None and labels.default is labels.empty and "labels" not in options
+    spec = MetricSpec.of(spec)
+    labels = _entry(spec.name).options().get("labels")
+    return labels is not None and labels.default is labels.empty and "labels" not in spec.options
 
 
 def build_metric(spec: str | MetricSpec, *, labels: Sequence[str] | None = None) -> Metric:
@@ -96,14 +96,14 @@ def build_metric(spec: str | MetricSpec, *, labels: Sequence[str] | None = None)
     Raises:
         MetricError: The metric is unknown or does not take these options.
     """
-    name, options = _name_and_options(spec)
+    spec = MetricSpec.of(spec)
+    name, options = spec.name, dict(spec.options)
     entry = _entry(name)
     valid = entry.options()
     for option in options:
         if option not in valid:
-            raise MetricError(
-                f"{name} has no option {option!r}. " + _choices(option, valid, "options")
-            )
+            known = choices(option, valid, "The options are") if valid else "It has no options."
+            raise MetricError(f"{name} has no option {option!r}. {known}")
     if labels is not None and needs_labels(spec):
         options["labels"] = list(labels)
     try:
@@ -120,7 +120,7 @@ def check_metric(spec: str | MetricSpec) -> None:
     Raises:
         MetricError: The metric is unknown or does not take these options.
     """
-    name, _ = _name_and_options(spec)
+    name = MetricSpec.of(spec).name
     if is_evaluate_module(name):
         if not name.removeprefix(EVALUATE).strip():
             raise MetricError(
@@ -136,13 +136,7 @@ def stand_in(spec: str | MetricSpec) -> list[str]:
 
     They may come with the references.
     """
-    return [str(_name_and_options(spec)[1].get("pos_label", "a label"))]
-
-
-def _name_and_options(spec: str | MetricSpec) -> tuple[str, dict[str, Any]]:
-    if isinstance(spec, str):
-        return spec, {}
-    return spec.name, dict(spec.options)
+    return [str(MetricSpec.of(spec).options.get("pos_label", "a label"))]
 
 
 def _entry(name: str) -> _Entry:
@@ -154,16 +148,9 @@ def _entry(name: str) -> _Entry:
             "example; it cannot be used where a built-in metric is needed."
         )
     raise MetricError(
-        f"There is no metric {name!r}. " + _choices(name, _METRICS, "metrics"),
+        f"There is no metric {name!r}. {choices(name, _METRICS, 'The metrics are')}",
         hint=f"For a module of Hugging Face evaluate write {EVALUATE}<module>.",
     )
-
-
-def _choices(word: str, known: Collection[str], what: str) -> str:
-    """What could have been meant, and everything there is."""
-    if not known:
-        return f"It has no {what}."
-    return choices(word, known, f"The {what} are")
 
 
 def _refusal(name: str, error: ValidationError) -> MetricError:
@@ -175,10 +162,10 @@ def _refusal(name: str, error: ValidationError) -> MetricError:
         return MetricError(f"{name} needs the option {option}.")
     # A union gives one problem per member, all at the same place.
     same = [problem["msg"] for problem in problems if problem["loc"][0] == first["loc"][0]]
-    found = first["input"]
+    value = first["input"]
     quote = "In YAML, put labels such as yes, no, on and off in quotes."
     return MetricError(
         f"The option {option} of {name} is not right: {', or '.join(dict.fromkeys(same))}; "
-        f"found {found!r}.",
-        hint=quote if option in ("labels", "pos_label") and isinstance(found, bool) else None,
+        f"found {value!r}.",
+        hint=quote if option in ("labels", "pos_label") and isinstance(value, bool) else None,
     )

@@ -18,7 +18,7 @@ from harness.errors import ModelError
 from harness.files import room_on_disk
 from harness.models.identity import cache_name
 from harness.models.quiet import quiet
-from harness.models.source import BUILTIN_GGUF, Source, locate, packaged_file
+from harness.models.source import BUILTIN_GGUF, ModelSource, locate, packaged_file
 from harness.resources import cache_dir
 from harness.suite.spec import BaseSpec
 
@@ -116,7 +116,7 @@ def _built(folder: Path, build: Callable[[Path], Any]) -> Path:
     return folder
 
 
-def _packaged(source: Source) -> Path:
+def _packaged(source: ModelSource) -> Path:
     package = BUILTIN_GGUF[source.name]
     file = packaged_file(package)
     if file is None:

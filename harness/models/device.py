@@ -94,9 +94,9 @@ def _device(base: BaseSpec) -> tuple[str, str, str]:
     has_mps = torch.backends.mps.is_available()
     available = {"cuda": torch.cuda.is_available(), "mps": has_mps, "cpu": True}
     if base.device != "auto" and not available[base.device]:
-        found = ", ".join(name for name, there in available.items() if there)
+        there_are = ", ".join(name for name, there in available.items() if there)
         raise ModelError(
-            f"base.device asks for {base.device}, but torch finds only: {found}.",
+            f"base.device asks for {base.device}, but torch finds only: {there_are}.",
             hint="Set base.device to auto, or install a torch build for that device.",
         )
     chosen = base.device if base.device != "auto" else next(n for n, ok in available.items() if ok)

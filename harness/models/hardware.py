@@ -46,8 +46,8 @@ def cpu_model() -> str:
 def cpu_flags() -> tuple[str, ...]:
     """Those of the processor's flags that decide speed, in the order of ``SPEED_FLAGS``."""
     match = re.search(r"^(?:flags|Features)\s*:\s*(.+)$", _cpuinfo(), re.MULTILINE)
-    found = set(match.group(1).split()) if match else set()
-    return tuple(flag for flag in SPEED_FLAGS if flag in found)
+    flags = set(match.group(1).split()) if match else set()
+    return tuple(flag for flag in SPEED_FLAGS if flag in flags)
 
 
 def cpu_count() -> int:
@@ -89,7 +89,7 @@ def fingerprint() -> str:
 
 def installed_versions(names: Sequence[str]) -> dict[str, str]:
     """Versions of those of the named distributions that are installed."""
-    return {name: found for name in names if (found := _installed_version(name))}
+    return {name: number for name in names if (number := _installed_version(name))}
 
 
 @cache

@@ -14,7 +14,7 @@ from typing import Any
 from harness.digests import file_digest, short_digest
 from harness.errors import ModelError
 from harness.models.hardware import installed_versions
-from harness.models.source import BUILTIN_GGUF, TINY_PREFIX, Source, locate, packaged_file
+from harness.models.source import BUILTIN_GGUF, TINY_PREFIX, ModelSource, locate, packaged_file
 from harness.suite.spec import BaseSpec
 
 CONVERTER_VERSION = 1  # raise it when models/builtin.py converts GGUF files differently
@@ -115,7 +115,7 @@ def cache_name(base: BaseSpec, base_dir: Path) -> str | None:
     return f"{prefix}{source.name}-{short_digest(base_identity(base, base_dir))[:12]}"
 
 
-def gguf_digest(source: Source) -> str:
+def gguf_digest(source: ModelSource) -> str:
     """sha256 of a GGUF file; for a built-in whose package is missing, of its known release."""
     if source.path is not None:
         return file_digest(source.path)
@@ -239,16 +239,16 @@ def _check_base_name(path: Path, trained_on: str, base: BaseSpec) -> None:
     ours = base.model
     built_in = ours.startswith(TINY_PREFIX) or ours in BUILTIN_GGUF
     if built_in:
-        expected, found = cache_name(base, Path()) or "", Path(trained_on).name
-        comparable = re.fullmatch(r".+-[0-9a-f]{12}", found) is not None
+        expected, actual = cache_name(base, Path()) or "", Path(trained_on).name
+        comparable = re.fullmatch(r".+-[0-9a-f]{12}", actual) is not None
         if trained_on.startswith(TINY_PREFIX) or trained_on in BUILTIN_GGUF:  # as it was shipped
-            expected, found, comparable = ours, trained_on, True
+            expected, actual, comparable = ours, trained_on, True
     else:
-        expected, found = _model_name(ours), _model_name(trained_on)
+        expected, actual = _model_name(ours), _model_name(trained_on)
         comparable = (
             all(_HUB_ID.fullmatch(n) for n in (ours, trained_on)) and not Path(ours).exists()
         )
-    if comparable and expected != found:
+    if comparable and expected != actual:
         raise ModelError(
             f"The adapter was trained on {trained_on!r}, but the suite's base is {ours!r}.",
             where=str(path),
@@ -306,8 +306,8 @@ def _folder_digest(folder: Path) -> str:
 
 def model_files(folder: Path, patterns: Sequence[str] = MODEL_PATTERNS) -> list[Path]:
     """Files of a folder that belong to a model, not to its trainer, sorted."""
-    found = {file for pattern in patterns for file in folder.glob(pattern) if file.is_file()}
-    return sorted(file for file in found if file.name not in _TRAINER_FILES)
+    files = {file for pattern in patterns for file in folder.glob(pattern) if file.is_file()}
+    return sorted(file for file in files if file.name not in _TRAINER_FILES)
 
 
 def _sorted(value: Any) -> Any:

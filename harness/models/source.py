@@ -59,7 +59,7 @@ TINY_ARCHITECTURES = (
 
 
 @dataclass(frozen=True)
-class Source:
+class ModelSource:
     """Where a base comes from: what the suite's ``base.model`` turned out to be."""
 
     kind: SourceKind
@@ -67,7 +67,7 @@ class Source:
     path: Path | None = None  # of a local folder or GGUF file
 
 
-def locate(base: BaseSpec, base_dir: Path) -> Source:
+def locate(base: BaseSpec, base_dir: Path) -> ModelSource:
     """Say what ``base.model`` names.
 
     Args:
@@ -85,14 +85,14 @@ def locate(base: BaseSpec, base_dir: Path) -> Source:
                 f"base.model names an unknown tiny architecture: {architecture!r}.",
                 hint=f"Known ones: {', '.join(TINY_ARCHITECTURES)}.",
             )
-        return Source("tiny", architecture)
+        return ModelSource("tiny", architecture)
     if name in BUILTIN_GGUF:
-        return Source("builtin", name)
+        return ModelSource("builtin", name)
     path = base_dir / Path(name).expanduser()
     if path.is_dir():
-        return Source("local", path.name, path)
+        return ModelSource("local", path.name, path)
     if path.suffix == ".gguf" and path.is_file():
-        return Source("gguf", path.stem, path)
+        return ModelSource("gguf", path.stem, path)
     is_hub_id = re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) and not name.startswith(".")
     if not is_hub_id or path.suffix == ".gguf":
         raise ModelError(
@@ -101,7 +101,7 @@ def locate(base: BaseSpec, base_dir: Path) -> Source:
             hint="Give a Hub id, a folder, a .gguf file or a built-in; relative paths start from "
             f"the suite file's folder. Built-ins: {', '.join(BUILTIN_GGUF)}, tiny:llama.",
         )
-    return Source("hub", name)
+    return ModelSource("hub", name)
 
 
 def packaged_file(package: GgufPackage) -> Path | None:

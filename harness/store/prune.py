@@ -74,23 +74,23 @@ def remove_garbage(store: Store, also: Extra = NOTHING_MORE) -> list[Garbage]:
 
 def referenced(manifests: Sequence[Manifest]) -> set[tuple[Kind, str]]:
     """Results that some run names, as (kind, key)."""
-    found: set[tuple[Kind, str]] = set()
+    names: set[tuple[Kind, str]] = set()
     for manifest in manifests:
         if manifest.training_key:
-            found.add(("training", manifest.training_key))
-        found.update(("examples", key) for key in manifest.examples.values())
+            names.add(("training", manifest.training_key))
+        names.update(("examples", key) for key in manifest.examples.values())
         if manifest.human is not None:
-            found.add(("sheets", manifest.human.sheets))
+            names.add(("sheets", manifest.human.sheets))
             if manifest.human.ratings is not None:
-                found.add(("ratings", manifest.human.ratings))
+                names.add(("ratings", manifest.human.ratings))
         for cell in manifest.cells:
             named: list[tuple[Kind, str | None]] = [
                 ("predictions", cell.predictions_key),
                 ("scores", cell.scores_key),
                 ("measurements", cell.measurements_key),
             ]
-            found.update((kind, key) for kind, key in named if key)
-    return found
+            names.update((kind, key) for kind, key in named if key)
+    return names
 
 
 def _candidates(store: Store, also: Extra) -> Iterator[tuple[Path, str]]:

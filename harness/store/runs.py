@@ -89,10 +89,10 @@ class Store(Results):
         Raises:
             StoreError: The manifest of one of them is unreadable.
         """
-        found, unreadable = self.readable_manifests(suite)
+        manifests, unreadable = self.readable_manifests(suite)
         if unreadable:
             raise next(iter(unreadable.values()))
-        return found
+        return manifests
 
     def readable_manifests(
         self, suite: str | None = None
@@ -101,15 +101,15 @@ class Store(Results):
 
         The latter go by their folder, ``SUITE/RUN-ID``.
         """
-        found: list[Manifest] = []
+        manifests: list[Manifest] = []
         unreadable: dict[str, StoreError] = {}
         for path in sorted(self.root.glob(f"{suite or '*'}/*/manifest.json")):
             try:
-                found.append(self.read_manifest(path))
+                manifests.append(self.read_manifest(path))
             except StoreError as error:
                 unreadable[f"{path.parent.parent.name}/{path.parent.name}"] = error
-        found.sort(key=lambda manifest: manifest.updated, reverse=True)
-        return found, unreadable
+        manifests.sort(key=lambda manifest: manifest.updated, reverse=True)
+        return manifests, unreadable
 
     def other_runs(self, manifest: Manifest) -> list[str]:
         """Names of the other runs of a run's suite, the last written first; none is read."""

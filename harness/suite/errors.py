@@ -63,15 +63,15 @@ def _in_file(error: UsageError) -> tuple[bool, int]:
 
 def gathered(checks: Iterable[Callable[[], object]]) -> list[UsageError]:
     """What checks find: all of it, not only what the first of them that fails does."""
-    found: list[UsageError] = []
+    faults: list[UsageError] = []
     for check in checks:
         try:
             check()
         except SuiteErrors as errors:
-            found += errors.errors
+            faults += errors.errors
         except UsageError as error:
-            found.append(error)
-    return found
+            faults.append(error)
+    return faults
 
 
 def refuse(errors: Sequence[UsageError]) -> None:
@@ -184,9 +184,9 @@ def _explain(problem: Mapping[str, Any], places: Places) -> SuiteError:
         return SuiteError(f"{f'{name}: ' if name else ''}{message}.", where=where)
     for theirs, ours in _WORDING.items():
         message = message.replace(theirs, ours)
-    found = "" if isinstance(problem["input"], dict) else f", found {problem['input']!r}"
+    value = "" if isinstance(problem["input"], dict) else f", found {problem['input']!r}"
     advice = _HINTS.get(name) or _KEY_HINTS.get(str(key[-1]) if key else "")
-    return SuiteError(f"{name} {message}{found}.{f' {advice}' if advice else ''}", where=where)
+    return SuiteError(f"{name} {message}{value}.{f' {advice}' if advice else ''}", where=where)
 
 
 # -- near keys ------------------------------------------------------------------------------------

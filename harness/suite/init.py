@@ -48,8 +48,8 @@ def copy_suite(name: str, to: Path | None = None) -> Path:
 
         from harness.suite.spec import suite_schema
 
-        found = json.dumps(suite_schema(), indent=1, sort_keys=True) + "\n"
-        write_atomic(schema, found, hint=_ELSEWHERE)
+        text_of_schema = json.dumps(suite_schema(), indent=1, sort_keys=True) + "\n"
+        write_atomic(schema, text_of_schema, hint=_ELSEWHERE)
     write_atomic(to, _HEADER.format(schema=schema.name) + own, hint=_ELSEWHERE)
     return to
 

@@ -42,9 +42,9 @@ class Places:
         Of a key that is nowhere (it is missing, or a default) the line is that of the nearest key
         above it.
         """
-        line, found = self._line(key)
+        line, is_there = self._line(key)
         by_set = [o for o in self.overrides if key[: len(o)] == o]
-        if not found:  # such as `tsks`, set as `tsks.summaries.limit`
+        if not is_there:  # such as `tsks`, set as `tsks.summaries.limit`
             by_set += [o for o in self.overrides if key and o[: len(key)] == key]
         return f"--set {dotted(by_set[-1])}" if by_set else f"{self.path}:{line}"
 

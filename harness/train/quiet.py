@@ -22,13 +22,13 @@ _EXPECTED = re.compile(
 )
 
 
-class _Collector(logging.Handler):
-    def __init__(self, found: dict[str, None]) -> None:
+class _WarningCollector(logging.Handler):
+    def __init__(self, seen: dict[str, None]) -> None:
         super().__init__(logging.WARNING)
-        self.found = found
+        self.seen = seen
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.found.setdefault(record.getMessage())
+        self.seen.setdefault(record.getMessage())
 
 
 @contextmanager
@@ -38,9 +38,9 @@ def quiet_libraries() -> Iterator[list[str]]:
     Yields:
         A list that holds each distinct warning once, in order, when the block has ended.
     """
-    found: dict[str, None] = {}
+    seen: dict[str, None] = {}
     notes: list[str] = []
-    collector = _Collector(found)
+    collector = _WarningCollector(seen)
     verbosity = transformers.utils.logging.get_verbosity()
     transformers.utils.logging.set_verbosity_warning()
     had_bars = not datasets.are_progress_bars_disabled()
@@ -55,11 +55,11 @@ def quiet_libraries() -> Iterator[list[str]]:
             yield notes
         for warning in raised:
             if not issubclass(warning.category, DeprecationWarning | PendingDeprecationWarning):
-                found.setdefault(str(warning.message))
+                seen.setdefault(str(warning.message))
     finally:
         for logger, (handlers, propagate) in zip(loggers, before, strict=True):
             logger.handlers, logger.propagate = handlers, propagate
         if had_bars:
             datasets.enable_progress_bars()
         transformers.utils.logging.set_verbosity(verbosity)
-        notes += [" ".join(text.split()) for text in found if not _EXPECTED.search(text)]
+        notes += [" ".join(text.split()) for text in seen if not _EXPECTED.search(text)]

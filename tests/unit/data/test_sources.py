@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from harness import resources
-from harness.data.sources import Source, format_of, resolve, source_identity
+from harness.data.sources import DataSource, format_of, resolve, source_identity
 from harness.errors import DataError
 from harness.suite.spec import DataSpec
 
@@ -31,7 +31,7 @@ def missing(folder, **spec):
 def test_paths_globs_and_files(folder):
     """A path, a glob and a path per split are looked for from the suite's folder."""
     one = resolve(DataSpec(source="train.jsonl"), folder)
-    assert one == Source("files", "train.jsonl", {"train": (folder / "train.jsonl",)})
+    assert one == DataSource("files", "train.jsonl", {"train": (folder / "train.jsonl",)})
     many = resolve(DataSpec(source="**/*.jsonl"), folder)
     assert [path.name for path in many.files["train"]] == [
         "more.jsonl",
