@@ -52,7 +52,7 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Outputs:
+class OutputPair:
     """Predictions of two variants by example id; empty where nothing was generated."""
 
     baseline: Mapping[str, Prediction]
@@ -60,7 +60,7 @@ class Outputs:
 
 
 def example_groups(
-    ids: Sequence[str], examples: Mapping[str, Example], outputs: Outputs
+    ids: Sequence[str], examples: Mapping[str, Example], outputs: OutputPair
 ) -> tuple[list[Group], list[str]]:
     """Every group that the records of some examples allow.
 

@@ -13,7 +13,7 @@ from harness.report.words.losses import loss_sentence
 from harness.results.comparisons import comparison
 from harness.results.losses import LossSummary, analyse_losses
 from harness.results.scores import Key
-from harness.results.strata import MEMBER, Group, Outputs, example_groups
+from harness.results.strata import MEMBER, Group, OutputPair, example_groups
 from harness.schema import Example, Manifest, Prediction
 from harness.stats.panel import Panel, Quantity, Sample
 from harness.store.runs import Store
@@ -158,11 +158,11 @@ class _Maker:
             self._examples[task] = {example.id: example for example in read}
         return self._examples[task]
 
-    def _outputs(self, task: str) -> Outputs:
+    def _outputs(self, task: str) -> OutputPair:
         def of(variant: str) -> dict[str, Prediction]:
             return {item.example_id: item for item in self._predictions.get((variant, task), ())}
 
-        return Outputs(of(self._baseline), of(self._candidate))
+        return OutputPair(of(self._baseline), of(self._candidate))
 
 
 def _panels(

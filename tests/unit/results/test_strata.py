@@ -13,7 +13,7 @@ from harness.checks.outputs import CUT, SAME
 from harness.results.strata import (
     FINDING,
     Group,
-    Outputs,
+    OutputPair,
     category_groups,
     example_groups,
     quartile_groups,
@@ -132,7 +132,7 @@ def test_groups_come_from_the_records() -> None:
     }
     before = {name: prediction(name, "yes") for name in names}
     after = before | {"b": prediction("b", "no", finish_reason="length", prompt_tokens=30)}
-    groups, notes = example_groups(names, examples, Outputs(before, after))
+    groups, notes = example_groups(names, examples, OutputPair(before, after))
     found = {(group.kind, group.name): np.flatnonzero(group.rows).tolist() for group in groups}
     assert found["prompt length", "9 tokens"] == [0, 2]
     assert found[FINDING, CUT] == [1]
@@ -146,6 +146,6 @@ def test_missing_records_are_said(kept: str, word: str) -> None:
     names = ["a", "b"]
     examples = {name: example(name) for name in (names if kept == "examples" else names[:1])}
     texts = {name: prediction(name, "x") for name in (names if kept == "outputs" else names[:1])}
-    _, notes = example_groups(names, examples, Outputs(texts, texts))
+    _, notes = example_groups(names, examples, OutputPair(texts, texts))
     assert len(notes) == 1
     assert notes[0].startswith(f"Some {word} are missing")
