@@ -86,22 +86,18 @@ def rater_sheets(
 ) -> list[RaterSheet]:
     """What each rater of a plan gets, in the plan's order of raters."""
     by_id = {item.id: item for item in items}
-    parts: dict[tuple[str, RowKind], list[SheetRow]] = {}
-    for row in rows:
-        parts.setdefault((row.rater, row.kind), []).append(row)
-
-    def shown(rater: str, kind: RowKind) -> tuple[ShownRow, ...]:
-        mine = sorted(parts.get((rater, kind), ()), key=lambda row: row.position)
-        return tuple(_shown(row, by_id[row.item], plan.show_reference) for row in mine)
-
+    parts: dict[tuple[str, RowKind], list[ShownRow]] = {}
+    for row in sorted(rows, key=lambda row: row.position):
+        shown = _shown(row, by_id[row.item], plan.show_reference)
+        parts.setdefault((row.rater, row.kind), []).append(shown)
     return [
         RaterSheet(
             id=plan.id,
             rater=rater,
             criteria=plan.criteria,
             instructions=plan.instructions,
-            scale=shown(rater, "scale"),
-            pair=shown(rater, "pair"),
+            scale=tuple(parts.get((rater, "scale"), ())),
+            pair=tuple(parts.get((rater, "pair"), ())),
         )
         for rater in plan.raters
     ]

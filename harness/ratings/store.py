@@ -19,7 +19,7 @@ and of kind ``ratings``, one per state of what has come back; each holds all tha
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,7 +28,6 @@ from typing import Any
 from harness.digests import short_digest
 from harness.errors import StoreError
 from harness.ratings.records import AutoTie, Item, Rating, ReturnedFile, SheetPlan, SheetRow
-from harness.schema import Record
 from harness.store.runs import Store
 
 RETURNS = "returns"  # folder of the files that raters sent back
@@ -132,10 +131,11 @@ def write_ratings(
     """
     ratings = sorted(ratings, key=lambda rating: (rating.rater, rating.kind, rating.position))
     files = sorted(files, key=lambda file: file.digest)
+    lines = "".join(rating.model_dump_json() + "\n" for rating in ratings)
     identity = {
         "sheets": sheets_key,
         "files": [file.digest for file in files],
-        "ratings": _digest_of(ratings),
+        "ratings": hashlib.sha256(lines.encode()).hexdigest(),
     }
     key = short_digest(identity)
     if store.has("ratings", key):
@@ -198,14 +198,6 @@ def _mended(hint: str) -> Iterator[None]:
         yield
     except StoreError as error:
         raise StoreError(error.problem, where=error.where, hint=hint) from error
-
-
-def _digest_of(records: Iterable[Record]) -> str:
-    """Sha256 of records as they are written."""
-    digest = hashlib.sha256()
-    for record in records:
-        digest.update(record.model_dump_json().encode() + b"\n")
-    return digest.hexdigest()
 
 
 def _blob(folder: Path, file: ReturnedFile) -> Path:

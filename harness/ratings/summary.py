@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 
-from harness.ratings.records import Correlation, HumanResults, Item, PairAccuracy, Rating, SheetPlan
+from harness.ratings.records import HumanResults, PairAccuracy, SheetPlan
 from harness.ratings.stats.agreement import agreement
 from harness.ratings.stats.blocks import unpaired
 from harness.ratings.stats.correlation import MetricValues, accuracies, correlations, metric_values
@@ -81,19 +81,23 @@ def _outdated(plan: SheetPlan, manifest: Manifest) -> list[str]:
 
 
 def _results(sheets: Sheets, stored: StoredRatings, readings: Iterable[Reading]) -> HumanResults:
-    plan, ratings = sheets.plan, stored.ratings
-    claimed = [item for item in sheets.items if item.split == _CLAIMED] or list(sheets.items)
+    plan, items, ratings = sheets.plan, sheets.items, stored.ratings
+    claimed = [item for item in items if item.split == _CLAIMED] or list(items)
     names = {item.id for item in claimed}
     of_claimed = [rating for rating in ratings if rating.item in names]
     means, dropped = criterion_means(plan, claimed, of_claimed)
+    clusters = {item.id: item.cluster for item in items}
+    metrics = metric_values(readings, plan.task, plan.splits, plan.variants)
+    rated = {c.name: item_means(plan, items, ratings, c.name) for c in plan.criteria}
     won = None
+    decided: tuple[PairAccuracy, ...] = ()
     if plan.pairs:
         won = preference(plan, claimed, of_claimed, [t for t in sheets.ties if t.item in names])
-    metrics = metric_values(readings, plan.task, plan.splits, plan.variants)
-    followed, decided = _metrics(sheets, ratings, metrics)
+        shares = item_shares(votes_of(plan, items, ratings, sheets.ties))
+        decided = accuracies(shares, metrics, clusters)
     return HumanResults(
         plan=plan,
-        items=len(sheets.items),
+        items=len(items),
         files=stored.files,
         ratings=len(ratings),
         asked=len(sheets.rows),
@@ -101,58 +105,34 @@ def _results(sheets: Sheets, stored: StoredRatings, readings: Iterable[Reading])
         agreement=agreement(plan, ratings),
         means=means,
         preference=won,
-        correlations=followed,
+        correlations=correlations(rated, metrics, clusters, seed=plan.seed),
         accuracies=decided,
         comments=sum(bool(rating.comment.strip()) for rating in ratings),
         dropped=dropped,
         notes=(
-            *_notes(plan, sheets.items, claimed, metrics),
-            *_unpaired(unpaired(plan, claimed, of_claimed)),
+            *plan.notes,
+            *_notes(len(items), len(claimed), metrics, unpaired(plan, claimed, of_claimed)),
         ),
     )
 
 
-def _metrics(
-    sheets: Sheets, ratings: Sequence[Rating], metrics: dict[str, MetricValues]
-) -> tuple[tuple[Correlation, ...], tuple[PairAccuracy, ...]]:
-    """How far the automatic metrics follow the raters, on all items."""
-    plan, items = sheets.plan, sheets.items
-    clusters = {item.id: item.cluster for item in items}
-    rated = {c.name: item_means(plan, items, ratings, c.name) for c in plan.criteria}
-    followed = correlations(rated, metrics, clusters, seed=plan.seed)
-    if not plan.pairs:
-        return followed, ()
-    shares = item_shares(votes_of(plan, items, ratings, sheets.ties))
-    return followed, accuracies(shares, metrics, clusters)
-
-
 def _notes(
-    plan: SheetPlan,
-    items: Sequence[Item],
-    claimed: Sequence[Item],
-    metrics: dict[str, MetricValues],
-) -> list[str]:
-    notes = list(plan.notes)
-    if len(claimed) < len(items):
-        notes.append(
-            f"Means and preferences are of the {len(claimed):,} items of the {_CLAIMED} split; "
-            f"the other {len(items) - len(claimed):,} served the choice. Agreement and automatic "
+    items: int, claimed: int, metrics: Mapping[str, MetricValues], lone: Mapping[str, int]
+) -> Iterator[str]:
+    """What else has to be known of the results; ``lone`` are points that no mean counts."""
+    if claimed < items:
+        yield (
+            f"Means and preferences are of the {claimed:,} items of the {_CLAIMED} split; "
+            f"the other {items - claimed:,} served the choice. Agreement and automatic "
             "metrics are looked at on all of them."
         )
-    notes += [
-        f"{metric} has no value for {of.undefined:,} outputs, which are left out beside it."
-        for metric, of in metrics.items()
-        if of.undefined
-    ]
-    return notes
-
-
-def _unpaired(points: Mapping[str, int]) -> list[str]:
-    """What no mean counts of answers that came back."""
-    if not points:
-        return []
-    counted = ", ".join(f"{n:,} of {name}" for name, n in points.items())
-    return [
-        f"Points left out of the means: {counted}. Their raters did not judge the item for all "
-        "variants, and would have brought their severity into some variants alone."
-    ]
+    for metric, of in metrics.items():
+        if of.undefined:
+            missing = f"{of.undefined:,} outputs"
+            yield f"{metric} has no value for {missing}, which are left out beside it."
+    if lone:
+        counted = ", ".join(f"{n:,} of {name}" for name, n in lone.items())
+        yield (
+            f"Points left out of the means: {counted}. Their raters did not judge the item for all "
+            "variants, and would have brought their severity into some variants alone."
+        )

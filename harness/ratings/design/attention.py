@@ -45,16 +45,9 @@ def attention_rows(
         if kind == "pair":
             variant = _readable(item, baseline, chance)
         spoilt = spoil(_elsewhere(items, place, chance), own, chance)
-        rows.append(
-            Draft(
-                kind,
-                place,
-                (variant,) if kind == "scale" else (variant, variant),
-                swapped=swapped and kind == "pair",
-                purpose="attention",
-                spoilt=spoilt,
-            )
-        )
+        shown = (variant,) if kind == "scale" else (variant, variant)
+        turned = swapped and kind == "pair"
+        rows.append(Draft(kind, place, shown, turned, purpose="attention", spoilt=spoilt))
         swapped = not swapped
     return rows
 

@@ -23,8 +23,6 @@ from harness.ratings.sheets.formula_guard import APOSTROPHE, Changes, delimited_
 from harness.suite.ratings import PREFERENCE
 
 _ENCODING = "utf-8-sig"  # without the mark, Excel takes UTF-8 for the code page of its country
-
-
 _TITLE = "Rating sheet "  # which the instructions begin with
 
 

@@ -132,36 +132,27 @@ def _parts(text: str) -> str | list[str]:
 def _questions(criteria: Sequence[CriterionSpec], kind: RowKind) -> list[dict[str, Any]]:
     """What is asked of each row of a kind; an option is value, words and key."""
     if kind == "pair":
-        options = [
-            [answer, _preference_words(answer), _KEYS[answer]] for answer in PREFERENCE_ANSWERS
+        options: list[list[Any]] = [
+            [
+                answer,
+                f"{answer}: {words}" if answer in (TIE, CANNOT_JUDGE) else words,
+                _KEYS[answer],
+            ]
+            for answer, words in PREFERENCE_ANSWERS.items()
         ]
         return [_question(PREFERENCE, PREFERENCE_QUESTION, options)]
-    return [
-        _question(
-            criterion.name,
-            criterion.question,
-            [
-                *(
-                    [point, visible(words), key]
-                    for (point, words), key in zip(
-                        criterion.scale.items(), point_keys(criterion.points), strict=True
-                    )
-                ),
-                [CANNOT_JUDGE, CANNOT_JUDGE, _KEYS[CANNOT_JUDGE]],
-            ],
-        )
-        for criterion in criteria
-    ]
+    questions = []
+    for criterion in criteria:
+        keyed = zip(criterion.scale.items(), point_keys(criterion.points), strict=True)
+        options = [[point, visible(words), key] for (point, words), key in keyed]
+        options.append([CANNOT_JUDGE, CANNOT_JUDGE, _KEYS[CANNOT_JUDGE]])
+        questions.append(_question(criterion.name, criterion.question, options))
+    return questions
 
 
 def _question(name: str, words: str, options: list[list[Any]]) -> dict[str, Any]:
     title = name.replace("_", " ").capitalize()
     return {"name": name, "title": title, "words": visible(words), "options": options}
-
-
-def _preference_words(answer: str) -> str:
-    words = PREFERENCE_ANSWERS[answer]
-    return f"{answer}: {words}" if answer in (TIE, CANNOT_JUDGE) else words
 
 
 def point_keys(points: Sequence[int]) -> list[str]:

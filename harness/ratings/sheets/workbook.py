@@ -100,14 +100,14 @@ def write_workbook(sheet: RaterSheet, path: Path) -> Changes:
     """
     import xlsxwriter
 
-    for kind in sheet.kinds:
-        if len(sheet.rows(kind)) >= MAX_ROWS:
-            raise UsageError(
-                f"{sheet.rater} would get {len(sheet.rows(kind)):,} rows, but a worksheet holds "
-                f"{MAX_ROWS - 1:,} of them.",
-                where="human.items",
-                hint="Ask for fewer items, or for more raters with a smaller overlap.",
-            )
+    most = max((len(sheet.rows(kind)) for kind in sheet.kinds), default=0)
+    if most >= MAX_ROWS:
+        raise UsageError(
+            f"{sheet.rater} would get {most:,} rows, but a worksheet holds {MAX_ROWS - 1:,} of "
+            "them.",
+            where="human.items",
+            hint="Ask for fewer items, or for more raters with a smaller overlap.",
+        )
     stream = io.BytesIO()
     options = {
         "in_memory": True,  # this also fixes the dates in the archive
@@ -164,7 +164,8 @@ class _Writer:
         ):
             row += 1
             self._text(page, row, 0, label, "label")
-            for line in _lines(paragraphs):
+            # a row each: the height of a row is limited, the number of rows is not
+            for line in (line for text in paragraphs for line in text.splitlines() if line.strip()):
                 _fit(page, row, [line], [_PAGE])
                 self._text(page, row, 1, line, "paragraph")
                 row += 1
@@ -275,25 +276,19 @@ class _Writer:
             page.write_string(row, column, shown, formats[style])
 
 
-def _lines(paragraphs: Sequence[str]) -> list[str]:
-    """A row each: the height of a row is limited, the number of rows is not."""
-    return [line for text in paragraphs for line in text.splitlines() if line.strip()]
-
-
 def _fit(page: Any, row: int, texts: Sequence[str], widths: Sequence[int]) -> None:
     """Make a row as tall as its longest text needs, going by characters.
 
     Excel would fit rows without a height by itself, but LibreOffice shows one line of each.
     """
-    lines = max(_needed(text, width) for text, width in zip(texts, widths, strict=True))
-    if lines > 1:
-        page.set_row(row, _LINE * min(lines, _TALLEST))
-
-
-def _needed(text: str, width: int) -> int:
-    """Lines that a text takes; a width is in digits, and words do not fill it to the end."""
-    lines = text[: _TALLEST * width].splitlines() or [""]
-    return sum(max(1, math.ceil(_columns(line) / (0.95 * width))) for line in lines)
+    tallest = 1
+    for text, width in zip(texts, widths, strict=True):
+        # a width is in digits, and words do not fill it to the end
+        lines = text[: _TALLEST * width].splitlines()
+        needed = sum(max(1, math.ceil(_columns(line) / (0.95 * width))) for line in lines)
+        tallest = max(tallest, min(needed, _TALLEST))
+    if tallest > 1:
+        page.set_row(row, _LINE * tallest)
 
 
 def _columns(line: str) -> int:
