@@ -35,21 +35,56 @@ def _by_name(*rows: MeasuredQuantity) -> Mapping[str, MeasuredQuantity]:
     return MappingProxyType({row.name: row for row in rows})
 
 
-_MEASURED = (
+_MEASURED = (  # in the order in which they are shown
     MeasuredQuantity(
-        "load_s",
-        "load time",
-        "s",
-        "Time to load the model in a fresh process, quantization included. Python imports and "
-        "device start-up come before; the operating system may hold the files in memory "
-        "already.",
+        "weights_bytes",
+        "memory of the weights",
+        "bytes",
+        "Memory the weights themselves take: parameters, buffers and quantization constants "
+        "as stored (4-bit weights packed), tied weights counted once.",
     ),
     MeasuredQuantity(
-        "first_call_s",
-        "time of the first call",
-        "s",
-        "Time of the first generation after loading, with its one-time costs. It is not part "
-        "of any steady-state figure.",
+        "peak_allocated_bytes",
+        "peak allocated GPU memory",
+        "bytes",
+        "Most GPU memory held by tensors at once during generation at these sizes, weights "
+        "included.",
+    ),
+    MeasuredQuantity(
+        "peak_reserved_bytes",
+        "peak reserved GPU memory",
+        "bytes",
+        "Most GPU memory PyTorch's allocator held at once during generation at these sizes: "
+        "tensors, caching and fragmentation, not the CUDA context.",
+    ),
+    MeasuredQuantity(
+        "peak_rss_bytes",
+        "peak resident memory",
+        "bytes",
+        "Highest resident memory of the process from loading to the last call, libraries "
+        "included: what the machine must have, for loading often needs more than generating. "
+        "Memory-mapped model files count while they are resident.",
+    ),
+    MeasuredQuantity(
+        "peak_rss_inference_bytes",
+        "peak resident memory while generating",
+        "bytes",
+        "Highest resident memory of the process during generation at these sizes, weights and "
+        "libraries included, loading not.",
+    ),
+    MeasuredQuantity(
+        "rss_before_load_bytes",
+        "resident memory before loading",
+        "bytes",
+        "Memory of the process (resident set) after the libraries are imported and before the "
+        "model is loaded.",
+    ),
+    MeasuredQuantity(
+        "kv_cache_bytes_per_token",
+        "KV cache per token",
+        "bytes",
+        "Memory the attention cache takes per token of a sequence, read from the cache at the "
+        "end of a call.",
     ),
     MeasuredQuantity(
         "prefill_tokens_per_s",
@@ -59,18 +94,18 @@ _MEASURED = (
         "them. The prompts hold no padding.",
     ),
     MeasuredQuantity(
-        "ttft_s",
-        "time to first token",
-        "s",
-        "Time to first token: from the start of the call until the first new token is known. "
-        "Tokenizing is not part of it: prompts are token ids.",
-    ),
-    MeasuredQuantity(
         "decode_tokens_per_s",
         "decode speed",
         "tok/s",
         "New tokens after the first, of the whole batch, divided by the time from the first "
         "to the last of them.",
+    ),
+    MeasuredQuantity(
+        "ttft_s",
+        "time to first token",
+        "s",
+        "Time to first token: from the start of the call until the first new token is known. "
+        "Tokenizing is not part of it: prompts are token ids.",
     ),
     MeasuredQuantity(
         "itl_s",
@@ -94,54 +129,19 @@ _MEASURED = (
         "Equals time to first token plus all inter-token latencies.",
     ),
     MeasuredQuantity(
-        "weights_bytes",
-        "memory of the weights",
-        "bytes",
-        "Memory the weights themselves take: parameters, buffers and quantization constants "
-        "as stored (4-bit weights packed), tied weights counted once.",
+        "load_s",
+        "load time",
+        "s",
+        "Time to load the model in a fresh process, quantization included. Python imports and "
+        "device start-up come before; the operating system may hold the files in memory "
+        "already.",
     ),
     MeasuredQuantity(
-        "kv_cache_bytes_per_token",
-        "KV cache per token",
-        "bytes",
-        "Memory the attention cache takes per token of a sequence, read from the cache at the "
-        "end of a call.",
-    ),
-    MeasuredQuantity(
-        "rss_before_load_bytes",
-        "resident memory before loading",
-        "bytes",
-        "Memory of the process (resident set) after the libraries are imported and before the "
-        "model is loaded.",
-    ),
-    MeasuredQuantity(
-        "peak_rss_bytes",
-        "peak resident memory",
-        "bytes",
-        "Highest resident memory of the process from loading to the last call, libraries "
-        "included: what the machine must have, for loading often needs more than generating. "
-        "Memory-mapped model files count while they are resident.",
-    ),
-    MeasuredQuantity(
-        "peak_rss_inference_bytes",
-        "peak resident memory while generating",
-        "bytes",
-        "Highest resident memory of the process during generation at these sizes, weights and "
-        "libraries included, loading not.",
-    ),
-    MeasuredQuantity(
-        "peak_allocated_bytes",
-        "peak allocated GPU memory",
-        "bytes",
-        "Most GPU memory held by tensors at once during generation at these sizes, weights "
-        "included.",
-    ),
-    MeasuredQuantity(
-        "peak_reserved_bytes",
-        "peak reserved GPU memory",
-        "bytes",
-        "Most GPU memory PyTorch's allocator held at once during generation at these sizes: "
-        "tensors, caching and fragmentation, not the CUDA context.",
+        "first_call_s",
+        "time of the first call",
+        "s",
+        "Time of the first generation after loading, with its one-time costs. It is not part "
+        "of any steady-state figure.",
     ),
     MeasuredQuantity(
         "load_average",

@@ -8,16 +8,17 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, TypeVar
 
 from markupsafe import Markup
 
 from harness.render.markdown import code, markdown_table, plain
-from harness.render.numbers import FIGURE_SPACE, POINT_SPACE, aligned
+from harness.render.numbers import FIGURE_SPACE, NONE, POINT_SPACE, aligned, number
 from harness.render.text import visible
 
+T = TypeVar("T")
 Side = Literal["better", "worse", "open", "same", ""]
 Status = Literal["kept", "broken", "unsure", "unknown"]
 Raw = str | float | int | bool | None
@@ -175,6 +176,34 @@ def make_table(caption: str, header: Sequence[Head], rows: Iterable[Sequence[Cel
     """A table, of which plain texts are cells too."""
     cells = (tuple(Cell(c) if isinstance(c, str) else c for c in row) for row in rows)
     return Table(caption, tuple(header), tuple(cells))
+
+
+def table_of(
+    caption: str, items: Iterable[T], columns: Mapping[str, Callable[[T], Cell | Raw]]
+) -> Table:
+    """A table with a row for each item; columns of numbers are numeric.
+
+    Args:
+        caption: What it shows.
+        items: What the rows are about.
+        columns: Name of a column -> what stands in it for an item.
+    """
+    rows = [tuple(_cell_of(show(item)) for show in columns.values()) for item in items]
+    numeric = [
+        any(cell.raw is not None for cell in column)
+        and all(cell.raw is not None or cell.text == NONE for cell in column)
+        for column in zip(*rows, strict=True)
+    ] or [False] * len(columns)
+    heads = [Head(name, numeric=own) for name, own in zip(columns, numeric, strict=True)]
+    return Table(caption, tuple(heads), tuple(rows))
+
+
+def _cell_of(value: Cell | Raw) -> Cell:
+    if isinstance(value, Cell):
+        return value
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return Cell(f"{value:,}" if isinstance(value, int) else number(value), raw=value)
+    return Cell(NONE if value is None else str(value))
 
 
 def data_table(caption: str, names: Sequence[str], lines: Iterable[Sequence[Raw]]) -> Table:

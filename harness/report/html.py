@@ -6,7 +6,6 @@ import jinja2
 from markupsafe import escape
 
 from harness.render import numbers as fmt
-from harness.render.labels import picked_words
 from harness.render.pages import page_environment, render_page
 from harness.render.text import marked
 from harness.report.browser.html import browser_script, browser_section
@@ -64,7 +63,6 @@ def report_environment() -> jinja2.Environment:
     environment.filters |= {
         "output": lambda text: marked(text, _OUTPUT_CHARS),
         "prompt": lambda text: marked(text, _PROMPT_CHARS),
-        "picked": picked_words,
     }
     environment.globals |= {
         "of_variants": of_variants,

@@ -8,6 +8,7 @@ import numpy as np
 
 from harness.checks.base import findings_about
 from harness.checks.measurement import MeasurementFacts
+from harness.metrics.quantities import MEASURED
 from harness.report.parts.prices import PRICES, price_rows
 from harness.report.view.records import (
     Figure,
@@ -32,24 +33,7 @@ from harness.stats.pareto import Objective, efficient
 from harness.store.runs import Store
 from harness.suite.record import suite_of
 
-_ORDER = (
-    "weights_bytes",
-    "peak_allocated_bytes",
-    "peak_reserved_bytes",
-    "peak_rss_bytes",
-    "peak_rss_inference_bytes",
-    "rss_before_load_bytes",
-    "kv_cache_bytes_per_token",
-    "prefill_tokens_per_s",
-    "decode_tokens_per_s",
-    "ttft_s",
-    "itl_s",
-    "tpot_s",
-    "e2e_s",
-    "load_s",
-    "first_call_s",
-    "load_average",
-)
+_ORDER = tuple(MEASURED)
 _SAID = ("torch", "transformers")  # versions that speed depends on
 _Point = tuple[str, str, int, int, int]
 

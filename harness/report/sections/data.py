@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from markupsafe import Markup
 
 from harness.render import numbers as fmt
-from harness.render.table import (
-    Cell,
-    Raw,
-    Table,
-    data_table,
-    make_table,
-    numbers,
-    texts,
-    to_markdown,
-)
+from harness.render.table import Cell, Raw, Table, data_table, table_of, to_markdown
 from harness.render.text import escaped
 from harness.report.parts.contents import RunContents
 from harness.report.sections.base import PageContext, ReportSection
@@ -54,7 +45,6 @@ class DataSection(ReportSection):
             findings=grouped_findings(view),
             rows=_rows_table(view.data),
             notes=[(task, note) for task, report in _grouped(view.data) for note in report.notes],
-            training=_training(view.training) if view.training else [],
             outputs=_outputs_table(view),
         )
 
@@ -88,26 +78,19 @@ def _grouped(data: Mapping[str, DataReport]) -> list[tuple[str, DataReport]]:
 
 
 def _rows_table(data: Mapping[str, DataReport], *, source: bool = True) -> Table:
-    return make_table(
-        "Rows of each data source",
-        (
-            *texts("Data of", *(["Source"] if source else [])),
-            *numbers("Read", "Kept"),
-            *texts("Dropped"),
-            *numbers("Near duplicates", "Clusters"),
-            *texts("Splits"),
-        ),
-        (
-            (
-                *(task, *([report.source] if source else [])),
-                *(f"{n:,}" for n in (report.rows_read, report.rows_kept)),
-                _dropped_cell(report),
-                *(f"{n:,}" for n in (report.near_duplicates, report.clusters)),
-                ", ".join(f"{split} {n:,}" for split, n in report.split_sizes.items()),
-            )
-            for task, report in _grouped(data)
-        ),
-    )
+    columns: dict[str, Callable[[tuple[str, DataReport]], Cell | Raw]] = {
+        "Data of": lambda item: item[0],
+        "Source": lambda item: item[1].source,
+        "Read": lambda item: item[1].rows_read,
+        "Kept": lambda item: item[1].rows_kept,
+        "Dropped": lambda item: _dropped_cell(item[1]),
+        "Near duplicates": lambda item: item[1].near_duplicates,
+        "Clusters": lambda item: item[1].clusters,
+        "Splits": lambda item: ", ".join(f"{k} {n:,}" for k, n in item[1].split_sizes.items()),
+    }
+    if not source:
+        del columns["Source"]
+    return table_of("Rows of each data source", _grouped(data), columns)
 
 
 def _dropped_cell(report: DataReport) -> Cell:
@@ -124,57 +107,23 @@ def _dropped_cell(report: DataReport) -> Cell:
     return Cell(total, lines, drawing=fold)
 
 
-def _training(run: TrainingRun) -> list[tuple[str, str]]:
-    """The training, as names and values."""
-    share = fmt.percent(run.trainable_parameters, run.total_parameters)
-    packed = ""
-    if run.packed_sequences is not None:
-        packed = f", packed into {run.packed_sequences:,} sequences"
-    evaluated = _row_words(run.eval_rows_used, run.eval_rows_truncated, run.eval_rows_dropped)
-    tokens = ", ".join(f"{k} {fmt.number(v, 0)}" for k, v in (run.sequence_tokens or {}).items())
-    speed = f", {fmt.number(run.tokens_per_second)} tok/s" if run.tokens_per_second else ""
-    steps = ", ".join(map(str, run.resumed_from))
-    resumed = f", resumed from step {steps}" if steps else ""
-    facts = [
-        ("Method", f"{run.method} on {run.base_model}"),
-        (
-            "Parameters",
-            f"{run.trainable_parameters:,} trainable of {run.total_parameters:,} ({share})",
-        ),
-        ("Rows", _row_words(run.rows_used, run.rows_truncated, run.rows_dropped) + packed),
-        ("Rows for eval loss", evaluated if run.eval_rows_used or run.eval_rows_dropped else ""),
-        ("Tokens per row", tokens),
-        ("Steps", f"{run.steps:,} in {fmt.duration(run.seconds)}{speed}{resumed}"),
-        ("Stopped early", run.stopped_early or ""),
-        ("Peak memory", fmt.size(run.peak_memory_bytes) if run.peak_memory_bytes else ""),
-        ("Estimated FLOPs", f"{run.estimated_flops:.2g}" if run.estimated_flops else ""),
-    ]
-    return [(name, value) for name, value in facts if value]
-
-
-def _row_words(used: int, truncated: int, dropped: Mapping[str, int]) -> str:
-    reasons = "; ".join(f"{n} {reason}" for reason, n in sorted(dropped.items()))
-    words = f"{used:,} used, {truncated:,} truncated, {sum(dropped.values()):,} dropped"
-    return words + (f" ({reasons})" if reasons else "")
-
-
 def _outputs_table(view: View) -> Table:
-    ends = ("End of text", "Stop string", "Cut at max_new_tokens")
-    return make_table(
+    return table_of(
         "How the outputs of each variant ended",
-        (
-            *texts("Task", "Variant"),
-            *numbers("Outputs", "Mean new tokens", *ends, "Empty", "Truncated prompts"),
-        ),
-        (
-            (
-                *(line.task, Cell(line.variant, style="id")),
-                *(f"{line.n:,}", fmt.number(line.mean_new_tokens, 1)),
-                *(f"{line.finished[end]:,}" for end in _ENDS),
-                *(f"{line.empty:,}", f"{line.truncated_prompts:,}"),
-            )
-            for line in view.outputs
-        ),
+        view.outputs,
+        {
+            "Task": lambda line: line.task,
+            "Variant": lambda line: Cell(line.variant, style="id"),
+            "Outputs": lambda line: line.n,
+            "Mean new tokens": lambda line: Cell(
+                fmt.number(line.mean_new_tokens, 1), raw=line.mean_new_tokens
+            ),
+            "End of text": lambda line: line.finished["eos"],
+            "Stop string": lambda line: line.finished["stop"],
+            "Cut at max_new_tokens": lambda line: line.finished["length"],
+            "Empty": lambda line: line.empty,
+            "Truncated prompts": lambda line: line.truncated_prompts,
+        },
     )
 
 

@@ -10,6 +10,13 @@ from harness.report.sections.base import PageContext, ReportSection
 from harness.report.sections.losses import lost_places
 from harness.report.view.records import ExampleView, View
 
+_PICKED = {
+    "gain": "large gain",
+    "loss": "large loss",
+    "middling": "middling",
+    "best": "among the best",
+    "worst": "among the worst",
+}
 _SHORT_CHARS = 200  # outputs up to here stand in narrow columns
 
 
@@ -33,6 +40,7 @@ class ExamplesSection(ReportSection):
             row=view.row(examples.task, examples.metric, "report"),
             lost=lost_places(view.losses),
             is_long=_is_long,
+            picked=_PICKED,
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.metrics.quantities import QUANTITIES
-from harness.render.labels import GLOSSARY, RATING_TERMS, measured_name
+from harness.render.labels import measured_name
 from harness.report.sections.base import PageContext, ReportSection
 from harness.report.view.records import View
 
@@ -14,13 +14,9 @@ class GlossarySection(ReportSection):
     name, title, label = "glossary", "Glossary", "Glossary"
 
     def html(self, view: View, page: PageContext) -> str:
-        return page.render("glossary.html.j2", glossary=_terms(view))
-
-
-def _terms(view: View) -> list[tuple[str, str]]:
-    rows = dict.fromkeys(row.name for row in view.measurements.rows if any(row.readings))
-    measured = [(measured_name(n), QUANTITIES[n].meaning) for n in rows if n in QUANTITIES]
-    return [*GLOSSARY, *(RATING_TERMS if view.human is not None else ()), *measured]
+        rows = dict.fromkeys(row.name for row in view.measurements.rows if any(row.readings))
+        measured = [(measured_name(n), QUANTITIES[n].meaning) for n in rows if n in QUANTITIES]
+        return page.render("glossary.html.j2", measured=measured)
 
 
 SECTION = GlossarySection()

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from harness.render.markdown import bullets, paragraphs, plain
 from harness.render.svg import Axis, Canvas
-from harness.render.table import Cell, Head, Table, make_table, numbers, texts, to_markdown
+from harness.render.table import Cell, Head, Table, table_of, to_markdown
 from harness.render.worddiff import Compared, compare_words
 from harness.report.parts.contents import RunContents
 from harness.report.parts.losses import build_losses
@@ -101,18 +101,16 @@ def _bar(summary: LossSummary, item: LossStratum, axis: Axis, ident: str, gain: 
 
 def _documents(summary: LossSummary) -> Table:
     """Documents that only one of the two has right, by task."""
-    return make_table(
+    return table_of(
         f"Documents that only one of {summary.baseline} and {summary.candidate} has right",
-        (*texts("Task"), *numbers("Lost", "Won"), *texts("Lost documents", "Won documents")),
-        (
-            (
-                item.member,
-                *(f"{len(names):,}" for names in (item.lost, item.won)),
-                *(Cell(_listed(names), style="wrapped small") for names in (item.lost, item.won)),
-            )
-            for item in summary.documents
-            if item.lost or item.won
-        ),
+        [item for item in summary.documents if item.lost or item.won],
+        {
+            "Task": lambda item: item.member,
+            "Lost": lambda item: len(item.lost),
+            "Won": lambda item: len(item.won),
+            "Lost documents": lambda item: Cell(_listed(item.lost), style="wrapped small"),
+            "Won documents": lambda item: Cell(_listed(item.won), style="wrapped small"),
+        },
     )
 
 

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import yaml
 
 from harness.render.markdown import code, plain
 from harness.render.numbers import duration, size
-from harness.render.table import Cell, Head, Table, make_table, texts
+from harness.render.table import Cell, Table, table_of
 from harness.report.parts.contents import RunContents
 from harness.report.sections.base import PageContext, ReportSection
 from harness.report.view.records import Provenance, View
 from harness.schema import CellResult, Variant
 
-_KEYS = ("predictions_key", "scores_key", "measurements_key")
+_KEYS = ("predictions", "scores", "measurements")
 
 
 class ProvenanceSection(ReportSection):
@@ -64,53 +63,43 @@ class ProvenanceSection(ReportSection):
 
 
 def _variants_table(variants: tuple[Variant, ...]) -> Table:
-    return make_table(
+    return table_of(
         "Variants and the digests of their weights",
-        (
-            *texts("Variant", "Kind", "Base model", "Precision"),
-            Head("Step"),
-            *texts("Digests (sha256)"),
-        ),
-        (
-            (
-                *(Cell(variant.id, style="id"), variant.kind),
-                " @ ".join(filter(None, (variant.base_model, variant.base_revision))),
-                ", merged into ".join(filter(None, (variant.precision, variant.merged_into))),
-                "—" if variant.step is None else str(variant.step),
-                Cell(
-                    ", ".join(f"{name} {hash_[:16]}" for name, hash_ in _sorted(variant)),
-                    code=True,
-                    note=", ".join(f"{name} {hash_}" for name, hash_ in _sorted(variant)),
-                ),
-            )
-            for variant in variants
-        ),
+        variants,
+        {
+            "Variant": lambda v: Cell(v.id, style="id"),
+            "Kind": lambda v: v.kind,
+            "Base model": lambda v: " @ ".join(filter(None, (v.base_model, v.base_revision))),
+            "Precision": lambda v: ", merged into ".join(
+                filter(None, (v.precision, v.merged_into))
+            ),
+            "Step": lambda v: v.step,
+            "Digests (sha256)": lambda v: Cell(_digests(v, 16), code=True, note=_digests(v)),
+        },
     )
 
 
-def _sorted(variant: Variant) -> list[tuple[str, str]]:
-    return sorted(variant.digests.items())
+def _digests(variant: Variant, most: int | None = None) -> str:
+    return ", ".join(f"{name} {digest[:most]}" for name, digest in sorted(variant.digests.items()))
 
 
 def _cells_table(cells: tuple[CellResult, ...]) -> Table:
-    return make_table(
+    return table_of(
         "Cells and their keys in the store",
-        (*texts("Variant", "Task", "Status"), Head("Time"), *texts("Keys")),
-        (
-            (
-                *(Cell(cell.variant, style="id"), cell.task, cell.status),
-                Cell(duration(cell.seconds), raw=cell.seconds),
-                Cell(", ".join(_keys(cell)), code=True),
-            )
-            for cell in cells
-        ),
+        cells,
+        {
+            "Variant": lambda cell: Cell(cell.variant, style="id"),
+            "Task": lambda cell: cell.task,
+            "Status": lambda cell: cell.status,
+            "Time": lambda cell: Cell(duration(cell.seconds), raw=cell.seconds),
+            "Keys": lambda cell: Cell(", ".join(_keys(cell)), code=True),
+        },
     )
 
 
-def _keys(cell: CellResult) -> Iterator[str]:
-    for name in _KEYS:
-        if key := getattr(cell, name):
-            yield f"{name.removesuffix('_key')} {key}"
+def _keys(cell: CellResult) -> list[str]:
+    keys = {name: getattr(cell, f"{name}_key") for name in _KEYS}
+    return [f"{name} {key}" for name, key in keys.items() if key]
 
 
 SECTION = ProvenanceSection()

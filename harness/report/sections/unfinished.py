@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from harness.render.markdown import plain
-from harness.render.table import Cell, Table, make_table, texts
+from harness.render.table import Cell, Table, table_of
 from harness.report.parts.contents import RunContents
 from harness.report.sections.base import PageContext, ReportSection
 from harness.report.view.records import View
@@ -33,17 +33,15 @@ class UnfinishedSection(ReportSection):
 
 
 def _table(view: View) -> Table:
-    return make_table(
+    return table_of(
         "Cells that failed or were skipped",
-        texts("Variant", "Task", "Status", "Reason"),
-        (
-            (
-                *(Cell(cell.variant, style="id"), cell.task),
-                Cell(cell.status, style="worse"),
-                Cell(cell.reason or _NO_REASON, style="wrapped"),
-            )
-            for cell in view.unfinished
-        ),
+        view.unfinished,
+        {
+            "Variant": lambda cell: Cell(cell.variant, style="id"),
+            "Task": lambda cell: cell.task,
+            "Status": lambda cell: Cell(cell.status, style="worse"),
+            "Reason": lambda cell: Cell(cell.reason or _NO_REASON, style="wrapped"),
+        },
     )
 
 
