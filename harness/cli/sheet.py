@@ -21,6 +21,7 @@ from harness.cli.options import (
 )
 from harness.cli.report import write_own_report
 from harness.errors import UsageError
+from harness.hints import choices
 
 if TYPE_CHECKING:
     from harness.ratings.collect import RaterStatus
@@ -69,7 +70,7 @@ def export(
         raise UsageError(
             f"There is no format {format_!r}.",
             where="--format",
-            hint=f"Use one of: {', '.join(FORMATS)}, all.",
+            hint=choices(format_, (*FORMATS, "all")),
         )
     store, manifest = found_run(run, runs_dir)
     formats = FORMATS if format_ == "all" else (format_,)

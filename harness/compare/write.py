@@ -10,6 +10,7 @@ from harness.compare.markdown import render_runs_markdown
 from harness.compare.view import RunsView
 from harness.errors import UsageError
 from harness.files import write_atomic
+from harness.hints import choices
 from harness.render.table import Raw, csv_text
 
 
@@ -51,7 +52,7 @@ def write_runs(view: RunsView, folder: Path, format_: str = "html") -> list[Path
         raise UsageError(
             f"There is no format {format_!r}.",
             where="--format",
-            hint=f"Use one of {', '.join([*_RENDERERS, 'all'])}.",
+            hint=choices(format_, (*_RENDERERS, "all")),
         )
     paths = []
     for name in _RENDERERS if format_ == "all" else [format_]:

@@ -12,6 +12,7 @@ from harness.data.rows import DataRow
 from harness.data.splits import SplitPlan
 from harness.digests import value_digest
 from harness.errors import DataError, PromptError
+from harness.hints import choices
 from harness.suite.spec import DataSpec
 
 
@@ -56,8 +57,9 @@ def check_fields(spec: DataSpec, rows: Sequence[DataRow]) -> None:
     for where, name in named:
         if name not in known:
             raise DataError(
-                f"No row has the field {name!r}; the fields are: {', '.join(sorted(known))}.",
+                f"No row has the field {name!r}.",
                 where=where,
+                hint=choices(name, sorted(known), "The fields are"),
             )
 
 

@@ -17,7 +17,7 @@ from typing import Any, Literal
 from harness.data import docstrings
 from harness.digests import file_digest
 from harness.errors import DataError, UsageError
-from harness.hints import near_names
+from harness.hints import choices, near_names
 from harness.resources import resource_dir
 from harness.suite.spec import DataSpec
 
@@ -75,8 +75,9 @@ def resolve(spec: DataSpec, base_dir: Path) -> DataSource:
         return DataSource("builtin", name)
     if spec.format == "builtin":
         raise DataError(
-            f"There is no built-in data source {name!r}; there are: {', '.join(BUILTINS)}.",
+            f"There is no built-in data source {name!r}.",
             where="data.source",
+            hint=choices(name, BUILTINS),
         )
     if spec.format == "hub" or (spec.format == "auto" and _is_hub_id(name, base_dir)):
         return DataSource("hub", name)

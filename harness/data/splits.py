@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.errors import DataError
+from harness.hints import choices
 from harness.schema import SPLITS, Split
 from harness.suite.spec import DataSpec
 
@@ -63,8 +64,9 @@ def plan_splits(spec: DataSpec, own: Sequence[str]) -> SplitPlan:
         return SplitPlan(dict.fromkeys(own, shares), True, (note,) if len(own) > 1 else ())
     if unknown := sorted(set(split_map) - set(own)):
         raise DataError(
-            f"The source has no split {unknown[0]!r}; it has: {', '.join(own)}.",
+            f"The source has no split {unknown[0]!r}.",
             where="data.split_map",
+            hint=choices(unknown[0], own, "It has"),
         )
     unread = [split for split in own if split not in split_map]
     note = f"Splits of the source that were not read: {', '.join(unread)}."

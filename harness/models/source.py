@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from harness.errors import ModelError
+from harness.hints import choices
 from harness.suite.spec import BaseSpec
 
 SourceKind = Literal["tiny", "builtin", "gguf", "local", "hub"]
@@ -83,7 +84,7 @@ def locate(base: BaseSpec, base_dir: Path) -> ModelSource:
         if architecture not in TINY_ARCHITECTURES:
             raise ModelError(
                 f"base.model names an unknown tiny architecture: {architecture!r}.",
-                hint=f"Known ones: {', '.join(TINY_ARCHITECTURES)}.",
+                hint=choices(architecture, TINY_ARCHITECTURES),
             )
         return ModelSource("tiny", architecture)
     if name in BUILTIN_GGUF:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from harness.errors import UsageError
 from harness.files import write_atomic
+from harness.hints import choices
 from harness.report.browser.csv import render_examples_csv
 from harness.report.browser.view import AllExamples
 from harness.report.html import render_html
@@ -45,7 +46,7 @@ def write_report(
         raise UsageError(
             f"There is no format {format_!r}.",
             where="--format",
-            hint=f"Use one of {', '.join([*_RENDERERS, 'all'])}.",
+            hint=choices(format_, (*_RENDERERS, "all")),
         )
     wanted = list(_RENDERERS) if format_ == "all" else [format_]
     texts: dict[str, str] = {}

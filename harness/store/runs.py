@@ -16,6 +16,7 @@ from typing import IO, Any
 
 from harness.errors import DiskError, StoreError, UsageError
 from harness.files import write_atomic
+from harness.hints import did_you_mean
 from harness.schema import Manifest
 from harness.store import locks
 from harness.store.results import Results
@@ -184,10 +185,11 @@ def find_run(name: str, runs_dir: Path) -> tuple[Store, Manifest]:
     for manifest in manifests:  # the latest first
         if name in (manifest.suite, manifest.name, manifest.run_id):
             return store, manifest
+    near = did_you_mean(name, {other: None for m in manifests for other in (m.suite, m.name)})
     known = ", ".join(f"{m.suite}/{m.run_id}" for m in manifests[:5]) or "none"
     also = f"; unreadable: {', '.join(list(unreadable)[:5])}" if unreadable else ""
     raise UsageError(
         f"There is no such run; there are in {store.root}: {known}{also}.",
         where=name,
-        hint="Name a run folder, or make one with: harness eval SUITE",
+        hint=f"{near} Name a run folder, or make one with: harness eval SUITE".lstrip(),
     )

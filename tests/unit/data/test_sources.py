@@ -83,7 +83,7 @@ def test_hub_ids(folder):
 def test_builtin(folder):
     """The built-in is known by its name; another is refused with those there are."""
     assert resolve(DataSpec(source="stdlib-docstrings"), folder).kind == "builtin"
-    assert "there are: stdlib-docstrings" in missing(folder, source="x", format="builtin")
+    assert "There are: stdlib-docstrings" in missing(folder, source="x", format="builtin")
     assert "Did you mean the built-in stdlib-docstrings?" in missing(folder, source="stdlib-docs")
 
 

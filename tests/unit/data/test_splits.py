@@ -70,7 +70,7 @@ def test_split_map():
 
 def test_split_map_errors():
     """An unknown own split is refused with those there are; so is a list without any share."""
-    with pytest.raises(DataError, match="no split 'dev'; it has: train, validation"):
+    with pytest.raises(DataError, match=r"no split 'dev'\. It has: train, validation"):
         plan_splits(DataSpec(source="a/b", split_map={"dev": "eval"}), ("train", "validation"))
     spec = DataSpec(source="x", split_map={"train": ["eval", "select"]}, splits={"train": 1.0})
     with pytest.raises(DataError, match="add up to 0"):

@@ -40,6 +40,14 @@ def manifest(suite: str, run_id: str, updated: str) -> Manifest:
     )
 
 
+def test_a_misspelt_run_is_answered_with_the_near_one(store: Store) -> None:
+    """Of its suite, or its whole name."""
+    store.write_manifest(manifest("small", "r1", "2026"))
+    for name, near in (("smal", "small"), ("small/r2", "small/r1")):
+        with pytest.raises(UsageError, match=f"Did you mean .*{near}"):
+            find_run(name, store.root)
+
+
 def test_another_suite_s_damaged_manifest_is_not_in_the_way(store: Store) -> None:
     """A run is found beside it; it hides its own suite's latest, and is named where all fails."""
     store.write_manifest(manifest("one", "r1", "2026-01-01"))
