@@ -19,6 +19,7 @@ from harness.errors import PairingError, UsageError
 from harness.report.parts.matrix import Weights, compare_with, figure_of, marks_of, shots_of
 from harness.report.view.records import MatrixCell, MatrixRow
 from harness.results.comparisons import comparison
+from harness.results.pairing import FORM
 from harness.results.scores import Key, Reading, read_results
 from harness.schema import Comparison, Manifest, Variant
 from harness.stats.panel import Panel
@@ -60,7 +61,7 @@ def build_comparison(
     adjusted = _adjusted(panels.get(primary) if primary else None)
     summaries = []
     for side, own, how in zip(sides, bases, picked, strict=True):
-        facts = run_facts(side, how, _primary(side.manifest), _over_base(side, own, primary))
+        facts = run_facts(side, how, _primary(side), _over_base(side, own, primary))
         known = {"p_holm": adjusted.get(side.label), "remarks": _remarks(sides[0], side)}
         summaries.append(facts.model_copy(update=known))
     return RunsView(
@@ -148,10 +149,12 @@ def _pick(manifest: Manifest, asked: str | None, label: str) -> tuple[Variant, t
 
 def _side(label: str, store: Store, manifest: Manifest, variant: Variant) -> Side:
     cells = {cell.task: cell for cell in manifest.cells if cell.variant == variant.id}
-    readings = {}
-    for reading in read_results(store, cells.values(), suite_of(manifest).tasks):
-        readings[reading.key] = _renamed(reading, label)
-    return Side(label, store, manifest, variant, readings, cells)
+    suite = suite_of(manifest)
+    readings = {
+        reading.key: _renamed(reading, label)
+        for reading in read_results(store, cells.values(), suite.tasks)
+    }
+    return Side(label, store, manifest, variant, readings, cells, suite)
 
 
 def _renamed(reading: Reading, name: str) -> Reading:
@@ -166,32 +169,29 @@ def _renamed(reading: Reading, name: str) -> Reading:
 
 def _claimed_key(side: Side) -> Key | None:
     """A run's primary metric on the first split that there is of those that are claimed."""
-    primary = _primary(side.manifest)
-    if primary is None:
-        return None
-    keys = ((*primary, split) for split in _CLAIMED)
+    primary = _primary(side)
+    keys = ((*primary, split) for split in _CLAIMED) if primary else ()
     return next((key for key in keys if key in side.readings), None)
 
 
-def _primary(manifest: Manifest) -> tuple[str, str] | None:
-    selection = manifest.selection
+def _primary(side: Side) -> tuple[str, str] | None:
+    selection = side.manifest.selection
     if selection is not None and selection.task:
         return selection.task, selection.metric
-    return primary_metric(suite_of(manifest))
+    return primary_metric(side.suite)
 
 
 def _rows(
     sides: Sequence[Side], primary: Key | None
 ) -> tuple[tuple[MatrixRow, ...], dict[Key, Panel]]:
     """One row per score of any run, in the order of the reference's tasks, then of the others'."""
-    weights = Weights(suite_of(sides[0].manifest).seed)
-    order = list(dict.fromkeys(t for side in sides for t in suite_of(side.manifest).tasks))
+    weights = Weights(sides[0].suite.seed)
+    order = list(dict.fromkeys(t for side in sides for t in side.suite.tasks))
     kinds: dict[tuple[Key, object], list[Side]] = {}
     for side in sides:
         for key, reading in side.readings.items():
-            score = reading.score
-            shape = (reading.kind, score.scale, score.higher_is_better, score.unit)
-            kinds.setdefault((key, shape), []).append(side)
+            form = (reading.kind, *(getattr(reading.score, name) for name in FORM))
+            kinds.setdefault((key, form), []).append(side)
     rows: list[MatrixRow] = []
     panels: dict[Key, Panel] = {}
     for (key, _), held in kinds.items():
@@ -232,7 +232,7 @@ def _row(
                     mark=marks.get(side.label),
                 )
             )
-    score, task = first.score, suite_of(held[0].manifest).tasks.get(first.suite_task)
+    score, task = first.score, held[0].suite.tasks.get(first.suite_task)
     signatures = dict.fromkeys(side.readings[key].score.signature for side in held)
     row = MatrixRow(
         suite_task=first.suite_task,
@@ -307,7 +307,7 @@ def _over_base(side: Side, base: Side, key: Key | None) -> Comparison | None:
     samples = [dataclasses.replace(before.sample, variant=start)]
     samples += [dataclasses.replace(own.sample, variant=name)]
     try:
-        panel = Panel(own.quantity, samples, seed=suite_of(side.manifest).seed)
+        panel = Panel(own.quantity, samples, seed=side.suite.seed)
     except PairingError as error:
         return compare_with(start, _renamed(own, name), None, {name: error.problem})
     return comparison(panel, start, name)

@@ -10,10 +10,19 @@ from harness.diff import leaves
 from harness.digests import canonical_json
 from harness.report.parts.costs import build_measurements, build_trade_off
 from harness.schema import Comparison, Environment, Manifest, TrainingRun
-from harness.suite.record import suite_of
 
 _HARDWARE = ("device", "device_name", "cpu_count", "memory_bytes", "compute_dtype", "fingerprint")
 _SOFTWARE = ("python", "platform", "versions")
+
+# fields of records that a summary has under the same name
+_OF_MANIFEST = {
+    *("suite", "run_id", "suite_digest", "baseline", "command", "created", "updated"),
+    *("complete", "limit", "training_key"),
+}
+_OF_TRAINING = {
+    *("steps", "seconds", "tokens_per_second", "peak_memory_bytes", "trainable_parameters"),
+    *("rows_used", "stopped_early"),
+}
 
 _GROUPS = (
     "Training",
@@ -54,27 +63,18 @@ def run_facts(
     """
     manifest = side.manifest
     return RunSummary(
+        **manifest.model_dump(include=_OF_MANIFEST),
         label=side.label,
-        suite=manifest.suite,
-        run_id=manifest.run_id,
         runs_dir=str(side.store.root),
-        suite_digest=manifest.suite_digest,
         variant=side.variant.id,
         how=picked[0],
         why=picked[1],
-        baseline=manifest.baseline,
         primary=primary,
         over_base=over_base,
         costs=_costs(side),
         training=_training(side),
-        command=manifest.command,
-        created=manifest.created,
-        updated=manifest.updated,
-        complete=manifest.complete,
         unfinished=sum(cell.status != "done" for cell in manifest.cells),
-        limit=manifest.limit,
-        seed=suite_of(manifest).seed,
-        training_key=manifest.training_key,
+        seed=side.suite.seed,
         environment=manifest.environment,
     )
 
@@ -110,17 +110,11 @@ def _training(side: Side) -> RunTraining | None:
     losses = [entry.loss for entry in run.log if entry.loss is not None]
     evals = [entry.eval_loss for entry in run.log if entry.eval_loss is not None]
     return RunTraining(
+        **run.model_dump(include=_OF_TRAINING),
         key=key,
-        steps=run.steps,
         final_loss=losses[-1] if losses else None,
         final_eval_loss=evals[-1] if evals else None,
         best_eval_loss=min(evals, default=None),
-        tokens_per_second=run.tokens_per_second,
-        seconds=run.seconds,
-        peak_memory_bytes=run.peak_memory_bytes,
-        trainable_parameters=run.trainable_parameters,
-        rows_used=run.rows_used,
-        stopped_early=run.stopped_early,
         device_name=run.environment.device_name,
         log=tuple(e for e in run.log if e.loss is not None or e.eval_loss is not None),
     )

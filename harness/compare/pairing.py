@@ -19,8 +19,7 @@ from harness.results.scores import Key, Reading
 from harness.schema import HUMAN, CellResult, Example, Manifest, Variant
 from harness.stats.panel import Sample
 from harness.store.runs import Store
-from harness.suite.record import suite_of
-from harness.suite.spec import task_facts
+from harness.suite.spec import Suite, task_facts
 
 _SYSTEM = ("examples.prompt", "examples.chat_template_of", "decoding", "max_length")
 _SHOWN_KEYS, _SHOWN_CHARS = 4, 60
@@ -39,6 +38,7 @@ class Side:
         readings: The variant's scores, by what they are about; ``Reading.variant`` and the
             samples bear the label.
         cells: The variant's cells by task.
+        suite: What the run was made with.
     """
 
     label: str
@@ -47,6 +47,7 @@ class Side:
     variant: Variant
     readings: Mapping[Key, Reading]
     cells: Mapping[str, CellResult]
+    suite: Suite
     _identities: dict[str, dict[str, Any]] = field(default_factory=dict)
     _contents: dict[str, dict[str, _Content] | None] = field(default_factory=dict)
 
@@ -203,7 +204,7 @@ def _asked(side: Side, task: str) -> dict[str, Any]:
     return {
         "rows": data.digest if data else None,
         "data": {k: v for k, v in (examples.get("data") or {}).items() if k != "python"},
-        "seed": suite_of(side.manifest).seed,
+        "seed": side.suite.seed,
         "prompt": examples.get("prompt"),
         "limit": identity.get("limit") or of_lm_eval.get("limit"),
         "--limit": side.manifest.limit,
