@@ -21,7 +21,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from harness.digests import short_digest
 from harness.errors import DiskError
 from harness.files import write_atomic
 from harness.resources import cache_dir
@@ -56,13 +55,18 @@ def installed_fields(config: ConfigClass) -> Fields:
         return _guarded(lambda: read_fields(config))
     if find_spec(package) is None:
         return Fields(unknown=f"{package} is not installed")
-    file = cache_dir() / "fields" / f"{short_digest([config, _installation()])}.json"
-    with suppress(OSError, ValueError, AttributeError):
-        return Fields(_as_kinds(json.loads(file.read_text("utf-8"))))
+    file, installation = (
+        cache_dir() / "fields" / f"{config.replace(':', '-')}.json",
+        _installation(),
+    )
+    with suppress(OSError, ValueError, AttributeError, TypeError, KeyError):
+        kept = json.loads(file.read_text("utf-8"))
+        if kept["installation"] == installation:
+            return Fields(_as_kinds(kept["kinds"]))
     read = _guarded(lambda: _read_elsewhere(config))
     if read.unknown is None:
         with suppress(DiskError, OSError):  # an unusable cache costs time, never a result
-            write_atomic(file, json.dumps(read.kinds))
+            write_atomic(file, json.dumps({"installation": installation, "kinds": read.kinds}))
     return read
 
 

@@ -88,7 +88,7 @@ def test_a_damaged_cache_is_read_over(
     file.write_text(content, "utf-8")
     installed_fields.cache_clear()
     assert installed_fields("trl:SFTConfig").kinds == {"a": ()}
-    assert json.loads(file.read_text("utf-8")) == {"a": []}
+    assert json.loads(file.read_text("utf-8"))["kinds"] == {"a": []}
 
 
 def test_a_cache_that_cannot_be_written_is_done_without(
