@@ -31,7 +31,8 @@ def select(
     runs_dir: RunsDir = DEFAULT_RUNS,
 ) -> None:
     """Say which checkpoint to ship and why; copy it with --copy-to. Exit code 1 if none."""
-    from harness.release.select import card_note, describe, form_named, select_run, ship
+    from harness.release.export import card_note, form_named, ship
+    from harness.release.select import describe, select_run
 
     wanted = form_named(form, copy_to)
     store, manifest = found_run(run, runs_dir)

@@ -27,7 +27,7 @@ _ELSEWHERE = "Choose another folder with --output."
 
 
 @dataclass(frozen=True)
-class Carded:
+class CardOutput:
     """A card that was written.
 
     Attributes:
@@ -58,7 +58,7 @@ def card_run(
     form: Form | None = None,
     repo_id: str | None = None,
     force: bool = False,
-) -> Carded:
+) -> CardOutput:
     """Write the model card of a checkpoint.
 
     Args:
@@ -114,23 +114,23 @@ def shipped_variant(manifest: Manifest, name: str | None, form: Form | None) -> 
             where=run,
             hint="Name one with --variant.",
         )
-    found = next((variant for variant in trained if variant.id == (name or chosen)), None)
-    if found is None:
+    named = next((variant for variant in trained if variant.id == (name or chosen)), None)
+    if named is None:
         raise UsageError(
             f"There is no trained variant {name or chosen!r} in this run; it has: {known}.",
             where="--variant" if name else run,
             hint="Name one of these with --variant.",
         )
-    if form == "adapter" and found.kind == "merged":
+    if form == "adapter" and named.kind == "merged":
         raise UsageError(
-            f"{found.id} is a merged model, and --form adapter is asked for.",
+            f"{named.id} is a merged model, and --form adapter is asked for.",
             where="--form adapter",
             hint="Name the checkpoint, or leave --form out.",
         )
-    return merged_form(manifest, found) if form == "merged" and found.kind != "merged" else found
+    return merged_form(manifest, named) if form == "merged" and named.kind != "merged" else named
 
 
-def describe(carded: Carded) -> str:
+def describe(carded: CardOutput) -> str:
     """What was written, what is not in it and why, and what is left to do; for a terminal."""
     entries = len(carded.paths) - 1
     lines = [str(path) for path in carded.paths]
@@ -152,7 +152,7 @@ def _names(folder: Path) -> tuple[str, ...]:
     return tuple(sorted(path.name for path in folder.iterdir())) if folder.is_dir() else ()
 
 
-def _written(made: CardFiles, folder: Path, variant: str, force: bool) -> Carded:
+def _written(made: CardFiles, folder: Path, variant: str, force: bool) -> CardOutput:
     """Write the files, and remove results of an earlier card that this one does not have."""
     earlier = sorted((folder / FOLDER).glob("*.yaml"))
     ours = [path for path in earlier if _is_ours(path)]
@@ -163,7 +163,7 @@ def _written(made: CardFiles, folder: Path, variant: str, force: bool) -> Carded
             path.unlink()
     for name, text in made.files.items():
         write_atomic(folder / name, text, hint=_ELSEWHERE)
-    return Carded(
+    return CardOutput(
         variant=variant,
         paths=tuple(folder / name for name in made.files),
         scores=made.scores or 0,

@@ -175,7 +175,7 @@ def quantities(values: Sequence[float | None], unit: str) -> list[str]:
     if unit == "s" and most >= 59.95:  # minutes have no decimals
         return [duration(value) for value in values]
     factor, name = next(
-        (found for found in _UNITS.get(unit, ()) if most >= 0.9995 * found[0]),
+        (scale for scale in _UNITS.get(unit, ()) if most >= 0.9995 * scale[0]),
         (_UNITS[unit][-1] if unit in _UNITS else (1.0, unit)),
     )
     least = min((value for value in known if value), default=0.0)

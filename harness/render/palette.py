@@ -26,10 +26,10 @@ def shades(variants: Sequence[Variant], baseline: str, chosen: str | None) -> di
         baseline: The one that the others are compared with.
         chosen: The choice, if one was made.
     """
-    found = {baseline: BASELINE} | ({chosen: CHOICE} if chosen else {})
-    others = [variant.id for variant in variants if variant.id not in found]
+    known = {baseline: BASELINE} | ({chosen: CHOICE} if chosen else {})
+    others = [variant.id for variant in variants if variant.id not in known]
     few = len(others) <= len(OTHERS)
-    return found | {name: OTHERS[i] if few else MANY for i, name in enumerate(others)}
+    return known | {name: OTHERS[i] if few else MANY for i, name in enumerate(others)}
 
 
 def swatches(variants: Sequence[Variant], baseline: str, chosen: str | None) -> dict[str, str]:

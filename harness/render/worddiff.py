@@ -22,7 +22,7 @@ WON = "won"  # in the reference and the candidate's output, not in the baseline'
 
 
 @dataclass(frozen=True)
-class Compared:
+class MarkedTexts:
     """HTML of references and two outputs, each with its words marked."""
 
     references: tuple[Markup, ...]
@@ -30,7 +30,7 @@ class Compared:
     candidate: Markup
 
 
-def compare_words(references: Sequence[str], baseline: str, candidate: str) -> Compared:
+def compare_words(references: Sequence[str], baseline: str, candidate: str) -> MarkedTexts:
     """Mark the words that outputs have beside the reference, and those they lack.
 
     Words are compared without case and punctuation, as the longest blocks they have in common in
@@ -52,14 +52,14 @@ def compare_words(references: Sequence[str], baseline: str, candidate: str) -> C
         marked_references.append(_folded(text, marks))
     sides = []
     for side, (text, words) in enumerate(zip((baseline, candidate), outputs, strict=True)):
-        best = max((found[side][1] for found in shared), key=len, default=None)
+        best = max((of_target[side][1] for of_target in shared), key=len, default=None)
         extra = [] if best is None else [i for i in range(len(words)) if i not in best]
         sides.append(_folded(text, dict.fromkeys(extra, EXTRA)))
-    return Compared(tuple(marked_references), *sides)
+    return MarkedTexts(tuple(marked_references), *sides)
 
 
 def _words(text: str) -> list[str]:
-    return [found[0].casefold() for found in _WORD.finditer(cut(text, SHOWN_CHARS)[0])]
+    return [word[0].casefold() for word in _WORD.finditer(cut(text, SHOWN_CHARS)[0])]
 
 
 def _shared(first: Sequence[str], second: Sequence[str]) -> tuple[set[int], set[int]]:
@@ -78,12 +78,12 @@ def _folded(text: str, marks: Mapping[int, str]) -> Markup:
         return marked(text, SHOWN_CHARS)
     parts: list[Markup] = []
     end = 0
-    for place, found in enumerate(_WORD.finditer(shown)):
+    for place, word in enumerate(_WORD.finditer(shown)):
         if place in marks:
-            parts.append(escaped(shown[end : found.start()]))
+            parts.append(escaped(shown[end : word.start()]))
             pattern = Markup('<mark class="{}">{}</mark>')
-            parts.append(pattern.format(marks[place], escaped(found[0])))
-            end = found.end()
+            parts.append(pattern.format(marks[place], escaped(word[0])))
+            end = word.end()
     parts.append(escaped(shown[end:]))
     if left:
         rest = marked(text[SHOWN_CHARS:], _REST_CHARS)

@@ -63,8 +63,8 @@ def card_files(card: Card) -> CardFiles:
 def is_untouched(text: str) -> bool:
     """Whether a file was written by :func:`card_files` and not changed since."""
     above, _, last = text.removesuffix("\n").rpartition("\n")
-    found = _MARK.match(last)
-    return found is not None and found[1] == _digest(f"{above}\n")
+    mark = _MARK.match(last)
+    return mark is not None and mark[1] == _digest(f"{above}\n")
 
 
 def _marked(text: str, start: str, end: str) -> str:
@@ -117,16 +117,16 @@ def _what(card: Card) -> str:
 
 
 def _why(card: Card) -> Iterator[str]:
-    found = card.manifest.selection
+    selection = card.manifest.selection
     yield "## Why this checkpoint"
-    if found is None:
+    if selection is None:
         yield "No choice was made in this run; the checkpoint was named by hand."
     elif not card.chosen:
-        own = f"chose {plain(found.chosen)}" if found.chosen else "chose none"
-        yield f"It was named by hand: the run itself {own}. {plain(found.reason)}"
+        own = f"chose {plain(selection.chosen)}" if selection.chosen else "chose none"
+        yield f"It was named by hand: the run itself {own}. {plain(selection.reason)}"
     else:
-        yield plain(how_chosen(found))
-        yield plain(found.reason)
+        yield plain(how_chosen(selection))
+        yield plain(selection.reason)
 
 
 def _provenance(card: Card) -> Iterator[str]:
@@ -156,8 +156,8 @@ def _provenance(card: Card) -> Iterator[str]:
 
 
 def _digests(variant: Variant) -> str:
-    found = {name: digest for name, digest in variant.digests.items() if "/" not in name}
-    words = ", ".join(f"{name} {code(digest)}" for name, digest in sorted(found.items()))
+    digests = {name: digest for name, digest in variant.digests.items() if "/" not in name}
+    words = ", ".join(f"{name} {code(digest)}" for name, digest in sorted(digests.items()))
     return f"digests: {words}" if words else ""
 
 

@@ -88,8 +88,8 @@ class Card:
     @property
     def chosen(self) -> bool:
         """Whether it is the run's choice, or a merged form of it."""
-        found = self.manifest.selection
-        return found is not None and found.chosen in (self.variant.id, self.checkpoint.id)
+        selection = self.manifest.selection
+        return selection is not None and selection.chosen in (self.variant.id, self.checkpoint.id)
 
     @property
     def title(self) -> str:
@@ -163,9 +163,9 @@ def card_of(
 
 def _base(variant: Variant, identities: Iterable[Mapping[str, Any]]) -> Base:
     bases = (identity["weights"]["base"] for identity in identities if "weights" in identity)
-    found: Mapping[str, Any] = next(bases, {})
-    commit = found.get("commit")
-    return Base(variant.base_model, found.get("kind") == "hub", variant.base_revision or commit)
+    base: Mapping[str, Any] = next(bases, {})
+    commit = base.get("commit")
+    return Base(variant.base_model, base.get("kind") == "hub", variant.base_revision or commit)
 
 
 # -- data -----------------------------------------------------------------------------------------
@@ -191,10 +191,10 @@ def _task_data(
     if cell.kind == "lm_eval":
         return _lm_eval_data(store, cell, identity, row)
     data = (identity.get("examples") or {}).get("data") or {}
-    found = _own_data(data, _reported(manifest, cell.task), row.split)
-    if found.hub and not found.why_not and identity.get("limit"):
-        return replace(found, why_not=f"scored on {identity['limit']} examples only")
-    return found
+    source = _own_data(data, _reported(manifest, cell.task), row.split)
+    if source.hub and not source.why_not and identity.get("limit"):
+        return replace(source, why_not=f"scored on {identity['limit']} examples only")
+    return source
 
 
 def _own_data(data: Mapping[str, Any], fallback: str, split: str) -> TaskData:
@@ -212,12 +212,12 @@ def _own_data(data: Mapping[str, Any], fallback: str, split: str) -> TaskData:
         for own, target in (data.get("split_map") or {}).items()
     }
     own = [part for part, target in targets.items() if split in target]
-    found = TaskData(name, name, data.get("name"), split, data.get("revision"))
+    source = TaskData(name, name, data.get("name"), split, data.get("revision"))
     if len(own) != 1 or targets[own[0]] != [split]:
-        return replace(found, why_not="scored on a part of the data set, drawn by hash")
+        return replace(source, why_not="scored on a part of the data set, drawn by hash")
     limit = (data.get("limits") or {}).get(split)
     why_not = f"scored on {limit} examples only" if limit else ""
-    return replace(found, split=own[0], why_not=why_not)
+    return replace(source, split=own[0], why_not=why_not)
 
 
 def _lm_eval_data(
@@ -262,11 +262,11 @@ def scored_part(row: MatrixRow) -> str:
 
 
 def _common(values: Iterable[str | None]) -> str | None:
-    found = set(values)
-    return found.pop() if len(found) == 1 else None
+    distinct = set(values)
+    return distinct.pop() if len(distinct) == 1 else None
 
 
 def lm_eval_name(row: MatrixRow) -> str:
     """What lm-eval calls a task, which its signature says; else what the suite does."""
-    found = re.search(r"\|task:([^|]+)", row.signature)
-    return found[1] if found else row.task
+    task = re.search(r"\|task:([^|]+)", row.signature)
+    return task[1] if task else row.task

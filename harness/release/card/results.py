@@ -31,7 +31,7 @@ fine-tuned model."""
 
 
 @dataclass(frozen=True)
-class Scored:
+class CardScore:
     """One row of the matrix with the shipped variant's figure and where its data come from."""
 
     row: MatrixRow
@@ -63,24 +63,24 @@ def require_hub() -> None:
         raise MissingExtraError(PACKAGE, "card")
 
 
-def scored(card: Card) -> list[Scored]:
+def scored(card: Card) -> list[CardScore]:
     """The variant's scores of automatic metrics, those of one data set together."""
-    found = [
-        Scored(row, figure, card.data[row.task])
+    items = [
+        CardScore(row, figure, card.data[row.task])
         for row in card.rows
         if (figure := row.figure(card.variant.id)) is not None
         and figure.value is not None
         and row.task in card.data
     ]
-    groups: dict[tuple[str | None, ...], list[Scored]] = {}
-    for item in found:
+    groups: dict[tuple[str | None, ...], list[CardScore]] = {}
+    for item in items:
         data = item.data
         key = (data.hub or data.name, data.config, _split(item), data.revision)
         groups.setdefault(key, []).append(item)
     return [item for group in groups.values() for item in group]
 
 
-def eval_results(items: Sequence[Scored]) -> list[Any]:
+def eval_results(items: Sequence[CardScore]) -> list[Any]:
     """``huggingface_hub.EvalResult`` of every score, for the ``model-index``."""
     from huggingface_hub import EvalResult
 
@@ -102,7 +102,7 @@ def eval_results(items: Sequence[Scored]) -> list[Any]:
     ]
 
 
-def result_files(card: Card, items: Sequence[Scored]) -> dict[str, str]:
+def result_files(card: Card, items: Sequence[CardScore]) -> dict[str, str]:
     """``.eval_results/*.yaml``, a file per data set: path -> YAML.
 
     There is one entry for each task that scored a whole split of a data set on the Hub: the
@@ -136,12 +136,12 @@ def result_files(card: Card, items: Sequence[Scored]) -> dict[str, str]:
     }
 
 
-def left_out(items: Sequence[Scored]) -> dict[str, str]:
+def left_out(items: Sequence[CardScore]) -> dict[str, str]:
     """Tasks that no entry of ``.eval_results`` stands for, and why."""
     return {item.row.task: item.data.why_not for item in _leading(items) if item.data.why_not}
 
 
-def metadata(card: Card, items: Sequence[Scored]) -> Any:
+def metadata(card: Card, items: Sequence[CardScore]) -> Any:
     """``huggingface_hub.ModelCardData`` with what is known of the model, and nothing else."""
     from huggingface_hub import ModelCardData
 
@@ -175,16 +175,16 @@ def normalised(text: str) -> str:
     return str(ModelCard(text))
 
 
-def _leading(items: Sequence[Scored]) -> list[Scored]:
+def _leading(items: Sequence[CardScore]) -> list[CardScore]:
     """One score per task: of the primary metric, else of the first."""
-    found: dict[str, Scored] = {}
+    leading: dict[str, CardScore] = {}
     for item in items:
-        if item.row.task not in found or item.row.primary:
-            found[item.row.task] = item
-    return list(found.values())
+        if item.row.task not in leading or item.row.primary:
+            leading[item.row.task] = item
+    return list(leading.values())
 
 
-def _split(item: Scored) -> str:
+def _split(item: CardScore) -> str:
     return item.data.split or item.row.split
 
 
@@ -193,7 +193,7 @@ def _setup(row: MatrixRow) -> str:
     return f"{row.task}{shots}"
 
 
-def _notes(item: Scored) -> str:
+def _notes(item: CardScore) -> str:
     row, figure = item.row, item.figure
     value, bounds = figure_words(figure, row)
     parts = [

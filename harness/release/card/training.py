@@ -15,24 +15,24 @@ from harness.suite.spec import TrainSpec
 def training(card: Card) -> Iterator[str]:
     """What the weights came of."""
     yield "## Training"
-    found = card.view.training
-    if found is None:
+    run = card.view.training
+    if run is None:
         yield "Trained elsewhere: this run took the weights as they were, and knows no more of it."
         return
     spec = suite_of(card.manifest).train
-    lines = [_method(found, spec), *_steps(card, found, spec), _rows(card, found)]
-    lines.append(_effort(found))
-    if found.stopped_early:
-        lines.append(f"Stopped early: {found.stopped_early}")
-    lines += found.notes
+    lines = [_method(run, spec), *_steps(card, run, spec), _rows(card, run)]
+    lines.append(_effort(run))
+    if run.stopped_early:
+        lines.append(f"Stopped early: {run.stopped_early}")
+    lines += run.notes
     yield bullets(filter(None, lines))
 
 
-def _method(found: TrainingRun, spec: TrainSpec | None) -> str:
-    share = f"{found.trainable_parameters:,} of {found.total_parameters:,} parameters trained"
-    if found.method == "full":
+def _method(run: TrainingRun, spec: TrainSpec | None) -> str:
+    share = f"{run.trainable_parameters:,} of {run.total_parameters:,} parameters trained"
+    if run.method == "full":
         return f"Full fine-tuning: {share}."
-    method = "QLoRA" if found.method == "qlora" else "LoRA"
+    method = "QLoRA" if run.method == "qlora" else "LoRA"
     if spec is None:  # a record that does not say how
         return f"{method}; {share}."
     lora, quantization = spec.lora, spec.quantization
@@ -42,7 +42,7 @@ def _method(found: TrainingRun, spec: TrainSpec | None) -> str:
         f"dropout {lora.lora_dropout:g}" if lora.lora_dropout else "",
         f"on {_targets(lora.target_modules)}" if lora.target_modules else "",
     ]
-    if found.method == "qlora":
+    if run.method == "qlora":
         double = ", double quantization" if quantization.bnb_4bit_use_double_quant else ""
         method += f" on an {quantization.bnb_4bit_quant_type} base{double}"
     return f"{method}; {', '.join(part for part in parts if part)}; {share}."
@@ -52,11 +52,11 @@ def _targets(value: str | list[str]) -> str:
     return value if isinstance(value, str) else ", ".join(value)
 
 
-def _steps(card: Card, found: TrainingRun, spec: TrainSpec | None) -> Iterator[str]:
-    args = {**(spec.args if spec else {}), **found.arguments}
+def _steps(card: Card, run: TrainingRun, spec: TrainSpec | None) -> Iterator[str]:
+    args = {**(spec.args if spec else {}), **run.arguments}
     step = card.variant.step
-    parts = [f"Step {step} of {found.steps}" if step is not None else f"{found.steps} steps"]
-    entry = next((e for e in found.log if e.step == step and e.epoch is not None), None)
+    parts = [f"Step {step} of {run.steps}" if step is not None else f"{run.steps} steps"]
+    entry = next((e for e in run.log if e.step == step and e.epoch is not None), None)
     if entry is not None and entry.epoch is not None:
         parts.append(f"{number(entry.epoch)} epochs")
     rate = args.get("learning_rate")
@@ -68,24 +68,24 @@ def _steps(card: Card, found: TrainingRun, spec: TrainSpec | None) -> Iterator[s
         times = args.get("gradient_accumulation_steps", 1)
         parts.append(f"batch size {batch}" + (f" × {times}" if times != 1 else ""))
     yield "; ".join(parts) + "."
-    checkpoint = next((c for c in found.checkpoints if c.step == step), None)
+    checkpoint = next((c for c in run.checkpoints if c.step == step), None)
     if checkpoint is not None and checkpoint.eval_loss is not None:
         loss = number(checkpoint.eval_loss, 3)
         yield f"Eval loss of the trainer at this step, a mean over batches: {loss}."
 
 
-def _rows(card: Card, found: TrainingRun) -> str:
+def _rows(card: Card, run: TrainingRun) -> str:
     data = card.training_data
     name = f" of {data.name}" if data is not None else ""
     revision = f" at revision {data.revision}" if data is not None and data.revision else ""
-    dropped = sum(found.rows_dropped.values())
-    reasons = "; ".join(f"{reason}: {n:,}" for reason, n in sorted(found.rows_dropped.items()))
+    dropped = sum(run.rows_dropped.values())
+    reasons = "; ".join(f"{reason}: {n:,}" for reason, n in sorted(run.rows_dropped.items()))
     report = card.manifest.data.get("train")
     before = sum(report.dropped.values()) if report else 0
     return (
-        f"{count(found.rows_used, 'row')}{name}{revision} used, {dropped:,} dropped"
+        f"{count(run.rows_used, 'row')}{name}{revision} used, {dropped:,} dropped"
         + (f" ({reasons})" if reasons else "")
-        + f", {found.rows_truncated:,} truncated"
+        + f", {run.rows_truncated:,} truncated"
         + (
             f"; before that, {before:,} of {report.rows_read:,} rows read were dropped, each for "
             "a reason that the report counts"
@@ -96,8 +96,8 @@ def _rows(card: Card, found: TrainingRun) -> str:
     )
 
 
-def _effort(found: TrainingRun) -> str:
-    speed = f", {quantity(found.tokens_per_second, 'tok/s')}" if found.tokens_per_second else ""
-    memory = f", {size(found.peak_memory_bytes)} at most" if found.peak_memory_bytes else ""
-    device = found.environment.device_name
-    return f"{duration(found.seconds)} on {device}{speed}{memory}."
+def _effort(run: TrainingRun) -> str:
+    speed = f", {quantity(run.tokens_per_second, 'tok/s')}" if run.tokens_per_second else ""
+    memory = f", {size(run.peak_memory_bytes)} at most" if run.peak_memory_bytes else ""
+    device = run.environment.device_name
+    return f"{duration(run.seconds)} on {device}{speed}{memory}."

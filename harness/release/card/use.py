@@ -62,18 +62,18 @@ def _loading(manifest: Manifest, variant: Variant) -> tuple[str, str]:
         return f"{remote}, dtype={_DTYPES[variant.precision]}", ""
     if variant.precision == "auto":
         return f"{remote}, dtype={compute or repr('auto')}", ""
-    found = suite.quantization
+    quantization = suite.quantization
     options: dict[str, str] = {
         "load_in_8bit": "True",
-        "llm_int8_threshold": repr(found.llm_int8_threshold),
+        "llm_int8_threshold": repr(quantization.llm_int8_threshold),
     }
     if variant.precision != "int8":
         options = {
             "load_in_4bit": "True",
             "bnb_4bit_quant_type": repr(variant.precision),
-            "bnb_4bit_use_double_quant": repr(found.bnb_4bit_use_double_quant),
+            "bnb_4bit_use_double_quant": repr(quantization.bnb_4bit_use_double_quant),
         }
-        if dtype := _DTYPES.get(found.bnb_4bit_compute_dtype, compute):
+        if dtype := _DTYPES.get(quantization.bnb_4bit_compute_dtype, compute):
             options["bnb_4bit_compute_dtype"] = dtype
     inner = "".join(f"    {name}={value},\n" for name, value in options.items())
     dtype = f", dtype={compute}" if compute else ""

@@ -49,6 +49,6 @@ def _written(task: TaskOutputs, row: int, place: int) -> list[Raw]:
     if item is None:
         return [None] * (len(_OUTPUT) + 1)
     flags = int(task.flags[row, place])
-    found = "; ".join(name for bit, name in enumerate(FINDINGS) if flags >> bit & 1)
+    findings = "; ".join(name for bit, name in enumerate(FINDINGS) if flags >> bit & 1)
     sizes = (item.prompt_tokens, item.new_tokens, item.truncated_prompt_tokens)
-    return [item.text, item.finish_reason, *sizes, found]
+    return [item.text, item.finish_reason, *sizes, findings]

@@ -42,7 +42,7 @@ _BLANKS = re.compile(r"[ \t\n]+")
 
 
 @dataclass
-class Packed:
+class ExampleBlocks:
     """What a page embeds.
 
     Attributes:
@@ -65,7 +65,7 @@ class _Chunk:
     interest: float = 0.0  # of its first example: 1 is the most extreme of its task
 
 
-def pack(examples: AllExamples, budget_bytes: int = BUDGET_BYTES) -> Packed:
+def pack(examples: AllExamples, budget_bytes: int = BUDGET_BYTES) -> ExampleBlocks:
     """Compress all examples of a run.
 
     Where the texts exceed the budget, those of the most middling differences between candidate
@@ -79,10 +79,10 @@ def pack(examples: AllExamples, budget_bytes: int = BUDGET_BYTES) -> Packed:
         StoreError: A result of the run is missing or unreadable.
     """
     tasks = examples.tasks
-    packed = Packed()
+    packed = ExampleBlocks()
     kept = _compress(tasks, _in_order(tasks), budget_bytes, packed)
     if kept is None:
-        packed = Packed()
+        packed = ExampleBlocks()
         ranked = sorted(_by_interest(tasks), key=lambda chunk: -chunk.interest)
         kept = _compress(tasks, ranked, budget_bytes, packed, whole=False) or []
     chunk_of = [np.full(len(task.examples), _NO_CHUNK, dtype=np.uint16) for task in tasks]
@@ -99,7 +99,7 @@ def _compress(
     tasks: Sequence[TaskOutputs],
     chunks: Sequence[_Chunk],
     budget_bytes: int,
-    packed: Packed,
+    packed: ExampleBlocks,
     *,
     whole: bool = True,
 ) -> list[_Chunk] | None:

@@ -80,10 +80,10 @@ class TaskOutputs:
         if not self.metrics:
             return np.full(len(self.examples), np.nan)
         values = self.metrics[0].values
-        found: NDArray[np.float64] = values[self.variants.index(self.candidate)]
+        deltas: NDArray[np.float64] = values[self.variants.index(self.candidate)]
         if self.baseline is not None and self.baseline != self.candidate:
-            found = found - values[self.variants.index(self.baseline)]
-        return found
+            deltas = deltas - values[self.variants.index(self.baseline)]
+        return deltas
 
 
 class AllExamples:
@@ -176,19 +176,21 @@ def _values(
 ) -> tuple[Values, ...]:
     """Values of single examples by metric, those of all splits together."""
     place = {example.id: index for index, example in enumerate(examples)}
-    found: dict[str, Values] = {}
+    by_metric: dict[str, Values] = {}
     for reading in readings:
         score, sample, quantity = reading.score, reading.sample, reading.quantity
         if sample is None or quantity is None:
             continue
-        if score.metric not in found:
+        if score.metric not in by_metric:
             empty = np.full((len(variants), len(examples)), np.nan)
-            found[score.metric] = Values(score.metric, score.scale, score.higher_is_better, empty)
+            by_metric[score.metric] = Values(
+                score.metric, score.scale, score.higher_is_better, empty
+            )
         held = np.array([place.get(name, -1) for name in sample.ids.tolist()], dtype=np.int64)
         alone = np.asarray(quantity.aggregate(sample.stats), dtype=np.float64)[held >= 0]
-        row = found[score.metric].values[variants.index(reading.variant)]
+        row = by_metric[score.metric].values[variants.index(reading.variant)]
         row[held[held >= 0]] = np.where(np.isfinite(alone), alone, np.nan)
-    return tuple(found.values())
+    return tuple(by_metric.values())
 
 
 def _flags(examples: Sequence[Example], outputs: Sequence[Outputs]) -> NDArray[np.uint8]:

@@ -25,13 +25,13 @@ def trade_off_charts(view: View) -> list[Chart]:
     if row is None:
         return []
     charts = []
-    found = [point for point in view.trade_off.points if point.quality.value is not None]
-    if any(point.memory_bytes is not None for point in found):
-        where = [(p, None if p.memory_bytes is None else p.memory_bytes / 1e9) for p in found]
+    scored = [point for point in view.trade_off.points if point.quality.value is not None]
+    if any(point.memory_bytes is not None for point in scored):
+        where = [(p, None if p.memory_bytes is None else p.memory_bytes / 1e9) for p in scored]
         title = f"{metric_name(row.metric)} against memory"
         charts.append(_scatter(view, row, "cost-memory", title, "peak memory, GB", where))
-    if any(point.decode_tokens_per_s is not None for point in found):
-        speeds = [(point, point.decode_tokens_per_s) for point in found]
+    if any(point.decode_tokens_per_s is not None for point in scored):
+        speeds = [(point, point.decode_tokens_per_s) for point in scored]
         title = f"{metric_name(row.metric)} against speed"
         charts.append(_scatter(view, row, "cost-speed", title, "decode speed, tok/s", speeds))
     return charts
@@ -59,8 +59,8 @@ def _scatter(
     canvas.text((LEFT + width - RIGHT) / 2, height - 5, label, "axis", "middle")
     kinds = {variant.id: variant.kind for variant in view.variants}
     shade = shades(view.variants, view.baseline, view.verdict.chosen)
-    found = [x(at) for _, at in points]
-    columns = side_by_side(found, x.start, x.end)
+    places = [x(at) for _, at in points]
+    columns = side_by_side(places, x.start, x.end)
     heights = [y(points_of(point.quality.value, row)) for point, _ in points]
     spots = {p.variant: (at, top) for (p, _), at, top in zip(points, columns, heights, strict=True)}
     for point, _ in points:
@@ -90,7 +90,7 @@ def _scatter(
     left = len(spots) - len(numbers)
     note = f"{row.split} split; bars are 95 % intervals; the dotted line joins what nothing beats"
     note += "" if whole else f"; {label.split(',', maxsplit=1)[0]} does not begin at zero"
-    note += "; points in one place stand side by side" if not np.allclose(columns, found) else ""
+    note += "; points in one place stand side by side" if not np.allclose(columns, places) else ""
     note += f"; {count(left, 'variant')} without a number" if left else ""
     legend = tuple((f"{kinds[v]} {shade[v]}", _numbered(v, numbers)) for v in numbers)
     return Chart(ident, title, note, canvas.render(), header, rows, legend)

@@ -205,5 +205,5 @@ def points_of(value: float | None, row: MatrixRow) -> float:
 
 def bounds_of(figure: Figure, row: MatrixRow) -> list[float]:
     """Lower bound, value and upper bound that there are, as shown."""
-    found = (figure.low, figure.value, figure.high)
-    return [in_points(value, row.scale) for value in found if value is not None]
+    bounds = (figure.low, figure.value, figure.high)
+    return [in_points(value, row.scale) for value in bounds if value is not None]

@@ -55,8 +55,8 @@ def _rival(manifest: Manifest, panel: Panel | None, chosen: str) -> Comparison |
     values = {v: sign * value for v in others if (value := _value(panel, v)) is not None}
     if not values:
         return None
-    found = comparison(panel, chosen, max(sorted(values), key=values.__getitem__))
-    return found if found.better else None
+    best = comparison(panel, chosen, max(sorted(values), key=values.__getitem__))
+    return best if best.better else None
 
 
 def _value(panel: Panel, variant: str) -> float | None:

@@ -185,8 +185,8 @@ def _first(
     """Medians by variant of the first of these quantities that was measured, and its row."""
     for name in names:
         for row in measurements.rows:
-            if row.name == name and (found := _medians(measurements, row)):
-                return found, row
+            if row.name == name and (medians := _medians(measurements, row)):
+                return medians, row
     return {}, None
 
 
@@ -195,7 +195,7 @@ def _cheapest(
 ) -> tuple[dict[str, float], MeasurementRow | None]:
     """Prices by variant at the one point of the grid where they are lowest, and its row."""
     priced = [(_medians(measurements, row), row) for row in measurements.rows if row.name == name]
-    most = max((len(found) for found, _ in priced), default=0)
+    most = max((len(medians) for medians, _ in priced), default=0)
     whole = [entry for entry in priced if most and len(entry[0]) == most]
     return min(whole, key=lambda entry: min(entry[0].values()), default=({}, None))
 

@@ -119,7 +119,7 @@ class _Maker:
         examples = self._known(task)
         outputs = self._outputs(task)
         place = {str(name): index for index, name in enumerate(panel.ids)}
-        found = []
+        lost = []
         for name, gain in summary.worst:
             example = examples.get(name)
             before, after = outputs.baseline.get(name), outputs.candidate.get(name)
@@ -136,7 +136,7 @@ class _Maker:
             findings = [
                 findings_of(item, example.prompt, other) if item else () for item, _, other in sides
             ]
-            found.append(
+            lost.append(
                 LostExample(
                     id=name,
                     gain=gain,
@@ -148,7 +148,7 @@ class _Maker:
                     findings=findings[1],
                 )
             )
-        return tuple(found)
+        return tuple(lost)
 
     def _known(self, task: str) -> Mapping[str, Example]:
         """Examples of a task by id; none where the task brings its own documents."""

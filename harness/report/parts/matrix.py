@@ -138,26 +138,26 @@ def _row(
 def figure_of(reading: Reading, panel: Panel | None) -> Figure:
     """A score with its interval: of the panel, else of its own sample, else of its own error."""
     score, sample = reading.score, reading.sample
-    found: Interval | None = None
+    estimate: Interval | None = None
     if panel and reading.variant in panel.variants:
-        found = panel.interval(reading.variant)
+        estimate = panel.interval(reading.variant)
     elif sample is not None and panel is not None:  # not on the baseline's examples: on its own
-        found = interval(
+        estimate = interval(
             sample.stats,
             panel.quantity.aggregate,
             Resamples(sample.clusters),
             scale=panel.quantity.scale,
             share=panel.is_share,
         )
-    if found is not None:
+    if estimate is not None:
         return Figure(
-            value=found.value if found.value is not None else score.value,
-            low=found.low,
-            high=found.high,
-            n=found.n,
-            clusters=found.clusters,
-            method=found.method,
-            reason=found.reason or score.reason,
+            value=estimate.value if estimate.value is not None else score.value,
+            low=estimate.low,
+            high=estimate.high,
+            n=estimate.n,
+            clusters=estimate.clusters,
+            method=estimate.method,
+            reason=estimate.reason or score.reason,
             stderr=score.stderr,
         )
     if score.value is not None and score.stderr is not None:
@@ -215,12 +215,12 @@ def marks_of(panel: Panel) -> dict[str, Mark]:
     for name in values:
         if name == best:
             continue
-        found = panel.difference(name, best)
+        difference = panel.difference(name, best)
         if (
-            found.identical
-            or found.low is None
-            or found.high is None
-            or found.low <= 0 <= found.high
+            difference.identical
+            or difference.low is None
+            or difference.high is None
+            or difference.low <= 0 <= difference.high
         ):
             tied.append(name)
     if len(tied) == len(values):
@@ -231,8 +231,8 @@ def marks_of(panel: Panel) -> dict[str, Mark]:
 def shots_of(task: TaskSpec | None, signature: str) -> int | None:
     """The number of shots: as the suite says, else as lm-eval's own task has it."""
     asked = task.num_fewshot if isinstance(task, LmEvalTask) else None
-    found = re.search(r"\|nshot:(\d+)(?:\||$)", signature)
-    return int(found[1]) if asked is None and found else asked
+    shots = re.search(r"\|nshot:(\d+)(?:\||$)", signature)
+    return int(shots[1]) if asked is None and shots else asked
 
 
 def _why_missing(cells: Sequence[CellResult], variant: str, task: str) -> str:

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from harness.render.markdown import bullets, paragraphs, plain
 from harness.render.svg import Axis, Canvas
 from harness.render.table import Cell, Head, Table, table_of, to_markdown
-from harness.render.worddiff import Compared, compare_words
+from harness.render.worddiff import MarkedTexts, compare_words
 from harness.report.parts.contents import RunContents
 from harness.report.parts.losses import build_losses
 from harness.report.sections.base import PageContext, ReportSection
@@ -120,7 +120,7 @@ def _listed(names: tuple[str, ...]) -> str:
     return ", ".join(names[:_MOST_DOCUMENTS]) + more
 
 
-def marked_words(item: LostExample) -> Compared | None:
+def marked_words(item: LostExample) -> MarkedTexts | None:
     """The example's texts with their words marked; None where nothing was generated."""
     if item.baseline is None or item.candidate is None:
         return None

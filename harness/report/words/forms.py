@@ -10,20 +10,20 @@ _NOTABLE = 0.05  # relative; smaller differences are within what repeats of a me
 _NOTABLE_RESIDENT = 0.25  # a process's peak, read once, varied by 15 % between runs of one model
 
 
-def form_words(found: Equivalence, trade_off: TradeOff) -> str:
+def form_words(test: Equivalence, trade_off: TradeOff) -> str:
     """Which of two forms to ship, and on what grounds; empty where they were not compared.
 
     Where the merged form is shown to be no worse, the two are weighed by what was measured of
     both. Else the form that was chosen is the one that the figures are of.
 
     Args:
-        found: The adapter (first) and its merged form (second).
+        test: The adapter (first) and its merged form (second).
         trade_off: Memory and speed of both.
     """
-    if found.delta is None:
+    if test.delta is None:
         return ""
-    adapter, merged = found.first, found.second
-    if not _as_good(found):
+    adapter, merged = test.first, test.second
+    if not _as_good(test):
         return f"Ship {adapter} as an adapter: the headline's figures are of that form."
     points = {point.variant: point for point in trade_off.points}
     gains = _gains(points.get(adapter), points.get(merged), trade_off.memory_name)
@@ -40,18 +40,18 @@ def form_words(found: Equivalence, trade_off: TradeOff) -> str:
     )
 
 
-def prefers_merged(found: Equivalence, trade_off: TradeOff) -> bool:
+def prefers_merged(test: Equivalence, trade_off: TradeOff) -> bool:
     """Whether the merged form is as good as the adapter, and better in memory or speed alone."""
-    if found.delta is None or not _as_good(found):
+    if test.delta is None or not _as_good(test):
         return False
     points = {point.variant: point for point in trade_off.points}
-    gains = _gains(points.get(found.first), points.get(found.second), trade_off.memory_name)
+    gains = _gains(points.get(test.first), points.get(test.second), trade_off.memory_name)
     return bool(gains) and all(is_better for _, is_better in gains)
 
 
-def _as_good(found: Equivalence) -> bool:
+def _as_good(test: Equivalence) -> bool:
     """Whether the merged form is shown to be no worse than the adapter, or better."""
-    return bool(found.no_worse or found.equivalent or found.identical)
+    return bool(test.no_worse or test.equivalent or test.identical)
 
 
 def _gains(
@@ -60,18 +60,18 @@ def _gains(
     """What the merged form does notably otherwise than the adapter, and whether that is good."""
     if adapter is None or merged is None:
         return []
-    found = []
+    gains = []
     before, after = adapter.memory_bytes, merged.memory_bytes
     least = _NOTABLE_RESIDENT if memory_name == "peak_rss_bytes" else _NOTABLE
     if before and after and abs(after / before - 1) >= least:
         word = "less" if after < before else "more"
-        found.append(
+        gains.append(
             (f"needs {word} memory ({size(after)} against {size(before)})", after < before)
         )
     if adapter.speed_in_doubt or merged.speed_in_doubt:
-        return found  # of a busy machine, not of the models
+        return gains  # of a busy machine, not of the models
     slow, fast = adapter.decode_tokens_per_s, merged.decode_tokens_per_s
     if slow and fast and abs(fast / slow - 1) >= _NOTABLE:
         word = "faster" if fast > slow else "more slowly"
-        found.append((f"decodes {word} ({number(fast)} against {number(slow)} tok/s)", fast > slow))
-    return found
+        gains.append((f"decodes {word} ({number(fast)} against {number(slow)} tok/s)", fast > slow))
+    return gains

@@ -28,8 +28,8 @@ def loss_sentence(summary: LossSummary) -> str:
         f"{f'{summary.worse:,}' if summary.worse else 'none'} of {summary.n:,} {things} in {name}"
     ]
     for words in ("better", "equal", "undefined"):
-        found = getattr(summary, words)
-        parts += [f", {words} on {found:,}"] if found else []
+        n = getattr(summary, words)
+        parts += [f", {words} on {n:,}"] if n else []
     if summary.tenth_share is not None and 0 < summary.tenth < summary.worse:
         share = number(100 * summary.tenth_share, 0)
         parts.append(f"; the worst tenth ({summary.tenth:,}) carries {share} % of all loss")

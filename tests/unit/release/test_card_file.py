@@ -11,7 +11,7 @@ import pytest
 from huggingface_hub import ModelCard
 
 from harness.errors import DiskError, MissingExtraError, UsageError
-from harness.release.card_file import Carded, card_run, describe, shipped_variant
+from harness.release.card_file import CardOutput, card_run, describe, shipped_variant
 from harness.schema import Manifest, TrainingRun
 from harness.store.runs import Store
 from tests.unit.release.card_runs import put_on_hub, run_of
@@ -60,7 +60,7 @@ def test_the_terminal_says_what_is_where_and_what_is_left_to_do(hub: Run, tmp_pa
 
 def test_terminal_escapes_in_names_are_shown(tmp_path: Path) -> None:
     """A task's name may come from a file that somebody else wrote."""
-    carded = Carded("x", (tmp_path,), 1, {"\x1b[2J": "\u202ewhy"}, ())
+    carded = CardOutput("x", (tmp_path,), 1, {"\x1b[2J": "\u202ewhy"}, ())
     assert "\x1b" not in describe(carded)
     assert "\\x1b[2J: \\u202ewhy" in describe(carded)
 
@@ -211,4 +211,4 @@ def test_everything_is_json(hub: Run, tmp_path: Path) -> None:
     carded = card_run(*hub, output=tmp_path)
     found = carded.as_json()
     assert found["paths"][0] == f"{tmp_path}/README.md"
-    assert set(found) == {field.name for field in dataclasses.fields(Carded)}
+    assert set(found) == {field.name for field in dataclasses.fields(CardOutput)}

@@ -16,7 +16,8 @@ from harness.cli.main import app
 from harness.digests import file_digest
 from harness.errors import DiskError, StoreError, UsageError
 from harness.models.identity import adapter_digest
-from harness.release.select import Selected, describe, form_named, select_run, ship
+from harness.release.export import form_named, ship
+from harness.release.select import RunSelection, describe, select_run
 from harness.schema import Manifest, MergedModel
 from harness.store.runs import Store
 from tests.unit.conftest import SPEC, RunFactory
@@ -62,7 +63,7 @@ def _merged(store: Store) -> dict[str, str]:
     return {f"merged/{name}": digest for name, digest in files.items()}
 
 
-def selected(folder: Path, **changes: Any) -> tuple[Store, Selected]:
+def selected(folder: Path, **changes: Any) -> tuple[Store, RunSelection]:
     store, manifest = build(folder, **changes)
     return store, select_run(store, manifest)
 
@@ -222,7 +223,7 @@ def test_a_folder_that_cannot_be_made_is_named(
     def refused(**_: Any) -> str:
         raise OSError(code, os.strerror(code), "x")
 
-    monkeypatch.setattr("harness.release.select.tempfile.mkdtemp", refused)
+    monkeypatch.setattr("harness.release.export.tempfile.mkdtemp", refused)
     with pytest.raises(DiskError, match=r"out: .*Choose another folder with --copy-to\.") as caught:
         ship(store, found, tmp_path / "out")
     assert caught.value.exit_code == 2

@@ -21,7 +21,7 @@ from harness.checks.outputs import findings_of
 from harness.metrics.registry import build_metric
 from harness.report.browser.csv import render_examples_csv
 from harness.report.browser.html import TOGGLES, browser_section
-from harness.report.browser.packing import INDEX, Packed, pack
+from harness.report.browser.packing import INDEX, ExampleBlocks, pack
 from harness.report.browser.view import FINDINGS, MISSING, AllExamples, TaskOutputs
 from harness.report.build import build_view
 from harness.report.html import render_html
@@ -47,7 +47,7 @@ def unpack(text: str) -> bytes:
     return gzip.decompress(base64.b64decode(text, validate=True))
 
 
-def read_index(packed: Packed) -> tuple[dict[str, Any], bytes]:
+def read_index(packed: ExampleBlocks) -> tuple[dict[str, Any], bytes]:
     """The header, and the arrays behind it."""
     data = unpack(packed.blocks[0][1])
     (length,) = struct.unpack("<I", data[:4])
@@ -59,7 +59,7 @@ def array(header: dict[str, Any], body: bytes, name: str, dtype: str, *shape: in
     return np.frombuffer(body, dtype, int(np.prod(shape)), start).reshape(shape)
 
 
-def texts_of(packed: Packed, number: int = 0) -> dict[str, Any]:
+def texts_of(packed: ExampleBlocks, number: int = 0) -> dict[str, Any]:
     """Every packed entry of a task by example id."""
     index, body = read_index(packed)
     header = index["tasks"][number]
