@@ -20,7 +20,7 @@ from harness.metrics.perplexity import TokenLoss
 from harness.metrics.rouge import Rouge, RougeLsum
 from harness.suite.spec import MetricSpec
 
-EVALUATE = "evaluate:"  # modules of Hugging Face evaluate; tasks/hf_evaluate.py runs them
+EVALUATE = "evaluate:"  # modules of Hugging Face evaluate; tasks/evaluate_module.py runs them
 
 
 @dataclass(frozen=True)
