@@ -13,7 +13,9 @@ from harness.ratings.report.lead import preferred_words
 from harness.ratings.report.metrics import trust_words
 from harness.ratings.report.view import Section
 from harness.ratings.report.view import human_section as section_in_words
-from harness.ratings.report.words import alpha_word, share_words, side_of, turned
+from harness.ratings.report.words import share_words, side_of, turned
+from harness.ratings.stats.alpha import alpha_estimate
+from harness.render.table import to_markdown
 from harness.report.build import build_view
 from harness.report.html import render_html
 from harness.report.markdown import render_markdown
@@ -671,9 +673,13 @@ def test_equal_ratings_are_no_identical_outputs_in_the_matrix(sample: Any) -> No
         assert ("</i> identical</span>" in page) == (kind == "generation")
 
 
-@pytest.mark.parametrize(
-    ("alpha", "word"), [(0.8, "good"), (0.799, "tentative"), (0.667, "tentative"), (0.66, "low")]
-)
-def test_what_an_alpha_allows_follows_krippendorffs_thresholds(alpha: float, word: str) -> None:
-    """From .8 on reliable, from .667 on good for tentative conclusions."""
-    assert alpha_word(alpha) == word
+def test_too_few_items_for_an_interval_are_told_in_the_table(view: View) -> None:
+    """Alpha of four items stands without bounds, on the page and in Markdown, and why."""
+    ratings = [[1, 2, 1], [4, 4, 5], [3, 3, 2], [5, 5, 5]]
+    alpha = alpha_estimate(ratings, "ordinal")
+    section = section_of(view, agreement=(agreement_of("fluency", alpha),))
+    assert section.agreement is not None
+    [row] = section.agreement.rows
+    assert row[1].more == ()
+    assert row[2].more == ("4 of the 10 unrelated items needed for an interval",)
+    assert "4 of the 10 unrelated items" in to_markdown(section.agreement)
