@@ -25,10 +25,8 @@ from harness.schema import Comparison, Manifest, Variant
 from harness.stats.panel import Panel
 from harness.stats.significance import holm
 from harness.store.runs import Store
-from harness.suite.deciding import primary_metric
+from harness.suite.deciding import CANDIDATES, CLAIMED, primary_metric
 from harness.suite.record import suite_of
-
-_CLAIMED = ("report", "all", "eval")  # splits that no choice reads, the first that there is
 
 
 def build_comparison(
@@ -136,7 +134,7 @@ def _pick(manifest: Manifest, asked: str | None, label: str) -> tuple[Variant, t
     if selection is not None and selection.chosen in variants:
         what = f"{selection.metric} of {selection.task} on {selection.split}"
         return variants[str(selection.chosen)], ("chosen", f"the run's choice, by {what}")
-    trained = [v for v in manifest.variants if v.kind in ("adapter", "full")]
+    trained = [v for v in manifest.variants if v.kind in CANDIDATES]
     if trained:
         why = "no checkpoint was chosen" + (
             f": {selection.reason.removesuffix('.')}" if selection else ""
@@ -170,7 +168,7 @@ def _renamed(reading: Reading, name: str) -> Reading:
 def _claimed_key(side: Side) -> Key | None:
     """A run's primary metric on the first split that there is of those that are claimed."""
     primary = _primary(side)
-    keys = ((*primary, split) for split in _CLAIMED) if primary else ()
+    keys = ((*primary, split) for split in CLAIMED) if primary else ()
     return next((key for key in keys if key in side.readings), None)
 
 

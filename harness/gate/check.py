@@ -25,6 +25,7 @@ from harness.gate.match_scores import match_scores
 from harness.gate.subjects import GateSubject, gate_rules, no_variant, subjects_of
 from harness.schema import MEASURE, GateResult, Manifest
 from harness.store.runs import Store, now
+from harness.suite.deciding import CANDIDATES
 from harness.suite.record import suite_of
 from harness.suite.rules import CHOSEN, MERGED, GateSpec
 
@@ -191,7 +192,7 @@ def _unsettled(manifest: Manifest, rules: GateSpec) -> list[str]:
     if not manifest.complete:  # then only what failed is more than yet to come
         recorded = {cell.variant for cell in manifest.cells if cell.task == task}
         done |= {variant.id for variant in manifest.variants} - recorded
-    left = [v.id for v in manifest.variants if v.kind in ("adapter", "full") and v.id not in done]
+    left = [v.id for v in manifest.variants if v.kind in CANDIDATES and v.id not in done]
     if not left:
         return []
     return [f"the choice was made without {', '.join(left)}, not scored on {selection.task}"]

@@ -20,11 +20,10 @@ from harness.schema import (
     Variant,
 )
 from harness.store.runs import Store
+from harness.suite.deciding import CLAIMED
 from harness.suite.deciding import SPLIT as CHOOSING
 from harness.suite.record import suite_of
 from harness.suite.rules import CHOSEN, MERGED, GatedMetric, GateSpec
-
-_SPLITS = ("report", "all", "eval")  # where a score is gated, the first that there is
 
 
 @dataclass(frozen=True)
@@ -237,10 +236,10 @@ def not_gated(subject: GateSubject) -> Iterator[tuple[Key, str]]:
     for reading in whole:
         if (reading.suite_task, reading.score.metric) in covered:
             continue
-        if reading.score.split in _SPLITS:
+        if reading.score.split in CLAIMED:
             yield reading.key, reading.reason or "it gives no per-example statistics"
         elif not any(_on_split([other.key], *reading.key[:2]) for other in whole):
-            where = ", ".join(_SPLITS)
+            where = ", ".join(CLAIMED)
             reason = f"by default only scores on {where} are; gate.metrics can name it"
             yield reading.key, choosing_words(subject, reading.score.split) or reason
 
@@ -262,7 +261,7 @@ def named_key(rule: GatedMetric, there: Iterable[Key]) -> Key | None:
 
 def _on_split(there: Iterable[Key], task: str, metric: str) -> Key | None:
     keys = set(there)
-    return next((key for split in _SPLITS if (key := (task, metric, split)) in keys), None)
+    return next((key for split in CLAIMED if (key := (task, metric, split)) in keys), None)
 
 
 def _can_be_gated(reading: Reading) -> bool:

@@ -9,6 +9,9 @@ from harness.suite.spec import Suite, TaskSpec
 SPLIT = "select"
 """The split that checkpoints are chosen on, and nothing is claimed on."""
 
+CLAIMED = ("report", "all", "eval")
+"""Splits that no choice reads; of a score that is on several, the first is claimed."""
+
 CANDIDATES = ("adapter", "full")
 """Kinds of variants to choose from: what training saved."""
 

@@ -26,6 +26,7 @@ from harness.report.charts.chart import (
 from harness.report.view.records import Figure, MatrixRow, View
 from harness.report.words.comparison import figure_words
 from harness.schema import LogEntry, Variant
+from harness.suite.deciding import CANDIDATES
 from harness.suite.rules import in_points
 
 _TICK_CHAR = 6.6  # pixels of a character
@@ -57,7 +58,7 @@ def undrawn_words(view: View) -> str:
 
 
 def _trained(view: View) -> list[Variant]:
-    return [variant for variant in view.variants if variant.kind in ("adapter", "full")]
+    return [variant for variant in view.variants if variant.kind in CANDIDATES]
 
 
 def _rows_by_step(view: View) -> list[MatrixRow]:

@@ -12,6 +12,7 @@ from harness.results.scores import Reading
 from harness.schema import Comparison, Equivalence, Manifest
 from harness.select.constraints import score_of
 from harness.stats.panel import Panel
+from harness.suite.deciding import CANDIDATES
 from harness.suite.record import suite_of
 from harness.suite.rules import margin_in_own_unit
 
@@ -50,7 +51,7 @@ def _rival(manifest: Manifest, panel: Panel | None, chosen: str) -> Comparison |
     """The best other checkpoint against the choice, where it is distinguishably better."""
     if panel is None or chosen not in panel.variants:
         return None
-    others = {v.id for v in manifest.variants if v.kind in ("adapter", "full")} - {chosen}
+    others = {v.id for v in manifest.variants if v.kind in CANDIDATES} - {chosen}
     sign = 1.0 if panel.quantity.higher_is_better else -1.0
     values = {v: sign * value for v in others if (value := _value(panel, v)) is not None}
     if not values:
