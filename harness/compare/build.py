@@ -9,8 +9,6 @@ from __future__ import annotations
 import dataclasses
 import shlex
 from collections.abc import Sequence
-from os import environ
-from pathlib import Path
 
 from harness.compare.facts import run_facts, setting_differences
 from harness.compare.pairing import Side, SidePair
@@ -24,7 +22,7 @@ from harness.results.scores import Key, Reading, read_results
 from harness.schema import Comparison, Manifest, Variant
 from harness.stats.panel import Panel
 from harness.stats.significance import holm
-from harness.store.runs import Store
+from harness.store.runs import Store, usual_root
 from harness.suite.deciding import CANDIDATES, CLAIMED, primary_metric
 from harness.suite.record import suite_of
 
@@ -108,11 +106,10 @@ def run_labels(runs: Sequence[tuple[Store, Manifest]]) -> list[str]:
 def _command(runs: Sequence[tuple[Store, Manifest]], variant: str | None) -> str:
     """The command that makes this comparison again, where this one was called."""
     roots = {store.root for store, _ in runs}
-    here = Path(environ.get("HARNESS_RUNS", "runs")).expanduser().absolute()
     words = ["harness", "report"]
     if len(roots) == 1:
         words += [manifest.name for _, manifest in runs]
-        words += [] if roots == {here} else ["--runs-dir", str(next(iter(roots)))]
+        words += [] if roots == {usual_root()} else ["--runs-dir", str(next(iter(roots)))]
     else:
         words += [str(store.run_dir(m.suite, m.run_id)) for store, m in runs]
     return shlex.join([*words, *(["--variant", variant] if variant else [])])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Mapping
-from os import environ
 from pathlib import Path
 
 from harness.errors import BaselineError, StoreError
@@ -24,7 +23,7 @@ from harness.gate.match_measurements import match_measurements
 from harness.gate.match_scores import match_scores
 from harness.gate.subjects import GateSubject, gate_rules, no_variant, subjects_of
 from harness.schema import MEASURE, GateResult, Manifest
-from harness.store.runs import Store, now
+from harness.store.runs import Store, now, usual_root
 from harness.suite.deciding import CANDIDATES
 from harness.suite.record import suite_of
 from harness.suite.rules import CHOSEN, MERGED, GateSpec
@@ -103,7 +102,7 @@ def _decided(
 def _accept_command(store: Store, run: str, path: Path) -> str:
     """The whole command that would make a run the baseline, where this one was called."""
     words = ["harness", "gate", "accept", run, "--baseline", str(path)]
-    if store.root != Path(environ.get("HARNESS_RUNS", "runs")).expanduser().absolute():
+    if store.root != usual_root():
         words += ["--runs-dir", str(store.root)]
     return f'{shlex.join(words)} --reason "..."'
 

@@ -212,13 +212,14 @@ def default_keys(subject: GateSubject) -> Iterator[Key]:
             continue
         by_metric.setdefault((reading.suite_task, reading.score.metric), []).append(reading)
     for (task, metric), readings in by_metric.items():
-        there = {r.key for r in readings if _can_be_gated(r)}
+        # it has statistics, or would have some if its value were defined
+        there = {r.key for r in readings if r.sample is not None or r.score.value is None}
         whole = _on_split(there, task, metric)
         if whole is not None:
             yield whole
             continue
-        members = [r.key for r in readings if r.key in there and "/" in r.key[0] and _is_leaf(r)]
-        yield from members
+        members = (r for r in readings if r.sample is not None and "/" in r.key[0])
+        yield from (reading.key for reading in members if reading.is_leaf)
 
 
 def not_gated(subject: GateSubject) -> Iterator[tuple[Key, str]]:
@@ -262,16 +263,6 @@ def named_key(rule: GatedMetric, there: Iterable[Key]) -> Key | None:
 def _on_split(there: Iterable[Key], task: str, metric: str) -> Key | None:
     keys = set(there)
     return next((key for split in CLAIMED if (key := (task, metric, split)) in keys), None)
-
-
-def _can_be_gated(reading: Reading) -> bool:
-    """Whether it has statistics, or would have some if its value were defined."""
-    return reading.sample is not None or reading.score.value is None
-
-
-def _is_leaf(reading: Reading) -> bool:
-    """Whether a score is of one lm-eval task: a group's ids carry the names of its tasks."""
-    return reading.sample is not None and not any("/" in text for text in reading.sample.ids[:1])
 
 
 def outputs_name(reading: Reading) -> str:

@@ -49,6 +49,11 @@ class Reading:
         """What the score is about, whichever the variant."""
         return (self.score.task, self.score.metric, self.score.split)
 
+    @property
+    def is_leaf(self) -> bool:
+        """Whether its documents are its own, and not those of a group's tasks together."""
+        return "|tasks:" not in self.score.signature
+
 
 def read_results(
     store: Store, cells: Iterable[CellResult], tasks: Mapping[str, TaskSpec]

@@ -95,7 +95,7 @@ def constraint_score(
         seed: The suite's seed, which decides the halves.
     """
     of_task = [r for r in readings if r.score.task == task]
-    members = [r for r in readings if _is_leaf_of(task, r)]
+    members = [r for r in readings if r.score.task.startswith(f"{task}/") and r.is_leaf]
     if not of_task and not members:
         words = no_such(f"scores of {task}", (r.score.task for r in readings))
         return ConstraintScore(baseline, task, metric or "", reason=words)
@@ -124,12 +124,6 @@ def constraint_score(
     if quantity is not None:
         quantity = dataclasses.replace(quantity, split=data)
     return ConstraintScore(baseline, task, metric, data, quantity, samples, reasons, reason, seed)
-
-
-def _is_leaf_of(task: str, reading: Reading) -> bool:
-    """Whether a score is of a member that has documents of its own, not of a subgroup."""
-    score = reading.score
-    return score.task.startswith(f"{task}/") and "|tasks:" not in score.signature
 
 
 def _pooled(task: str, members: Sequence[Reading]) -> tuple[dict[str, Sample], Quantity | None]:

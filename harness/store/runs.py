@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
+from os import environ
 from pathlib import Path
 from typing import IO, Any
 
@@ -22,6 +23,11 @@ from harness.store import locks
 from harness.store.results import Results
 
 _RUNNING = ".running"  # in a run's folder: locked while an eval of it goes on
+
+
+def usual_root() -> Path:
+    """Where runs lie where no other place is named."""
+    return Path(environ.get("HARNESS_RUNS", "runs")).expanduser().absolute()
 
 
 def now() -> str:

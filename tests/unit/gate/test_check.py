@@ -86,6 +86,14 @@ def test_an_equal_run_is_identical(store: Store, path: Path) -> None:
     assert result.changes == ()
 
 
+def test_ids_with_slashes_make_no_group(store: Store, path: Path) -> None:
+    """Members of a group are told by their signature, not by what their documents are called."""
+    accept(store, path, Runs(store, rename=lambda name: f"part/{name}"))
+    result = gate(store, path, rename=lambda name: f"part/{name}")
+    members = [c.task for c in result.checks if c.task.startswith("mmlu/")]
+    assert members == ["mmlu/law", "mmlu/art"]
+
+
 def test_equal_scores_of_other_outputs_are_not_identical(store: Store, path: Path) -> None:
     """0/1 scores of the same texts are identical; of other texts they are bounded.
 
