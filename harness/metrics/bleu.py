@@ -7,7 +7,6 @@ the two equal.
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -19,7 +18,6 @@ from harness.errors import MetricError
 from harness.metrics.base import STRICT, FloatArray, Metric, some_references
 
 if TYPE_CHECKING:
-    import sacrebleu.metrics
     import sacrebleu.metrics.base
 
 Order = Annotated[int, Field(ge=1)]
@@ -30,11 +28,7 @@ class SacrebleuMetric(Metric):
 
     scale = 100.0
 
-    @property
-    @abstractmethod
-    def _sacrebleu(self) -> sacrebleu.metrics.base.Metric:
-        """The configured metric of sacrebleu."""
-
+    _sacrebleu: sacrebleu.metrics.base.Metric  # configured
     _title: str  # what sacrebleu prints before the signature
     _unsigned: str = ""  # what changes the value but is not in sacrebleu's signature
 
@@ -107,7 +101,7 @@ class Bleu(SacrebleuMetric):
                 f"bleu knows the tokenizers {', '.join(BLEU.TOKENIZERS)}; found {tokenize!r}."
             )
         try:
-            self._bleu = BLEU(
+            self._sacrebleu = BLEU(
                 lowercase=lowercase,
                 tokenize=tokenize,
                 smooth_method=smooth_method,
@@ -126,14 +120,10 @@ class Bleu(SacrebleuMetric):
         self._title = "BLEU"
         self._unsigned = "" if max_ngram_order == 4 else f"|order:{max_ngram_order}"
 
-    @property
-    def _sacrebleu(self) -> sacrebleu.metrics.BLEU:
-        return self._bleu
-
     @override
     def aggregate(self, totals: FloatArray) -> FloatArray:
         totals = np.asarray(totals, dtype=np.float64)
-        orders, method = self._bleu.max_ngram_order, self._bleu.smooth_method
+        orders, method = self._sacrebleu.max_ngram_order, self._sacrebleu.smooth_method
         length, reference_length = totals[..., 0], totals[..., 1]
         matched = totals[..., 2 : 2 + orders].copy()
         ngrams = totals[..., 2 + orders :].copy()
@@ -150,7 +140,7 @@ class Bleu(SacrebleuMetric):
             elif method == "floor":
                 matched = np.where(missed, self._smooth_value, matched)
             log_precision = np.log(np.where(counted, 100 * matched / ngrams, 0.0))
-            if self._bleu.effective_order:
+            if self._sacrebleu.effective_order:
                 log_precision = np.where(counted, log_precision, 0.0)
                 orders = np.maximum(counted.sum(axis=-1), 1)
             brevity = np.exp(np.minimum(0.0, 1 - reference_length / length))
@@ -193,7 +183,7 @@ class Chrf(SacrebleuMetric):
     ) -> None:
         from sacrebleu.metrics import CHRF
 
-        self._chrf = CHRF(
+        self._sacrebleu = CHRF(
             char_order=char_order,
             word_order=word_order,
             beta=beta,
@@ -203,20 +193,16 @@ class Chrf(SacrebleuMetric):
         )
         self._title = f"chrF{beta}" + "+" * word_order
 
-    @property
-    def _sacrebleu(self) -> sacrebleu.metrics.CHRF:
-        return self._chrf
-
     @override
     def aggregate(self, totals: FloatArray) -> FloatArray:
         totals = np.asarray(totals, dtype=np.float64)
         predicted, referenced, matched = totals[..., 0::3], totals[..., 1::3], totals[..., 2::3]
-        weight = self._chrf.beta**2
+        weight = self._sacrebleu.beta**2
         tiny = 1e-16  # sacrebleu's
         with np.errstate(divide="ignore", invalid="ignore"):
             precision = np.where(predicted > 0, matched / predicted, tiny)
             recall = np.where(referenced > 0, matched / referenced, tiny)
-            if self._chrf.eps_smoothing:
+            if self._sacrebleu.eps_smoothing:
                 mixed = weight * precision + recall
                 score = (1 + weight) * precision * recall / mixed
                 averaged: FloatArray = 100 * np.where(mixed > 0, score, tiny).mean(axis=-1)
@@ -260,17 +246,13 @@ class Ter(SacrebleuMetric):
     ) -> None:
         from sacrebleu.metrics import TER
 
-        self._ter = TER(
+        self._sacrebleu = TER(
             normalized=normalized,
             no_punct=no_punct,
             asian_support=asian_support,
             case_sensitive=case_sensitive,
         )
         self._title = "TER"
-
-    @property
-    def _sacrebleu(self) -> sacrebleu.metrics.TER:
-        return self._ter
 
     @override
     def aggregate(self, totals: FloatArray) -> FloatArray:
