@@ -111,7 +111,7 @@ def test_the_terminal_shows_evidence_reason_and_claim(tmp_path: Path) -> None:
     """Candidates with their constraints, why, and figures of the report split with n and MDE."""
     constraint = {"task": "smoke_hellaswag", "metric": "acc", "max_drop": 90}
     text = describe(selected(tmp_path, constraints=[constraint])[1])
-    assert "*  checkpoint-40" in text
+    assert "checkpoint-40 (the choice)" in text
     assert "C1: smoke_hellaswag acc: at most 90 points worse than base@nf4" in text
     assert "Chosen: checkpoint-40.\ncheckpoint-40 has the highest ROUGE-L of summary on" in text
     assert "On the report split checkpoint-40 has ROUGE-L" in text
