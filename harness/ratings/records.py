@@ -17,8 +17,9 @@ if TYPE_CHECKING:  # the plan of the sheets is read without any statistics
     from harness.stats.intervals import Interval
 
 RowKind = Literal["scale", "pair"]
-Format = Literal["xlsx", "xls", "ods", "csv", "json"]  # of a returned file
-Purpose = Literal["main", "repeat", "attention", "same"]
+VariantPair = tuple[str, str]  # two variants that are compared, in the plan's order
+ReturnFormat = Literal["xlsx", "xls", "ods", "csv", "json"]  # of a returned file
+RowPurpose = Literal["main", "repeat", "attention", "same"]
 """``main`` counts; the others are about the rater: shown twice, spoilt, a text beside itself."""
 
 
@@ -43,7 +44,7 @@ class SheetRow(Record):
     rater: str
     position: int  # from 1, among the rater's rows of this kind
     kind: RowKind
-    purpose: Purpose = "main"
+    purpose: RowPurpose = "main"
     item: str
     # scale: every variant that wrote this text, in the plan's order. pair: the two compared, in
     # the plan's order; of purpose "attention" the second, and of "same" both, are the first.
@@ -92,7 +93,7 @@ class Rating(Record):
     token: str
     rater: str
     kind: RowKind
-    purpose: Purpose
+    purpose: RowPurpose
     item: str
     variants: tuple[str, ...]
     swapped: bool = False
@@ -113,7 +114,7 @@ class ReturnedFile(Record):
     name: str  # as it was called
     digest: str  # sha256; the kept file is called by it
     rater: str
-    format: Format
+    format: ReturnFormat
     rows: int  # that hold an answer
     imported: str  # ISO 8601
 

@@ -93,7 +93,7 @@ def read_sheets(store: Store, key: str) -> Sheets:
         "Move the folder away (keep it) and run harness sheet export again: the same run and suite "
         "give the same sheets, row by row."
     )
-    with _mended(hint):
+    with _hinted(hint):
         return Sheets(
             key=key,
             plan=store.read_record("sheets", key, "plan", SheetPlan),
@@ -170,7 +170,7 @@ def read_ratings(store: Store, key: str) -> StoredRatings:
         f"{returns}; copy that folder, move the result away, and import the files again with "
         "harness sheet import."
     )
-    with _mended(hint):
+    with _hinted(hint):
         return StoredRatings(
             ratings=tuple(store.read_records("ratings", key, "ratings", Rating)),
             files=tuple(store.read_records("ratings", key, "files", ReturnedFile)),
@@ -192,7 +192,7 @@ def ratings_of(store: Store, sheets_key: str) -> str | None:
 
 
 @contextmanager
-def _mended(hint: str) -> Iterator[None]:
+def _hinted(hint: str) -> Iterator[None]:
     """Give errors of the store another way out than computing a result anew."""
     try:
         yield

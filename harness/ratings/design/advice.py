@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 
 from scipy import special
 
-from harness.ratings.records import Item, RowKind, SheetPlan, SheetRow
+from harness.ratings.records import Item, RowKind, SheetPlan, SheetRow, VariantPair
 from harness.stats.power import POWER, mde
 
 ALPHA = 0.05  # two-sided
@@ -21,8 +21,6 @@ SD = 1.0  # assumed, in scale points: of one rater's differences between two var
 TIES = 0.2  # assumed share of ties, for the second of two figures
 SECONDS: dict[RowKind, int] = {"scale": 45, "pair": 30}  # assumed per row
 MINUTES = 90  # beyond, attention falls
-
-Pair = tuple[str, str]
 
 
 def decisive_votes(win_rate: float, *, alpha: float = ALPHA, power: float = POWER) -> int:
@@ -215,7 +213,7 @@ def _votes(plan: SheetPlan, items: Sequence[Item], rows: Sequence[SheetRow]) -> 
         f"by true win rate, two-sided at 5 %: {needed}."
     ]
     raters = raters_per_item(rows, "pair")
-    alike: dict[tuple[int, ...], list[Pair]] = defaultdict(list)
+    alike: dict[tuple[int, ...], list[VariantPair]] = defaultdict(list)
     for pair in plan.pairs:
         alike[tuple(sorted(raters.get(pair, {}).values()))].append(pair)
     weakest = sorted(alike.items(), key=lambda entry: effective_votes(entry[0]))
@@ -233,7 +231,7 @@ def _votes(plan: SheetPlan, items: Sequence[Item], rows: Sequence[SheetRow]) -> 
     return lines
 
 
-def _pair_line(counts: Sequence[int], pairs: Sequence[Pair], items: int) -> str:
+def _pair_line(counts: Sequence[int], pairs: Sequence[VariantPair], items: int) -> str:
     # a variant's name stays as it is
     names = f"Each of {len(pairs)} pairs" if len(pairs) > 1 else " against ".join(pairs[0])
     if not counts:

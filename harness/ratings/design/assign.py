@@ -9,7 +9,7 @@ from harness.ratings.design.chance import Chance
 
 Node = Hashable
 
-Cell = tuple[int, int]
+RaterPair = tuple[int, int]
 """A rater and a pair of variants, by their places."""
 
 
@@ -89,7 +89,9 @@ def is_connected(seats: Sequence[Sequence[int]], raters: int) -> bool:
 # -- sides ----------------------------------------------------------------------------------------
 
 
-def assign_sides(rows: Mapping[Cell, Sequence[int]], chance: Chance) -> dict[Cell, dict[int, bool]]:
+def assign_sides(
+    rows: Mapping[RaterPair, Sequence[int]], chance: Chance
+) -> dict[RaterPair, dict[int, bool]]:
     """Decide which comparisons show the second variant of a pair as A.
 
     Half of the rows of every rater and pair do; of an odd number, one more or one less, so chosen
@@ -105,7 +107,7 @@ def assign_sides(rows: Mapping[Cell, Sequence[int]], chance: Chance) -> dict[Cel
     odd = [cell for cell, items in rows.items() if len(items) % 2]
     edges = [(("rater", rater), ("pair", pair)) for rater, pair in odd]
     one_more = dict(zip(odd, balanced_colours(edges, chance), strict=True))
-    sides: dict[Cell, dict[int, bool]] = {}
+    sides: dict[RaterPair, dict[int, bool]] = {}
     for cell, items in rows.items():
         swapped = len(items) // 2 + one_more.get(cell, False)
         sides[cell] = {item: place < swapped for place, item in enumerate(chance.shuffled(items))}

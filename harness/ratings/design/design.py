@@ -19,7 +19,15 @@ from harness.ratings.design.chance import Chance
 from harness.ratings.design.items import ItemSelection, same_text
 from harness.ratings.design.order import APART, Draft, insert_checks, spread
 from harness.ratings.design.tokens import row_token, sheet_id
-from harness.ratings.records import AutoTie, Item, Purpose, RowKind, SheetPlan, SheetRow
+from harness.ratings.records import (
+    AutoTie,
+    Item,
+    RowKind,
+    RowPurpose,
+    SheetPlan,
+    SheetRow,
+    VariantPair,
+)
 from harness.ratings.store import Sheets
 from harness.suite.ratings import HumanSpec
 
@@ -29,7 +37,6 @@ FORMAT = 1
 KINDS: tuple[RowKind, ...] = ("scale", "pair")
 _CHECKED_FROM = 12  # main rows of a kind from which on every check that is asked for is there
 
-Pair = tuple[str, str]
 Drafts = dict[tuple[int, RowKind], list[Draft]]
 """Rows by the rater's place and by kind."""
 
@@ -122,7 +129,7 @@ def _identity(selection: ItemSelection, spec: HumanSpec, seed: int) -> dict[str,
     }
 
 
-def _pairs(selection: ItemSelection, spec: HumanSpec) -> tuple[Pair, ...]:
+def _pairs(selection: ItemSelection, spec: HumanSpec) -> tuple[VariantPair, ...]:
     """The comparisons that are asked for, in the order of the variants."""
     if spec.preference == "none":
         return ()
@@ -136,7 +143,7 @@ def _pairs(selection: ItemSelection, spec: HumanSpec) -> tuple[Pair, ...]:
 def _main_rows(
     selection: ItemSelection,
     spec: HumanSpec,
-    pairs: Sequence[Pair],
+    pairs: Sequence[VariantPair],
     seats: Sequence[tuple[int, ...]],
     key: str,
 ) -> Drafts:
@@ -165,7 +172,7 @@ def _distinct(item: Item, variants: Sequence[str]) -> list[tuple[str, ...]]:
     return [tuple(names) for names in by_text.values()]
 
 
-def _differ(item: Item, pair: Pair) -> bool:
+def _differ(item: Item, pair: VariantPair) -> bool:
     return not same_text(item.outputs[pair[0]], item.outputs[pair[1]])
 
 
@@ -195,7 +202,7 @@ def _numbers(spec: HumanSpec, kind: RowKind, rows: int, at_least_one: bool = Fal
         rows: How many main rows there are.
         at_least_one: Whether a share of few rows, too, stands for one at least.
     """
-    shares: dict[Purpose, float] = {"repeat": spec.repeats, "attention": spec.attention}
+    shares: dict[RowPurpose, float] = {"repeat": spec.repeats, "attention": spec.attention}
     if kind == "pair":
         shares["same"] = spec.same
     least = int(rows > 0) if at_least_one else int(rows >= _CHECKED_FROM)
@@ -253,7 +260,7 @@ def _check_notes(spec: HumanSpec, main: Drafts, rows: Sequence[SheetRow]) -> Ite
     for (_, kind), drafts in main.items():
         asked += _numbers(spec, kind, len(drafts), at_least_one=True)
     got = Counter(row.purpose for row in rows)
-    words: dict[Purpose, str] = {
+    words: dict[RowPurpose, str] = {
         "repeat": f"shown a second time, at least {APART} rows later",
         "attention": "with a spoilt output",
         "same": "with a text beside itself",

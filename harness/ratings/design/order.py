@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.ratings.design.chance import Chance
-from harness.ratings.records import Purpose, RowKind
+from harness.ratings.records import RowKind, RowPurpose
 
 APART = 10  # rows, at least, between a row and its repetition
 _TRIES = 20
@@ -31,7 +31,7 @@ class Draft:
     item: int
     variants: tuple[str, ...]
     swapped: bool = False
-    purpose: Purpose = "main"
+    purpose: RowPurpose = "main"
     spoilt: str | None = None
     repeats: Draft | None = None
 

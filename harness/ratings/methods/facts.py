@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.ratings.design.advice import raters_per_item
-from harness.ratings.records import Item, Purpose, RowKind, SheetPlan, SheetRow
+from harness.ratings.records import Item, RowKind, RowPurpose, SheetPlan, SheetRow
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Facts:
         clusters: Clusters that the items come from.
     """
 
-    rows: Counter[tuple[RowKind, Purpose]]
+    rows: Counter[tuple[RowKind, RowPurpose]]
     per_rater: tuple[int, int]
     overlap: tuple[int, int]
     apart: int | None
@@ -36,7 +36,7 @@ class Facts:
     items: int
     clusters: int
 
-    def of(self, purpose: Purpose) -> int:
+    def of(self, purpose: RowPurpose) -> int:
         """Rows of a purpose, of both kinds."""
         return self.rows["scale", purpose] + self.rows["pair", purpose]
 

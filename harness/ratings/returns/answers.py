@@ -10,7 +10,7 @@ from typing import Literal
 from harness.ratings.layout import CANNOT_JUDGE, MOST_MINUTES, PREFERENCE_ANSWERS, TIE, A, B
 from harness.suite.ratings import CriterionSpec
 
-Side = Literal["A", "B", "tie"]
+Preferred = Literal["A", "B", "tie"]
 
 _UNSEEN = re.compile("[\u00ad\u200b-\u200f\u2060\ufeff]")  # soft hyphens, marks without width
 _DASH = "\\-\u2010-\u2015\u2212"  # hyphens, dashes and the minus sign, inside a character class
@@ -105,7 +105,7 @@ def parse_point(text: str, criterion: CriterionSpec) -> int | Problem | None:
     return point_problem(f"{shown(text)}, which {reason}", criterion)
 
 
-def parse_preference(text: str) -> Side | Problem | None:
+def parse_preference(text: str) -> Preferred | Problem | None:
     """The side that an entry prefers.
 
     Taken, in any case: ``A``, ``B``, ``output A``, ``A is better``, ``tie``, ``=``, ``equal``,
@@ -198,9 +198,9 @@ def _labelled(text: str, match: re.Match[str], criterion: CriterionSpec) -> int 
     return point
 
 
-def _sides() -> dict[str, Side | None]:
-    sides: dict[str, Side | None] = {"=": "tie", "equal": "tie", "can't judge": None}
-    meant: dict[str, Side | None] = {A: "A", B: "B", TIE: "tie", CANNOT_JUDGE: None}
+def _sides() -> dict[str, Preferred | None]:
+    sides: dict[str, Preferred | None] = {"=": "tie", "equal": "tie", "can't judge": None}
+    meant: dict[str, Preferred | None] = {A: "A", B: "B", TIE: "tie", CANNOT_JUDGE: None}
     for answer, words in PREFERENCE_ANSWERS.items():
         for spelling in (answer, words, f"{answer} - {words}"):
             sides[_key(spelling)] = meant[answer]

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from harness.ratings.layout import COMMENT, MINUTES
 from harness.ratings.records import Rating, ReturnedFile, SheetPlan, SheetRow
 from harness.ratings.returns.entries import Given
-from harness.ratings.returns.merge import Held, State, take
+from harness.ratings.returns.merge import KnownRow, State, take
 from harness.ratings.returns.mistakes import Mistake
 from harness.ratings.returns.questions import Questions
 from harness.ratings.returns.returned import Returned
@@ -103,7 +103,7 @@ def check_returns(
     """
     questions = Questions(plan, rows, elsewhere)
     state = State(
-        held={rating.token: Held(_given(rating), rating.file) for rating in known.ratings},
+        held={rating.token: KnownRow(_given(rating), rating.file) for rating in known.ratings},
         files={file.digest: file for file in known.files},
         names={file.digest: file.name for file in known.files},
         mistakes=tuple(map(Mistake, unreadable)),
@@ -157,7 +157,7 @@ def _counted(
     return counts, notes
 
 
-def _rating(questions: Questions, token: str, held: Held) -> Rating:
+def _rating(questions: Questions, token: str, held: KnownRow) -> Rating:
     row, given = questions.rows[token], held.given
     return Rating(
         token=token,

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from harness.errors import DataError
-from harness.ratings.records import Format
+from harness.ratings.records import ReturnFormat
 from harness.ratings.returns.zip_guard import far_cell
 
 CellValue = str | float | bool | datetime.date | datetime.time | datetime.timedelta
@@ -39,7 +39,7 @@ _OTHER_ARCHIVES = (  # how names in an archive begin -> what it is
 )
 _OTHER_FILES = (  # how files begin -> what they are
     (b"%PDF", "a PDF file"),
-    (b"{\\rtf", "a document in Rich Text Format"),
+    (b"{\\rtf", "a document in Rich Text ReturnFormat"),
     (b"\x1f\x8b", "a compressed file"),
     (b"<?xml", "an XML file"),
 )
@@ -61,7 +61,7 @@ class Grid:
     left: int = 0
 
 
-def recognise(data: bytes, where: str) -> Format:
+def recognise(data: bytes, where: str) -> ReturnFormat:
     """Tell a file's format by its content.
 
     Args:
@@ -94,7 +94,7 @@ def recognise(data: bytes, where: str) -> Format:
     return "json" if start[:1] in (b"{", b"[") else "csv"
 
 
-def read_workbook(data: bytes, form: Format, where: str) -> Iterator[Grid]:
+def read_workbook(data: bytes, form: ReturnFormat, where: str) -> Iterator[Grid]:
     """Every worksheet of a spreadsheet, hidden ones too.
 
     Formulas count as what they last gave; error values such as ``#N/A`` come as empty cells.
@@ -132,7 +132,7 @@ def _check_extent(data: bytes, where: str) -> None:
 
 
 @contextmanager
-def _failures(form: Format, where: str) -> Iterator[None]:
+def _failures(form: ReturnFormat, where: str) -> Iterator[None]:
     """Turn what the spreadsheet reader raises into an error that says what to do."""
     import python_calamine as calamine
 
@@ -222,7 +222,7 @@ def as_text(cell: CellValue) -> tuple[str, str]:
     return text, f"{what}, {text}: the spreadsheet turned the entry into it"
 
 
-def _archive(data: bytes, where: str) -> Format:
+def _archive(data: bytes, where: str) -> ReturnFormat:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             names = archive.namelist()

@@ -18,7 +18,7 @@ _NAMED = 5  # cells that a message about many of them names
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class KnownRow:
     """What is known of a row, and the file and row that it came from last."""
 
     given: Given
@@ -40,7 +40,7 @@ class State:
         sent: Tokens with an answer in this call.
     """
 
-    held: Mapping[str, Held]
+    held: Mapping[str, KnownRow]
     files: Mapping[str, ReturnedFile]
     names: Mapping[str, str]
     seen: Mapping[str, str] = field(default_factory=dict)
@@ -107,7 +107,7 @@ def _merged(
             continue
         given = {**before.given, **said} if before else said
         if before is None or given != before.given:
-            added[token] = Held(given, file.digest, row)
+            added[token] = KnownRow(given, file.digest, row)
     notes = []
     if idle:
         notes.append(f"{file.path}: left out {idle} rows with a comment or minutes, but no answer.")
@@ -141,7 +141,7 @@ def _merged(
 
 def _clashes(
     entries: Mapping[str, tuple[Given, ReturnedRow]],
-    held: Mapping[str, Held],
+    held: Mapping[str, KnownRow],
     questions: Questions,
 ) -> dict[str, list[str]]:
     """File -> places where other answers are known of the same rows."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.ratings.layout import ROW
-from harness.ratings.records import Format
+from harness.ratings.records import ReturnFormat
 
 NOTHING: Mapping[str, str] = {}
 
@@ -25,7 +25,7 @@ class ReturnedTable:
     """
 
     name: str
-    format: Format
+    format: ReturnFormat
     columns: Mapping[str, int]
     doubled: Mapping[str, str] = field(default_factory=dict)
     heading: int = 0
@@ -92,7 +92,7 @@ class Returned:
 
     path: Path
     digest: str
-    format: Format
+    format: ReturnFormat
     data: bytes = field(repr=False)
     tables: tuple[ReturnedTable, ...]
     rows: tuple[ReturnedRow, ...] = field(repr=False)

@@ -23,7 +23,7 @@ from harness.ratings.layout import (
     REFERENCE,
     ROW,
 )
-from harness.ratings.records import Format
+from harness.ratings.records import ReturnFormat
 from harness.ratings.returns.answers import tidy
 from harness.ratings.returns.formats import (
     AGAIN,
@@ -92,7 +92,7 @@ def read_return(path: Path) -> Returned:
 
 
 @dataclass(frozen=True)
-class _Part:
+class _SheetPart:
     """What one worksheet, or a file without any, holds; fields as in :class:`Returned`."""
 
     tables: tuple[ReturnedTable, ...] = ()
@@ -102,12 +102,12 @@ class _Part:
     notes: tuple[str, ...] = ()
 
 
-def _text_parts(data: bytes, where: str) -> Iterator[_Part]:
+def _text_parts(data: bytes, where: str) -> Iterator[_SheetPart]:
     """Read a text; the delimiter is the one that makes a table of it."""
     text, encoding = decode(data, where)
     if encoding == "cp1252" and not text.isascii():
         note = "is not in UTF-8 and was read as Windows-1252; check its comments"
-        yield _Part(notes=(note,))
+        yield _SheetPart(notes=(note,))
     line = text[:10].splitlines()[0] if text[:10].strip() else ""
     said = _SEPARATOR.fullmatch(line)
     for delimiter in (said[1],) if said else DELIMITERS:
@@ -120,7 +120,7 @@ def _text_parts(data: bytes, where: str) -> Iterator[_Part]:
     yield _grid_part(Grid("", read_delimited(text, delimiter, where)), "csv")
 
 
-def _grid_part(grid: Grid, form: Format) -> _Part:
+def _grid_part(grid: Grid, form: ReturnFormat) -> _SheetPart:
     """Read one worksheet, or a text's table."""
     tables: list[ReturnedTable] = []
     rows: list[ReturnedRow] = []
@@ -154,11 +154,11 @@ def _grid_part(grid: Grid, form: Format) -> _Part:
             filled[name] = text
         if token or filled:
             rows.append(ReturnedRow(tables[-1], number, token, filled, turned or NOTHING))
-    return _Part(tuple(tables), tuple(rows), sheet)
+    return _SheetPart(tuple(tables), tuple(rows), sheet)
 
 
 def _table(
-    grid: Grid, form: Format, number: int, columns: Mapping[str, Sequence[int]]
+    grid: Grid, form: ReturnFormat, number: int, columns: Mapping[str, Sequence[int]]
 ) -> ReturnedTable:
     asked = {
         name: [place + grid.left for place in places]
@@ -181,7 +181,7 @@ def _sheet_id(cells: Sequence[CellValue]) -> str | None:
     return None
 
 
-def _page(data: bytes, where: str) -> _Part:
+def _page(data: bytes, where: str) -> _SheetPart:
     """Read the file that a rating page saves."""
     page, notes = _page_of(data, where)
     names: dict[str, int] = {}
@@ -200,7 +200,9 @@ def _page(data: bytes, where: str) -> _Part:
         for name in cells:
             names.setdefault(name, len(names))
         rows.append(ReturnedRow(table, number, _token(token), cells))
-    return _Part((table,), tuple(rows), str(page.get("sheet", "")), tuple(problems), tuple(notes))
+    return _SheetPart(
+        (table,), tuple(rows), str(page.get("sheet", "")), tuple(problems), tuple(notes)
+    )
 
 
 def _page_of(data: bytes, where: str) -> tuple[dict[str, Any], list[str]]:

@@ -47,8 +47,8 @@ def cell_text(text: str, changes: Changes | None = None, *, limit: int = LIMIT) 
     """
     reasons = []
     if _RARE.search(text):
-        for pattern, hint, reason in _MENDS:
-            text, count = pattern.subn(hint, text)
+        for pattern, repair, reason in _REPAIRS:
+            text, count = pattern.subn(repair, text)
             if count:
                 reasons.append(reason)
     if not text or text.isspace():
@@ -95,7 +95,7 @@ def _visible(match: re.Match[str]) -> str:
     return "␡" if code == 0x7F else "�"
 
 
-_MENDS = (
+_REPAIRS = (
     (_RETURN, "\n", RETURNS),
     (_CONTROL, _visible, CONTROLS),
     (_SURROGATE, "�", SURROGATES),

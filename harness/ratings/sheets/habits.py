@@ -14,7 +14,7 @@ from itertools import pairwise
 
 import numpy as np
 
-Outputs = Mapping[str, Sequence[str]]
+VariantTexts = Mapping[str, Sequence[str]]
 """Variant -> what it wrote, item by item in the same order for all."""
 
 OFTEN, HARDLY = 0.20, 0.02  # shares of outputs: with a telling phrase, and at most of the others'
@@ -53,7 +53,7 @@ class Habit:
     seen: int
 
 
-def telling_phrases(outputs: Outputs, *, budget: int = BUDGET) -> list[Habit]:
+def telling_phrases(outputs: VariantTexts, *, budget: int = BUDGET) -> list[Habit]:
     """Phrases of three words, and line starts, that one variant uses often and others hardly ever.
 
     Often is in 20 % of its outputs or more, hardly ever in 2 % or less of every other variant's.
@@ -138,7 +138,7 @@ class LengthGap:
     share: float
 
 
-def length_gaps(outputs: Outputs) -> tuple[dict[str, float], list[LengthGap]]:
+def length_gaps(outputs: VariantTexts) -> tuple[dict[str, float], list[LengthGap]]:
     """Median characters of each variant, and the pairs with a clear gap, the largest first.
 
     Clear is a ratio of medians above 1.5, or one being the longer on 80 % of the items, as it is
@@ -183,7 +183,7 @@ LAYOUT: dict[str, Callable[[str], bool]] = {
 """Features of an output that show at a glance."""
 
 
-def layout_gaps(outputs: Outputs) -> dict[str, dict[str, int]]:
+def layout_gaps(outputs: VariantTexts) -> dict[str, dict[str, int]]:
     """Features that some variant has far more often: feature -> variant -> outputs that have it.
 
     Far more is by 30 of 100 outputs; none with fewer than 10 items or two variants.

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from harness.ratings.records import Item, SheetPlan
 from harness.ratings.sheets.habits import (
     LENGTH_RATIO,
-    Outputs,
+    VariantTexts,
     layout_gaps,
     length_gaps,
     telling_phrases,
@@ -45,7 +45,7 @@ def find_leaks(
     """
     if not items:
         return ()
-    outputs: Outputs = {name: [item.outputs[name] for item in items] for name in plan.variants}
+    outputs: VariantTexts = {name: [item.outputs[name] for item in items] for name in plan.variants}
     prompts = [item.prompt.lower() for item in items]
     own = [part for name in names for part in name_parts(name)]
     findings = [
@@ -94,7 +94,7 @@ def _asked(plan: SheetPlan, own: Sequence[str]) -> Iterator[Finding]:
         )
 
 
-def _phrases(outputs: Outputs) -> Iterator[Finding]:
+def _phrases(outputs: VariantTexts) -> Iterator[Finding]:
     for habit in telling_phrases(outputs):
         others = f"at most {habit.elsewhere} of {habit.seen}" if habit.elsewhere else "none"
         where = "begin a line with" if habit.starts else "have the words"
@@ -111,7 +111,7 @@ def _phrases(outputs: Outputs) -> Iterator[Finding]:
         )
 
 
-def _lengths(plan: SheetPlan, outputs: Outputs) -> Iterator[Finding]:
+def _lengths(plan: SheetPlan, outputs: VariantTexts) -> Iterator[Finding]:
     medians, gaps = length_gaps(outputs)
     parts = [
         f"{gap.longer} against {gap.shorter} ("
@@ -132,7 +132,7 @@ def _lengths(plan: SheetPlan, outputs: Outputs) -> Iterator[Finding]:
         )
 
 
-def _layout(outputs: Outputs) -> Iterator[Finding]:
+def _layout(outputs: VariantTexts) -> Iterator[Finding]:
     for feature, counts in layout_gaps(outputs).items():
         yield finding(
             "telling layout",
@@ -146,7 +146,7 @@ def _layout(outputs: Outputs) -> Iterator[Finding]:
         )
 
 
-def _empty(outputs: Outputs) -> Iterator[Finding]:
+def _empty(outputs: VariantTexts) -> Iterator[Finding]:
     counts = {name: sum(not text.strip() for text in texts) for name, texts in outputs.items()}
     if any(counts.values()):
         yield finding(
@@ -158,7 +158,7 @@ def _empty(outputs: Outputs) -> Iterator[Finding]:
         )
 
 
-def _equal(plan: SheetPlan, outputs: Outputs) -> Iterator[Finding]:
+def _equal(plan: SheetPlan, outputs: VariantTexts) -> Iterator[Finding]:
     n = len(next(iter(outputs.values())))
     shares = []
     for first, second in plan.pairs:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.ratings.sheets.habits import Outputs
+from harness.ratings.sheets.habits import VariantTexts
 from harness.schema import Finding, Severity
 from harness.suite.ratings import REFERENCES
 
@@ -75,7 +75,7 @@ def _sought(name: str, *, exact_case: bool = False, version: bool = False) -> _S
 
 
 def _counts(
-    sought: Sequence[_Sought], outputs: Outputs, prompts: Sequence[str]
+    sought: Sequence[_Sought], outputs: VariantTexts, prompts: Sequence[str]
 ) -> dict[str, Counter[str]]:
     """Label -> variant -> outputs that have it, where the prompt has not."""
     counts: dict[str, Counter[str]] = {}
@@ -98,7 +98,7 @@ def finding(check: str, severity: Severity, what: str, why: str, hint: str = "")
     return Finding(check=check, severity=severity, what=what, why=why, hint=hint)
 
 
-def variant_names(outputs: Outputs, prompts: Sequence[str]) -> Iterator[Finding]:
+def variant_names(outputs: VariantTexts, prompts: Sequence[str]) -> Iterator[Finding]:
     """A finding per variant whose name some output holds and its prompt does not.
 
     Args:
@@ -119,7 +119,9 @@ def variant_names(outputs: Outputs, prompts: Sequence[str]) -> Iterator[Finding]
         )
 
 
-def model_names(outputs: Outputs, prompts: Sequence[str], own: Sequence[str]) -> Iterator[Finding]:
+def model_names(
+    outputs: VariantTexts, prompts: Sequence[str], own: Sequence[str]
+) -> Iterator[Finding]:
     """One finding on names of known model families, and of the team's own model.
 
     Args:
@@ -146,7 +148,7 @@ def model_names(outputs: Outputs, prompts: Sequence[str], own: Sequence[str]) ->
     )
 
 
-def self_descriptions(outputs: Outputs, prompts: Sequence[str]) -> Iterator[Finding]:
+def self_descriptions(outputs: VariantTexts, prompts: Sequence[str]) -> Iterator[Finding]:
     """One finding on outputs such as "as an AI language model", where the prompt has none."""
     sought = [
         _Sought("self", needle, re.compile(pattern, re.IGNORECASE))
@@ -170,7 +172,7 @@ def self_descriptions(outputs: Outputs, prompts: Sequence[str]) -> Iterator[Find
 
 
 def _named(
-    check: str, what: str, counts: Mapping[str, Counter[str]], outputs: Outputs, hint: str
+    check: str, what: str, counts: Mapping[str, Counter[str]], outputs: VariantTexts, hint: str
 ) -> Iterator[Finding]:
     """One finding for all labels: a warning where variants have them unequally often."""
     order = sorted(counts, key=lambda label: (-counts[label].total(), label))
@@ -184,7 +186,7 @@ def _named(
         yield finding(check, "info", f"{what} {shown}{more}.", why)
 
 
-def by_variant(counts: Mapping[str, int], outputs: Outputs) -> str:
+def by_variant(counts: Mapping[str, int], outputs: VariantTexts) -> str:
     """Counts of all variants in words, the zeros too."""
     n = len(next(iter(outputs.values())))
     return ", ".join(f"{name} {counts.get(name, 0)}" for name in outputs) + f" (of {n} each)"

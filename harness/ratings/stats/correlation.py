@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.metrics.base import FloatArray
-from harness.ratings.records import Correlation, Estimate, PairAccuracy
+from harness.ratings.records import Correlation, Estimate, PairAccuracy, VariantPair
 from harness.ratings.stats.blocks import ItemMeans
 from harness.ratings.stats.davidson import Codes, codes_of
-from harness.ratings.stats.votes import Pair, share_estimate
+from harness.ratings.stats.votes import share_estimate
 from harness.results.scores import Reading
 from harness.stats.jackknife import jackknife_groups, z_interval
 from harness.suite.spec import task_facts
@@ -101,7 +101,7 @@ def correlations(
 
 
 def accuracies(
-    shares: Mapping[tuple[str, Pair], float],
+    shares: Mapping[tuple[str, VariantPair], float],
     metrics: Mapping[str, MetricValues],
     clusters: Mapping[str, str],
 ) -> tuple[PairAccuracy, ...]:

@@ -17,6 +17,7 @@ from harness.ratings.records import (
     Rating,
     SheetPlan,
     Strength,
+    VariantPair,
     Wins,
 )
 from harness.ratings.stats.davidson import (
@@ -34,7 +35,6 @@ from harness.ratings.stats.davidson import (
 from harness.ratings.stats.over_raters import FEWEST_RATERS, share_over_raters
 from harness.ratings.stats.votes import (
     NO_VOTES,
-    Pair,
     Vote,
     as_arrays,
     item_shares,
@@ -65,7 +65,7 @@ def preference(
     """
     votes = votes_of(plan, items, ratings, ties)
     clusters = {item.id: item.cluster for item in items}
-    by_pair: dict[Pair, list[Vote]] = {pair: [] for pair in plan.pairs}
+    by_pair: dict[VariantPair, list[Vote]] = {pair: [] for pair in plan.pairs}
     for vote in votes:
         by_pair[vote.pair].append(vote)
     wins = tuple(_wins(pair, own, clusters) for pair, own in by_pair.items())
@@ -106,7 +106,7 @@ def item_preferences(
     return shares
 
 
-def _wins(pair: Pair, votes: Sequence[Vote], clusters: Mapping[str, str]) -> Wins:
+def _wins(pair: VariantPair, votes: Sequence[Vote], clusters: Mapping[str, str]) -> Wins:
     results, items = [vote.result for vote in votes], [vote.item for vote in votes]
     raters = [vote.rater for vote in votes]
     share = share_estimate(results, items, clusters)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from harness.ratings.records import AutoTie, Estimate, Item, Rating, SheetPlan
+from harness.ratings.records import AutoTie, Estimate, Item, Rating, SheetPlan, VariantPair
 from harness.ratings.stats.davidson import Votes, codes_of
 from harness.stats.intervals import influence, standard_error
 from harness.stats.proportions import clustered_tango
@@ -17,8 +17,6 @@ from harness.stats.resampling import Resamples
 NO_VOTES = "no comparison has come back"
 
 _RESULTS = {"first": -1, "tie": 0, "second": 1}
-
-Pair = tuple[str, str]
 
 
 class Vote(NamedTuple):
@@ -32,16 +30,16 @@ class Vote(NamedTuple):
         automatic: A tie of equal texts, which nobody was asked about.
     """
 
-    pair: Pair
+    pair: VariantPair
     item: str
     rater: str
     result: int
     automatic: bool = False
 
 
-def item_shares(votes: Iterable[Vote]) -> dict[tuple[str, Pair], float]:
+def item_shares(votes: Iterable[Vote]) -> dict[tuple[str, VariantPair], float]:
     """Share of the second of each pair on each item: wins and half the ties, over raters."""
-    results: dict[tuple[str, Pair], list[int]] = {}
+    results: dict[tuple[str, VariantPair], list[int]] = {}
     for vote in votes:
         results.setdefault((vote.item, vote.pair), []).append(vote.result)
     return {key: (1 + sum(own) / len(own)) / 2 for key, own in results.items()}
@@ -72,7 +70,7 @@ def votes_of(
             if pair != rating.variants:
                 result = -result
             votes.append(Vote(pair, rating.item, rating.rater, result))
-    tied: dict[str, list[Pair]] = {}
+    tied: dict[str, list[VariantPair]] = {}
     for tie in ties:
         if frozenset(tie.variants) in pairs:
             tied.setdefault(tie.item, []).append(pairs[frozenset(tie.variants)])
@@ -87,7 +85,10 @@ def votes_of(
 
 
 def _raters_of_ties(
-    plan: SheetPlan, items: Sequence[str], main: Sequence[Rating], tied: Mapping[str, list[Pair]]
+    plan: SheetPlan,
+    items: Sequence[str],
+    main: Sequence[Rating],
+    tied: Mapping[str, list[VariantPair]],
 ) -> dict[str, list[str]]:
     """Whose votes the ties of equal texts are, by item; see :func:`votes_of`."""
     compared: dict[str, set[str]] = {}

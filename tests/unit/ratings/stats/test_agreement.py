@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.ratings.records import Purpose, Rating, SheetPlan
+from harness.ratings.records import Rating, RowPurpose, SheetPlan
 from harness.ratings.stats.agreement import agreement
 from harness.ratings.stats.alpha import NO_VARIANCE
 from harness.suite.ratings import CRITERIA
@@ -40,7 +40,7 @@ def scale(
     rater: str,
     item: str,
     variants: tuple[str, ...] = ("base",),
-    purpose: Purpose = "main",
+    purpose: RowPurpose = "main",
     **scores: int | None,
 ) -> Rating:
     return Rating(
@@ -63,7 +63,7 @@ def pair(
     *,
     swapped: bool = False,
     judged: bool = True,
-    purpose: Purpose = "main",
+    purpose: RowPurpose = "main",
 ) -> Rating:
     return Rating(
         token=f"{rater}{item}pair{purpose}",

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
-from harness.ratings.records import Estimate, Purpose, RaterSummary, Rating, SheetPlan, SheetRow
+from harness.ratings.records import Estimate, RaterSummary, Rating, RowPurpose, SheetPlan, SheetRow
 from harness.ratings.stats.raters import concerns, rater_summaries
 from harness.suite.ratings import CRITERIA, CriterionSpec
 
@@ -31,7 +31,7 @@ def make_plan(*raters: str, criteria: tuple[CriterionSpec, ...] = ()) -> SheetPl
 
 def scale(
     token: str,
-    purpose: Purpose = "main",
+    purpose: RowPurpose = "main",
     *,
     rater: str = "ann",
     item: str | None = None,
@@ -58,7 +58,7 @@ def scale(
 def pair(
     token: str,
     preferred: str | None,
-    purpose: Purpose = "main",
+    purpose: RowPurpose = "main",
     *,
     swapped: bool = False,
     judged: bool = True,
