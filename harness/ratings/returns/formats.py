@@ -39,7 +39,7 @@ _OTHER_ARCHIVES = (  # how names in an archive begin -> what it is
 )
 _OTHER_FILES = (  # how files begin -> what they are
     (b"%PDF", "a PDF file"),
-    (b"{\\rtf", "a document in Rich Text ReturnFormat"),
+    (b"{\\rtf", "a document in Rich Text Format"),
     (b"\x1f\x8b", "a compressed file"),
     (b"<?xml", "an XML file"),
 )
