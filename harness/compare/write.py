@@ -11,7 +11,7 @@ from harness.compare.view import RunsView
 from harness.errors import UsageError
 from harness.files import write_atomic
 from harness.hints import choices
-from harness.render.table import Raw, csv_text
+from harness.render.table import Raw, data_table, to_csv
 
 
 def render_runs_json(view: RunsView) -> str:
@@ -21,9 +21,15 @@ def render_runs_json(view: RunsView) -> str:
 
 def render_runs_csv(view: RunsView) -> str:
     """Every score of every run as CSV, in the metrics' own units, with its paired difference."""
-    return csv_text(_lines(view))
+    return to_csv(data_table("Scores of all runs", _COLUMNS, _lines(view)))
 
 
+_COLUMNS = (
+    *("task", "metric", "split", "run", "suite", "run_id", "what", "variant"),
+    *("n", "value", "low", "high", "method"),
+    *("reference", "delta", "delta_low", "delta_high", "better", "identical"),
+    *("delta_method", "p_value", "p_holm", "unit", "scale", "higher_is_better", "reason"),
+)
 _ELSEWHERE = "Choose another folder with --output."
 
 _RENDERERS: Mapping[str, tuple[str, Callable[[RunsView], str]]] = {
@@ -63,12 +69,6 @@ def write_runs(view: RunsView, folder: Path, format_: str = "html") -> list[Path
 
 
 def _lines(view: RunsView) -> Iterator[tuple[Raw, ...]]:
-    yield (
-        *("task", "metric", "split", "run", "suite", "run_id", "what", "variant"),
-        *("n", "value", "low", "high", "method"),
-        *("reference", "delta", "delta_low", "delta_high", "better", "identical"),
-        *("delta_method", "p_value", "p_holm", "unit", "scale", "higher_is_better", "reason"),
-    )
     for what, rows in (("compared", view.rows), ("base", view.base_rows)):
         for row in rows:
             for run, cell in zip(view.runs, row.cells, strict=True):

@@ -32,7 +32,7 @@ from harness.suite.record import recorded_suite, suite_of
 from harness.suite.rules import CHOSEN, MERGED, GatedMetric, GateSpec, Margin
 from harness.suite.spec import Suite
 
-Watched = tuple[BaselineScore, GatedMetric | None]
+ScoreRule = tuple[BaselineScore, GatedMetric | None]
 """An accepted score that the rules name, with its rule where it has one of its own."""
 
 
@@ -50,7 +50,7 @@ def match_scores(
         BaselineError: The baseline's statistics are not there, or not those of its values.
     """
     accepted = baseline.baseline.subjects[subject.name]
-    scores, match = _watched(rules, accepted, subject)
+    scores, match = _named_scores(rules, accepted, subject)
     there = [subject.readings[s.key] for s, _ in scores if s.key in subject.readings]
     outputs = outputs_of(store, subject, there)
     same = {name for name, digest in outputs.items() if accepted.outputs.get(name) == digest}
@@ -72,9 +72,9 @@ def match_scores(
     )
 
 
-def _watched(
+def _named_scores(
     rules: GateSpec, accepted: BaselineSubject, subject: GateSubject
-) -> tuple[list[Watched], Match]:
+) -> tuple[list[ScoreRule], Match]:
     """Accepted scores that the rules name, and what they name beyond, or no longer."""
     before = {score.key: score for score in accepted.scores}
     if not rules.metrics:

@@ -85,8 +85,8 @@ def select_checkpoint(
 
 def _read(store: Store, cells: Sequence[CellResult], suite: Suite, task: str) -> list[Reading]:
     """Scores of the task that decides and of those that are constrained."""
-    watched = {c.task.partition("/")[0] for c in suite.select.constraints if c.task is not None}
-    wanted = [cell for cell in cells if cell.task in {task, *watched}]
+    constrained = {c.task.partition("/")[0] for c in suite.select.constraints if c.task is not None}
+    wanted = [cell for cell in cells if cell.task in {task, *constrained}]
     return read_results(store, wanted, suite.tasks)
 
 
