@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import sys
 import traceback
-from typing import Annotated, NoReturn
+import warnings
+from typing import Annotated, NoReturn, TextIO
 
 import typer
 
 from harness import __version__
 from harness.cli import doctor, eval, release, report, runs, suites
 from harness.cli.gate import gate_app
+from harness.cli.options import warn
 from harness.cli.sheet import sheet_app
-from harness.errors import HarnessError, MissingExtraError
+from harness.errors import HarnessError, MissingExtraError, PluginWarning
 
 app = typer.Typer(
     name="harness",
@@ -26,6 +28,7 @@ app = typer.Typer(
 
 _INTERRUPTED = 130  # exit code after Ctrl-C
 _BUG = 70  # EX_SOFTWARE of sysexits.h
+_python_warning = warnings.showwarning
 
 for _verb in (
     eval.eval_,
@@ -57,6 +60,7 @@ def _root(
 
 def main() -> None:
     """Entry point: a message instead of a traceback for what a user can mend."""
+    warnings.showwarning = _show_warning
     try:
         app(standalone_mode=True)
     except HarnessError as error:
@@ -74,6 +78,21 @@ def main() -> None:
         if end.code == _INTERRUPTED:  # typer has turned the KeyboardInterrupt into this
             typer.echo("interrupted; run the same command again to resume", err=True)
         raise
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Warnings of packages that are left out are for the user; others are shown as ever."""
+    if issubclass(category, PluginWarning):
+        warn(f"warning: {message}")
+    else:
+        _python_warning(message, category, filename, lineno, file, line)
 
 
 def _exit_with_bug() -> NoReturn:

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from harness import __version__
 from harness.cli import main as cli
-from harness.errors import BaselineError, HarnessError, StoreError, UsageError
+from harness.errors import BaselineError, HarnessError, PluginWarning, StoreError, UsageError
 from harness.schema import CellResult, Manifest, Variant
 from harness.store.runs import Store
 from harness.suite import arguments
@@ -55,6 +55,19 @@ def test_help_loads_neither_torch_nor_pydantic() -> None:
 def test_a_wrong_command_ends_with_exit_code_2(args: list[str]) -> None:
     """As every configuration error does."""
     assert runner.invoke(cli.app, args).exit_code == 2
+
+
+def test_what_is_left_out_is_a_line_without_a_place(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A package's section that fails is the user's to know; where we noticed it is not."""
+    others: list[Any] = []
+    monkeypatch.setattr(cli, "_python_warning", lambda *args: others.append(args))
+    cli._show_warning("entry point x: it fails.", PluginWarning, "walk.py", 68)
+    assert capsys.readouterr().err == "warning: entry point x: it fails.\n"
+    assert others == []
+    cli._show_warning("something else", UserWarning, "other.py", 1)
+    assert others == [("something else", UserWarning, "other.py", 1, None, None)]
 
 
 def run_main(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> int | str | None:
