@@ -9,7 +9,6 @@ import typer
 
 from harness.cli.options import AsJson, print_json
 from harness.errors import HarnessError
-from harness.resources import cache_dir
 
 # package -> (extra that brings it, what needs it)
 OPTIONAL = {
@@ -29,6 +28,8 @@ OPTIONAL = {
 
 def diagnose() -> dict[str, Any]:
     """Device, decisions, versions and missing packages, as JSON values."""
+    from harness.resources import cache_dir
+
     missing = {
         package: {"extra": extra, "needed_for": purpose}
         for package, (extra, purpose) in OPTIONAL.items()

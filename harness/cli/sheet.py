@@ -21,7 +21,6 @@ from harness.cli.options import (
 )
 from harness.cli.report import write_own_report
 from harness.errors import UsageError
-from harness.hints import choices
 
 if TYPE_CHECKING:
     from harness.ratings.collect import RaterStatus
@@ -63,6 +62,7 @@ def export(
 ) -> None:
     """Write one blinded sheet per rater, and the key that stays with you."""
     from harness.console import Reporter
+    from harness.hints import choices
     from harness.ratings.export import FORMATS, KEEP, SEND, export_sheets
     from harness.ratings.sheets.leaks import leak_lines
 
