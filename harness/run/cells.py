@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from harness.doors import EXECUTORS
 from harness.plan.keys import Keyed
 from harness.plan.plan import EvalCell
 from harness.run.executors import CellJob, CellOutcome, CellStart, StoreKey, Workers
@@ -32,15 +33,29 @@ def compute_cells(
     missing = [cell for cell in cells if not cell.stored and run.wants(cell)]
     run.expected += len(missing)
     first, equal = _equal_apart(run, missing)
-    by_place = {(cell.variant, cell.task): cell for cell in first}
-    for event in workers.compute([_job(run, cell, weights) for cell in first]):
-        cell = by_place[event.variant, event.task]
+    _compute(run, workers, first, weights)
+    for cell in equal:
+        _take_equal(run, cell)
+
+
+def _compute(run: Run, workers: Workers, cells: Sequence[EvalCell], weights: Path | None) -> None:
+    """Have cells computed, and record what becomes of each; an executor must tell of all."""
+    name = run.options.executor.partition(":")[0]
+    left = {cell.id: cell for cell in cells}
+    for event in workers.compute([_job(run, cell, weights) for cell in cells]):
+        if not isinstance(event, CellStart | CellOutcome):
+            raise EXECUTORS.broken(name, f"told of {event!r}, which is no event of a cell")
+        cell = left.get(f"{event.variant}/{event.task}")
+        if cell is None:
+            what = f"{event.variant}/{event.task}, which it was not given, or had told of"
+            raise EXECUTORS.broken(name, f"told of {what}")
         if isinstance(event, CellStart):
             run.begin(cell)
         else:
+            del left[cell.id]
             _record(run, cell, event)
-    for cell in equal:
-        _take_equal(run, cell)
+    if left:
+        raise EXECUTORS.broken(name, f"did not tell what became of {', '.join(left)}")
 
 
 def fail_cells(run: Run, cells: Sequence[EvalCell], reason: str) -> None:

@@ -141,7 +141,11 @@ class Execution:
             with (folder / "stats.npz").open("wb") as stream:
                 np.savez_compressed(stream, allow_pickle=False, **outcome.arrays)
 
-    def in_a_line(self, error: Exception) -> str:
-        """An error in one line; its traceback goes to the log's details."""
+    def in_a_line(self, error: Exception, job: CellJob | None = None) -> str:
+        """An error in one line, with the packages that took part; its traceback is a detail."""
         self.reporter.detail("".join(traceback.format_exception(error)))
-        return f"{type(error).__name__}: {str(error).strip() or 'no message'}"
+        parts = [(ENGINES, self.suite.base.engine)]
+        parts += [(TASK_TYPES, self.suite.tasks[job.task].type)] if job is not None else []
+        packages = [door.origin(name) for door, name in parts if name not in door.built_in]
+        told = f" ({', '.join(packages)})" if packages else ""
+        return f"{type(error).__name__}: {str(error).strip() or 'no message'}{told}"

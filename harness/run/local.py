@@ -219,7 +219,7 @@ def _outcome(
     except UsageError:
         raise
     except Exception as error:  # one failed cell must not end a long run
-        return _failure(work, job, work.in_a_line(error), time.perf_counter() - started)
+        return _failure(work, job, work.in_a_line(error, job), time.perf_counter() - started)
     return CellOutcome(
         variant=job.variant.id,
         task=job.task,

@@ -7,12 +7,20 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field, ValidationError, create_model, model_validator
 
-from harness.doors import TASK_TYPES
 from harness.errors import StoreError, UsageError
 from harness.schema import Manifest
 from harness.suite.errors import key_of, without
 from harness.suite.places import dotted
-from harness.suite.spec import BaseSpec, Suite, Tasks, TaskSpec, named_types, task_spec, with_tasks
+from harness.suite.spec import (
+    TASK_SPECS,
+    BaseSpec,
+    Suite,
+    Tasks,
+    TaskSpec,
+    named_types,
+    task_spec,
+    with_tasks,
+)
 
 
 class RecordedSuite(Suite):
@@ -36,7 +44,7 @@ class UnknownTask(TaskSpec):
 def _model_of(content: Any) -> type[Suite]:
     """The model for a recorded suite, whichever task types it names."""
     specs: list[type[TaskSpec]] = []
-    for name in sorted(named_types(content) - TASK_TYPES.built_in.keys()):
+    for name in sorted(named_types(content) - TASK_SPECS.keys()):
         try:
             specs.append(task_spec(name))
         except UsageError:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cache, reduce
 from operator import or_
-from typing import Annotated, Any, ClassVar, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
@@ -331,7 +331,11 @@ class LmEvalTask(TaskSpec):
     gen_kwargs: dict[str, Any] = Field(default_factory=dict)
 
 
-_BUILT_IN_TASKS = (GenerationTask, PerplexityTask, LmEvalTask)
+TASK_SPECS: dict[str, type[TaskSpec]] = {  # of the types whose specs stand here
+    "generation": GenerationTask,
+    "perplexity": PerplexityTask,
+    "lm_eval": LmEvalTask,
+}
 Tasks = dict[
     str, Annotated[GenerationTask | PerplexityTask | LmEvalTask, Field(discriminator="type")]
 ]
@@ -415,8 +419,8 @@ def suite_model(content: Any) -> type[Suite]:
     Raises:
         PluginError: A package's task type cannot be loaded.
     """
-    foreign = sorted(named_types(content) - TASK_TYPES.built_in.keys())
-    return _model_with(tuple(name for name in foreign if name in TASK_TYPES.names))
+    others = sorted(named_types(content) - TASK_SPECS.keys())
+    return _model_with(tuple(name for name in others if name in TASK_TYPES.names))
 
 
 def named_types(content: Any) -> set[str]:
@@ -427,8 +431,8 @@ def named_types(content: Any) -> set[str]:
 
 
 @cache
-def _model_with(foreign: tuple[str, ...]) -> type[Suite]:
-    return with_tasks(Suite, [task_spec(name) for name in foreign]) if foreign else Suite
+def _model_with(others: tuple[str, ...]) -> type[Suite]:
+    return with_tasks(Suite, [task_spec(name) for name in others]) if others else Suite
 
 
 def task_spec(name: str) -> type[TaskSpec]:
@@ -445,15 +449,14 @@ def task_spec(name: str) -> type[TaskSpec]:
 
 def task_facts(kind: str) -> type[TaskSpec]:
     """What is known of a task type; the defaults where no installed package brings it."""
-    built_in = {get_args(spec.model_fields["type"].annotation)[0]: spec for spec in _BUILT_IN_TASKS}
-    if kind in built_in:
-        return built_in[kind]
+    if kind in TASK_SPECS:
+        return TASK_SPECS[kind]
     return task_spec(kind) if kind in TASK_TYPES.names else TaskSpec
 
 
 def with_tasks(model: type[Suite], specs: Sequence[type[TaskSpec]]) -> type[Suite]:
     """A suite's model that takes tasks of further types."""
-    union: Any = reduce(or_, (*_BUILT_IN_TASKS, *specs))
+    union: Any = reduce(or_, (*TASK_SPECS.values(), *specs))
     tasks = dict[str, Annotated[union, Field(discriminator="type")]]
     field = model.model_fields["tasks"]
     return create_model(model.__name__, __base__=model, tasks=(tasks, field))
@@ -463,6 +466,6 @@ def suite_schema() -> dict[str, Any]:
     """JSON Schema of a suite file; ``docs/suite.schema.json`` holds it for editors."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **Suite.model_json_schema(),
+        **_model_with(tuple(TASK_TYPES.built_in.keys() - TASK_SPECS.keys())).model_json_schema(),
         "title": "qlora-harness suite",
     }

@@ -18,7 +18,7 @@ from harness.metrics.registry import EVALUATE, check_metric, is_evaluate_module
 from harness.schema import HUMAN, MEASURE, TRAIN
 from harness.suite.arguments import argument_problems
 from harness.suite.file import SuiteFile
-from harness.suite.spec import DataSpec, MetricSpec, PromptSpec, Suite
+from harness.suite.spec import ENGINE, DataSpec, MetricSpec, PromptSpec, Suite
 
 _TAKEN = (MEASURE, HUMAN, TRAIN)  # names that stand for something else
 
@@ -47,8 +47,11 @@ def _check_engine(file: SuiteFile) -> None:
         engine = ENGINES.get(name)
     except UsageError as error:
         raise SuiteError(error.problem, where=file.at("base.engine"), hint=error.hint) from error
+    cannot = dict(engine.cannot)
+    if name != ENGINE:
+        cannot.setdefault("measuring", "memory and speed are measured with transformers")
     for key, ability in _asked_of_engine(file.suite):
-        reason = engine.cannot.get(ability)
+        reason = cannot.get(ability)
         if reason is not None:
             raise SuiteError(
                 f"{key} asks for what the inference engine {name} cannot do: {reason}.",

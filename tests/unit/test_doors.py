@@ -8,17 +8,19 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
 
 from harness.checks.base import findings_about
-from harness.doors import CHECKS, ENGINES, EXECUTORS, SECTIONS, TASK_TYPES, Door
+from harness.doors import CHECKS, ENGINES, EXECUTORS, TASK_TYPES, Door
 from harness.errors import PluginError, SuiteError, UsageError
-from harness.run.executors import CellJob
+from harness.run.executors import CellJob, CellOutcome, CellStart
 from harness.store.runs import Store
-from harness.suite.spec import Suite
+from harness.suite.spec import Suite, suite_schema
+from tests.unit.doors import doors_open_anew
 from tests.unit.suites import SUITE, adapter, suite_file
 
 PACKAGE = Path(__file__).parents[1] / "toy_package"
@@ -29,15 +31,8 @@ DOORS = {"task": TASK_TYPES, "engine": ENGINES, "executor": EXECUTORS, "check": 
 def toys(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The toy package, installed; the doors look for it anew."""
     monkeypatch.syspath_prepend(str(PACKAGE))
-    doors = (TASK_TYPES, ENGINES, EXECUTORS, SECTIONS, CHECKS)
-    loaded = [dict(door._loaded) for door in doors]
-    for door in doors:
-        vars(door).pop("_foreign", None)
-    yield
-    for door, before in zip(doors, loaded, strict=True):
-        vars(door).pop("_foreign", None)
-        door._loaded.clear()
-        door._loaded.update(before)
+    with doors_open_anew():
+        yield
 
 
 def broken_package(folder: Path, group: str, target: str, code: str) -> None:
@@ -221,3 +216,40 @@ def test_a_built_in_name_cannot_be_taken(tmp_path: Path, monkeypatch: pytest.Mon
     checks, faults = CHECKS.all()
     assert checks["precision"] is CHECKS.get("precision") != 1
     assert "entry point precision of broken-toy 2.0" in str(faults[0])
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        ([], "did not tell what became of base@nf4/answers"),
+        ([CellStart(variant="base@nf4", task="other")], "told of base@nf4/other, which it was not"),
+        (["done"], "told of 'done', which is no event of a cell"),
+        ([CellOutcome(variant="base@nf4", task="answers")] * 2, "or had told of"),
+    ],
+)
+def test_an_executor_must_tell_of_every_cell_it_was_given(
+    tmp_path: Path, told: list[Any], words: str
+) -> None:
+    """And of no other: else a run would be called complete by a guess."""
+    from harness.console import Reporter
+    from harness.run.cells import compute_cells
+    from harness.run.state import Options, start
+
+    file = suite_file(tmp_path, tasks={"answers": SUITE["tasks"]["answers"]})
+    run = start(file, Store(tmp_path / "r"), Options(executor="mine"), Reporter(-1))
+    workers: Any = SimpleNamespace(compute=lambda jobs: iter(told))
+    with pytest.raises(PluginError, match="The executor 'mine' ") as caught:
+        compute_cells(run, workers, run.plan.cells)  # type: ignore[arg-type]
+    assert words in str(caught.value)
+
+
+def test_a_task_type_of_ours_is_one_file_and_one_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its spec may stand in its own file; suites take it, and so does their schema."""
+    monkeypatch.syspath_prepend(str(PACKAGE))
+    with doors_open_anew():
+        monkeypatch.setitem(TASK_TYPES.built_in, "word_count", "toy_doors.task:TASK_TYPE")  # type: ignore[arg-type]
+        tasks = {"words": {"type": "word_count", "wanted": 2}}
+        assert suite_file(tmp_path, tasks=tasks).suite.tasks["words"].type == "word_count"
+        assert "WordCountTask" in suite_schema()["$defs"]

@@ -9,7 +9,6 @@ import re
 import sys
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -21,7 +20,7 @@ import yaml
 
 from harness.checks.base import findings_about
 from harness.console import Reporter
-from harness.doors import CHECKS, ENGINES, EXECUTORS, SECTIONS, TASK_TYPES, Door
+from harness.doors import ENGINES, EXECUTORS, SECTIONS, TASK_TYPES, Door
 from harness.engines.base import Decoding, Generated, Weights
 from harness.errors import MetricError, SuiteError, UsageError
 from harness.report.build import build_view
@@ -36,13 +35,13 @@ from harness.store.runs import Store
 from harness.suite.spec import BaseSpec, MetricSpec, QuantizationSpec
 from harness.tasks.base import TaskRequest
 from harness.validate.suite import CheckedSuite, read_suite
+from tests.unit.doors import DOORS, doors_open_anew
 from tests.unit.report.page_parser import Page
 from tests.unit.suites import suite_file
 
 ROOT = Path(__file__).parents[2]
 GUIDE = ROOT / "docs" / "guides" / "extending.md"
 PACKAGE = "my_package"
-DOORS = (TASK_TYPES, ENGINES, EXECUTORS, SECTIONS, CHECKS)
 
 
 def blocks(language: str) -> list[tuple[str, str]]:
@@ -79,19 +78,6 @@ def module(file: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.setitem(sys.modules, name, made)  # dataclasses look there
     exec(compile(patched(file), file, "exec"), vars(made))  # noqa: S102  # the guide's own code
     return made
-
-
-@contextmanager
-def doors_open_anew() -> Iterator[None]:
-    """The doors forget what they know of packages, before and after."""
-    loaded = [dict(door._loaded) for door in DOORS]
-    for door in DOORS:
-        vars(door).pop("_foreign", None)
-    yield
-    for door, before in zip(DOORS, loaded, strict=True):
-        vars(door).pop("_foreign", None)
-        door._loaded.clear()
-        door._loaded.update(before)
 
 
 @pytest.fixture(scope="module")
