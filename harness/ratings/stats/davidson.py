@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import special
 
 from harness.metrics.base import FloatArray
 
@@ -36,6 +37,7 @@ Its standard deviation, 3.2 on the log scale, hardly says more than that no vari
 average one thousands of times for once that it loses.
 """
 
+_OUTCOME = np.array([2, 1, 0])  # of a tie (0), a win of the second (1) and of the first (-1)
 _MOST_STEPS = 200
 _CONVERGED = 1e-9  # a Newton step this small leaves an error of about its square
 _ROUNDING = 1e-13  # relative; log likelihoods this near are equal
@@ -166,21 +168,24 @@ def davidson(counts: VoteCounts, *, ridge: float = 0.0) -> Fit:
         ValueError: The votes have no such maximum.
     """
     i, j = np.nonzero(np.triu(counts.met))
-    lost, won, tied = counts.wins[i, j], counts.wins[j, i], counts.ties[i, j]
-    total, ties = float((lost + won + tied).sum()), float(tied.sum())
+    seen = np.stack([counts.wins[i, j], counts.wins[j, i], counts.ties[i, j]], axis=1)
+    total, ties = float(seen.sum()), counts.total_ties
     if ties == total:
         raise ValueError("every vote is a tie, which leaves nu without a bound")
     if not ridge and (len(groups_apart(counts)) > 1 or not is_bounded(counts)):
         raise ValueError("the votes alone do not bound the strengths")
     basis = contrasts(len(counts.wins))
-    model = _Model(basis[j] - basis[i], won - lost, tied, lost + won + tied, ridge)
-    start = np.zeros(basis.shape[1] + (ties > 0))
+    width = basis.shape[1]
+    design = _design(basis[j] - basis[i], ties > 0)
+    seen = seen[:, : design.shape[1]]
+    start = np.zeros(design.shape[2])
     if ties:
-        start[-1] = np.log(2 * ties / (total - ties))
-    peak = model.maximum(start)
-    nu = float(np.exp(peak[-1])) if ties else 0.0
-    bread = np.linalg.inv(model.information(peak)).astype(np.float64)
-    return Fit(basis @ peak[: basis.shape[1]], nu, ridge, bread)
+        start[width] = np.log(2 * ties / (total - ties))
+    prior = np.where(np.arange(len(start)) < width, ridge, 0.0)
+    peak = _maximum(design, seen, prior, start)
+    bread = np.linalg.inv(_derivatives(design, seen, prior, peak)[1]).astype(np.float64)
+    nu = float(np.exp(peak[width])) if ties else 0.0
+    return Fit(basis @ peak[:width], nu, ridge, bread)
 
 
 def covariance(fit: Fit, votes: Votes, groups: Codes) -> FloatArray:
@@ -196,12 +201,10 @@ def covariance(fit: Fit, votes: Votes, groups: Codes) -> FloatArray:
     """
     basis = contrasts(votes.size)
     width = basis.shape[1]
-    rows = basis[votes.second] - basis[votes.first]
-    log_nu = np.log(fit.nu) if fit.nu else -np.inf
-    shares = _shares(fit.strengths[votes.second] - fit.strengths[votes.first], log_nu)
-    surprise = (votes.result - (shares[1] - shares[0])) / 2
-    scores = np.column_stack([rows * surprise[:, None], (votes.result == 0) - shares[2]])
-    scores = scores[:, : len(fit.bread)]
+    design = _design(basis[votes.second] - basis[votes.first], fit.nu > 0)
+    at = np.append(basis.T @ fit.strengths, [np.log(fit.nu)] if fit.nu else [])
+    expected = np.einsum("no,nop->np", special.softmax(design @ at, axis=1), design)
+    scores = design[np.arange(len(design)), _OUTCOME[votes.result]] - expected
     sums = np.stack([np.bincount(groups, weights=column) for column in scores.T], axis=1)
     count = len(np.unique(groups))
     meat = sums.T @ sums * count / (count - 1)
@@ -240,80 +243,56 @@ def contrasts(size: int) -> FloatArray:
     return result
 
 
-@dataclass(frozen=True, eq=False)
-class _Model:
-    """The likelihood in contrasts and, as the last parameter where there are ties, log nu.
+def _design(apart: FloatArray, ties: bool) -> FloatArray:
+    """What log odds are made of, shape (n, outcomes, parameters).
 
-    Attributes:
-        design: Contrasts of the second less the first of each pair, shape (pairs, K - 1).
-        lead: Wins of the second less those of the first, shape (pairs,).
-        tied: Ties, shape (pairs,).
-        total: Votes, shape (pairs,).
-        ridge: Precision of the prior.
+    Outcomes are that the first wins, that the second does and, where there are any, a tie;
+    parameters the contrasts and then log nu.
+
+    Args:
+        apart: Contrasts of the second less the first of each pair, shape (n, K - 1).
+        ties: Whether there are any.
     """
-
-    design: FloatArray
-    lead: FloatArray
-    tied: FloatArray
-    total: FloatArray
-    ridge: float
-
-    def maximum(self, start: FloatArray) -> FloatArray:
-        """Newton's method; a step that does not lead upwards is halved."""
-        here, height = start, self._height(start)
-        for _ in range(_MOST_STEPS):
-            step = np.linalg.solve(self.information(here), self._slope(here))
-            while self._height(here + step) < height - _ROUNDING * abs(height):
-                step /= 2
-            here = here + step
-            height = self._height(here)
-            if np.max(np.abs(step)) < _CONVERGED:
-                return here
-        raise ArithmeticError(f"no maximum of the likelihood within {_MOST_STEPS} Newton steps")
-
-    def _parts(self, at: FloatArray) -> tuple[FloatArray, FloatArray, float]:
-        """Contrasts, differences of strengths per pair, and log nu."""
-        width = self.design.shape[1]
-        log_nu = float(at[-1]) if len(at) > width else -np.inf
-        return at[:width], self.design @ at[:width], log_nu
-
-    def _height(self, at: FloatArray) -> float:
-        beta, apart, log_nu = self._parts(at)
-        norm = np.logaddexp(np.logaddexp(-apart / 2, apart / 2), log_nu)
-        ties = float(self.tied.sum()) * log_nu if self.tied.any() else 0.0
-        fit = float(self.lead @ apart) / 2 + ties - float(self.total @ norm)
-        return fit - self.ridge / 2 * float(beta @ beta)
-
-    def _slope(self, at: FloatArray) -> FloatArray:
-        beta, apart, log_nu = self._parts(at)
-        first, second, tie = _shares(apart, log_nu)
-        expected = self.total * (second - first)
-        slope = self.design.T @ (self.lead - expected) / 2 - self.ridge * beta
-        more_ties = float((self.tied - self.total * tie).sum())
-        return np.append(slope, more_ties)[: len(at)]
-
-    def information(self, at: FloatArray) -> FloatArray:
-        """Minus the second derivatives, shape (parameters, parameters)."""
-        beta, apart, log_nu = self._parts(at)
-        first, second, tie = _shares(apart, log_nu)
-        lead = second - first
-        own = self.total * (first + second - lead**2) / 4
-        mixed = -self.total * lead * tie / 2
-        width = len(beta)
-        result = np.empty((width + 1, width + 1))
-        result[:width, :width] = self.design.T @ (own[:, None] * self.design)
-        result[:width, :width] += self.ridge * np.eye(width)
-        result[:width, width] = result[width, :width] = self.design.T @ mixed
-        result[width, width] = float((self.total * tie * (1 - tie)).sum())
-        return result[: len(at), : len(at)]
+    width = apart.shape[1]
+    design = np.zeros((len(apart), 2 + ties, width + ties))
+    design[:, 0, :width], design[:, 1, :width] = -apart / 2, apart / 2
+    design[:, 2:, width:] = 1.0
+    return design
 
 
-def _shares(apart: FloatArray, log_nu: float) -> FloatArray:
-    """Probabilities that the first wins, the second wins, and of a tie, shape (3, n)."""
-    odds = np.stack([-apart / 2, apart / 2, np.full_like(apart, log_nu)])
-    odds = np.exp(odds - odds.max(axis=0))
-    result: FloatArray = odds / odds.sum(axis=0)
-    return result
+def _maximum(
+    design: FloatArray, seen: FloatArray, prior: FloatArray, start: FloatArray
+) -> FloatArray:
+    """Newton's method; a step that does not lead upwards is halved."""
+
+    def height(at: FloatArray) -> float:
+        log_odds = design @ at
+        norm = special.logsumexp(log_odds, axis=1)
+        return float((seen * log_odds).sum() - seen.sum(axis=1) @ norm - prior @ at**2 / 2)
+
+    here, top = start, height(start)
+    for _ in range(_MOST_STEPS):
+        slope, information = _derivatives(design, seen, prior, here)
+        step = np.linalg.solve(information, slope)
+        while height(here + step) < top - _ROUNDING * abs(top):
+            step /= 2
+        here = here + step
+        top = height(here)
+        if np.max(np.abs(step)) < _CONVERGED:
+            return here
+    raise ArithmeticError(f"no maximum of the likelihood within {_MOST_STEPS} Newton steps")
+
+
+def _derivatives(
+    design: FloatArray, seen: FloatArray, prior: FloatArray, at: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """First derivatives of the log likelihood, and minus the second ones."""
+    votes, shares = seen.sum(axis=1), special.softmax(design @ at, axis=1)
+    weights = votes[:, None] * shares
+    expected = np.einsum("no,nop->np", shares, design)
+    slope = np.einsum("no,nop->p", seen - weights, design) - prior * at
+    second = np.einsum("no,nop,noq->pq", weights, design, design) + np.diag(prior)
+    return slope, second - (votes[:, None] * expected).T @ expected
 
 
 def _reach(links: NDArray[np.bool_]) -> NDArray[np.bool_]:
