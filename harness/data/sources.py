@@ -24,14 +24,9 @@ from harness.suite.spec import DataSpec
 Format = Literal["jsonl", "json", "csv", "parquet"]
 BUILTINS = (docstrings.NAME,)
 SUFFIXES: dict[str, Format] = {
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".json": "json",
-    ".csv": "csv",
-    ".tsv": "csv",
-    ".parquet": "parquet",
-    ".pq": "parquet",
-}
+    ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".csv": "csv", ".tsv": "csv",
+    ".parquet": "parquet", ".pq": "parquet",
+}  # fmt: skip
 # Changes whenever equal rows would give other examples than before.
 EXAMPLES_VERSION = 1
 DEFAULT_SPLIT = "train"  # what files without splits of their own count as, as in `datasets`

@@ -17,15 +17,9 @@ from harness.schema import Measurement
 from harness.suite.spec import MeasureSpec
 
 _AT_A_POINT = (
-    "prefill_tokens_per_s",
-    "ttft_s",
-    "decode_tokens_per_s",
-    "itl_s",
-    "tpot_s",
-    "e2e_s",
-    "kv_cache_bytes_per_token",
-    "peak_rss_inference_bytes",
-)
+    "prefill_tokens_per_s", "ttft_s", "decode_tokens_per_s", "itl_s", "tpot_s", "e2e_s",
+    "kv_cache_bytes_per_token", "peak_rss_inference_bytes",
+)  # fmt: skip
 _ON_CUDA = ("peak_allocated_bytes", "peak_reserved_bytes")
 
 Values = tuple[float, ...]

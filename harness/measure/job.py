@@ -17,19 +17,10 @@ from harness.suite.spec import DTYPE_VARIABLE, BaseSpec, MeasureSpec, Quantizati
 
 PROTOCOL = 1  # raised whenever the way of measuring changes, so that old figures become stale
 _SHAPE_FIELDS = (
-    "r",
-    "target_modules",
-    "target_parameters",
-    "rank_pattern",
-    "layers_to_transform",
-    "layers_pattern",
-    "modules_to_save",
-    "trainable_token_indices",
-    "layer_replication",
-    "lora_bias",
-    "use_dora",
-    "bias",
-)
+    "r", "target_modules", "target_parameters", "rank_pattern", "layers_to_transform",
+    "layers_pattern", "modules_to_save", "trainable_token_indices", "layer_replication",
+    "lora_bias", "use_dora", "bias",
+)  # fmt: skip
 _NAMES = ("target_modules", "target_parameters", "modules_to_save")
 
 

@@ -19,25 +19,10 @@ if TYPE_CHECKING:
 
 # The libraries that can change a number in a result.
 LIBRARIES = (
-    "qlora-harness",
-    "torch",
-    "transformers",
-    "tokenizers",
-    "safetensors",
-    "peft",
-    "trl",
-    "bitsandbytes",
-    "accelerate",
-    "datasets",
-    "gguf",
-    "lm_eval",
-    "evaluate",
-    "rouge_score",
-    "sacrebleu",
-    "nltk",
-    "numpy",
-    "scipy",
-)
+    "qlora-harness", "torch", "transformers", "tokenizers", "safetensors", "peft", "trl",
+    "bitsandbytes", "accelerate", "datasets", "gguf", "lm_eval", "evaluate", "rouge_score",
+    "sacrebleu", "nltk", "numpy", "scipy",
+)  # fmt: skip
 
 
 def torch_dtype(policy: DevicePolicy) -> torch.dtype:

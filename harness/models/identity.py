@@ -22,14 +22,9 @@ TINY_BUILDER_VERSION = 1  # raise it when models/tiny.py builds different weight
 
 WEIGHT_SUFFIXES = (".safetensors", ".bin", ".gguf")
 TOKENIZER_PATTERNS = (
-    "tokenizer*",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.*",
-    "merges.txt",
-    "*.model",
-    "*.jinja",
-)
+    "tokenizer*", "special_tokens_map.json", "added_tokens.json", "vocab.*", "merges.txt",
+    "*.model", "*.jinja",
+)  # fmt: skip
 MODEL_PATTERNS = (
     *(f"*{suffix}" for suffix in WEIGHT_SUFFIXES),
     "config.json",

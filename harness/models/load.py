@@ -69,6 +69,7 @@ def open_model(
 ) -> Any:
     """Load the model at a resolved location, e.g. a merged one; see ``load_base``."""
     quiet()
+    import torch
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
@@ -86,16 +87,9 @@ def open_model(
             trust_remote_code=base.trust_remote_code,
             **options,
         )
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        ImportError,
-        RuntimeError,
-        SafetensorError,
-    ) as error:
-        if _out_of_memory(error):
-            raise
+    except torch.OutOfMemoryError:
+        raise
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
         raise ModelError(
             f"The base cannot be loaded at {precision}: {_first_lines(error)}",
             where=str(location),
@@ -177,12 +171,6 @@ def keep_gradients(model: Any) -> None:
     for module in model.modules():
         if isinstance(module, bitsandbytes.nn.Linear4bit):
             module.support_avx512bf16_for_cpu = False
-
-
-def _out_of_memory(error: BaseException) -> bool:
-    import torch
-
-    return isinstance(error, torch.OutOfMemoryError)
 
 
 def _first_lines(error: BaseException) -> str:

@@ -45,18 +45,9 @@ BUILTIN_GGUF: Mapping[str, GgufPackage] = {
 
 TINY_PREFIX = "tiny:"
 TINY_ARCHITECTURES = (
-    "gemma3",
-    "gpt2",
-    "gpt_neox",
-    "llama",
-    "mistral",
-    "olmo2",
-    "opt",
-    "phi",
-    "phi3",
-    "qwen2",
+    "gemma3", "gpt2", "gpt_neox", "llama", "mistral", "olmo2", "opt", "phi", "phi3", "qwen2",
     "qwen3",
-)
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

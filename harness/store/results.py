@@ -38,16 +38,9 @@ IDENTITY = "identity.json"
 # What numpy and zipfile raise on a damaged archive: RuntimeError where a flipped bit claims another
 # compression or an encryption, TypeError where the file holds a bare array.
 _DAMAGED = (
-    OSError,
-    ValueError,
-    EOFError,
-    KeyError,
-    TypeError,
-    RuntimeError,
-    MemoryError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
+    OSError, ValueError, EOFError, KeyError, TypeError, RuntimeError, MemoryError,
+    zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 
 RecordT = TypeVar("RecordT", bound=Record)
 

@@ -62,13 +62,7 @@ _MAY_BE_NO = {  # what YAML's `no` (false) means for them
     "logging_strategy": "no",
     "report_to": "none",
 }
-_PLAIN: dict[str, type] = {
-    "int": int,
-    "float": float,
-    "bool": bool,
-    "str": str,
-    "None": type(None),
-}
+_PLAIN = {"int": int, "float": float, "bool": bool, "str": str, "None": type(None)}
 _SFT: ConfigClass = "trl:SFTConfig"
 _LORA: ConfigClass = "peft:LoraConfig"
 

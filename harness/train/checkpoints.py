@@ -15,13 +15,8 @@ from harness.store.runs import Store
 
 COMPLETE = "complete.json"  # written last into a checkpoint; one without it was cut off
 _RESUME_ONLY = (  # needed to go on training, not to use the adapter
-    "optimizer.pt",
-    "optimizer.bin",
-    "scheduler.pt",
-    "scaler.pt",
-    "training_args.bin",
-    COMPLETE,
-)
+    "optimizer.pt", "optimizer.bin", "scheduler.pt", "scaler.pt", "training_args.bin", COMPLETE,
+)  # fmt: skip
 
 
 def step_of(folder: Path) -> int:
