@@ -18,7 +18,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import special
 
 from harness.metrics.base import FloatArray
 
@@ -199,18 +198,7 @@ def covariance(fit: Fit, votes: Votes, groups: Codes) -> FloatArray:
     Source:
         Liang & Zeger (1986), Biometrika 73: 13-22, with the usual factor groups / (groups - 1).
     """
-    basis = contrasts(votes.size)
-    width = basis.shape[1]
-    design = _design(basis[votes.second] - basis[votes.first], fit.nu > 0)
-    at = np.append(basis.T @ fit.strengths, [np.log(fit.nu)] if fit.nu else [])
-    expected = np.einsum("no,nop->np", special.softmax(design @ at, axis=1), design)
-    scores = design[np.arange(len(design)), _OUTCOME[votes.result]] - expected
-    sums = np.stack([np.bincount(groups, weights=column) for column in scores.T], axis=1)
-    count = len(np.unique(groups))
-    meat = sums.T @ sums * count / (count - 1)
-    inner = (fit.bread @ meat @ fit.bread)[:width, :width]
-    result: FloatArray = basis @ inner @ basis.T
-    return result
+    return _sandwich(fit, _scores(fit, votes), groups)
 
 
 def two_way_covariance(fit: Fit, votes: Votes) -> FloatArray:
@@ -225,13 +213,35 @@ def two_way_covariance(fit: Fit, votes: Votes) -> FloatArray:
         Business & Economic Statistics 29(2): 238-249, section 2.3.
     """
     both = codes_of(votes.clusters * (votes.raters.max() + 1) + votes.raters)
+    scores = _scores(fit, votes)
     by_item, by_rater, by_cell = (
-        covariance(fit, votes, groups) for groups in (votes.clusters, votes.raters, both)
+        _sandwich(fit, scores, groups) for groups in (votes.clusters, votes.raters, both)
     )
     values, vectors = np.linalg.eigh(by_item + by_rater - by_cell)
     result: FloatArray = (vectors * np.maximum(values, 0.0)) @ vectors.T
     least = np.maximum(np.diag(by_item), np.diag(by_rater))
     result += np.diag(np.maximum(least - np.diag(result), 0.0))
+    return result
+
+
+def _scores(fit: Fit, votes: Votes) -> FloatArray:
+    """First derivatives of each vote's log likelihood, shape (n, parameters)."""
+    basis = contrasts(votes.size)
+    design = _design(basis[votes.second] - basis[votes.first], fit.nu > 0)
+    at = np.append(basis.T @ fit.strengths, [np.log(fit.nu)] if fit.nu else [])
+    shares = _shares(design @ at)
+    result: FloatArray = design[np.arange(len(design)), _OUTCOME[votes.result]]
+    return result - _expected(shares, design)
+
+
+def _sandwich(fit: Fit, scores: FloatArray, groups: Codes) -> FloatArray:
+    basis = contrasts(len(fit.strengths))
+    width = basis.shape[1]
+    sums = np.stack([np.bincount(groups, weights=column) for column in scores.T], axis=1)
+    count = len(np.unique(groups))
+    meat = sums.T @ sums * count / (count - 1)
+    inner = (fit.bread @ meat @ fit.bread)[:width, :width]
+    result: FloatArray = basis @ inner @ basis.T
     return result
 
 
@@ -267,7 +277,7 @@ def _maximum(
 
     def height(at: FloatArray) -> float:
         log_odds = design @ at
-        norm = special.logsumexp(log_odds, axis=1)
+        norm = np.logaddexp.reduce(log_odds, axis=1)
         return float((seen * log_odds).sum() - seen.sum(axis=1) @ norm - prior @ at**2 / 2)
 
     here, top = start, height(start)
@@ -287,12 +297,21 @@ def _derivatives(
     design: FloatArray, seen: FloatArray, prior: FloatArray, at: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
     """First derivatives of the log likelihood, and minus the second ones."""
-    votes, shares = seen.sum(axis=1), special.softmax(design @ at, axis=1)
-    weights = votes[:, None] * shares
-    expected = np.einsum("no,nop->np", shares, design)
-    slope = np.einsum("no,nop->p", seen - weights, design) - prior * at
-    second = np.einsum("no,nop,noq->pq", weights, design, design) + np.diag(prior)
-    return slope, second - (votes[:, None] * expected).T @ expected
+    votes, shares = seen.sum(axis=1, keepdims=True), _shares(design @ at)
+    weights, flat = (votes * shares).reshape(-1), design.reshape(-1, design.shape[2])
+    expected = _expected(shares, design)
+    slope = (seen.reshape(-1) - weights) @ flat - prior * at
+    second = (flat * weights[:, None]).T @ flat + np.diag(prior)
+    return slope, second - (votes * expected).T @ expected
+
+
+def _shares(log_odds: FloatArray) -> FloatArray:
+    """Probabilities of the outcomes, shape (n, outcomes)."""
+    return np.asarray(np.exp(log_odds - np.logaddexp.reduce(log_odds, axis=1)[:, None]))
+
+
+def _expected(shares: FloatArray, design: FloatArray) -> FloatArray:
+    return np.asarray((shares[:, None, :] @ design)[:, 0])
 
 
 def _reach(links: NDArray[np.bool_]) -> NDArray[np.bool_]:
