@@ -554,13 +554,13 @@ def test_a_bad_link_leads_back_to_the_list(large: Report, new_browser: Start) ->
     page = new_browser(viewport={"width": 390, "height": 844})(large.path)
     Browser(page)
     page.evaluate("location.hash = '#example/summary/doc-00003'")
-    page.wait_for_selector(".browser.reading")
+    page.wait_for_selector("#browser.reading")
     page.evaluate("location.hash = '#example/summary/nobody'")
-    page.wait_for_selector(".browser:not(.reading)")
+    page.wait_for_selector("#browser:not(.reading)")
     assert page.locator(".browser-grid").is_visible()
     assert "There is no example nobody" in page.inner_text(".browser-status")
     page.evaluate("location.hash = '#example/summary/doc-00004'")
-    page.wait_for_selector(".browser.reading")
+    page.wait_for_selector("#browser.reading")
     assert "nobody" not in page.text_content(".browser-status")
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.checks import outputs as findings
-from harness.report.parts.examples import Predictions, read_predictions
+from harness.report.parts.outputs import Predictions, read_predictions
 from harness.results.scores import Reading, read_results
 from harness.schema import CellResult, Example, Manifest, Prediction
 from harness.store.runs import Store

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 
 from harness.ratings.records import HumanResults
 from harness.ratings.summary import summarise
 from harness.report.parts.choice import build_choice
 from harness.report.parts.costs import build_measurements, build_trade_off
-from harness.report.parts.examples import Predictions, output_health, read_predictions
 from harness.report.parts.matrix import Panels, build_matrix
+from harness.report.parts.outputs import Predictions, output_health, read_predictions
 from harness.report.view.records import Choice, MatrixRow, Measurements, OutputHealth, TradeOff
 from harness.results.scores import Reading, read_results
-from harness.schema import Manifest
+from harness.schema import Example, Manifest, Prediction
 from harness.store.runs import Store
 from harness.suite.deciding import primary_metric
 from harness.suite.record import suite_of
@@ -32,6 +33,7 @@ class RunContents:
 
     def __init__(self, store: Store, manifest: Manifest) -> None:
         self.store, self.manifest = store, manifest
+        self._examples: dict[str, Mapping[str, Example]] = {}
 
     @cached_property
     def suite(self) -> Suite:
@@ -90,3 +92,15 @@ class RunContents:
     def human(self) -> HumanResults | None:
         """What came of the ratings, if any came back."""
         return summarise(self.store, self.manifest, self.readings)
+
+    def outputs_of(self, variant: str, task: str) -> Mapping[str, Prediction]:
+        """What a variant wrote for a task, by example id."""
+        return {item.example_id: item for item in self.predictions.get((variant, task), ())}
+
+    def examples_of(self, task: str) -> Mapping[str, Example]:
+        """Examples of a task by id; none where the task brings its own documents."""
+        if task not in self._examples:
+            key = self.manifest.examples.get(task)
+            read = self.store.read_records("examples", key, "examples", Example) if key else []
+            self._examples[task] = {example.id: example for example in read}
+        return self._examples[task]

@@ -7,162 +7,111 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from harness.checks.outputs import findings_of
-from harness.report.parts.examples import Predictions, compared, output_of
-from harness.report.view.records import Loss, Losses, LostExample, MatrixRow
+from harness.report.parts.contents import RunContents
+from harness.report.parts.examples import compared
+from harness.report.parts.outputs import output_of
+from harness.report.view.records import ExampleOutput, Loss, Losses, LostExample, MatrixRow
 from harness.report.words.losses import loss_sentence
 from harness.results.comparisons import comparison
 from harness.results.losses import LossSummary, analyse_losses
 from harness.results.scores import Key
 from harness.results.strata import MEMBER, Group, OutputPair, example_groups
-from harness.schema import Example, Manifest, Prediction
+from harness.schema import Prediction
 from harness.stats.panel import Panel, Quantity, Sample
-from harness.store.runs import Store
 
 _RESAMPLES = 2_000  # of documents pooled over the tasks of a group
 
 
-def build_losses(
-    store: Store,
-    manifest: Manifest,
-    rows: Sequence[MatrixRow],
-    panels: Mapping[Key, Panel],
-    predictions: Predictions,
-    primary: tuple[str, str] | None,
-) -> Losses:
+def build_losses(run: RunContents) -> Losses:
     """Analyse the deciding metric on the report split, and all else that got worse.
 
     Of every task, the first metric on which the choice is shown worse than the baseline is taken.
     Tasks of a group are looked at together, over all their documents.
-
-    Args:
-        store: Where the examples lie.
-        manifest: The run.
-        rows: The matrix.
-        panels: Statistics by task, metric and split.
-        predictions: What was generated.
-        primary: Task and metric that decide.
-
-    Raises:
-        StoreError: The examples are missing or unreadable.
     """
-    first = panels.get((*primary, "report")) if primary else None
+    _, panels = run.matrix
+    first = panels.get((*run.primary, "report")) if run.primary else None
     reason = None
     if first is None:
         reason = "There is no deciding metric on the report split with values of single examples."
     if not panels:
         return Losses(reason=reason)
-    candidate, baseline = compared(first or next(iter(panels.values())), manifest)
+    candidate, baseline = compared(first or next(iter(panels.values())), run.manifest)
     if baseline is None:
         return Losses(reason=reason or f"There is nothing to compare {candidate} with.")
-    maker = _Maker(store, manifest, predictions, baseline, candidate)
-    return Losses(
-        primary=maker.loss(first.quantity.task, first, worst=True) if first else None,
-        others=tuple(maker.others(rows, panels, first)),
-        reason=reason,
-    )
+    sides = baseline, candidate
+    primary = None
+    if first is not None:
+        primary = _loss(run, first.quantity.task, first, sides)
+        worst = _worst(run, first.quantity.task, first, primary.summary)
+        primary = primary.model_copy(update={"worst": worst})
+    return Losses(primary=primary, others=tuple(_others(run, first, sides)), reason=reason)
 
 
-class _Maker:
-    """Makes the analyses of one run; examples are read once."""
-
-    def __init__(
-        self,
-        store: Store,
-        manifest: Manifest,
-        predictions: Predictions,
-        baseline: str,
-        candidate: str,
-    ) -> None:
-        self._store, self._manifest, self._predictions = store, manifest, predictions
-        self._baseline, self._candidate = baseline, candidate
-        self._examples: dict[str, dict[str, Example]] = {}
-
-    def others(
-        self, rows: Sequence[MatrixRow], panels: Mapping[Key, Panel], primary: Panel | None
-    ) -> Iterator[Loss]:
-        """One analysis for each task with a metric, the primary apart, that is shown worse."""
-        for task in dict.fromkeys(row.suite_task for row in rows):
-            own = [row for row in rows if row.suite_task == task and row.split != "select"]
-            for panel, members in _panels(task, own, panels):
-                both = {self._baseline, self._candidate} <= set(panel.variants)
-                if panel is primary or not both:
-                    continue
-                if comparison(panel, self._baseline, self._candidate).better is False:
-                    yield self.loss(task, panel, members)
-                    break
-
-    def loss(
-        self,
-        task: str,
-        panel: Panel,
-        members: Mapping[str, Sequence[str]] | None = None,
-        *,
-        worst: bool = False,
-    ) -> Loss:
-        """Analyse one panel; with its worst examples where asked for."""
-        ids = [str(name) for name in panel.ids]
-        groups: list[Group] = []
-        notes: list[str] = []
-        if members is None:
-            groups, notes = example_groups(ids, self._known(task), self._outputs(task))
-        elif len(members) > 1:
-            place = {name: member for member, names in members.items() for name in names}
-            owner = np.array([place[name] for name in ids])
-            groups = [Group(MEMBER, member, owner == member) for member in members]
-        summary = analyse_losses(
-            panel, self._baseline, self._candidate, groups, members=members, notes=notes
-        )
-        examples = self._worst(task, panel, summary) if worst else ()
-        return Loss(sentence=loss_sentence(summary), summary=summary, worst=examples)
-
-    def _worst(self, task: str, panel: Panel, summary: LossSummary) -> tuple[LostExample, ...]:
-        examples = self._known(task)
-        outputs = self._outputs(task)
-        place = {str(name): index for index, name in enumerate(panel.ids)}
-        lost = []
-        for name, gain in summary.worst:
-            example = examples.get(name)
-            before, after = outputs.baseline.get(name), outputs.candidate.get(name)
-            if example is None:
+def _others(run: RunContents, primary: Panel | None, sides: tuple[str, str]) -> Iterator[Loss]:
+    """One analysis for each task with a metric, the primary apart, that is shown worse."""
+    rows, panels = run.matrix
+    for task in dict.fromkeys(row.suite_task for row in rows):
+        own = [row for row in rows if row.suite_task == task and row.split != "select"]
+        for panel, members in _panels(task, own, panels):
+            if panel is primary or not set(sides) <= set(panel.variants):
                 continue
-            sides = (
-                (before, summary.baseline, None),
-                (after, summary.candidate, before),
-            )
-            shown = [
-                output_of(item, variant, panel.per_example(variant), place[name]) if item else None
-                for item, variant, _ in sides
-            ]
-            findings = [
-                findings_of(item, example.prompt, other) if item else () for item, _, other in sides
-            ]
-            lost.append(
-                LostExample(
-                    id=name,
-                    gain=gain,
-                    prompt=example.prompt,
-                    references=example.references,
-                    baseline=shown[0],
-                    candidate=shown[1],
-                    baseline_findings=findings[0],
-                    findings=findings[1],
-                )
-            )
-        return tuple(lost)
+            if comparison(panel, *sides).better is False:
+                yield _loss(run, task, panel, sides, members)
+                break
 
-    def _known(self, task: str) -> Mapping[str, Example]:
-        """Examples of a task by id; none where the task brings its own documents."""
-        if task not in self._examples:
-            key = self._manifest.examples.get(task)
-            read = self._store.read_records("examples", key, "examples", Example) if key else []
-            self._examples[task] = {example.id: example for example in read}
-        return self._examples[task]
 
-    def _outputs(self, task: str) -> OutputPair:
-        def of(variant: str) -> dict[str, Prediction]:
-            return {item.example_id: item for item in self._predictions.get((variant, task), ())}
+def _loss(
+    run: RunContents,
+    task: str,
+    panel: Panel,
+    sides: tuple[str, str],
+    members: Mapping[str, Sequence[str]] | None = None,
+) -> Loss:
+    """Analyse one panel: the candidate (second of the sides) against the baseline."""
+    ids = [str(name) for name in panel.ids]
+    groups: list[Group] = []
+    notes: list[str] = []
+    if members is None:
+        outputs = OutputPair(*(run.outputs_of(variant, task) for variant in sides))
+        groups, notes = example_groups(ids, run.examples_of(task), outputs)
+    elif len(members) > 1:
+        place = {name: member for member, names in members.items() for name in names}
+        owner = np.array([place[name] for name in ids])
+        groups = [Group(MEMBER, member, owner == member) for member in members]
+    summary = analyse_losses(panel, *sides, groups, members=members, notes=notes)
+    return Loss(sentence=loss_sentence(summary), summary=summary)
 
-        return OutputPair(of(self._baseline), of(self._candidate))
+
+def _worst(
+    run: RunContents, task: str, panel: Panel, summary: LossSummary
+) -> tuple[LostExample, ...]:
+    """The worst examples with both outputs, and what is noticed of each."""
+    examples = run.examples_of(task)
+    place = {str(name): index for index, name in enumerate(panel.ids)}
+    before, after = (run.outputs_of(v, task) for v in (summary.baseline, summary.candidate))
+
+    def shown(item: Prediction | None, variant: str) -> ExampleOutput | None:
+        if item is None:
+            return None
+        return output_of(item, variant, panel.per_example(variant), place[item.example_id])
+
+    def noticed(item: Prediction | None, other: Prediction | None) -> tuple[str, ...]:
+        return findings_of(item, examples[item.example_id].prompt, other) if item else ()
+
+    return tuple(
+        LostExample(
+            id=name,
+            gain=gain,
+            prompt=examples[name].prompt,
+            references=examples[name].references,
+            baseline=shown(before.get(name), summary.baseline),
+            candidate=shown(after.get(name), summary.candidate),
+            baseline_findings=noticed(before.get(name), None),
+            findings=noticed(after.get(name), before.get(name)),
+        )
+        for name, gain in summary.worst
+        if name in examples
+    )
 
 
 def _panels(

@@ -26,9 +26,7 @@ class ExamplesSection(ReportSection):
     name, title, label = "examples", "Examples side by side", "Examples"
 
     def build(self, run: RunContents) -> dict[str, Any]:
-        panels = run.matrix[1]
-        examples = build_examples(run.store, run.manifest, panels, run.predictions, run.primary)
-        return {"examples": examples}
+        return {"examples": build_examples(run)}
 
     def html(self, view: View, page: PageContext) -> str:
         examples = view.examples

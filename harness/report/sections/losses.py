@@ -30,9 +30,7 @@ class LossesSection(ReportSection):
     name, title, label = "losses", "Where it loses", "Losses"
 
     def build(self, run: RunContents) -> dict[str, Any]:
-        rows, panels = run.matrix
-        losses = build_losses(run.store, run.manifest, rows, panels, run.predictions, run.primary)
-        return {"losses": losses}
+        return {"losses": build_losses(run)}
 
     def html(self, view: View, page: PageContext) -> str:
         return page.render(

@@ -15,16 +15,14 @@ from harness.render.worddiff import SHOWN_CHARS, compare_words
 from harness.report.build import build_view
 from harness.report.html import render_html
 from harness.report.markdown import render_markdown
+from harness.report.parts.contents import RunContents
 from harness.report.parts.losses import build_losses
-from harness.report.parts.matrix import build_matrix
 from harness.report.sections.losses import barred_table
 from harness.report.tables import render_json
 from harness.report.view.records import View
 from harness.report.words.losses import loss_notes, loss_sentence, strata_table
 from harness.results.losses import LossStratum, LossSummary
-from harness.results.scores import read_results
 from harness.schema import Score
-from harness.suite.record import suite_of
 
 TWO = ("base@nf4", "checkpoint-40")
 SMALL: dict[str, Any] = {
@@ -196,9 +194,9 @@ def lm_eval_run(make_run: Callable[..., Any], hits: dict[str, float]) -> tuple[A
 def test_subjects_of_a_group_are_looked_at_together(make_run: Callable[..., Any]) -> None:
     """Anatomy falls from 48 to 24 of 60, astronomy stays: one analysis that names the lost."""
     run, manifest = lm_eval_run(make_run, {"anatomy": 0.4, "astronomy": 0.8})
-    readings = read_results(run.store, manifest.cells, suite_of(manifest).tasks)
-    rows, panels = build_matrix(manifest, readings, None)
-    found = build_losses(run.store, manifest, rows, panels, {}, None)
+    contents = RunContents(run.store, manifest)
+    vars(contents)["primary"] = None  # no task decides
+    found = build_losses(contents)
     assert found.primary is None
     [loss] = [loss for loss in found.others if loss.summary.task == "mmlu"]
     assert (loss.summary.n, loss.summary.worse, loss.summary.better) == (120, 24, 0)
