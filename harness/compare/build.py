@@ -14,7 +14,7 @@ from harness.compare.facts import run_facts, setting_differences
 from harness.compare.pairing import Side, SidePair
 from harness.compare.view import How, RunsView
 from harness.errors import PairingError, UsageError
-from harness.report.parts.matrix import Weights, compare_with, figure_of, marks_of, shots_of
+from harness.report.parts.matrix import ResampleCache, compare_with, figure_of, marks_of, shots_of
 from harness.report.view.records import MatrixCell, MatrixRow
 from harness.results.comparisons import comparison
 from harness.results.pairing import FORM
@@ -180,7 +180,7 @@ def _rows(
     sides: Sequence[Side], primary: Key | None
 ) -> tuple[tuple[MatrixRow, ...], dict[Key, Panel]]:
     """One row per score of any run, in the order of the reference's tasks, then of the others'."""
-    weights = Weights(sides[0].suite.seed)
+    weights = ResampleCache(sides[0].suite.seed)
     order = list(dict.fromkeys(t for side in sides for t in side.suite.tasks))
     kinds: dict[tuple[Key, object], list[Side]] = {}
     for side in sides:
@@ -204,7 +204,11 @@ def _rows(
 
 
 def _row(
-    sides: Sequence[Side], held: Sequence[Side], key: Key, weights: Weights, primary: Key | None
+    sides: Sequence[Side],
+    held: Sequence[Side],
+    key: Key,
+    weights: ResampleCache,
+    primary: Key | None,
 ) -> tuple[MatrixRow, Panel | None]:
     reference, first = sides[0], held[0].readings[key]
     panel, unpaired = _panel(reference, held, key, weights)
@@ -248,7 +252,7 @@ def _row(
 
 
 def _panel(
-    reference: Side, held: Sequence[Side], key: Key, weights: Weights
+    reference: Side, held: Sequence[Side], key: Key, weights: ResampleCache
 ) -> tuple[Panel | None, dict[str, str]]:
     """The reference and all that can be paired with it, and why the others cannot."""
     if reference not in held:
@@ -267,7 +271,7 @@ def _panel(
     return Panel(own.quantity, [own.sample, *samples], resamples=weights.of(own.sample)), unpaired
 
 
-def _alone(reading: Reading, weights: Weights) -> Panel | None:
+def _alone(reading: Reading, weights: ResampleCache) -> Panel | None:
     if reading.sample is None or reading.quantity is None:
         return None
     return Panel(reading.quantity, [reading.sample], resamples=weights.of(reading.sample))

@@ -8,10 +8,9 @@ from pathlib import Path
 from harness.compare.html import render_runs_html
 from harness.compare.markdown import render_runs_markdown
 from harness.compare.view import RunsView
-from harness.errors import UsageError
 from harness.files import write_atomic
-from harness.hints import choices
 from harness.render.table import Raw, data_table, to_csv
+from harness.report.write import formats_of
 
 
 def render_runs_json(view: RunsView) -> str:
@@ -54,14 +53,8 @@ def write_runs(view: RunsView, folder: Path, format_: str = "html") -> list[Path
     Raises:
         UsageError: There is no such format.
     """
-    if format_ != "all" and format_ not in _RENDERERS:
-        raise UsageError(
-            f"There is no format {format_!r}.",
-            where="--format",
-            hint=choices(format_, (*_RENDERERS, "all")),
-        )
     paths = []
-    for name in _RENDERERS if format_ == "all" else [format_]:
+    for name in formats_of(format_, list(_RENDERERS)):
         file, render = _RENDERERS[name]
         write_atomic(folder / file, render(view), hint=_ELSEWHERE)
         paths.append(folder / file)

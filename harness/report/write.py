@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from harness.errors import UsageError
@@ -60,3 +60,17 @@ def write_report(
     for file, text in texts.items():
         write_atomic(folder / file, text, hint=_ELSEWHERE)
     return [folder / file for file in texts]
+
+
+def formats_of(format_: str, known: Sequence[str]) -> Sequence[str]:
+    """The formats that ``--format`` asks for.
+
+    Raises:
+        UsageError: There is no such format.
+    """
+    if format_ == "all":
+        return known
+    if format_ in known:
+        return [format_]
+    hint = f"Use one of {', '.join([*known, 'all'])}."
+    raise UsageError(f"There is no format {format_!r}.", where="--format", hint=hint)

@@ -21,15 +21,15 @@ from harness.suite.spec import LmEvalTask, Suite, TaskSpec
 Panels = dict[Key, Panel]
 
 
-class Weights:
-    """Bootstrap weights, drawn once for all metrics of the same examples."""
+class ResampleCache:
+    """Resamples, drawn once for all metrics of the same examples."""
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
         self._held: tuple[bytes, Resamples] | None = None
 
     def of(self, sample: Sample) -> Resamples:
-        """Weights of a sample's clusters; only the latest are held, to bound memory."""
+        """ResampleCache of a sample's clusters; only the latest are held, to bound memory."""
         name = sample.clusters.tobytes()
         if self._held is None or self._held[0] != name:
             self._held = (name, Resamples(sample.clusters, seed=self._seed))
@@ -51,7 +51,7 @@ def build_matrix(
         row that has statistics.
     """
     suite = suite_of(manifest)
-    weights = Weights(suite.seed)
+    weights = ResampleCache(suite.seed)
     order = {task: place for place, task in enumerate(suite.tasks)}
     groups = group_by_key(readings)
     panels: Panels = {}
@@ -67,7 +67,7 @@ def build_matrix(
 
 
 def _panel(
-    manifest: Manifest, by_variant: dict[str, Reading], weights: Weights
+    manifest: Manifest, by_variant: dict[str, Reading], weights: ResampleCache
 ) -> tuple[Panel | None, dict[str, str]]:
     """All variants that can be paired with the baseline, and why the others cannot."""
     names = [manifest.baseline, *(v.id for v in manifest.variants if v.id != manifest.baseline)]
