@@ -21,7 +21,7 @@ class MeasurementFacts:
     doubts: Sequence[str]
 
 
-class Measurement:
+class SteadyMeasurement:
     """That a machine was idle, and its repeats agree."""
 
     about = MeasurementFacts
@@ -40,4 +40,4 @@ class Measurement:
             )
 
 
-CHECK = Measurement()
+CHECK = SteadyMeasurement()

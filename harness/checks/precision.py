@@ -8,7 +8,7 @@ from harness.schema import QUANTIZED, Finding
 from harness.suite.spec import Suite
 
 
-class Precision:
+class SamePrecision:
     """That the adapters' base is quantized as in training.
 
     The matrix is nf4 unless the suite says otherwise; `lora` and `full` train unquantized weights.
@@ -34,4 +34,4 @@ class Precision:
             )
 
 
-CHECK = Precision()
+CHECK = SamePrecision()

@@ -28,7 +28,7 @@ _PREFILL_TOKENS_ELSEWHERE = 8192
 
 
 @dataclass(frozen=True)
-class Row:
+class PromptRow:
     """One prompt for one variant.
 
     Attributes:
@@ -85,12 +85,12 @@ class Decoder:
         self._grows = kv_cache.fits(model.config)
         self._prefill_tokens = _PREFILL_TOKENS.get(model.device.type, _PREFILL_TOKENS_ELSEWHERE)
 
-    def run(self, batch: Sequence[Row]) -> list[Output]:
+    def run(self, batch: Sequence[PromptRow]) -> list[Output]:
         """Decode prompts until each has ended."""
         with torch.inference_mode():
             return self._run(batch)
 
-    def _run(self, batch: Sequence[Row]) -> list[Output]:
+    def _run(self, batch: Sequence[PromptRow]) -> list[Output]:
         decoding, steps = self._decoding, self._decoding.max_new_tokens
         draws = Draws([r.ids for r in batch], steps, decoding.seed) if decoding.do_sample else None
         new: list[list[int]] = [[] for _ in batch]
@@ -121,7 +121,9 @@ class Decoder:
             for tokens, reason in zip(new, reasons, strict=True)
         ]
 
-    def _read(self, batch: Sequence[Row]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, Any]:
+    def _read(
+        self, batch: Sequence[PromptRow]
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, Any]:
         """Read the prompts.
 
         Returns:
@@ -145,7 +147,7 @@ class Decoder:
             found.append(logits)
         return torch.cat(found), mask, positions[:, -1:], whole
 
-    def _parts(self, batch: Sequence[Row]) -> Iterator[slice]:
+    def _parts(self, batch: Sequence[PromptRow]) -> Iterator[slice]:
         """Neighbours that are read together."""
         start, width = 0, 0
         for at, row in enumerate(batch):

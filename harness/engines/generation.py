@@ -14,7 +14,7 @@ from typing import Any
 
 from harness.engines.base import Decoding, Generated
 from harness.engines.batching import halving_batches
-from harness.engines.decoder import Decoder, Output, Row
+from harness.engines.decoder import Decoder, Output, PromptRow
 from harness.errors import ModelError
 from harness.models.mixed import Mixture
 from harness.models.tokens import context_tokens, encode_prompt, truncate_left
@@ -58,7 +58,7 @@ def generate(
     results: list[Generated | None] = [None] * len(prompts)
 
     def run(batch: Sequence[tuple[int, ...]]) -> list[Output]:
-        return decoder.run([Row(ids) for ids in batch])
+        return decoder.run([PromptRow(ids) for ids in batch])
 
     for batch, outputs in halving_batches(encoded.unique, decoding.batch_size, run):
         pace.finished(encoded.fill(results, batch, outputs))
@@ -105,7 +105,7 @@ def generate_together(
     }
 
     def run(batch: Sequence[tuple[int, ...]]) -> list[list[Output]]:
-        outputs = decoder.run([Row(ids, variant) for variant in variants for ids in batch])
+        outputs = decoder.run([PromptRow(ids, variant) for variant in variants for ids in batch])
         return [outputs[at :: len(batch)] for at in range(len(batch))]
 
     at_once = _prompts_at_once(mixture, decoding)

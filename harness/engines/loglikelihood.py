@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from harness.digests import value_digest
-from harness.engines.prefix_tree import Limits, Plan, TokenRequest, make_plan
+from harness.engines.prefix_tree import Limits, TokenRequest, TreePlan, make_plan
 from harness.engines.probe import Engine, EngineChoice, choose_engine
 from harness.engines.tree_forward import TreeScorer
 from harness.errors import HarnessError, MissingExtraError
@@ -41,7 +41,7 @@ class PlannedRequests:
         truncated: Requests cut on the left because they are longer than the model's context.
     """
 
-    plan: Plan
+    plan: TreePlan
     truncated: int
 
 
@@ -197,7 +197,9 @@ class PrefixSharingLM(HFLM):  # type: ignore[misc]  # lm_eval is untyped
     def _digest(self, texts: Sequence[tuple[str, str]]) -> str:
         return value_digest([self.max_length, repr(self._limits), [list(pair) for pair in texts]])
 
-    def _run(self, plan: Plan, texts: Sequence[tuple[str, str] | None]) -> list[tuple[float, bool]]:
+    def _run(
+        self, plan: TreePlan, texts: Sequence[tuple[str, str] | None]
+    ) -> list[tuple[float, bool]]:
         """Answers in the order of the requests; the cache hook hears of each when it is known."""
         scorer = TreeScorer(
             self.model,

@@ -51,7 +51,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Row:
+class TreeRow:
     """Tokens that one row of a batch computes: the nodes of a subtree in depth-first preorder.
 
     A token sees what lies on its path: token i sees token j if ``j <= i < end[j]``.
@@ -86,8 +86,8 @@ class Stem:
         stems: Stems that continue it.
     """
 
-    row: Row | None = None
-    rows: list[Row] = field(default_factory=list)
+    row: TreeRow | None = None
+    rows: list[TreeRow] = field(default_factory=list)
     stems: list[Stem] = field(default_factory=list)
 
 
@@ -120,7 +120,7 @@ class Terms:
 
 
 @dataclass(frozen=True)
-class Plan:
+class TreePlan:
     """Forward passes that answer a set of requests.
 
     Attributes:
@@ -138,8 +138,8 @@ class Plan:
     planned_tokens: int
 
 
-def make_plan(requests: Sequence[TokenRequest], limits: Limits) -> Plan:
-    """Plan the forward passes for some requests; equal ones are computed once.
+def make_plan(requests: Sequence[TokenRequest], limits: Limits) -> TreePlan:
+    """TreePlan the forward passes for some requests; equal ones are computed once.
 
     Raises:
         ValueError: A request has no targets, or more of them than inputs.
@@ -150,7 +150,7 @@ def make_plan(requests: Sequence[TokenRequest], limits: Limits) -> Plan:
     tree = _Tree([request.inputs for request in requests])
     terms = _terms(tree, requests)
     root, planned = _Cutter(tree, terms, limits).cut()
-    return Plan(len(requests), root, terms, tree.tokens, planned)
+    return TreePlan(len(requests), root, terms, tree.tokens, planned)
 
 
 @dataclass(eq=False)
@@ -306,7 +306,7 @@ class _Cutter:
             and before + node.size <= self._limits.row_tokens
         )
 
-    def _row(self, nodes: Sequence[_Node]) -> Row:
+    def _row(self, nodes: Sequence[_Node]) -> TreeRow:
         """Nodes in preorder, of which the first ones may be a path from above."""
         ids, depth, end, slots = [], [], [], []
         at = 0
@@ -330,4 +330,4 @@ class _Cutter:
         ends[ends < 0] = at
         slot = np.concatenate(slots)
         scored = int(self._scores[slot[slot >= 0]].sum())
-        return Row(np.concatenate(ids), np.concatenate(depth), ends, slot, chain, scored)
+        return TreeRow(np.concatenate(ids), np.concatenate(depth), ends, slot, chain, scored)

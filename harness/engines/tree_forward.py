@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from transformers.cache_utils import Cache, DynamicLayer
 
 from harness.engines.batching import TokenBudget, does_not_fit, in_memory, token_batches
-from harness.engines.prefix_tree import Ints, Plan, Row, Stem
+from harness.engines.prefix_tree import Ints, Stem, TreePlan, TreeRow
 from harness.models.adapters import base_of, forward_arguments
 
 # Logits of one forward pass, in bytes. Rows with many scored tokens are spread over more passes.
@@ -68,7 +68,7 @@ class TreeScorer:
         )
         self._takes_positions = "position_ids" in forward_arguments(model)
 
-    def run(self, plan: Plan) -> Iterator[Answer]:
+    def run(self, plan: TreePlan) -> Iterator[Answer]:
         """Compute a plan, yielding what each forward pass adds; every term comes once.
 
         Raises:
@@ -76,7 +76,7 @@ class TreeScorer:
         """
         yield from self._below(plan, plan.root, None)
 
-    def _below(self, plan: Plan, stem: Stem, prefix: StemCache | None) -> Iterator[Answer]:
+    def _below(self, plan: TreePlan, stem: Stem, prefix: StemCache | None) -> Iterator[Answer]:
         """What continues a stem. Stems within it go first, while nothing else holds memory."""
         for longer in stem.stems:
             if longer.row is None:
@@ -87,7 +87,7 @@ class TreeScorer:
             del cache
         above = prefix.get_seq_length() if prefix is not None else 0
 
-        def size(row: Row) -> int:
+        def size(row: TreeRow) -> int:
             # a row has a copy of the stem's keys and values, an eighth or less of activations
             return max(len(row), (above + len(row)) // 8)
 
@@ -105,7 +105,9 @@ class TreeScorer:
             for _, answer in batches:
                 yield answer
 
-    def _grow(self, plan: Plan, row: Row, prefix: StemCache | None) -> tuple[StemCache, Answer]:
+    def _grow(
+        self, plan: TreePlan, row: TreeRow, prefix: StemCache | None
+    ) -> tuple[StemCache, Answer]:
         """A stem continued by a row, and what the row itself is asked for."""
         cache = StemCache(prefix, keep=True)
         answer = in_memory(partial(self._forward, plan, [row], cache))
@@ -113,7 +115,7 @@ class TreeScorer:
             raise does_not_fit()
         return cache, answer
 
-    def _forward(self, plan: Plan, rows: Sequence[Row], cache: StemCache | None) -> Answer:
+    def _forward(self, plan: TreePlan, rows: Sequence[TreeRow], cache: StemCache | None) -> Answer:
         width = max(map(len, rows))
         slots = _padded([row.slots for row in rows], width, -1).ravel()
         scored = np.flatnonzero(slots >= 0)
@@ -134,7 +136,9 @@ class TreeScorer:
             values = _log_probabilities(logits[0], owners, targets).cpu().numpy()
         return Answer(terms, values[0], values[1] > 0)
 
-    def _inputs(self, rows: Sequence[Row], width: int, cache: StemCache | None) -> dict[str, Any]:
+    def _inputs(
+        self, rows: Sequence[TreeRow], width: int, cache: StemCache | None
+    ) -> dict[str, Any]:
         ids = torch.from_numpy(_padded([row.ids for row in rows], width, 0)).to(self._device)
         inputs: dict[str, Any] = {"input_ids": ids, "past_key_values": cache}
         stem = cache.get_seq_length() if cache is not None else 0
@@ -151,12 +155,12 @@ class TreeScorer:
         self._add_positions(inputs, rows, width)
         return inputs
 
-    def _add_positions(self, inputs: dict[str, Any], rows: Sequence[Row], width: int) -> None:
+    def _add_positions(self, inputs: dict[str, Any], rows: Sequence[TreeRow], width: int) -> None:
         if self._takes_positions:
             depth = torch.from_numpy(_padded([row.depth for row in rows], width, 0))
             inputs["position_ids"] = depth.to(self._device)
 
-    def _tree_masks(self, rows: Sequence[Row], width: int, stem: int) -> Any:
+    def _tree_masks(self, rows: Sequence[TreeRow], width: int, stem: int) -> Any:
         """Additive masks, shape (rows, 1, width, stem + width): one, or one per type of layer."""
         place = torch.arange(width, device=self._device)
         # padding is seen by none but itself, since a row of nothing but -inf would be NaN
@@ -284,7 +288,7 @@ def _log_probabilities(
 
     Args:
         logits: Shape (slots, vocabulary).
-        owners: Row of ``logits`` that predicts each target, shape (terms,).
+        owners: TreeRow of ``logits`` that predicts each target, shape (terms,).
         targets: Token ids, shape (terms,).
 
     Returns:

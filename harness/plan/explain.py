@@ -8,11 +8,11 @@ from typing import Any
 
 from harness.diff import difference
 from harness.plan.plan import (
-    Cell,
     CellState,
     EvalCell,
     MeasureCell,
     Plan,
+    PlannedCell,
     WaitingCell,
     make_plan,
     run_id_of,
@@ -30,7 +30,7 @@ _MARKS = {"done": "✓", "missing": "·", "waiting": "…"}
 class ExplainedCell:
     """A planned cell, whether there is anything to do, and why."""
 
-    cell: Cell
+    cell: PlannedCell
     state: CellState
     why: str = ""
 
@@ -125,14 +125,14 @@ def _at_step(step: int, steps: int | None) -> str:
 
 
 def explain_missing(
-    cells: Sequence[Cell], store: Store, earlier: Manifest | None
+    cells: Sequence[PlannedCell], store: Store, earlier: Manifest | None
 ) -> list[ExplainedCell]:
     """Say why each missing cell is missing: new, or which field made an earlier result stale."""
     before = {(c.variant, c.task): c for c in earlier.cells} if earlier else {}
     return [_explained(cell, store, before.get((cell.variant, cell.task))) for cell in cells]
 
 
-def _explained(cell: Cell, store: Store, before: CellResult | None) -> ExplainedCell:
+def _explained(cell: PlannedCell, store: Store, before: CellResult | None) -> ExplainedCell:
     if isinstance(cell, WaitingCell):
         return ExplainedCell(cell, cell.state, cell.why)
     if isinstance(cell, EvalCell) and not cell.stored:

@@ -40,7 +40,7 @@ CellState = Literal["done", "missing", "waiting"]
 
 
 @dataclass(frozen=True)
-class Cell:
+class PlannedCell:
     """One variant on one task."""
 
     variant: str
@@ -77,7 +77,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class EvalCell(Cell):
+class EvalCell(PlannedCell):
     """A cell of a variant whose weights exist, or can be made.
 
     Attributes:
@@ -105,12 +105,12 @@ class EvalCell(Cell):
 
 
 @dataclass(frozen=True)
-class MeasureCell(Cell):
+class MeasureCell(PlannedCell):
     """A measurement; it is looked up when the run comes to it: its key needs the architecture."""
 
 
 @dataclass(frozen=True)
-class WaitingCell(Cell):
+class WaitingCell(PlannedCell):
     """A cell of a variant whose weights do not exist yet.
 
     Attributes:
@@ -136,7 +136,7 @@ class Plan:
     training_run: TrainingRun | None
     examples: dict[str, Keyed]  # task id (or "train") -> examples
     variants: tuple[Variant, ...]
-    cells: tuple[Cell, ...]
+    cells: tuple[PlannedCell, ...]
     baseline: str
 
 
@@ -189,7 +189,7 @@ def make_plan(
     waiting = [(name, "for training") for name in to_come]
     if merged is None:
         waiting += waiting_to_merge(suite, may_train=bool(names))
-    cells: list[Cell] = [
+    cells: list[PlannedCell] = [
         *_eval_cells(file, store, variants, examples),
         *_measure_cells(suite, variants),
         *_waiting_cells(suite, waiting),

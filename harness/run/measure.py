@@ -9,7 +9,7 @@ from harness.measure.job import MeasureJob, measurement_identity
 from harness.measure.process import measure
 from harness.models.load import architecture_of
 from harness.plan.keys import Keyed, keyed, merged_of
-from harness.plan.plan import Cell, MeasureCell
+from harness.plan.plan import MeasureCell, PlannedCell
 from harness.run.merge import merged_weights
 from harness.run.state import Run
 from harness.schema import CellResult, Taken, Variant
@@ -18,7 +18,7 @@ from harness.suite.spec import MeasureSpec
 
 
 def measure_cells(
-    run: Run, grid: MeasureSpec, cells: Iterable[Cell], failures: dict[str, str]
+    run: Run, grid: MeasureSpec, cells: Iterable[PlannedCell], failures: dict[str, str]
 ) -> None:
     """Take note of measurements that are there, and make those that are missing and wanted.
 
@@ -51,7 +51,7 @@ def measure_cells(
         _keep(run, cell, result.model_copy(update={"measurements_key": item.key}))
 
 
-def _keep(run: Run, cell: Cell, result: CellResult) -> None:
+def _keep(run: Run, cell: PlannedCell, result: CellResult) -> None:
     if result.computed:
         run.record(result)
     else:  # nothing new: the manifest is written when the run ends

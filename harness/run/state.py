@@ -12,7 +12,7 @@ from harness.console import Reporter
 from harness.errors import UsageError
 from harness.models import hardware
 from harness.plan.keys import asked_device, merged_of
-from harness.plan.plan import Cell, EvalCell, Plan, WaitingCell, make_plan, run_id_of
+from harness.plan.plan import EvalCell, Plan, PlannedCell, WaitingCell, make_plan, run_id_of
 from harness.schema import (
     HUMAN,
     CellResult,
@@ -121,7 +121,7 @@ class Run:
             return cast("Precision", earlier.compute_dtype)
         return self.decide_device()[0].compute_dtype
 
-    def wants(self, cell: Cell) -> bool:
+    def wants(self, cell: PlannedCell) -> bool:
         """Whether ``--only`` lets this cell through."""
         patterns = self.options.only
         return not patterns or any(fnmatch.fnmatchcase(cell.id, p) for p in patterns)

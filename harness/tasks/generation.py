@@ -76,7 +76,7 @@ class Generation:
     ) -> Iterator[TaskSession]:
         """A session with the decoding that the suite asks for."""
         self.rehearse(request)
-        yield _Session(request)
+        yield _GenerationSession(request)
 
     def score(
         self, request: TaskRequest, kept: Callable[[str, type[Any]], Sequence[Any]]
@@ -103,7 +103,7 @@ def examples_identity(task: Any, examples: Any) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class _Session:
+class _GenerationSession:
     request: TaskRequest
 
     def predict(self, model: ActiveModel, progress: Progress) -> Outputs:

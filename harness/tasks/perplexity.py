@@ -51,14 +51,14 @@ class Perplexity:
         self, request: TaskRequest, tokenizer: Any, reporter: Reporter
     ) -> Iterator[TaskSession]:
         """A session that scores the completions."""
-        yield _Session(request)
+        yield _PerplexitySession(request)
 
 
 TASK_TYPE = Perplexity()
 
 
 @dataclass(frozen=True)
-class _Session:
+class _PerplexitySession:
     request: TaskRequest
 
     def predict(self, model: ActiveModel, progress: Progress) -> Outputs:

@@ -52,14 +52,14 @@ class LmEval:
             seed=request.suite.seed,
         )
         with closing(prepared):
-            yield _Session(prepared, reporter)
+            yield _LmEvalSession(prepared, reporter)
 
 
 TASK_TYPE = LmEval()
 
 
 @dataclass(frozen=True)
-class _Session:
+class _LmEvalSession:
     prepared: PreparedLmEval
     reporter: Reporter
 

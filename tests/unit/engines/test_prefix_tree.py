@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.engines.prefix_tree import Limits, Plan, Row, Stem, TokenRequest, make_plan
+from harness.engines.prefix_tree import Limits, Stem, TokenRequest, TreePlan, TreeRow, make_plan
 
 EAGER = Limits(row_tokens=6, stem_saves=1, shared_tokens=1)  # cuts wherever it can
 
@@ -20,7 +20,7 @@ def _request(inputs: list[int], scored: int = 1) -> TokenRequest:
     return TokenRequest(inputs, [900 + index for index in range(scored)])
 
 
-def _walk(stem: Stem, above: tuple[int, ...] = ()) -> Iterator[tuple[tuple[int, ...], Row]]:
+def _walk(stem: Stem, above: tuple[int, ...] = ()) -> Iterator[tuple[tuple[int, ...], TreeRow]]:
     """Every row and stem, with the token ids of the stems above it."""
     for row in stem.rows:
         yield above, row
@@ -30,13 +30,13 @@ def _walk(stem: Stem, above: tuple[int, ...] = ()) -> Iterator[tuple[tuple[int, 
         yield from _walk(longer, (*above, *longer.row.ids.tolist()))
 
 
-def _seen(above: tuple[int, ...], row: Row, token: int) -> list[int]:
-    """Token ids that a token of a row sees, by the rule that Row states, itself included."""
+def _seen(above: tuple[int, ...], row: TreeRow, token: int) -> list[int]:
+    """Token ids that a token of a row sees, by the rule that TreeRow states, itself included."""
     inside = [j for j in range(token + 1) if token < row.end[j]]
     return [*above, *row.ids[inside].tolist()]
 
 
-def _scored_paths(plan: Plan) -> Counter[tuple[Any, ...]]:
+def _scored_paths(plan: TreePlan) -> Counter[tuple[Any, ...]]:
     """(request, the tokens its target is predicted from, target) of every term computed."""
     found: Counter[tuple[Any, ...]] = Counter()
     for above, row in _walk(plan.root):
@@ -59,7 +59,7 @@ def _expected(requests: list[TokenRequest]) -> Counter[tuple[Any, ...]]:
     return expected
 
 
-def _chains(plan: Plan) -> bool:
+def _chains(plan: TreePlan) -> bool:
     return all(row.chain for _, row in _walk(plan.root))
 
 

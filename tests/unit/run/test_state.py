@@ -8,7 +8,7 @@ import pytest
 
 from harness.console import Reporter
 from harness.errors import UsageError
-from harness.plan.plan import Cell, EvalCell, make_plan
+from harness.plan.plan import EvalCell, PlannedCell, make_plan
 from harness.run.state import Options, Run, check_matches, check_patterns, needs_training, start
 from harness.schema import CellResult, Finding, HumanKeys
 from harness.store.runs import Store
@@ -25,7 +25,7 @@ def begin(folder: Path, store: Store, *only: str, **changes: object) -> Run:
     return start(file, store, Options(only=only), Reporter(-1))
 
 
-def finish(run: Run, cell: Cell) -> None:
+def finish(run: Run, cell: PlannedCell) -> None:
     """Leave a result of a cell in the store and in the manifest."""
     assert isinstance(cell, EvalCell)
     path = put(run.store, "scores", cell.scores.key, cell.scores.identity)
