@@ -21,8 +21,8 @@ import gzip
 import json
 import re
 import struct
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -41,7 +41,7 @@ _NO_CHUNK = 0xFFFF
 _BLANKS = re.compile(r"[ \t\n]+")
 
 
-@dataclass
+@dataclass(frozen=True)
 class ExampleBlocks:
     """What a page embeds.
 
@@ -51,9 +51,9 @@ class ExampleBlocks:
         raw_bytes: Size of the texts before compression.
     """
 
-    blocks: list[tuple[str, str]] = field(default_factory=list)
-    left_out: dict[str, int] = field(default_factory=dict)
-    raw_bytes: int = 0
+    blocks: tuple[tuple[str, str], ...]
+    left_out: Mapping[str, int]
+    raw_bytes: int
 
 
 @dataclass(frozen=True)
@@ -79,49 +79,46 @@ def pack(examples: AllExamples, budget_bytes: int = BUDGET_BYTES) -> ExampleBloc
         StoreError: A result of the run is missing or unreadable.
     """
     tasks = examples.tasks
-    packed = ExampleBlocks()
-    kept = _compress(tasks, _in_order(tasks), budget_bytes, packed)
+    kept = _compressed(tasks, _in_order(tasks), budget_bytes, whole=True)
     if kept is None:
-        packed = ExampleBlocks()
         ranked = sorted(_by_interest(tasks), key=lambda chunk: -chunk.interest)
-        kept = _compress(tasks, ranked, budget_bytes, packed, whole=False) or []
+        kept = _compressed(tasks, ranked, budget_bytes) or []
     chunk_of = [np.full(len(task.examples), _NO_CHUNK, dtype=np.uint16) for task in tasks]
-    for number, chunk in enumerate(kept):
+    for number, (chunk, _, _) in enumerate(kept):
         chunk_of[chunk.task][chunk.places] = number
-    for task, own in zip(tasks, chunk_of, strict=True):
-        if missing := int((own == _NO_CHUNK).sum()):
-            packed.left_out[task.task] = missing
-    packed.blocks.insert(0, (INDEX, _encode(_index(tasks, chunk_of))[0]))
-    return packed
+    missing = [int((own == _NO_CHUNK).sum()) for own in chunk_of]
+    index = (INDEX, _encode(_index(tasks, chunk_of))[0])
+    return ExampleBlocks(
+        blocks=(index, *((f"chunk-{number}", text) for number, (_, text, _) in enumerate(kept))),
+        left_out={task.task: n for task, n in zip(tasks, missing, strict=True) if n},
+        raw_bytes=sum(size for _, _, size in kept),
+    )
 
 
-def _compress(
+def _compressed(
     tasks: Sequence[TaskOutputs],
     chunks: Sequence[_Chunk],
     budget_bytes: int,
-    packed: ExampleBlocks,
     *,
-    whole: bool = True,
-) -> list[_Chunk] | None:
-    """Add chunks until the budget is spent.
+    whole: bool = False,
+) -> list[tuple[_Chunk, str, int]] | None:
+    """Compress chunks until the budget is spent.
 
     Returns:
-        Those added; None where ``whole`` is asked for and they do not all fit.
+        Each with its text and its size before; None where ``whole`` is asked for and they do not
+        all fit.
     """
-    kept: list[_Chunk] = []
+    kept: list[tuple[_Chunk, str, int]] = []
     spent = 0
     for chunk in chunks[:_NO_CHUNK]:
         text, size = _encode(_texts(tasks[chunk.task], chunk.places))
-        if spent + len(text) > budget_bytes:
-            if whole:
-                return None
-            if len(chunk.places) > 1:
-                break
-            continue  # one huge text does not keep the others out
-        spent += len(text)
-        packed.blocks.append((f"chunk-{len(kept)}", text))
-        packed.raw_bytes += size
-        kept.append(chunk)
+        if spent + len(text) <= budget_bytes:
+            spent += len(text)
+            kept.append((chunk, text, size))
+        elif whole:
+            return None
+        elif len(chunk.places) > 1:
+            break  # but one huge text does not keep the others out
     return kept
 
 

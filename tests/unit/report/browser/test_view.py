@@ -260,7 +260,7 @@ def test_the_page_holds_the_blocks_as_data(sample: Any, examples: AllExamples) -
     """Blocks stand behind everything else, and a page without JavaScript says where to look."""
     page = render_html(sample.view, examples)
     blocks = BLOCK.findall(page)
-    assert blocks == pack(examples).blocks
+    assert tuple(blocks) == pack(examples).blocks
     assert page.index(f'id="{INDEX}"') > page.index("</main>")
     assert "default-src 'none'" in html.unescape(page)
     assert "harness report sample/r-4f21c0 --format csv" in page
