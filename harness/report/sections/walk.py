@@ -50,7 +50,7 @@ def answers(
             continue
         try:
             answer = ask(name, section)
-            why = refused(name, answer)
+            why = _no_texts(section) or refused(name, answer)
         except Exception as error:  # whatever other people's code raises: the rest goes on
             why = f"failed: {type(error).__name__}: {error}"
         if why:
@@ -70,6 +70,13 @@ def fault_words(left_out: Mapping[str, str]) -> list[str]:
 def is_own(name: str) -> bool:
     """Whether a section is built in."""
     return name in SECTIONS.built_in
+
+
+def _no_texts(section: ReportSection) -> str:
+    """Why what a section is called cannot be shown."""
+    called = {name: getattr(section, name) for name in ("name", "title", "label")}
+    wrong = [name for name, value in called.items() if not isinstance(value, str)]
+    return f"has something else than a text as its {wrong[0]}" if wrong else ""
 
 
 def no_text(_: str, answer: object) -> str:

@@ -99,6 +99,11 @@ def failing(**methods: Any) -> Any:
     return type("Failing", (LengthsSection,), made)()
 
 
+def titled(title: Any) -> Any:
+    """A section with this title."""
+    return type("Titled", (LengthsSection,), {"title": title})()
+
+
 def left_out(text: str) -> str:
     found = re.search(r"Sections left out\n*(.*?)(?:\n## |\Z)", text, re.DOTALL)
     assert found is not None
@@ -176,6 +181,7 @@ def test_markup_that_the_page_allows_is_not_refused() -> None:
         (ImportError("no module named torch"), "cannot be loaded: ImportError: no module"),
         (object(), "lacks what every report section has: build, html, label, markdown"),
         (failing(build=lambda *_: 1 / 0), "failed: ZeroDivisionError"),
+        (titled(5), "has something else than a text as its title"),
         (failing(build=None), "answers with NoneType where values by name are needed"),
         (failing(build={"a": {"b": object()}}), "answers with values that are no JSON"),
     ],
