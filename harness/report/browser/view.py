@@ -13,12 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.checks import outputs as findings
-from harness.report.parts.outputs import Predictions, read_predictions
+from harness.report.parts.contents import RunContents
 from harness.results.scores import Reading, read_results
 from harness.schema import CellResult, Example, Manifest, Prediction
 from harness.store.runs import Store
-from harness.suite.deciding import primary_metric
-from harness.suite.record import suite_of
 from harness.suite.spec import task_facts
 
 FINDINGS = (
@@ -95,7 +93,7 @@ class AllExamples:
     """
 
     def __init__(self, store: Store, manifest: Manifest) -> None:
-        self._store, self._manifest = store, manifest
+        self._run = RunContents(store, manifest)
 
     @cached_property
     def tasks(self) -> tuple[TaskOutputs, ...]:
@@ -104,55 +102,51 @@ class AllExamples:
         Raises:
             StoreError: A result that the manifest names as finished is missing or unreadable.
         """
-        manifest, suite = self._manifest, suite_of(self._manifest)
-        predictions = read_predictions(self._store, manifest)
+        run, manifest = self._run, self._run.manifest
         cells = [cell for cell in manifest.cells if task_facts(cell.kind).writes_texts]
-        readings = read_results(self._store, cells, suite.tasks)
-        primary = primary_metric(suite) or ("", "")
-        if manifest.selection is not None and manifest.selection.task:
-            primary = (manifest.selection.task, manifest.selection.metric)
-        names = dict.fromkeys(task for _, task in predictions)
-        order = sorted(names, key=lambda task: task != primary[0])
+        readings = read_results(run.store, cells, run.suite.tasks)
+        primary, metric = run.primary or ("", "")
+        names = dict.fromkeys(task for _, task in run.predictions)
         return tuple(
-            self._task(task, predictions, readings, cells, primary[1])
-            for task in order
+            _task(
+                run,
+                task,
+                [reading for reading in readings if reading.score.task == task],
+                {cell.variant: cell for cell in cells if cell.task == task},
+                metric,
+            )
+            for task in sorted(names, key=lambda task: task != primary)
             if task in manifest.examples
         )
 
-    def _task(
-        self,
-        task: str,
-        predictions: Predictions,
-        readings: Sequence[Reading],
-        cells: Sequence[CellResult],
-        metric: str,
-    ) -> TaskOutputs:
-        manifest = self._manifest
-        variants = tuple(variant.id for variant in manifest.variants)
-        made = {
-            name: {item.example_id: item for item in predictions.get((name, task), ())}
-            for name in variants
-        }
-        known = set().union(*made.values())
-        read = self._store.read_records("examples", manifest.examples[task], "examples", Example)
-        examples = tuple(example for example in read if example.id in known)
-        outputs = tuple(tuple(made[name].get(example.id) for example in examples) for name in made)
-        baseline, candidate = _sides(manifest, [name for name in variants if made[name]])
-        reasons = {cell.variant: cell for cell in cells if cell.task == task}
-        own = [reading for reading in readings if reading.score.task == task]
-        own.sort(key=lambda reading: reading.score.metric != metric)
-        return TaskOutputs(
-            task=task,
-            variants=variants,
-            baseline=baseline,
-            candidate=candidate,
-            missing={name: _why(reasons.get(name)) for name in variants if not made[name]},
-            examples=examples,
-            outputs=outputs,
-            metrics=_values(own, variants, examples),
-            flags=_flags(examples, outputs),
-            groups=_groups(outputs),
-        )
+
+def _task(
+    run: RunContents,
+    task: str,
+    readings: Sequence[Reading],
+    cells: Mapping[str, CellResult],
+    metric: str,
+) -> TaskOutputs:
+    variants = tuple(variant.id for variant in run.manifest.variants)
+    made = {name: run.outputs_of(name, task) for name in variants}
+    known = set().union(*made.values())
+    read = run.examples_of(task).values()
+    examples = tuple(example for example in read if example.id in known)
+    outputs = tuple(tuple(made[name].get(example.id) for example in examples) for name in made)
+    baseline, candidate = _sides(run.manifest, [name for name in variants if made[name]])
+    own = sorted(readings, key=lambda reading: reading.score.metric != metric)
+    return TaskOutputs(
+        task=task,
+        variants=variants,
+        baseline=baseline,
+        candidate=candidate,
+        missing={name: _why(cells.get(name)) for name in variants if not made[name]},
+        examples=examples,
+        outputs=outputs,
+        metrics=_values(own, variants, examples),
+        flags=_flags(examples, outputs),
+        groups=_groups(outputs),
+    )
 
 
 def _sides(manifest: Manifest, written: Sequence[str]) -> tuple[str | None, str]:
