@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from harness.render.labels import split_words
-from harness.render.numbers import metric_name
+from harness.render.numbers import joined, metric_name
 from harness.render.palette import shades
 from harness.render.svg import Axis, Canvas, make_axis
 from harness.report.charts.chart import (
@@ -81,13 +81,7 @@ def _checkpoint_chart(view: View, row: MatrixRow, trained: Sequence[Variant], id
     y = make_axis(bounds, HEIGHT - BOTTOM, TOP)
     x = _step_axis(view, places, WIDTH)
     frame(canvas, y)
-    free = 0.0  # where the next label fits
-    for place, label in sorted(places.values()):
-        half = _TICK_CHAR * len(label) / 2
-        if x(place) - half >= free:
-            canvas.text(x(place), HEIGHT - BOTTOM + 15, label, "tick", "middle")
-            free = x(place) + half + _TICK_CHAR
-    canvas.text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 5, "training step", "axis", "middle")
+    _step_labels(canvas, x, places)
     if base is not None and base.id in figures:
         _reference(canvas, row, figures[base.id], y)
     line = [
@@ -102,17 +96,13 @@ def _checkpoint_chart(view: View, row: MatrixRow, trained: Sequence[Variant], id
         source = variant.id if variant.id in places else steps.get(variant.step, "")
         if variant.id not in figures or source not in places:
             continue
-        shift = 9.0 if variant.kind == "merged" else 0.0
-        figure = figures[variant.id]
-        whisker(canvas, x(places[source][0]) + shift, figure, row, y, shade[variant.id])
-        canvas.marker(
-            x(places[source][0]) + shift,
-            y(points_of(figure.value, row)),
-            variant.kind,
-            shade[variant.id],
-            ring=variant.id == view.verdict.chosen,
-            name=f"{variant.id}: {' '.join(figure_words(figure, row)).strip()}",
-        )
+        figure, own = figures[variant.id], shade[variant.id]
+        left = x(places[source][0]) + (9.0 if variant.kind == "merged" else 0.0)
+        whisker(canvas, left, figure, row, y, own)
+        said = f"{variant.id}: {joined(*figure_words(figure, row))}"
+        ring = variant.id == view.verdict.chosen
+        top = y(points_of(figure.value, row))
+        canvas.marker(left, top, variant.kind, own, ring=ring, name=said)
     legend = [("adapter", "checkpoint")]
     if any(variant.id in figures for variant in merged):
         legend.append(("merged", "merged"))
@@ -129,6 +119,17 @@ def _checkpoint_chart(view: View, row: MatrixRow, trained: Sequence[Variant], id
         tuple((v.id, *figure_words(figures[v.id], row)) for v in drawn if v.id in figures),
         tuple(legend),
     )
+
+
+def _step_labels(canvas: Canvas, x: Axis, places: dict[str, tuple[float, str]]) -> None:
+    """The steps below the axis, as far as there is room."""
+    free = 0.0  # where the next label fits
+    for place, label in sorted(places.values()):
+        half = _TICK_CHAR * len(label) / 2
+        if x(place) - half >= free:
+            canvas.text(x(place), HEIGHT - BOTTOM + 15, label, "tick", "middle")
+            free = x(place) + half + _TICK_CHAR
+    canvas.text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 5, "training step", "axis", "middle")
 
 
 def _places(trained: Sequence[Variant]) -> dict[str, tuple[float, str]]:
