@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from harness.data.prompts import Rendered, RowError, Template
@@ -113,38 +113,35 @@ def render_all(
     candidates = []
     for row, row_id in zip(rows, ids, strict=True):
         try:
-            outcome = _render(spec, template, row, counts)
+            rendered = _render(spec, template, row, counts)
         except RowError as error:
-            outcome = error.reason
+            counts.dropped[error.reason] += 1
         except PromptError as error:
             problem = f"{error.problem} The row is {row.where}."
             raise PromptError(problem, where=error.where or "prompt", hint=error.hint) from error
-        if isinstance(outcome, str):
-            counts.dropped[outcome] += 1
         else:
-            candidates.append(RenderedRow(row_id, row, outcome, template.input_text(row.fields)))
+            candidates.append(RenderedRow(row_id, row, rendered, template.input_text(row.fields)))
     return candidates
 
 
-def _render(spec: DataSpec, template: Template, row: DataRow, counts: Counts) -> Rendered | str:
-    """What a row renders to, or the reason to drop it."""
+def _render(spec: DataSpec, template: Template, row: DataRow, counts: Counts) -> Rendered:
     for name in spec.required_fields:
         if is_blank(row.fields.get(name)):
-            return f"empty field {name!r}"
+            raise RowError(f"empty field {name!r}")
     rendered = template.render(row.fields)
     references = tuple(reference for reference in rendered.references if reference)
     n_chars = len(rendered.prompt)
     if 0 < len(references) < len(rendered.references):
         counts.changed["had blank references, which were left out"] += 1
     if not references:
-        return "empty reference"
+        raise RowError("empty reference")
     if template.has_completion and not rendered.completion.strip():
-        return "empty completion"
+        raise RowError("empty completion")
     if n_chars < spec.min_chars:
-        return f"prompt shorter than {spec.min_chars} characters"
+        raise RowError(f"prompt shorter than {spec.min_chars} characters")
     if spec.max_chars is not None and n_chars > spec.max_chars:
-        return f"prompt longer than {spec.max_chars} characters"
-    return Rendered(rendered.prompt, rendered.completion, references)
+        raise RowError(f"prompt longer than {spec.max_chars} characters")
+    return replace(rendered, references=references)
 
 
 def is_blank(value: Any) -> bool:

@@ -72,81 +72,59 @@ def near_clusters(texts: Sequence[str]) -> list[str]:
     ids = sorted(distinct)
     if len(ids) < 2:
         return digests
-    roots = _Components([shingles(distinct[digest]) for digest in ids]).roots()
+    roots = _roots([shingles(distinct[digest]) for digest in ids])
     cluster_of = {digest: ids[root] for digest, root in zip(ids, roots, strict=True)}
     return [cluster_of[digest] for digest in digests]
 
 
-class _Components:
-    """Connected components of similar shingle sets.
-
-    Args:
-        sets: One non-empty set per text, of n texts in all.
-    """
-
-    def __init__(self, sets: Sequence[frozenset[str]]) -> None:
-        import numpy as np  # with datasketch a third of a second, and reading a suite needs neither
-
-        numbers = {shingle: k for k, shingle in enumerate(sorted(frozenset().union(*sets)))}
-        self._members = [np.array(sorted(numbers[s] for s in members)) for members in sets]
-        self._sizes = np.array([len(members) for members in sets])
-        self._marked = np.zeros(len(numbers), dtype=bool)  # shingles of the set being compared
-        self._signatures = _signatures(sets)  # shape (n, BANDS * BAND_ROWS)
-        self._component = np.arange(len(sets))
-
-    def roots(self) -> list[int]:
-        """For each set, the smallest index in its component."""
-        import numpy as np
-
-        for i, buckets in enumerate(self._buckets()):
-            if buckets:
-                others = np.concatenate(buckets)
-                others = others[(others > i) & (self._component[others] != self._component[i])]
-                self._join(i, np.unique(others))
-        return [int(root) for root in self._component]
-
-    def _buckets(self) -> list[list[NDArray[np.intp]]]:
-        """For each set, the groups of two or more sets that agree with it in all of a band."""
-        import numpy as np
-
-        groups: list[list[NDArray[np.intp]]] = [[] for _ in self._members]
-        for band in range(BANDS):
-            columns = self._signatures[:, band * BAND_ROWS : (band + 1) * BAND_ROWS]
-            buckets: dict[bytes, list[int]] = {}
-            for i, row in enumerate(np.ascontiguousarray(columns)):
-                buckets.setdefault(row.tobytes(), []).append(i)
-            for bucket in buckets.values():
-                if len(bucket) > 1:
-                    members = np.array(bucket)
-                    for i in bucket:
-                        groups[i].append(members)
-        return groups
-
-    def _join(self, i: int, others: NDArray[np.intp]) -> None:
-        """Join the component of set i with those of the others that are similar to it."""
-        import numpy as np
-
-        if not others.size:
-            return
-        agreement = (self._signatures[others] == self._signatures[i]).mean(axis=1)
-        others = others[agreement >= _WORTH_VERIFYING]
-        if not others.size:
-            return
-        self._marked[self._members[i]] = True
-        shared = self._marked[np.concatenate([self._members[j] for j in others])]
-        self._marked[self._members[i]] = False
-        starts = np.concatenate([[0], np.cumsum(self._sizes[others])[:-1]])
-        common = np.add.reduceat(shared, starts, dtype=int)
-        jaccard = common / (self._sizes[others] + self._sizes[i] - common)
-        joined = np.append(self._component[others[jaccard >= JACCARD]], self._component[i])
-        self._component[np.isin(self._component, joined)] = joined.min()
-
-
-def _signatures(sets: Sequence[frozenset[str]]) -> NDArray[np.uint64]:
-    """MinHash values of each set, shape (n, BANDS * BAND_ROWS)."""
-    import numpy as np
+def _roots(sets: Sequence[frozenset[str]]) -> list[int]:
+    """For each non-empty set, the smallest index in its component of similar sets."""
+    import numpy as np  # with datasketch a third of a second, and reading a suite needs neither
     from datasketch import MinHash
 
-    encoded = ([shingle.encode() for shingle in members] for members in sets)
+    encoded = ([shingle.encode() for shingle in of_text] for of_text in sets)
     hashes = MinHash.generator(encoded, num_perm=BANDS * BAND_ROWS, seed=_MINHASH_SEED)
-    return np.array([minhash.hashvalues for minhash in hashes], dtype=np.uint64)
+    signatures = np.array([minhash.hashvalues for minhash in hashes], dtype=np.uint64)
+    numbers = {shingle: k for k, shingle in enumerate(sorted(frozenset().union(*sets)))}
+    members = [np.array(sorted(numbers[s] for s in of_text)) for of_text in sets]
+    sizes = np.array([len(of_text) for of_text in sets])
+    marked = np.zeros(len(numbers), dtype=bool)  # shingles of the set being compared
+    component = np.arange(len(sets))
+    for i, buckets in enumerate(_buckets(signatures)):
+        others = np.unique(np.concatenate(buckets)) if buckets else np.arange(0)
+        others = others[(others > i) & (component[others] != component[i])]
+        agreement = (signatures[others] == signatures[i]).mean(axis=1)
+        others = others[agreement >= _WORTH_VERIFYING]
+        if not others.size:
+            continue
+        marked[members[i]] = True
+        shared = marked[np.concatenate([members[j] for j in others])]
+        marked[members[i]] = False
+        starts = np.concatenate([[0], np.cumsum(sizes[others])[:-1]])
+        common = np.add.reduceat(shared, starts, dtype=int)
+        jaccard = common / (sizes[others] + sizes[i] - common)
+        joined = np.append(component[others[jaccard >= JACCARD]], component[i])
+        component[np.isin(component, joined)] = joined.min()
+    return [int(root) for root in component]
+
+
+def _buckets(signatures: NDArray[np.uint64]) -> list[list[NDArray[np.intp]]]:
+    """For each set, the groups of two or more sets that agree with it in all of a band.
+
+    Args:
+        signatures: MinHash values of each set, shape (n, BANDS * BAND_ROWS).
+    """
+    import numpy as np
+
+    groups: list[list[NDArray[np.intp]]] = [[] for _ in signatures]
+    for band in range(BANDS):
+        columns = signatures[:, band * BAND_ROWS : (band + 1) * BAND_ROWS]
+        buckets: dict[bytes, list[int]] = {}
+        for i, row in enumerate(np.ascontiguousarray(columns)):
+            buckets.setdefault(row.tobytes(), []).append(i)
+        for bucket in buckets.values():
+            if len(bucket) > 1:
+                members = np.array(bucket)
+                for i in bucket:
+                    groups[i].append(members)
+    return groups

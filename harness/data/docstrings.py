@@ -101,8 +101,11 @@ def _collect(root: Path) -> tuple[tuple[DataRow, ...], dict[str, int], int]:
         parts = path.relative_to(root).with_suffix("").parts
         if any(part in _SKIPPED_FOLDERS or part.startswith("config-") for part in parts[:-1]):
             continue
-        tree = _parse(path)
-        if tree is None:
+        try:
+            with tokenize.open(path) as stream, warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # old escapes in other people's source
+                tree = ast.parse(stream.read())
+        except (OSError, SyntaxError, ValueError):  # not valid for this Python
             unread += 1
             continue
         module = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
@@ -111,20 +114,10 @@ def _collect(root: Path) -> tuple[tuple[DataRow, ...], dict[str, int], int]:
             if isinstance(pair, str):
                 dropped[pair] += 1
                 continue
-            values = (pair[1], pair[0], name, kind, module)
+            values = (*pair[::-1], name, kind, module)
             rows.append(DataRow(dict(zip(FIELDS, values, strict=True)), "train", name))
     rows.sort(key=lambda row: (row.where, row.fields["body"]))
     return tuple(rows), dict(dropped), unread
-
-
-def _parse(path: Path) -> ast.Module | None:
-    """The syntax tree of a source file; None where it is not valid for this Python."""
-    try:
-        with tokenize.open(path) as stream, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # old escapes in other people's source
-            return ast.parse(stream.read())
-    except (OSError, SyntaxError, ValueError):
-        return None
 
 
 def _docstrings(tree: ast.Module, module: str) -> Iterator[tuple[str, str, str]]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,27 +13,33 @@ from harness.data.candidates import (
     RenderedRow,
     check_fields,
     is_blank,
+    no_rows,
     render_all,
     row_ids,
     without_duplicates,
 )
 from harness.data.clusters import exact_clusters, near_clusters
-from harness.data.docstrings import read_docstrings
-from harness.data.files import READERS
+from harness.data.docstrings import FIELDS, read_docstrings
+from harness.data.files import read_csv, read_json, read_jsonl
 from harness.data.hub import read_hub, read_parquet
-from harness.data.prompts import RenderChat, Template
+from harness.data.prompts import RenderChat, Template, plain_chat
 from harness.data.rows import DataRow, SourceRows, clean
-from harness.data.sources import DataSource, files_of, format_of, resolve
+from harness.data.sources import DEFAULT_SPLIT, DataSource, Format, format_of, resolve
 from harness.data.splits import SplitPlan, assign, hash_point, plan_splits
 from harness.digests import text_digest, value_digest
 from harness.errors import DataError
 from harness.schema import DataReport, Example, Split
 from harness.suite.spec import DataSpec, PromptSpec
 
-_READERS: Mapping[str, Callable[[Path, str], Iterable[DataRow]]] = {
-    **READERS,
+_Reader = Callable[[Path, str], Iterable[DataRow]]
+_READERS: dict[Format, _Reader] = {
+    "jsonl": read_jsonl,
+    "json": read_json,
+    "csv": read_csv,
     "parquet": read_parquet,
 }
+_FIRST = 20  # rows of each file that are tried
+_MOST_BYTES = 32_000_000  # of a file that is read at once
 _METADATA_CHARS = 200  # longer texts are content, not something to group results by
 
 
@@ -78,9 +85,28 @@ def load_examples(
     candidates = render_all(spec, template, rows, ids, counts)
     candidates = without_duplicates(candidates, plan, counts)
     clusters = _clusters(spec, candidates)
-    examples = _divide(candidates, clusters, plan, seed, template.fields)
+    examples = [
+        Example(
+            id=candidate.id,
+            prompt=candidate.rendered.prompt,
+            completion=candidate.rendered.completion,
+            references=candidate.rendered.references,
+            cluster=cluster,
+            split=assign(cluster, plan.shares[candidate.row.split], seed),
+            metadata=_metadata(candidate.row, plan, template.fields),
+        )
+        for candidate, cluster in zip(candidates, clusters, strict=True)
+    ]
     notes = [*read.notes, *plan.notes, *(f"{n} rows {what}." for what, n in counts.changed.items())]
-    notes += _leakage(candidates, clusters, plan, seed) + _early_stops(prompt, candidates)
+    if not plan.pooled:
+        notes += _leakage(examples)
+    stopped = [all(any(s in r for s in prompt.stop) for r in e.references) for e in examples]
+    if any(stopped):  # no generation can reach these references
+        notes.append(
+            f"{sum(stopped)} rows have a stop string inside every reference; output ends there."
+        )
+    rank = {split: number for number, split in enumerate(plan.asked)}
+    examples.sort(key=lambda e: (rank[e.split], hash_point(seed, "order", e.id), e.id))
     kept = _limited(examples, spec, counts.dropped)
     _check_splits(kept, spec, plan, counts.dropped, source)
     n_clusters = len({example.cluster for example in kept})
@@ -103,12 +129,18 @@ def _read(source: DataSource, spec: DataSpec) -> SourceRows:
         return read_docstrings()
     if source.kind == "hub":
         return read_hub(spec)
-    rows = [
-        row
-        for path, split in files_of(source, spec)
-        for row in _READERS[format_of(path, spec)](path, split)
-    ]
+    rows = [row for path, split, read in _files(source, spec) for row in read(path, split)]
     return SourceRows(rows, splits=tuple(source.files))
+
+
+def _files(source: DataSource, spec: DataSpec) -> list[tuple[Path, str, _Reader]]:
+    """Files whose rows are wanted, with their split and how they are read."""
+    return [
+        (path, split, _READERS[format_of(path, spec)])
+        for split, paths in source.files.items()
+        if not spec.split_map or split in spec.split_map
+        for path in paths
+    ]
 
 
 def _clusters(spec: DataSpec, candidates: Sequence[RenderedRow]) -> list[str]:
@@ -122,30 +154,6 @@ def _clusters(spec: DataSpec, candidates: Sequence[RenderedRow]) -> list[str]:
         candidate.id if is_blank(value) else text_digest(f"{name}={value}")[:16]
         for candidate, value in zip(candidates, values, strict=True)
     ]
-
-
-def _divide(
-    candidates: Sequence[RenderedRow],
-    clusters: Sequence[str],
-    plan: SplitPlan,
-    seed: int,
-    used: frozenset[str],
-) -> list[Example]:
-    """Examples by split, in hash order."""
-    order: dict[Split, list[tuple[float, str, Example]]] = {split: [] for split in plan.asked}
-    for candidate, cluster in zip(candidates, clusters, strict=True):
-        split = assign(cluster, plan.shares[candidate.row.split], seed)
-        example = Example(
-            id=candidate.id,
-            prompt=candidate.rendered.prompt,
-            completion=candidate.rendered.completion,
-            references=candidate.rendered.references,
-            cluster=cluster,
-            split=split,
-            metadata=_metadata(candidate.row, plan, used),
-        )
-        order[split].append((hash_point(seed, "order", candidate.id), candidate.id, example))
-    return [e for split in plan.asked for *_, e in sorted(order[split], key=lambda item: item[:2])]
 
 
 def _metadata(row: DataRow, plan: SplitPlan, used: frozenset[str]) -> dict[str, Any]:
@@ -182,7 +190,6 @@ def _check_splits(
     dropped: Counter[str],
     source: DataSource,
 ) -> None:
-    """Refuse a split that was asked for and has no examples."""
     filled = {example.split for example in kept}
     empty = [split for split in plan.asked if split not in filled and spec.limits.get(split) != 0]
     if not empty:
@@ -198,32 +205,52 @@ def _check_splits(
     )
 
 
-def _leakage(
-    candidates: Sequence[RenderedRow], clusters: Sequence[str], plan: SplitPlan, seed: int
-) -> list[str]:
+def _leakage(examples: Sequence[Example]) -> list[str]:
     """Say how many clusters the source's own splits tear apart. Nothing is dropped for it."""
-    if plan.pooled:
-        return []
     members: dict[str, dict[Split, list[str]]] = defaultdict(lambda: defaultdict(list))
-    for candidate, cluster in zip(candidates, clusters, strict=True):
-        split = assign(cluster, plan.shares[candidate.row.split], seed)
-        members[cluster][split].append(candidate.id)
-    torn = {cluster: members_of for cluster, members_of in members.items() if len(members_of) > 1}
+    for example in examples:
+        members[example.cluster][example.split].append(example.id)
+    torn = {cluster: ids_of for cluster, ids_of in members.items() if len(ids_of) > 1}
     if not torn:
         return []
-    n_rows = sum(len(ids) for members_of in torn.values() for ids in members_of.values())
-    example = " and ".join(f"{split}/{min(ids)}" for split, ids in torn[min(torn)].items())
+    n_rows = sum(len(ids) for ids_of in torn.values() for ids in ids_of.values())
+    first = " and ".join(f"{split}/{min(ids)}" for split, ids in torn[min(torn)].items())
     return [
         f"Leakage: {len(torn)} clusters of near-identical inputs ({n_rows} rows) lie in more than "
-        f"one split, because the source's own splits have them there; for example {example}. "
+        f"one split, because the source's own splits have them there; for example {first}. "
         "None was dropped."
     ]
 
 
-def _early_stops(prompt: PromptSpec, candidates: Sequence[RenderedRow]) -> list[str]:
-    """Say how many references no generation can reach, because a stop string is inside them."""
-    n = sum(
-        all(any(stop in reference for stop in prompt.stop) for reference in c.rendered.references)
-        for c in candidates
-    )
-    return [f"{n} rows have a stop string inside every reference; output ends there."] if n else []
+def check_first_rows(source: DataSource, spec: DataSpec, prompt: PromptSpec) -> None:
+    """Render the first rows of a source that is quick to read; others are left for the run.
+
+    Quick to read are the built-in's known fields and local JSONL, JSON and CSV files that are not
+    large. A chat is rendered without its tokenizer's template.
+
+    Args:
+        source: Where ``spec`` leads to.
+        spec: The suite's data.
+        prompt: The suite's prompt.
+
+    Raises:
+        DataError: A file cannot be read, or the source holds no rows.
+        PromptError: The template is invalid, names a field that a row lacks, or fails.
+    """
+    template = Template(prompt, plain_chat if prompt.is_chat else None)
+    if source.kind == "hub":
+        return
+    files = _files(source, spec)
+    quick = [
+        (path, split, read)
+        for path, split, read in files
+        if read is not read_parquet and path.stat().st_size <= _MOST_BYTES
+    ]
+    rows = [row for path, split, read in quick for row in islice(read(path, split), _FIRST)]
+    if source.kind == "builtin":
+        rows = [DataRow(dict.fromkeys(FIELDS, "text"), DEFAULT_SPLIT, source.name)]
+    elif not rows and len(quick) == len(files):
+        raise no_rows(spec)
+    counts = Counts()
+    rows = [DataRow(clean(row.fields, counts.changed), row.split, row.where) for row in rows]
+    render_all(spec, template, rows, [row.where for row in rows], counts)

@@ -74,25 +74,35 @@ def read_csv(path: Path, split: str) -> Iterator[DataRow]:
     Raises:
         DataError: A row has more or fewer cells than the header, or quotes are not closed.
     """
+    lines = csv_lines(path)
+    _, header = next(lines, (1, []))
+    if len(set(header)) != len(header):
+        twice = sorted({name for name in header if header.count(name) > 1})
+        raise DataError(f"Column {twice[0]!r} occurs twice.", where=f"{path}:1")
+    for number, cells in lines:
+        where = f"{path}:{number}"
+        if cells and len(cells) != len(header):
+            raise DataError(
+                f"This row has {len(cells)} cells, the header {len(header)}.",
+                where=where,
+                hint="Put cells that contain the separator into double quotes.",
+            )
+        if cells:
+            yield DataRow(dict(zip(header, cells, strict=True)), split, where)
+
+
+def csv_lines(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Line number and cells of each row of a CSV file, a header like any other; blank ones too.
+
+    Raises:
+        DataError: Quotes are not closed, or the file is not UTF-8.
+    """
     csv.field_size_limit(sys.maxsize)  # the default cuts off at 128 KiB per cell
     delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
     reader = csv.reader(io.StringIO(_text(path), newline=""), delimiter=delimiter, strict=True)
     try:
-        header = next(reader, [])
-        if len(set(header)) != len(header):
-            twice = sorted({name for name in header if header.count(name) > 1})
-            raise DataError(f"Column {twice[0]!r} occurs twice.", where=f"{path}:1")
         for cells in reader:
-            if not cells:
-                continue
-            where = f"{path}:{reader.line_num}"
-            if len(cells) != len(header):
-                raise DataError(
-                    f"This row has {len(cells)} cells, the header {len(header)}.",
-                    where=where,
-                    hint="Put cells that contain the separator into double quotes.",
-                )
-            yield DataRow(dict(zip(header, cells, strict=True)), split, where)
+            yield reader.line_num, cells
     except csv.Error as error:
         raise DataError(f"Not valid CSV: {error}.", where=f"{path}:{reader.line_num}") from error
 

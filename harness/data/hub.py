@@ -81,7 +81,7 @@ def _hub_error(spec: DataSpec, error: Exception) -> DataError:
             hint="Check the network and HF_HUB_OFFLINE, or download the files and give their "
             "path as data.source.",
         )
-    mends = {
+    hints = {
         "DatasetNotFoundError": "Check the id and the revision; a private data set needs `hf auth "
         "login`. For a local file give a path that ends in .jsonl, .json, .csv or .parquet.",
         "ValueError": "Name the configuration with data.name.",
@@ -89,7 +89,7 @@ def _hub_error(spec: DataSpec, error: Exception) -> DataError:
     return DataError(
         f"The Hub data set cannot be loaded: {_reason(error)}.",
         where=where,
-        hint=mends.get(kind, "Check data.source, data.name and data.revision."),
+        hint=hints.get(kind, "Check data.source, data.name and data.revision."),
     )
 
 

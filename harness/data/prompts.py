@@ -14,22 +14,13 @@ from typing import Any
 
 import jinja2
 
-from harness.data.templates import (
-    SPLIT,
-    NotTextError,
-    environment,
-    fields_before_split,
-    fields_of,
-    sources,
-)
+from harness.data import templates
 from harness.errors import PromptError
 from harness.hints import near_names
 from harness.suite.spec import PromptSpec
 
 RenderChat = Callable[[list[dict[str, str]], bool], str]
 """A tokenizer's chat template: (messages, add_generation_prompt) -> text."""
-
-_MESSAGE_KEYS = ("role", "content")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +68,10 @@ class Template:
 
     def __init__(self, spec: PromptSpec, render_chat: RenderChat | None = None) -> None:
         self.spec = spec
-        self._render_chat = render_chat
-        self._environment = environment()
-        self._parts = {name: self._compile(name, source) for name, source in sources(spec)}
+        self._render_chat = render_chat or plain_chat
+        self._environment = templates.environment()
+        self._sources = dict(templates.sources(spec))
+        self._parts = {name: self._compile(name, text) for name, text in self._sources.items()}
         if spec.is_chat and render_chat is None:
             raise PromptError(
                 "A prompt of chat messages needs the chat template of a model's tokenizer, and "
@@ -95,13 +87,16 @@ class Template:
                 where="prompt",
                 hint='Add completion: "{{ answer }}", or references: answer.',
             )
-        self.fields, self.prompt_fields = self._fields()
-
-    fields: frozenset[str]
-    """Fields the templates need."""
-
-    prompt_fields: frozenset[str]
-    """Fields that the prompt needs, as against the completion; used to find near-duplicates."""
+        used = [templates.fields_of(self._environment, source) for source in self._sources.values()]
+        named = [name.split(".")[0] for name in (spec.messages_field, spec.references) if name]
+        self.fields: frozenset[str] = frozenset().union(*used, named)
+        """Fields the templates need."""
+        if spec.text is not None:
+            used = [templates.fields_before_split(self._environment, self._sources["prompt.text"])]
+        elif spec.messages or spec.completion is not None:
+            used = used[:-1]
+        self.prompt_fields: frozenset[str] = frozenset().union(*used)
+        """Fields that the prompt needs, as against the completion; used to find near-duplicates."""
 
     @property
     def has_completion(self) -> bool:
@@ -128,7 +123,7 @@ class Template:
             completion = self._text("prompt.completion", row) if self.has_completion else ""
             answer = completion
         answers = [answer] if self.spec.references is None else self._references(row)
-        return Rendered(prompt, completion, tuple(strip_stops(r, self.spec.stop) for r in answers))
+        return Rendered(prompt, completion, tuple(strip_stops(a, self.spec.stop) for a in answers))
 
     def input_text(self, row: Mapping[str, Any]) -> str:
         """What the prompt says about this row: the values it uses, without the words around them.
@@ -146,21 +141,18 @@ class Template:
 
     def _combined(self, row: Mapping[str, Any]) -> tuple[str, str]:
         rendered = self._text("prompt.text", row)
-        prompt, separator, completion = rendered.rpartition(SPLIT)
-        if not separator:
+        prompt, split, completion = rendered.rpartition(templates.SPLIT)
+        if not split:
             raise PromptError(
                 f"The response_marker {self.spec.response_marker!r} is in a part of the template "
                 "that was left out for this row, so its completion has no beginning.",
                 where="prompt.text",
                 hint="Move the marker out of the {% if %} or comment.",
             )
-        return prompt.replace(SPLIT, ""), completion
+        return prompt.replace(templates.SPLIT, ""), completion
 
     def _chat(self, row: Mapping[str, Any]) -> tuple[str, str, str]:
-        messages = self._messages(row)
-        render = self._render_chat
-        if render is None:  # excluded by __init__
-            raise PromptError("No chat template was given.")
+        messages, render = self._messages(row), self._render_chat
         try:
             prompt, full = render(messages[:-1], True), render(messages, False)
         except jinja2.TemplateError as error:
@@ -196,17 +188,17 @@ class Template:
                 f"{type(value).__name__}.",
                 where="prompt.messages_field",
             )
-        messages = [{key: m.get(key) for key in _MESSAGE_KEYS} for m in value]
+        messages = [{key: m.get(key) for key in ("role", "content")} for m in value]
         if not messages or messages[-1]["role"] != "assistant":
             raise RowError("the last message is not the assistant's")
-        if not all(isinstance(value, str) for m in messages for value in m.values()):
+        if not all(isinstance(text, str) for m in messages for text in m.values()):
             raise RowError("a message has no text")
-        return [{key: str(value) for key, value in m.items()} for m in messages]
+        return messages
 
     def _references(self, row: Mapping[str, Any]) -> list[str]:
         name = str(self.spec.references)
-        value = self._field("prompt.references", name, row)
-        values = value if isinstance(value, list | tuple) else [value]
+        field = self._field("prompt.references", name, row)
+        values = field if isinstance(field, list | tuple) else [field]
         if any(isinstance(value, Mapping | list | tuple) for value in values):
             raise PromptError(
                 f"Field {name!r} must hold a text or a list of texts, found "
@@ -230,24 +222,21 @@ class Template:
                 where=name,
                 hint=_correct(missing[0] if missing else "", name, row),
             ) from error
-        except NotTextError as error:
-            raise self._refusal(name, row, error.value) from error
+        except templates.NotTextError as error:
+            names = [f for f in sorted(self._used(name)) if type(row.get(f)) is type(error.value)]
+            field = f"field {names[0]!r}" if names else "an expression"
+            if error.value is None:
+                raise RowError(f"{field} is null") from error
+            kind = type(error.value).__name__
+            raise PromptError(
+                f"The template prints {field}, which holds a {kind}, not a text.",
+                where=name,
+                hint='Turn it into text, for example {{ sentences | join(" ") }}.',
+            ) from error
         except Exception as error:  # a filter or method called by the user's template
             raise PromptError(
                 f"The template fails on a row: {type(error).__name__}: {error}.", where=name
             ) from error
-
-    def _refusal(self, name: str, row: Mapping[str, Any], value: Any) -> PromptError:
-        """The error that says which field held what is not text."""
-        names = [f for f in sorted(self._used(name)) if type(row.get(f)) is type(value)]
-        field = f"field {names[0]!r}" if names else "an expression"
-        if value is None:
-            return RowError(f"{field} is null")
-        return PromptError(
-            f"The template prints {field}, which holds a {type(value).__name__}, not a text.",
-            where=name,
-            hint='Turn it into text, for example {{ sentences | join(" ") }}.',
-        )
 
     def _field(self, where: str, name: str, row: Mapping[str, Any]) -> Any:
         """The value of a field, or of a path into one (``answers.text``)."""
@@ -276,18 +265,7 @@ class Template:
             ) from error
 
     def _used(self, name: str) -> frozenset[str]:
-        return fields_of(self._environment, dict(sources(self.spec))[name])
-
-    def _fields(self) -> tuple[frozenset[str], frozenset[str]]:
-        """All fields, and those of the prompt alone."""
-        templates = sources(self.spec)
-        used = [fields_of(self._environment, source) for _, source in templates]
-        named = [self.spec.messages_field, self.spec.references]
-        every = frozenset().union(*used, [n.split(".")[0] for n in named if n is not None])
-        if self.spec.text is not None:
-            return every, fields_before_split(self._environment, templates[0][1])
-        prompt = used[:-1] if self.spec.messages or self.spec.completion is not None else used
-        return every, frozenset().union(*prompt)
+        return templates.fields_of(self._environment, self._sources[name])
 
 
 def check_templates(spec: PromptSpec) -> None:

@@ -116,24 +116,13 @@ def format_of(path: Path, spec: DataSpec) -> Format:
     """
     if spec.format in ("jsonl", "json", "csv", "parquet"):
         return spec.format
-    suffix_format = SUFFIXES.get(path.suffix.lower())
-    if suffix_format is None:
+    if path.suffix.lower() not in SUFFIXES:
         raise DataError(
             f"The name does not tell the format; known endings are {', '.join(SUFFIXES)}.",
             where=str(path),
             hint="Say data.format: jsonl, json, csv or parquet.",
         )
-    return suffix_format
-
-
-def files_of(source: DataSource, spec: DataSpec) -> list[tuple[Path, str]]:
-    """Files that are read, each with its split."""
-    return [
-        (path, split)
-        for split, paths in source.files.items()
-        if not spec.split_map or split in spec.split_map
-        for path in paths
-    ]
+    return SUFFIXES[path.suffix.lower()]
 
 
 def _is_hub_id(name: str, base_dir: Path) -> bool:
@@ -163,22 +152,19 @@ def _paths(pattern: str, base_dir: Path) -> tuple[Path, ...]:
                 where=str(path),
                 hint=f"Name the files in it, for example {pattern.rstrip('/')}/*.jsonl.",
             )
-        matches = sorted(Path(p) for p in glob.glob(str(path), recursive=True))  # noqa: PTH207
-        if files := tuple(p for p in matches if p.is_file()):
+        matches = map(Path, glob.glob(str(path), recursive=True))  # noqa: PTH207
+        if files := tuple(sorted(match for match in matches if match.is_file())):
             return files
-    raise _missing(base_dir.absolute() / expanded, pattern)
-
-
-def _missing(path: Path, pattern: str) -> DataError:
-    problem = (
-        "No file matches this pattern." if glob.has_magic(pattern) else "There is no such file."
-    )
+    missing = base_dir.absolute() / expanded
     builtin = " or ".join(near_names(pattern, BUILTINS))
-    hint = f"Did you mean the built-in {builtin}?" if builtin else _mend_missing(path)
-    return DataError(problem, where=str(path), hint=hint)
+    raise DataError(
+        "No file matches this pattern." if glob.has_magic(pattern) else "There is no such file.",
+        where=str(missing),
+        hint=f"Did you mean the built-in {builtin}?" if builtin else _near_files(missing),
+    )
 
 
-def _mend_missing(path: Path) -> str:
+def _near_files(path: Path) -> str:
     """Names like the missing one, in the nearest folder that exists."""
     folder, missing = path.parent, path.name
     while not folder.is_dir():

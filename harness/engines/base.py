@@ -110,9 +110,7 @@ class Weights:
     @property
     def source(self) -> BaseSpec:
         """Where the weights come from."""
-        if self.folder is None:
-            return self.base
-        return self.base.model_copy(update={"model": str(self.folder), "revision": None})
+        return self.base if self.folder is None else self.base.at(str(self.folder))
 
 
 class ActiveModel(Protocol):

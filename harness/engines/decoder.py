@@ -7,16 +7,18 @@ read every weight once for all rows. A row that has ended leaves the batch.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
+from transformers import DynamicCache
 
 from harness.engines import kv_cache
-from harness.engines.base import Decoding
+from harness.engines.base import Decoding, Generated
 from harness.engines.batching import left_padded
-from harness.engines.decoding import Draws, choose
 from harness.errors import ModelError
 from harness.models.adapters import forward_arguments
 from harness.schema import FinishReason
@@ -40,13 +42,48 @@ class PromptRow:
     variant: str | None = None
 
 
-@dataclass(frozen=True)
-class Output:
-    """What was written after one prompt; see ``generation.Generated``."""
+class Draws:
+    """Uniform numbers for sampling, a stream of its own for every prompt.
 
-    text: str
-    new_tokens: int
-    finish_reason: FinishReason
+    Args:
+        prompts: Token ids per row.
+        steps: Numbers per row.
+        seed: Of the sampling; a stream depends on it and on the prompt's tokens only.
+    """
+
+    def __init__(self, prompts: Sequence[Sequence[int]], steps: int, seed: int) -> None:
+        streams = []
+        for ids in prompts:
+            digest = hashlib.sha256(np.asarray(ids, dtype="<i8").tobytes()).digest()
+            sequence = np.random.SeedSequence([seed, int.from_bytes(digest, "little")])
+            streams.append(np.random.default_rng(sequence).random(steps))
+        self._numbers = torch.from_numpy(np.stack(streams))
+
+    def at(self, step: int, rows: Sequence[int]) -> torch.Tensor:
+        """One number in [0, 1) per row, shape (rows,)."""
+        return self._numbers[list(rows), step]
+
+
+def choose(logits: torch.Tensor, decoding: Decoding, draws: torch.Tensor | None) -> torch.Tensor:
+    """Next token of each row, shape (rows,); by inverse transform sampling where draws are given.
+
+    Filters apply in transformers' order: temperature, top_k, top_p.
+    """
+    if draws is None:
+        return logits.argmax(dim=-1)
+    probabilities, order = torch.sort(
+        torch.softmax(logits.double() / decoding.temperature, dim=-1), dim=-1, descending=True
+    )
+    if decoding.top_k:
+        probabilities[:, decoding.top_k :] = 0
+        probabilities /= probabilities.sum(dim=-1, keepdim=True)
+    before = probabilities.cumsum(dim=-1) - probabilities
+    probabilities[before >= decoding.top_p] = 0  # the likeliest one always stays: before is 0
+    cumulative = probabilities.cumsum(dim=-1)
+    target = draws.to(cumulative)[:, None] * cumulative[:, -1:]
+    rank = torch.searchsorted(cumulative, target, right=True)
+    last = (probabilities > 0).sum(dim=-1, keepdim=True) - 1  # rounding must not leave the set
+    return order.gather(1, torch.minimum(rank, last)).squeeze(1)
 
 
 class Decoder:
@@ -76,8 +113,12 @@ class Decoder:
         self._assign = assign
         self._on_step = on_step
         self._pad = tokenizer.pad_token_id
-        self._stop_ids = _stop_ids(tokenizer, decoding.stop)
-        self._end_ids = _end_ids(model, tokenizer) - self._stop_ids
+        special, unknown = set(tokenizer.all_special_ids), tokenizer.unk_token_id
+        stop_ids = {tokenizer.convert_tokens_to_ids(string) for string in decoding.stop}
+        self._stop_ids = stop_ids & special - {unknown}  # decoded text does not show these
+        named = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
+        end_ids = {tokenizer.eos_token_id, *(named if isinstance(named, list) else [named])}
+        self._end_ids = end_ids - {None} - self._stop_ids
         # A stop string of n bytes lies within the last n tokens, since none of those that are
         # shown is shorter than a byte; a few more allow for tokens that decode to nothing.
         self._window = max((len(stop.encode()) for stop in decoding.stop), default=0) + 4
@@ -85,12 +126,12 @@ class Decoder:
         self._grows = kv_cache.fits(model.config)
         self._prefill_tokens = _PREFILL_TOKENS.get(model.device.type, _PREFILL_TOKENS_ELSEWHERE)
 
-    def run(self, batch: Sequence[PromptRow]) -> list[Output]:
-        """Decode prompts until each has ended."""
+    def run(self, batch: Sequence[PromptRow]) -> list[Generated]:
+        """Decode prompts until each has ended; what was cut off them is not known here."""
         with torch.inference_mode():
             return self._run(batch)
 
-    def _run(self, batch: Sequence[PromptRow]) -> list[Output]:
+    def _run(self, batch: Sequence[PromptRow]) -> list[Generated]:
         decoding, steps = self._decoding, self._decoding.max_new_tokens
         draws = Draws([r.ids for r in batch], steps, decoding.seed) if decoding.do_sample else None
         new: list[list[int]] = [[] for _ in batch]
@@ -117,8 +158,8 @@ class Decoder:
             self._assign([batch[row].variant for row in rows])
             logits, cache = self._forward(tokens[:, None], mask, positions, cache)
         return [
-            self._output(tokens, reason or "length")
-            for tokens, reason in zip(new, reasons, strict=True)
+            Generated(self._text(tokens, reason), len(row.ids), len(tokens), reason or "length", 0)
+            for row, tokens, reason in zip(batch, new, reasons, strict=True)
         ]
 
     def _read(
@@ -136,16 +177,16 @@ class Decoder:
             logits, cache = self._forward(ids, mask, positions, None)
             return logits, mask, positions[:, -1:], cache
         whole = kv_cache.GrowingCache(len(batch), ids.shape[1])
-        found = []
+        parts = []
         for part in self._parts(batch):
             width = max(len(row.ids) for row in batch[part])
             self._assign([row.variant for row in batch[part]])
             logits, cache = self._forward(
-                ids[part, -width:], mask[part, -width:], positions[part, -width:], kv_cache.fresh()
+                ids[part, -width:], mask[part, -width:], positions[part, -width:], DynamicCache()
             )
             whole.absorb(cache, part.start)
-            found.append(logits)
-        return torch.cat(found), mask, positions[:, -1:], whole
+            parts.append(logits)
+        return torch.cat(parts), mask, positions[:, -1:], whole
 
     def _parts(self, batch: Sequence[PromptRow]) -> Iterator[slice]:
         """Neighbours that are read together."""
@@ -191,29 +232,15 @@ class Decoder:
                 return "stop"
         return None
 
-    def _output(self, tokens: list[int], reason: FinishReason) -> Output:
+    def _text(self, tokens: list[int], reason: FinishReason | None) -> str:
         text = self._decode(tokens)
         if reason == "stop":
-            found = [text.find(stop) for stop in self._decoding.stop]
-            text = text[: min((at for at in found if at >= 0), default=len(text))]
-        return Output(text, len(tokens), reason)
+            ends = [text.find(stop) for stop in self._decoding.stop]
+            text = text[: min((at for at in ends if at >= 0), default=len(text))]
+        return text
 
     def _decode(self, tokens: list[int]) -> str:
         text: str = self._tokenizer.decode(
             tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False
         )
         return text
-
-
-def _end_ids(model: Any, tokenizer: Any) -> frozenset[int]:
-    """End tokens by the tokenizer and by the model's generation configuration."""
-    named = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
-    ids = named if isinstance(named, list) else [named]
-    return frozenset(i for i in [*ids, tokenizer.eos_token_id] if i is not None)
-
-
-def _stop_ids(tokenizer: Any, stop: Sequence[str]) -> frozenset[int]:
-    """Ids of stop strings that are special tokens, which decoded text does not show."""
-    special = set(tokenizer.all_special_ids)
-    ids = (tokenizer.convert_tokens_to_ids(string) for string in stop)
-    return frozenset(i for i in ids if i in special and i != tokenizer.unk_token_id)

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from harness.engines.base import Decoding, Generated
 from harness.engines.batching import halving_batches
-from harness.engines.decoder import Decoder, Output, PromptRow
+from harness.engines.decoder import Decoder, PromptRow
 from harness.errors import ModelError
 from harness.models.mixed import Mixture
 from harness.models.tokens import context_tokens, encode_prompt, truncate_left
@@ -52,17 +53,8 @@ def generate(
             cache.
         MemoryShortError: Memory does not suffice for a single prompt.
     """
-    encoded = _Prompts(model, tokenizer, prompts, decoding, chat=chat)
-    pace = _Pace(len(prompts), progress)
-    decoder = Decoder(model, tokenizer, decoding, on_step=pace.step)
-    results: list[Generated | None] = [None] * len(prompts)
-
-    def run(batch: Sequence[tuple[int, ...]]) -> list[Output]:
-        return decoder.run([PromptRow(ids) for ids in batch])
-
-    for batch, outputs in halving_batches(encoded.unique, decoding.batch_size, run):
-        pace.finished(encoded.fill(results, batch, outputs))
-    return [result for result in results if result is not None]
+    encoded = _encoded(model, tokenizer, prompts, decoding, chat=chat)
+    return _generate(model, tokenizer, encoded, decoding, progress, decoding.batch_size)[None]
 
 
 def generate_together(
@@ -96,114 +88,74 @@ def generate_together(
         ModelError, MemoryShortError: As in ``generate``; or a layer gets rows in a form that cannot
             be mixed.
     """
-    variants = mixture.variants
-    encoded = _Prompts(mixture.model, tokenizer, prompts, decoding, chat=chat)
-    pace = _Pace(len(prompts) * len(variants), progress)
-    decoder = Decoder(mixture.model, tokenizer, decoding, assign=mixture.assign, on_step=pace.step)
-    results: dict[str | None, list[Generated | None]] = {
-        variant: [None] * len(prompts) for variant in variants
-    }
-
-    def run(batch: Sequence[tuple[int, ...]]) -> list[list[Output]]:
-        outputs = decoder.run([PromptRow(ids, variant) for variant in variants for ids in batch])
-        return [outputs[at :: len(batch)] for at in range(len(batch))]
-
-    at_once = _prompts_at_once(mixture, decoding)
-    for batch, outputs in halving_batches(encoded.unique, at_once, run):
-        filled = [
-            encoded.fill(results[variant], batch, [row[at] for row in outputs])
-            for at, variant in enumerate(variants)
-        ]
-        pace.finished(sum(filled))
-    return {
-        variant: [result for result in own if result is not None]
-        for variant, own in results.items()
-    }
+    model, at_once = mixture.model, decoding.batch_size
+    if model.device.type == "cpu":
+        at_once = max(1, at_once // len(mixture.variants))
+    encoded = _encoded(model, tokenizer, prompts, decoding, chat=chat)
+    return _generate(model, tokenizer, encoded, decoding, progress, at_once, mixture)
 
 
-def _prompts_at_once(mixture: Mixture, decoding: Decoding) -> int:
-    if mixture.model.device.type != "cpu":
-        return decoding.batch_size
-    return max(1, decoding.batch_size // len(mixture.variants))
-
-
-class _Prompts:
-    """Prompts as tokens, equal ones once.
-
-    Attributes:
-        unique: Token ids, the longest first: where memory does not suffice, it shows at once.
-    """
-
-    def __init__(
-        self, model: Any, tokenizer: Any, prompts: Sequence[str], decoding: Decoding, *, chat: bool
-    ) -> None:
-        limit = _prompt_limit(model, tokenizer, decoding)
-        bos = tokenizer.bos_token_id
-        self._rows_of: dict[tuple[int, ...], list[int]] = {}
-        self._cut: list[int] = []
-        for row, prompt in enumerate(prompts):
-            ids, cut = truncate_left(encode_prompt(tokenizer, prompt, chat=chat), limit, bos)
-            self._rows_of.setdefault(tuple(ids), []).append(row)
-            self._cut.append(cut)
-        self.unique = sorted(self._rows_of, key=len, reverse=True)
-
-    def fill(
-        self,
-        results: list[Generated | None],
-        batch: Sequence[tuple[int, ...]],
-        outputs: Sequence[Output],
-    ) -> int:
-        """Put outputs where their prompts are; returns how many results that makes."""
-        filled = 0
-        for ids, output in zip(batch, outputs, strict=True):
-            for row in self._rows_of[ids]:
-                results[row] = Generated(
-                    text=output.text,
-                    prompt_tokens=len(ids),
-                    new_tokens=output.new_tokens,
-                    finish_reason=output.finish_reason,
-                    truncated_prompt_tokens=self._cut[row],
-                )
-                filled += 1
-        return filled
-
-
-class _Pace:
-    """Says how far a generation is, and how fast."""
-
-    def __init__(self, total: int, progress: Progress | None) -> None:
-        self._total = total
-        self._progress = progress
-        self._done = self._tokens = 0
-        self._started = time.perf_counter()
-
-    def step(self, ended: int, tokens: int) -> None:
-        """Count one step of the batch that runs, of which some rows have ended."""
-        self._tokens += tokens
-        self._say(self._done + ended)
-
-    def finished(self, results: int) -> None:
-        """Count the results of a finished batch, equal prompts each."""
-        self._done += results
-        self._say(self._done)
-
-    def _say(self, done: int) -> None:
-        if self._progress is not None:
-            seconds = time.perf_counter() - self._started
-            note = f"{self._tokens / seconds:.0f} tokens/s" if seconds else ""
-            self._progress(done, self._total, note)
-
-
-def _prompt_limit(model: Any, tokenizer: Any, decoding: Decoding) -> int:
-    """Most tokens a prompt may have."""
+def _encoded(
+    model: Any, tokenizer: Any, prompts: Sequence[str], decoding: Decoding, *, chat: bool
+) -> list[tuple[tuple[int, ...], int]]:
+    """Tokens of each prompt, and how many were cut off it."""
+    limit = decoding.max_prompt_tokens or 10**9
     context = context_tokens(model, tokenizer)
-    if context is None:
-        return decoding.max_prompt_tokens or 10**9
-    room = context - decoding.max_new_tokens
-    if room < 1:
+    if context is not None:
+        limit = min(limit, context - decoding.max_new_tokens)
+    if limit < 1:
         raise ModelError(
             f"max_new_tokens is {decoding.max_new_tokens}, but the model's context holds "
             f"{context} tokens, prompt included.",
             hint="Lower max_new_tokens.",
         )
-    return min(room, decoding.max_prompt_tokens or room)
+    encoded = (encode_prompt(tokenizer, prompt, chat=chat) for prompt in prompts)
+    cut = (truncate_left(ids, limit, tokenizer.bos_token_id) for ids in encoded)
+    return [(tuple(ids), excess) for ids, excess in cut]
+
+
+def _generate(
+    model: Any,
+    tokenizer: Any,
+    prompts: Sequence[tuple[tuple[int, ...], int]],
+    decoding: Decoding,
+    progress: Progress | None,
+    at_once: int,
+    mixture: Mixture | None = None,
+) -> dict[str | None, list[Generated]]:
+    """Answers of every variant of a mixture, or of the model as it is under None."""
+    variants: Sequence[str | None] = mixture.variants if mixture else [None]
+    places: dict[tuple[int, ...], list[tuple[int, int]]] = {}  # tokens -> prompts, tokens cut off
+    for place, (ids, cut) in enumerate(prompts):
+        places.setdefault(ids, []).append((place, cut))
+    results: dict[str | None, dict[int, Generated]] = {variant: {} for variant in variants}
+    tokens, started = 0, time.perf_counter()
+
+    def step(ended: int, new: int) -> None:
+        """Say how far it is, and how fast."""
+        nonlocal tokens
+        tokens += new
+        seconds = time.perf_counter() - started
+        if progress is not None:
+            done = ended + sum(map(len, results.values()))
+            note = f"{tokens / seconds:.0f} tokens/s" if seconds else ""
+            progress(done, len(prompts) * len(variants), note)
+
+    assign = mixture.assign if mixture else lambda _: None
+    decoder = Decoder(model, tokenizer, decoding, assign=assign, on_step=step)
+
+    def run(batch: Sequence[tuple[int, ...]]) -> list[list[Generated]]:
+        outputs = decoder.run([PromptRow(ids, variant) for variant in variants for ids in batch])
+        return [outputs[at :: len(batch)] for at in range(len(batch))]
+
+    # the longest first: where memory does not suffice, it shows at once
+    for batch, outputs in halving_batches(sorted(places, key=len, reverse=True), at_once, run):
+        for ids, by_variant in zip(batch, outputs, strict=True):
+            for variant, output in zip(variants, by_variant, strict=True):
+                for place, cut in places[ids]:
+                    results[variant][place] = replace(output, truncated_prompt_tokens=cut)
+        step(0, 0)
+    return {
+        variant: [texts[place] for place in range(len(prompts))]
+        for variant, texts in results.items()
+    }

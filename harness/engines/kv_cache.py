@@ -30,11 +30,6 @@ def fits(config: Any) -> bool:
     return bool(layers) and kinds <= {DynamicLayer, DynamicSlidingWindowLayer}
 
 
-def fresh() -> DynamicCache:
-    """An empty cache of transformers' own that keeps every column, windows or not."""
-    return DynamicCache()
-
-
 class GrowingCache(Cache):  # type: ignore[misc]
     """Keys and values of rows that end in one column, padded on the left.
 
@@ -60,20 +55,16 @@ class GrowingCache(Cache):  # type: ignore[misc]
                 gives more memory than there is, and later kills the process.
         """
         if not self.layers:
-            self._check_room(part)
+            rows, width = self._shape
+            first_keys = part.layers[0].keys
+            size = sum(layer.keys.nbytes + layer.values.nbytes for layer in part.layers)
+            tokens = first_keys.shape[0] * first_keys.shape[-2]
+            needed = size / tokens * rows * (width + _ROOM)
+            if first_keys.device.type == "cpu" and needed > psutil.virtual_memory().available:
+                raise MemoryError(f"{rows} rows of {width} tokens need {needed:.3g} bytes")
             self.layers = [_GrowingLayer(*self._shape) for _ in part.layers]
         for ours, theirs in zip(self.layers, part.layers, strict=True):
             ours.absorb(theirs.keys, theirs.values, first)
-
-    def _check_room(self, part: DynamicCache) -> None:
-        rows, width = self._shape
-        if part.layers[0].keys.device.type != "cpu":
-            return
-        of_part = sum(layer.keys.nbytes + layer.values.nbytes for layer in part.layers)
-        tokens = part.layers[0].keys.shape[0] * part.layers[0].keys.shape[-2]
-        needed = of_part / tokens * rows * (width + _ROOM)
-        if needed > psutil.virtual_memory().available:
-            raise MemoryError(f"{rows} rows of {width} tokens need {needed:.3g} bytes")
 
 
 class _GrowingLayer(DynamicLayer):  # type: ignore[misc]

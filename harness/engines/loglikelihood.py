@@ -12,7 +12,6 @@ from __future__ import annotations
 import copy
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -32,28 +31,12 @@ except ModuleNotFoundError as error:
 Progress = Callable[[int, int], None]
 
 
-@dataclass(frozen=True)
-class PlannedRequests:
-    """Requests as a plan of forward passes.
+SharedPlans = dict[str, tuple[TreePlan, int]]
+"""What does not depend on weights, kept from one variant to the next.
 
-    Attributes:
-        plan: The plan; its requests have the order of the texts.
-        truncated: Requests cut on the left because they are longer than the model's context.
-    """
-
-    plan: TreePlan
-    truncated: int
-
-
-@dataclass
-class SharedRequests:
-    """What does not depend on weights, kept from one variant to the next.
-
-    Attributes:
-        planned: Digest of the texts, and of what their plan depends on -> the plan for them.
-    """
-
-    planned: dict[str, PlannedRequests] = field(default_factory=dict)
+Digest of texts, and of what their plan depends on -> the plan for them in their order, and how many
+are cut on the left because they are longer than the model's context.
+"""
 
 
 class PrefixSharingLM(HFLM):  # type: ignore[misc]  # lm_eval is untyped
@@ -84,7 +67,7 @@ class PrefixSharingLM(HFLM):  # type: ignore[misc]  # lm_eval is untyped
         device: str,
         engine: Engine = "auto",
         batch_tokens: int | None = None,
-        shared: SharedRequests | None = None,
+        shared: SharedPlans | None = None,
         progress: Progress | None = None,
     ) -> None:
         super().__init__(
@@ -97,7 +80,7 @@ class PrefixSharingLM(HFLM):  # type: ignore[misc]  # lm_eval is untyped
         self.truncated = 0
         self._engine = engine
         self._batch_tokens = batch_tokens
-        self._shared = shared if shared is not None else SharedRequests()
+        self._shared = shared if shared is not None else {}
         # lm-eval encodes a context anew for each of the continuations that follow each other
         self.tok_encode = lru_cache(maxsize=8)(super().tok_encode)
         self._progress = progress
@@ -126,10 +109,10 @@ class PrefixSharingLM(HFLM):  # type: ignore[misc]  # lm_eval is untyped
         self._total += len(requests)
         texts = [request.args for request in requests]
         if self.choice.engine != "stock":
-            known = self._shared.planned.get(self._digest(texts))
-            if known is not None:
-                self.truncated += known.truncated
-                return self._run(known.plan, texts)
+            plan, truncated = self._shared.get(self._digest(texts), (None, 0))
+            if plan is not None:
+                self.truncated += truncated
+                return self._run(plan, texts)
         answers: list[tuple[float, bool]] = super().loglikelihood(requests, disable_tqdm=True)
         return answers
 
@@ -184,15 +167,13 @@ class PrefixSharingLM(HFLM):  # type: ignore[misc]  # lm_eval is untyped
         texts = [text for text, _, _ in requests]
         plan = make_plan(cut, self._limits)
         if texts and texts[0] is not None:
-            self._shared.planned[self._digest(texts)] = PlannedRequests(plan, truncated)
+            self._shared[self._digest(texts)] = plan, truncated
         return self._run(plan, texts)
 
     @property
     def _limits(self) -> Limits:
-        branching = self.choice.engine == "tree"
-        if self._batch_tokens is None:
-            return Limits(branching=branching)
-        return Limits(branching=branching, row_tokens=min(Limits.row_tokens, self._batch_tokens))
+        row_tokens = min(Limits.row_tokens, self._batch_tokens or Limits.row_tokens)
+        return Limits(branching=self.choice.engine == "tree", row_tokens=row_tokens)
 
     def _digest(self, texts: Sequence[tuple[str, str]]) -> str:
         return value_digest([self.max_length, repr(self._limits), [list(pair) for pair in texts]])

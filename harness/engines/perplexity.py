@@ -56,21 +56,25 @@ def completion_losses(
         ModelError: ``max_length`` has no room.
         MemoryShortError: Memory does not suffice for a single pair.
     """
-    limit = _length_limit(model, tokenizer, max_length)
+    context = context_tokens(model, tokenizer)
+    limit = min(length for length in (max_length, context, 10**9) if length is not None)
+    if limit < 2:
+        raise ModelError(
+            f"max_length is {limit}, but a prompt and a completion need a token each.",
+            hint="Raise max_length.",
+        )
     rows = [
         _row(tokenizer, index, pair, chat=chat, limit=limit) for index, pair in enumerate(pairs)
     ]
     rows.sort(key=lambda row: len(row.ids), reverse=True)
-    results: list[CompletionLoss | None] = [None] * len(rows)
-    done = 0
+    results: dict[int, CompletionLoss] = {}
     batches = halving_batches(rows, batch_size, lambda b: _losses(model, tokenizer.pad_token_id, b))
     for batch, sums in batches:
         for row, nll_sum in zip(batch, sums, strict=True):
             results[row.index] = CompletionLoss(nll_sum, row.scored, row.truncated)
-        done += len(batch)
         if progress is not None:
-            progress(done, len(rows))
-    return [result for result in results if result is not None]
+            progress(len(results), len(rows))
+    return [results[index] for index in range(len(rows))]
 
 
 def _row(tokenizer: Any, index: int, pair: tuple[str, str], *, chat: bool, limit: int) -> _Row:
@@ -83,7 +87,6 @@ def _row(tokenizer: Any, index: int, pair: tuple[str, str], *, chat: bool, limit
 
 
 def _losses(model: Any, pad: int, rows: Sequence[_Row]) -> list[float]:
-    """Summed loss per row, in nats."""
     ids, mask, positions = left_padded([row.ids for row in rows], pad, model.device)
     takes = forward_arguments(model)
     options: dict[str, Any] = {}
@@ -107,14 +110,3 @@ def _nll_sum(logits: torch.Tensor, ids: torch.Tensor, scored: int) -> torch.Tens
     predictions = logits[-scored - 1 : -1].float()
     losses = torch.nn.functional.cross_entropy(predictions, ids[-scored:], reduction="none")
     return losses.double().sum()
-
-
-def _length_limit(model: Any, tokenizer: Any, max_length: int | None) -> int:
-    context = context_tokens(model, tokenizer)
-    limit = min(length for length in (max_length, context, 10**9) if length is not None)
-    if limit < 2:
-        raise ModelError(
-            f"max_length is {limit}, but a prompt and a completion need a token each.",
-            hint="Raise max_length.",
-        )
-    return limit

@@ -139,7 +139,7 @@ class TreePlan:
 
 
 def make_plan(requests: Sequence[TokenRequest], limits: Limits) -> TreePlan:
-    """TreePlan the forward passes for some requests; equal ones are computed once.
+    """Plan the forward passes for some requests; equal ones are computed once.
 
     Raises:
         ValueError: A request has no targets, or more of them than inputs.
@@ -265,8 +265,6 @@ def _terms(tree: _Tree, requests: Sequence[TokenRequest]) -> Terms:
 
 
 class _Cutter:
-    """Cuts a tree into stems and rows."""
-
     def __init__(self, tree: _Tree, terms: Terms, limits: Limits) -> None:
         self._tree = tree
         self._limits = limits

@@ -19,7 +19,7 @@ Chosen = Literal["tree", "prefix", "stock"]
 # Every branch is scored from rows that branch, and again from a stem with rows below it.
 _STEM, _BRANCH = 12, 5
 _LONGEST = 1024  # a stem that is still cheap to try
-_CUTS = {
+_CUTS: dict[Chosen, tuple[Limits, ...]] = {
     "tree": (Limits(shared_tokens=1), Limits(shared_tokens=1, stem_saves=1, row_tokens=12)),
     "prefix": (Limits(shared_tokens=1, stem_saves=1, branching=False),),
 }
@@ -59,15 +59,14 @@ def choose_engine(model: Any, asked: Engine) -> EngineChoice:
 def _choose(model: Any, asked: Engine) -> EngineChoice:
     if asked == "stock":
         return EngineChoice("stock", "the suite asks for it")
-    candidates: tuple[Chosen, ...] = ("tree", "prefix") if asked == "auto" else (asked,)
-    reasons: list[str] = []
-    for candidate in candidates:
+    why = ""
+    for candidate in _CUTS if asked == "auto" else [asked]:
         problem = _problem(model, candidate)
         if problem is None:
-            why = "scores of a small tree equal those of separate forward passes"
-            return EngineChoice(candidate, "; ".join([*reasons, why]))
-        reasons.append(f"{candidate} cannot be used: {problem}")
-    return EngineChoice("stock", "; ".join(reasons))
+            why += "scores of a small tree equal those of separate forward passes"
+            return EngineChoice(candidate, why)
+        why += f"{candidate} cannot be used: {problem}; "
+    return EngineChoice("stock", why.removesuffix("; "))
 
 
 def _problem(model: Any, engine: Chosen) -> str | None:
@@ -76,7 +75,9 @@ def _problem(model: Any, engine: Chosen) -> str | None:
     config = base.config.get_text_config()
     if base.config.is_encoder_decoder:
         return "the model has an encoder"
-    if _positions_depend_on_length(config):
+    rope = getattr(config, "rope_parameters", None) or {}
+    kinds = [rope, *(part for part in rope.values() if isinstance(part, dict))]
+    if any(part.get("rope_type") in ("longrope", "dynamic") for part in kinds):
         return "the model's rotary positions depend on the length of a pass"
     attention = getattr(config, "_attn_implementation", "eager")
     if engine == "tree" and attention not in ("sdpa", "eager"):
@@ -96,13 +97,6 @@ def _problem(model: Any, engine: Chosen) -> str | None:
         text = " ".join(str(error).split())[:200] or type(error).__name__
         return f"{type(base).__name__} refuses it ({text})"
     return None
-
-
-def _positions_depend_on_length(config: Any) -> bool:
-    """Whether a token's position counts for something else in a longer pass (LongRoPE, NTK)."""
-    rope = getattr(config, "rope_parameters", None) or {}
-    kinds = [rope, *(part for part in rope.values() if isinstance(part, dict))]
-    return any(part.get("rope_type") in ("longrope", "dynamic") for part in kinds)
 
 
 def _length(config: Any) -> int:

@@ -9,17 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from harness.engines.base import (
-    Ability,
-    ActiveModel,
-    CompletionLoss,
-    Decoding,
-    Generated,
-    LoadedModel,
-    MixedModel,
-    Progress,
-    Weights,
-)
+from harness.engines import base as door
 from harness.models.hardware import installed_versions
 from harness.schema import QUANTIZED, Precision, VariantKind
 from harness.suite.spec import BaseSpec
@@ -41,34 +31,20 @@ class TransformersModel:
     device: str
 
     def generate(
-        self, prompts: Sequence[str], decoding: Decoding, *, chat: bool, progress: Progress
-    ) -> list[Generated]:
+        self, prompts: Sequence[str], decoding: door.Decoding, **options: Any
+    ) -> list[door.Generated]:
         """Batched generation; see ``engines.generation``."""
         from harness.engines.generation import generate
 
-        return generate(self.model, self.tokenizer, prompts, decoding, chat=chat, progress=progress)
+        return generate(self.model, self.tokenizer, prompts, decoding, **options)
 
     def completion_losses(
-        self,
-        pairs: Sequence[tuple[str, str]],
-        *,
-        chat: bool,
-        max_length: int | None,
-        batch_size: int,
-        progress: Progress,
-    ) -> list[CompletionLoss]:
+        self, pairs: Sequence[tuple[str, str]], **options: Any
+    ) -> list[door.CompletionLoss]:
         """Batched losses; see ``engines.perplexity``."""
         from harness.engines.perplexity import completion_losses
 
-        return completion_losses(
-            self.model,
-            self.tokenizer,
-            pairs,
-            chat=chat,
-            max_length=max_length,
-            batch_size=batch_size,
-            progress=progress,
-        )
+        return completion_losses(self.model, self.tokenizer, pairs, **options)
 
     def lm_eval_model(self, **options: Any) -> Any:
         """lm-eval's own class with shared prefixes; see ``engines.loglikelihood``."""
@@ -83,13 +59,11 @@ class _Mixed:
     tokenizer: Any
 
     def generate(
-        self, prompts: Sequence[str], decoding: Decoding, *, chat: bool, progress: Progress
-    ) -> dict[str | None, list[Generated]]:
+        self, prompts: Sequence[str], decoding: door.Decoding, **options: Any
+    ) -> dict[str | None, list[door.Generated]]:
         from harness.engines.generation import generate_together
 
-        return generate_together(
-            self.mixture, self.tokenizer, prompts, decoding, chat=chat, progress=progress
-        )
+        return generate_together(self.mixture, self.tokenizer, prompts, decoding, **options)
 
 
 @dataclass(frozen=True)
@@ -102,20 +76,18 @@ class _Loaded:
         self.adapters.add(name, path)
 
     @contextmanager
-    def active(self, name: str | None) -> Iterator[ActiveModel]:
+    def active(self, name: str | None) -> Iterator[door.ActiveModel]:
         with self.adapters.active(name) as model:
             yield TransformersModel(model, self.tokenizer, self.device)
 
     def adapter_effect(self, name: str, prompts: Sequence[str], *, chat: bool) -> float:
-        from harness.models.adapters import adapter_effect
-
-        return adapter_effect(self.adapters, name, self.tokenizer, prompts, chat=chat)
+        return self.adapters.effect(name, self.tokenizer, prompts, chat=chat)
 
     def why_not_mixed(self, names: Sequence[str | None]) -> str | None:
         return self.adapters.why_not_mixed(names)
 
     @contextmanager
-    def mixed(self, names: Sequence[str | None]) -> Iterator[MixedModel]:
+    def mixed(self, names: Sequence[str | None]) -> Iterator[door.MixedModel]:
         with self.adapters.mixed(names) as mixture:
             yield _Mixed(mixture, self.tokenizer)
 
@@ -123,7 +95,7 @@ class _Loaded:
 class TransformersEngine:
     """transformers, PEFT and bitsandbytes; log-likelihoods by prefix tree."""
 
-    cannot: Mapping[Ability, str] = {}
+    cannot: Mapping[door.Ability, str] = {}
 
     def identity(self, kind: VariantKind, precision: Precision | Literal["auto"]) -> dict[str, Any]:
         """Versions of the libraries that take part, and our own procedure's number."""
@@ -139,7 +111,7 @@ class TransformersEngine:
         return load_tokenizer(base, base_dir)
 
     @contextmanager
-    def load(self, weights: Weights, policy: DevicePolicy) -> Iterator[LoadedModel]:
+    def load(self, weights: door.Weights, policy: DevicePolicy) -> Iterator[door.LoadedModel]:
         """Load weights as ``models.load.load_base`` does for judging quality."""
         import torch
 

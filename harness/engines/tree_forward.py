@@ -62,9 +62,10 @@ class TreeScorer:
         self._dtype = self._base.get_input_embeddings().weight.dtype
         config = self._base.config.get_text_config()
         self._windows = attention_windows(config)
+        logits_bytes = _LOGITS_BYTES.get(self._device.type, _LOGITS_BYTES["cpu"])
         self._budget = TokenBudget(
             batch_tokens or default_batch_tokens(config, self._device, self._dtype),
-            _most_scored(config.vocab_size, self._device, self._dtype),
+            max(1, logits_bytes // int(config.vocab_size * self._dtype.itemsize)),
         )
         self._takes_positions = "position_ids" in forward_arguments(model)
 
@@ -81,7 +82,10 @@ class TreeScorer:
         for longer in stem.stems:
             if longer.row is None:
                 continue
-            cache, answer = self._grow(plan, longer.row, prefix)
+            cache = StemCache(prefix, keep=True)
+            answer = in_memory(partial(self._forward, plan, [longer.row], cache))
+            if answer is None:
+                raise does_not_fit()
             yield answer
             yield from self._below(plan, longer, cache)
             del cache
@@ -104,16 +108,6 @@ class TreeScorer:
             )
             for _, answer in batches:
                 yield answer
-
-    def _grow(
-        self, plan: TreePlan, row: TreeRow, prefix: StemCache | None
-    ) -> tuple[StemCache, Answer]:
-        """A stem continued by a row, and what the row itself is asked for."""
-        cache = StemCache(prefix, keep=True)
-        answer = in_memory(partial(self._forward, plan, [row], cache))
-        if answer is None:
-            raise does_not_fit()
-        return cache, answer
 
     def _forward(self, plan: TreePlan, rows: Sequence[TreeRow], cache: StemCache | None) -> Answer:
         width = max(map(len, rows))
@@ -275,12 +269,6 @@ def default_batch_tokens(config: Any, device: torch.device, dtype: torch.dtype) 
     return int(min(max(free // 2 // per_token, 512), 32768))
 
 
-def _most_scored(vocabulary: int, device: torch.device, dtype: torch.dtype) -> int:
-    """Most scored tokens of a forward pass, so that their logits stay small."""
-    limit = _LOGITS_BYTES.get(device.type, _LOGITS_BYTES["cpu"])
-    return max(1, limit // int(vocabulary * dtype.itemsize))
-
-
 def _log_probabilities(
     logits: torch.Tensor, owners: torch.Tensor, targets: torch.Tensor
 ) -> torch.Tensor:
@@ -288,7 +276,7 @@ def _log_probabilities(
 
     Args:
         logits: Shape (slots, vocabulary).
-        owners: TreeRow of ``logits`` that predicts each target, shape (terms,).
+        owners: Row of ``logits`` that predicts each target, shape (terms,).
         targets: Token ids, shape (terms,).
 
     Returns:

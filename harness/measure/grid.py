@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import product
 from typing import Any
 
@@ -79,11 +79,28 @@ class Subject:
         try:
             return timed_generation(self.model, prompts, new_tokens=point.new_tokens)
         except RuntimeError as error:
-            if not _is_out_of_memory(error):
+            # the CPU allocator has no exception class of its own
+            known = isinstance(error, torch.OutOfMemoryError)
+            if not (known or "can't allocate memory" in str(error)):
                 raise
             reason = str(error).splitlines()[0]
         # raised outside the handler: its traceback would keep the failed call's tensors alive
         raise PointError(f"Out of memory: {reason}")
+
+    def reading(
+        self, name: str, figure: Values | str, point: Point | None = None, **about: Any
+    ) -> Measurement:
+        """The record of a quantity.
+
+        Args:
+            name: The quantity.
+            figure: Its values, or the reason why there are none.
+            point: The sizes it was taken at; None where it is of the process as a whole.
+            about: What else `Measurement` holds.
+        """
+        values, reason = ((), figure) if isinstance(figure, str) else (figure, None)
+        about |= {"device": str(self.device)} | (asdict(point) if point else {})
+        return Measurement(name=name, unit=unit_of(name), values=values, reason=reason, **about)
 
 
 def measure_point(
@@ -108,7 +125,8 @@ def measure_point(
             subject.call(point)
         rss_is_fresh = memory.reset_peak_rss()
         if subject.device.type == "cuda":
-            memory.reset_peak_cuda(subject.device)
+            torch.cuda.empty_cache()  # what is cached from before is no part of the peak
+            torch.cuda.reset_peak_memory_stats(subject.device)
         before = snapshot()
         timings = [subject.call(point) for _ in range(repeats)]
         note = disturbance(before, snapshot())
@@ -117,18 +135,7 @@ def measure_point(
         names = (*_AT_A_POINT, *(_ON_CUDA if subject.device.type == "cuda" else ()))
         figures = dict.fromkeys(names, str(error))
     return [
-        Measurement(
-            name=name,
-            unit=unit_of(name),
-            values=() if isinstance(figure, str) else figure,
-            reason=figure if isinstance(figure, str) else None,
-            warmup=warmup,
-            batch_size=point.batch_size,
-            prompt_tokens=point.prompt_tokens,
-            new_tokens=point.new_tokens,
-            device=str(subject.device),
-            note=note,
-        )
+        subject.reading(name, figure, point, warmup=warmup, note=note)
         for name, figure in figures.items()
     ]
 
@@ -157,19 +164,12 @@ def _speeds(timings: Sequence[Timing], point: Point) -> dict[str, Values | str]:
 
 
 def _peaks(device: torch.device, rss_is_fresh: bool) -> dict[str, Values | str]:
-    """Peaks of memory in the measured region."""
     figures: dict[str, Values | str] = {
         "peak_rss_inference_bytes": (float(memory.peak_rss_bytes()),)
         if rss_is_fresh
         else "This system does not let a process begin a new peak."
     }
     if device.type == "cuda":
-        allocated, reserved = memory.peak_cuda_bytes(device)
-        figures["peak_allocated_bytes"] = (float(allocated),)
-        figures["peak_reserved_bytes"] = (float(reserved),)
+        figures["peak_allocated_bytes"] = (float(torch.cuda.max_memory_allocated(device)),)
+        figures["peak_reserved_bytes"] = (float(torch.cuda.max_memory_reserved(device)),)
     return figures
-
-
-def _is_out_of_memory(error: RuntimeError) -> bool:
-    # the CPU allocator has no exception class of its own
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

@@ -49,6 +49,11 @@ class MeasureJob(BaseModel):
     seed: int
     quantization: QuantizationSpec = QuantizationSpec()
 
+    @property
+    def weights(self) -> BaseSpec:
+        """The base to load: the suite's own, or the merged model in its place."""
+        return self.base if self.merged_dir is None else self.base.at(self.merged_dir)
+
 
 def adapter_shape(path: str | Path) -> dict[str, Any]:
     """What an adapter adds to the computation, without its weights.

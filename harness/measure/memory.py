@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import torch
 
 _STATUS = Path("/proc/self/status")
@@ -65,11 +64,6 @@ def kv_cache_bytes(cache: Any) -> int:
     )
 
 
-def rss_bytes() -> int:
-    """Resident memory of this process now."""
-    return int(psutil.Process().memory_info().rss)
-
-
 def peak_rss_bytes() -> int:
     """Highest resident memory of this process since its start, or since `reset_peak_rss`.
 
@@ -95,14 +89,3 @@ def reset_peak_rss() -> bool:
     except OSError:
         return False
     return True
-
-
-def reset_peak_cuda(device: torch.device) -> None:
-    """Begin new peaks of allocated and reserved GPU memory, with nothing cached from before."""
-    torch.cuda.empty_cache()
-    torch.cuda.reset_peak_memory_stats(device)
-
-
-def peak_cuda_bytes(device: torch.device) -> tuple[int, int]:
-    """Peaks of GPU memory since the last reset: (allocated, reserved)."""
-    return torch.cuda.max_memory_allocated(device), torch.cuda.max_memory_reserved(device)

@@ -66,41 +66,33 @@ def timed_generation(model: torch.nn.Module, input_ids: torch.Tensor, *, new_tok
     Raises:
         ModelError: The model returns no attention cache.
     """
-    with torch.inference_mode():
-        return _timed(model, input_ids, new_tokens)
-
-
-def _timed(model: torch.nn.Module, input_ids: torch.Tensor, new_tokens: int) -> Timing:
-    device = input_ids.device
-    options = {"use_cache": True, **_last_logits_only(model)}
+    options: dict[str, int] = {"use_cache": True}
+    if "logits_to_keep" in forward_arguments(model):
+        options["logits_to_keep"] = 1  # of the last position only, as ``generate`` does
 
     def clock() -> float:
-        synchronize(device)
+        synchronize(input_ids.device)
         return time.perf_counter()
 
-    start = clock()
-    output = model(input_ids=input_ids, **options)
-    prefilled = clock()
-    token = output.logits[:, -1:].argmax(dim=-1)
-    known = [clock()]
-    cache = getattr(output, "past_key_values", None)
-    if cache is None:
-        raise ModelError(
-            f"Timing the decoding needs a model that returns past_key_values; "
-            f"{type(model).__name__} does not.",
-            hint="Leave measure out of the suite for this model.",
-        )
-    for _ in range(new_tokens - 1):
-        output = model(input_ids=token, past_key_values=cache, **options)
-        cache = output.past_key_values
+    with torch.inference_mode():
+        start = clock()
+        output = model(input_ids=input_ids, **options)
+        prefilled = clock()
         token = output.logits[:, -1:].argmax(dim=-1)
-        known.append(clock())
+        known = [clock()]
+        cache = getattr(output, "past_key_values", None)
+        if cache is None:
+            raise ModelError(
+                f"Timing the decoding needs a model that returns past_key_values; "
+                f"{type(model).__name__} does not.",
+                hint="Leave measure out of the suite for this model.",
+            )
+        for _ in range(new_tokens - 1):
+            output = model(input_ids=token, past_key_values=cache, **options)
+            cache = output.past_key_values
+            token = output.logits[:, -1:].argmax(dim=-1)
+            known.append(clock())
     gaps = tuple(after - before for before, after in pairwise(known))
     return Timing(
         prefilled - start, known[0] - start, gaps, known[-1] - start, kv_cache_bytes(cache)
     )
-
-
-def _last_logits_only(model: torch.nn.Module) -> dict[str, int]:
-    """Ask for the last position's logits only, as ``generate`` does, where the model can."""
-    return {"logits_to_keep": 1} if "logits_to_keep" in forward_arguments(model) else {}

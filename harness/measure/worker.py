@@ -14,7 +14,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,6 @@ from harness.measure import memory
 from harness.measure.grid import Point, PointError, Subject, grid_points, measure_point
 from harness.measure.job import MeasureJob
 from harness.measure.speed import synchronize
-from harness.metrics.quantities import unit_of
 from harness.models.adapters import AdapterSet
 from harness.models.builtin import resolve_model
 from harness.models.device import decide
@@ -37,10 +36,8 @@ from harness.models.load import load_base, weight_dtype
 from harness.models.policy import DevicePolicy
 from harness.models.quiet import quiet
 from harness.schema import QUANTIZED, Measurement
-from harness.suite.spec import BaseSpec
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
-_ADAPTER = "measured"
 
 
 def load_variant(job: MeasureJob, policy: DevicePolicy) -> tuple[Any, AbstractContextManager[Any]]:
@@ -50,25 +47,17 @@ def load_variant(job: MeasureJob, policy: DevicePolicy) -> tuple[Any, AbstractCo
         The model, and a context that gives it with the adapter active.
     """
     model = load_base(
-        _weights(job),
+        job.weights,
         job.precision,
         policy,
         base_dir=Path(job.base_dir),
         purpose="measure",
         quantization=job.quantization,
     )
-    if job.adapter is None:
-        return model, nullcontext(model)
     adapters = AdapterSet(model)
-    adapters.add(_ADAPTER, Path(job.adapter))
-    return model, adapters.active(_ADAPTER)
-
-
-def _weights(job: MeasureJob) -> BaseSpec:
-    """The base to load: the suite's own, or the merged model in its place."""
-    if job.merged_dir is None:
-        return job.base
-    return job.base.model_copy(update={"model": job.merged_dir, "revision": None})
+    if job.adapter is not None:
+        adapters.add("measured", Path(job.adapter))
+    return model, adapters.active("measured" if job.adapter else None)
 
 
 def prepare(job: MeasureJob, device: torch.device) -> None:
@@ -78,7 +67,7 @@ def prepare(job: MeasureJob, device: torch.device) -> None:
     """
     quiet()
     synchronize(device)
-    weights = _weights(job)
+    weights = job.weights
     location = resolve_model(weights, Path(job.base_dir))
     import_module("accelerate")
     if job.precision in QUANTIZED:
@@ -112,7 +101,7 @@ def measure_job(job: MeasureJob, say: Callable[[str], None]) -> list[Measurement
     prepare(job, device)
     memory.reset_peak_rss()
     load_average = psutil.getloadavg()[0]
-    rss_before = memory.rss_bytes()
+    rss_before = psutil.Process().memory_info().rss
     say("loading the model")
     start = time.perf_counter()
     model, adapter = load_variant(job, policy)
@@ -133,51 +122,31 @@ def measure_job(job: MeasureJob, say: Callable[[str], None]) -> list[Measurement
             results += measure_point(subject, point, warmup=grid.warmup, repeats=grid.repeats)
             peak_rss = max(peak_rss, memory.peak_rss_bytes())
 
-    def whole(name: str, *values: float, note: str = "") -> Measurement:
-        return Measurement(
-            name=name, unit=unit_of(name), values=values, device=str(device), note=note
-        )
-
+    attention = getattr(model.config, "_attn_implementation", None) or "unknown"
+    dtype = str(weight_dtype(job.precision, policy)).removeprefix("torch.")
+    threads = torch.get_num_threads()
+    how = f"{threads} thread{'' if threads == 1 else 's'}, {attention} attention, "
+    how += f"activations in {dtype}"
     return [
-        whole("load_s", load_s, note=_how(job, model, policy)),
+        subject.reading("load_s", (load_s,), note=how),
         first,
-        whole("weights_bytes", weights),
-        whole("rss_before_load_bytes", rss_before),
-        whole("peak_rss_bytes", peak_rss),
-        whole("load_average", load_average, psutil.getloadavg()[0]),
+        subject.reading("weights_bytes", (weights,)),
+        subject.reading("rss_before_load_bytes", (rss_before,)),
+        subject.reading("peak_rss_bytes", (peak_rss,)),
+        subject.reading("load_average", (load_average, psutil.getloadavg()[0])),
         *results,
     ]
 
 
 def _first_call(subject: Subject, points: list[Point]) -> Measurement:
     """Time the first generation after loading, at the first point that can be measured."""
-    name, device = "first_call_s", str(subject.device)
     reason = "The grid is empty."
     for point in points:
         try:
-            timing = subject.call(point)
+            return subject.reading("first_call_s", (subject.call(point).e2e_s,), point)
         except PointError as error:
             reason = str(error)
-            continue
-        return Measurement(
-            name=name,
-            unit=unit_of(name),
-            values=(timing.e2e_s,),
-            batch_size=point.batch_size,
-            prompt_tokens=point.prompt_tokens,
-            new_tokens=point.new_tokens,
-            device=device,
-        )
-    return Measurement(name=name, unit=unit_of(name), values=(), reason=reason, device=device)
-
-
-def _how(job: MeasureJob, model: Any, policy: DevicePolicy) -> str:
-    """Threads, attention kernel and compute dtype the figures were taken with."""
-    attention = getattr(model.config, "_attn_implementation", None) or "unknown"
-    dtype = str(weight_dtype(job.precision, policy)).removeprefix("torch.")
-    n = torch.get_num_threads()
-    threads = f"{n} thread{'' if n == 1 else 's'}"
-    return f"{threads}, {attention} attention, activations in {dtype}"
+    return subject.reading("first_call_s", reason)
 
 
 def die_with(parent: int) -> None:
@@ -192,10 +161,10 @@ def die_with(parent: int) -> None:
 def answer(job: MeasureJob, say: Callable[[str], None]) -> dict[str, Any]:
     """Measure, and put the figures or the error meant for the user into JSON values."""
     try:
-        figures = measure_job(job, say)
+        measured = measure_job(job, say)
     except HarnessError as error:
         return {"error": {"problem": error.problem, "where": error.where, "hint": error.hint}}
-    return {"measurements": [measurement.model_dump(mode="json") for measurement in figures]}
+    return {"measurements": [measurement.model_dump(mode="json") for measurement in measured]}
 
 
 def main(job_file: str) -> int:

@@ -8,10 +8,12 @@ the two equal.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import KW_ONLY, asdict
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
-from pydantic import Field, validate_call
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 from typing_extensions import override
 
 from harness.errors import MetricError
@@ -28,7 +30,7 @@ class SacrebleuMetric(Metric):
 
     scale = 100.0
 
-    _sacrebleu: sacrebleu.metrics.base.Metric  # configured
+    _sacrebleu: sacrebleu.metrics.base.Metric
     _title: str  # what sacrebleu prints before the signature
     _unsigned: str = ""  # what changes the value but is not in sacrebleu's signature
 
@@ -59,6 +61,7 @@ class SacrebleuMetric(Metric):
         return tuple(float(count) for count in row)
 
 
+@dataclass(config=STRICT)
 class Bleu(SacrebleuMetric):
     """Corpus BLEU: geometric mean of n-gram precisions, times a brevity penalty.
 
@@ -83,64 +86,55 @@ class Bleu(SacrebleuMetric):
 
     name = "bleu"
 
-    @validate_call(config=STRICT)
-    def __init__(
-        self,
-        *,
-        lowercase: bool = False,
-        tokenize: str = "13a",
-        smooth_method: Literal["exp", "floor", "add-k", "none"] = "exp",
-        smooth_value: Annotated[float, Field(ge=0)] | None = None,
-        max_ngram_order: Order = 4,
-        effective_order: bool = False,
-    ) -> None:
+    _: KW_ONLY
+    lowercase: bool = False
+    tokenize: str = "13a"
+    smooth_method: Literal["exp", "floor", "add-k", "none"] = "exp"
+    smooth_value: Annotated[float, Field(ge=0)] | None = None
+    max_ngram_order: Order = 4
+    effective_order: bool = False
+
+    def __post_init__(self) -> None:
         from sacrebleu.metrics import BLEU
 
-        if tokenize not in BLEU.TOKENIZERS:
+        if self.tokenize not in BLEU.TOKENIZERS:
             raise MetricError(
-                f"bleu knows the tokenizers {', '.join(BLEU.TOKENIZERS)}; found {tokenize!r}."
+                f"bleu knows the tokenizers {', '.join(BLEU.TOKENIZERS)}; found {self.tokenize!r}."
             )
         try:
-            self._sacrebleu = BLEU(
-                lowercase=lowercase,
-                tokenize=tokenize,
-                smooth_method=smooth_method,
-                smooth_value=smooth_value,
-                max_ngram_order=max_ngram_order,
-                effective_order=effective_order,
-            )
+            self._sacrebleu = BLEU(**asdict(self))
         except (ImportError, RuntimeError, OSError) as error:
             reason = " ".join(str(error).split())
             raise MetricError(
-                f"sacrebleu's tokenizer {tokenize!r} cannot be used here: {reason}",
+                f"sacrebleu's tokenizer {self.tokenize!r} cannot be used here: {reason}",
                 hint="Install what it names, or choose 13a, intl, zh, char or none.",
             ) from error
-        value = BLEU.SMOOTH_DEFAULTS[smooth_method] if smooth_value is None else smooth_value
-        self._smooth_value = float(value or 0)
+        default = BLEU.SMOOTH_DEFAULTS[self.smooth_method]
+        self._smooth_value = float(default or 0) if self.smooth_value is None else self.smooth_value
         self._title = "BLEU"
-        self._unsigned = "" if max_ngram_order == 4 else f"|order:{max_ngram_order}"
+        self._unsigned = "" if self.max_ngram_order == 4 else f"|order:{self.max_ngram_order}"
 
     @override
     def aggregate(self, totals: FloatArray) -> FloatArray:
         totals = np.asarray(totals, dtype=np.float64)
-        orders, method = self._sacrebleu.max_ngram_order, self._sacrebleu.smooth_method
+        orders, method = self.max_ngram_order, self.smooth_method
         length, reference_length = totals[..., 0], totals[..., 1]
         matched = totals[..., 2 : 2 + orders].copy()
-        ngrams = totals[..., 2 + orders :].copy()
+        possible = totals[..., 2 + orders :].copy()
         any_match = matched.any(axis=-1)
         if method == "add-k":
             matched[..., 1:] += self._smooth_value
-            ngrams[..., 1:] += self._smooth_value
+            possible[..., 1:] += self._smooth_value
         # Orders count up to the first for which there is no n-gram at all.
-        counted = np.logical_and.accumulate(ngrams > 0, axis=-1)
+        counted = np.logical_and.accumulate(possible > 0, axis=-1)
         missed = counted & (matched == 0)
         with np.errstate(divide="ignore", invalid="ignore"):
             if method == "exp":  # 1/2, 1/4, ... of a match at the first, second, ... missed order
                 matched = np.where(missed, 0.5 ** np.cumsum(missed, axis=-1), matched)
             elif method == "floor":
                 matched = np.where(missed, self._smooth_value, matched)
-            log_precision = np.log(np.where(counted, 100 * matched / ngrams, 0.0))
-            if self._sacrebleu.effective_order:
+            log_precision = np.log(np.where(counted, 100 * matched / possible, 0.0))
+            if self.effective_order:
                 log_precision = np.where(counted, log_precision, 0.0)
                 orders = np.maximum(counted.sum(axis=-1), 1)
             brevity = np.exp(np.minimum(0.0, 1 - reference_length / length))
@@ -148,6 +142,7 @@ class Bleu(SacrebleuMetric):
         return np.where(any_match, value, 0.0)
 
 
+@dataclass(config=STRICT)
 class Chrf(SacrebleuMetric):
     """Corpus chrF: F-score of character n-grams; with ``word_order: 2`` it is chrF++.
 
@@ -170,39 +165,30 @@ class Chrf(SacrebleuMetric):
 
     name = "chrf"
 
-    @validate_call(config=STRICT)
-    def __init__(
-        self,
-        *,
-        char_order: Order = 6,
-        word_order: Annotated[int, Field(ge=0)] = 0,
-        beta: Order = 2,
-        lowercase: bool = False,
-        whitespace: bool = False,
-        eps_smoothing: bool = False,
-    ) -> None:
+    _: KW_ONLY
+    char_order: Order = 6
+    word_order: Annotated[int, Field(ge=0)] = 0
+    beta: Order = 2
+    lowercase: bool = False
+    whitespace: bool = False
+    eps_smoothing: bool = False
+
+    def __post_init__(self) -> None:
         from sacrebleu.metrics import CHRF
 
-        self._sacrebleu = CHRF(
-            char_order=char_order,
-            word_order=word_order,
-            beta=beta,
-            lowercase=lowercase,
-            whitespace=whitespace,
-            eps_smoothing=eps_smoothing,
-        )
-        self._title = f"chrF{beta}" + "+" * word_order
+        self._sacrebleu = CHRF(**asdict(self))
+        self._title = f"chrF{self.beta}" + "+" * self.word_order
 
     @override
     def aggregate(self, totals: FloatArray) -> FloatArray:
         totals = np.asarray(totals, dtype=np.float64)
         predicted, referenced, matched = totals[..., 0::3], totals[..., 1::3], totals[..., 2::3]
-        weight = self._sacrebleu.beta**2
+        weight = self.beta**2
         tiny = 1e-16  # sacrebleu's
         with np.errstate(divide="ignore", invalid="ignore"):
             precision = np.where(predicted > 0, matched / predicted, tiny)
             recall = np.where(referenced > 0, matched / referenced, tiny)
-            if self._sacrebleu.eps_smoothing:
+            if self.eps_smoothing:
                 mixed = weight * precision + recall
                 score = (1 + weight) * precision * recall / mixed
                 averaged: FloatArray = 100 * np.where(mixed > 0, score, tiny).mean(axis=-1)
@@ -215,6 +201,7 @@ class Chrf(SacrebleuMetric):
         return np.where(precision + recall > 0, value, 0.0)
 
 
+@dataclass(config=STRICT)
 class Ter(SacrebleuMetric):
     """Translation edit rate: edits per 100 reference words. Lower is better, 0 is best.
 
@@ -235,23 +222,16 @@ class Ter(SacrebleuMetric):
     unit = "%"
     higher_is_better = False
 
-    @validate_call(config=STRICT)
-    def __init__(
-        self,
-        *,
-        normalized: bool = False,
-        no_punct: bool = False,
-        asian_support: bool = False,
-        case_sensitive: bool = False,
-    ) -> None:
+    _: KW_ONLY
+    normalized: bool = False
+    no_punct: bool = False
+    asian_support: bool = False
+    case_sensitive: bool = False
+
+    def __post_init__(self) -> None:
         from sacrebleu.metrics import TER
 
-        self._sacrebleu = TER(
-            normalized=normalized,
-            no_punct=no_punct,
-            asian_support=asian_support,
-            case_sensitive=case_sensitive,
-        )
+        self._sacrebleu = TER(**asdict(self))
         self._title = "TER"
 
     @override

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import KW_ONLY
 from typing import Literal
 
 import numpy as np
-from pydantic import validate_call
+from pydantic.dataclasses import dataclass
 from typing_extensions import override
 
 from harness.errors import MetricError
@@ -30,10 +31,11 @@ def normalize_label(text: str) -> str:
 
 def label_set(references: Iterable[Sequence[str]], *, normalize: bool = True) -> tuple[str, ...]:
     """The distinct labels among references, sorted."""
-    labels = {text for texts in references for text in texts}
-    return tuple(sorted({normalize_label(text) for text in labels} if normalize else labels))
+    texts = (text for several in references for text in several)
+    return tuple(sorted({normalize_label(text) if normalize else text for text in texts}))
 
 
+@dataclass(config=STRICT)
 class Accuracy(MeanMetric):
     """Share of predictions that are (one of) the reference label(s).
 
@@ -43,19 +45,19 @@ class Accuracy(MeanMetric):
     """
 
     name = "accuracy"
-    scale = 1.0
 
-    @validate_call(config=STRICT)
-    def __init__(
-        self, *, labels: Sequence[str | int] | None = None, normalize: bool = True
-    ) -> None:
-        self._labels = None if labels is None else _Labels(self.name, labels, normalize)
-        self.normalize = normalize
+    _: KW_ONLY
+    labels: Sequence[str | int] | None = None
+    normalize: bool = True
+
+    def __post_init__(self) -> None:
+        given = self.labels is not None
+        self._labels = _Labels(self.name, self.labels or [], self.normalize) if given else None
 
     @property
     @override
     def signature(self) -> str:
-        return format_signature(self.name, norm=_norm(self.normalize), refs="any")
+        return format_signature(self.name, norm=_NORM[self.normalize], refs="any")
 
     @override
     def score(self, prediction: str, references: Sequence[str]) -> float:
@@ -67,6 +69,7 @@ class Accuracy(MeanMetric):
         return float(prediction in references)
 
 
+@dataclass(config=STRICT)
 class LabelScore(Metric):
     """Precision, recall or F1 over a fixed set of labels.
 
@@ -91,44 +94,30 @@ class LabelScore(Metric):
         classification tasks; options as in scikit-learn's ``precision_recall_fscore_support``.
     """
 
-    scale = 1.0
+    name: str
+    measure: Measure
+    _: KW_ONLY
+    labels: Sequence[str | int]
+    average: Average = "macro"
+    pos_label: str | int | None = None
+    zero_division: Literal[0, 1, "nan"] = 0
+    normalize: bool = True
 
-    @validate_call(config=STRICT)
-    def __init__(
-        self,
-        name: str,
-        measure: Measure,
-        /,
-        *,
-        labels: Sequence[str | int],
-        average: Average = "macro",
-        pos_label: str | int | None = None,
-        zero_division: Literal[0, 1, "nan"] = 0,
-        normalize: bool = True,
-    ) -> None:
-        self.name = name
-        self.measure = measure
-        self.average = average
-        self._labels = _Labels(name, labels, normalize)
-        self._zero_division = float(zero_division)
-        self._positive = self._positive_label(pos_label)
-
-    def _positive_label(self, pos_label: str | int | None) -> int | None:
-        if self.average != "binary":
-            if pos_label is not None:
-                raise MetricError(f"{self.name} takes pos_label only with average: binary.")
-            return None
-        if pos_label is None:
+    def __post_init__(self) -> None:
+        self._labels = _Labels(self.name, self.labels, self.normalize)
+        self._zero_division = float(self.zero_division)
+        self._positive = None if self.pos_label is None else self._labels.index(str(self.pos_label))
+        if self.average != "binary" and self.pos_label is not None:
+            raise MetricError(f"{self.name} takes pos_label only with average: binary.")
+        if self.average == "binary" and self.pos_label is None:
             raise MetricError(
                 f"{self.name} with average: binary needs the option pos_label, the label it is of."
             )
-        position = self._labels.index(str(pos_label))
-        if position is None:
+        if self.pos_label is not None and self._positive is None:
             raise MetricError(
                 f"pos_label of {self.name} must be one of {', '.join(self._labels.names)}; "
-                f"found {pos_label!r}."
+                f"found {self.pos_label!r}."
             )
-        return position
 
     @property
     @override
@@ -139,7 +128,7 @@ class LabelScore(Metric):
             avg=self.average,
             pos=positive,
             zero=f"{self._zero_division:g}",
-            norm=_norm(self._labels.normalize),
+            norm=_NORM[self.normalize],
             refs="any",
             labels=",".join(self._labels.names),
         )
@@ -169,7 +158,13 @@ class LabelScore(Metric):
             hits, predicted, actual = (
                 counts.sum(axis=-1, keepdims=True) for counts in (hits, predicted, actual)
             )
-        values = self._per_label(hits, predicted, actual)
+        whole = {
+            "precision": predicted,
+            "recall": actual,
+            "f1": (predicted + actual) / 2,  # hits over it is the harmonic mean of the two
+        }[self.measure]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            values = np.where(whole > 0, hits / whole, self._zero_division)  # (..., labels)
         weights = actual if self.average == "weighted" else np.ones_like(actual)
         defined = ~np.isnan(values)
         weights = np.where(defined, weights, 0.0)
@@ -179,25 +174,8 @@ class LabelScore(Metric):
             mean: FloatArray = (np.nan_to_num(values) * weights).sum(-1) / weights.sum(-1)
         return mean
 
-    def unknown(self, totals: FloatArray) -> FloatArray:
-        """How many predictions were no label at all, from totals of shape (..., k)."""
-        counts: FloatArray = np.asarray(totals, dtype=np.float64)[..., -1]
-        return counts
-
-    def _per_label(self, hits: FloatArray, predicted: FloatArray, actual: FloatArray) -> FloatArray:
-        """The measure of each label, shape (..., labels)."""
-        whole = {
-            "precision": predicted,
-            "recall": actual,
-            "f1": (predicted + actual) / 2,  # hits over it is the harmonic mean of the two
-        }[self.measure]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.where(whole > 0, hits / whole, self._zero_division)
-
 
 class _Labels:
-    """The labels of a task and where each stands."""
-
     def __init__(self, metric: str, labels: Sequence[str | int], normalize: bool) -> None:
         texts = [str(label) for label in labels]
         self.normalize = normalize
@@ -221,17 +199,13 @@ class _Labels:
         Raises:
             MetricError: A reference is not among the labels.
         """
-        positions = []
-        for text in some_references(references):
-            position = self.index(text)
-            if position is None:
-                raise MetricError(
-                    f"The reference {text!r} is not one of the labels {', '.join(self.names)}.",
-                    hint=f"Add it to the option labels of {self._metric}.",
-                )
-            positions.append(position)
-        return positions
+        positions = {text: self.index(text) for text in some_references(references)}
+        if unknown := [text for text, position in positions.items() if position is None]:
+            raise MetricError(
+                f"The reference {unknown[0]!r} is not one of the labels {', '.join(self.names)}.",
+                hint=f"Add it to the option labels of {self._metric}.",
+            )
+        return [position for position in positions.values() if position is not None]
 
 
-def _norm(normalize: bool) -> str:
-    return "strip+casefold" if normalize else "none"
+_NORM = {True: "strip+casefold", False: "none"}

@@ -6,9 +6,10 @@ import re
 import string
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import KW_ONLY
 from typing import Literal
 
-from pydantic import validate_call
+from pydantic.dataclasses import dataclass
 from typing_extensions import override
 
 from harness.metrics.base import STRICT, MeanMetric, format_signature
@@ -28,6 +29,7 @@ def normalize_answer(text: str) -> str:
     return " ".join(_ARTICLES.sub(" ", bare).split())
 
 
+@dataclass(config=STRICT)
 class ExactMatch(MeanMetric):
     """Percentage of predictions equal to one of their references.
 
@@ -40,9 +42,8 @@ class ExactMatch(MeanMetric):
     scale = 100.0
     unit = "%"
 
-    @validate_call(config=STRICT)
-    def __init__(self, *, normalize: Literal["squad", "none"] = "squad") -> None:
-        self.normalize = normalize
+    _: KW_ONLY
+    normalize: Literal["squad", "none"] = "squad"
 
     @property
     @override

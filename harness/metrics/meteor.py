@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import KW_ONLY
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-from pydantic import validate_call
+from pydantic.dataclasses import dataclass
 from typing_extensions import override
 
 from harness.errors import MetricError
 from harness.metrics.base import STRICT, MeanMetric, format_signature
 from harness.metrics.sentences import SPLITTER, split_sentences
 
-if TYPE_CHECKING:
-    from nltk.tokenize import NLTKWordTokenizer
 
-
+@dataclass(config=STRICT)
 class Meteor(MeanMetric):
     """Harmonic mean of unigram precision and recall, less a penalty for scattered matches.
 
@@ -35,11 +34,9 @@ class Meteor(MeanMetric):
     """
 
     name = "meteor"
-    scale = 1.0
 
-    @validate_call(config=STRICT)
-    def __init__(self, *, wordnet: Literal["auto"] | bool = "auto") -> None:
-        self.wordnet = wordnet
+    _: KW_ONLY
+    wordnet: Literal["auto"] | bool = "auto"
 
     @property
     @override
@@ -78,16 +75,12 @@ class Meteor(MeanMetric):
             )
         return synonyms
 
-    @cached_property
-    def _tokenizer(self) -> NLTKWordTokenizer:
+    def _words(self, text: str) -> list[str]:
         from nltk.tokenize import NLTKWordTokenizer
 
-        return NLTKWordTokenizer()
-
-    def _words(self, text: str) -> list[str]:
         # The tokenizer parts a final period from its word only at the end of what it is given.
-        sentences = split_sentences(text)
-        return [word for sentence in sentences for word in self._tokenizer.tokenize(sentence)]
+        tokenize = NLTKWordTokenizer().tokenize
+        return [word for sentence in split_sentences(text) for word in tokenize(sentence)]
 
 
 class _NoSynonyms:

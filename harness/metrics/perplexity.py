@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
-from pydantic import validate_call
+from pydantic.dataclasses import dataclass
 from typing_extensions import override
 
 from harness.errors import MetricError
 from harness.metrics.base import STRICT, FloatArray, Metric, format_signature, mean_of
 
 
+@dataclass(config=STRICT)
 class TokenLoss(Metric):
     """Mean negative log-likelihood per token, or its exponential.
 
@@ -31,11 +32,11 @@ class TokenLoss(Metric):
     scale = None
     higher_is_better = False
 
-    @validate_call(config=STRICT)
-    def __init__(self, name: Literal["eval_loss", "perplexity"], /) -> None:
-        self.name = name
-        self.unit = "nats/token" if name == "eval_loss" else ""
-        self.least = 0.0 if name == "eval_loss" else 1.0
+    name: Literal["eval_loss", "perplexity"]
+
+    def __post_init__(self) -> None:
+        self.unit = "nats/token" if self.name == "eval_loss" else ""
+        self.least = 0.0 if self.name == "eval_loss" else 1.0
 
     @property
     @override

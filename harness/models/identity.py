@@ -14,7 +14,7 @@ from typing import Any
 from harness.digests import file_digest, short_digest
 from harness.errors import ModelError
 from harness.models.hardware import installed_versions
-from harness.models.source import BUILTIN_GGUF, TINY_PREFIX, ModelSource, locate, packaged_file
+from harness.models.source import BUILTIN_GGUF, TINY_PREFIX, locate, packaged_file
 from harness.suite.spec import BaseSpec
 
 CONVERTER_VERSION = 1  # raise it when models/builtin.py converts GGUF files differently
@@ -55,16 +55,12 @@ class AdapterInfo:
     Attributes:
         path: The folder.
         step: Training step, from the folder's name or the trainer's state; None if unknown.
-        peft_type: PEFT's own name, e.g. ``"LORA"``.
-        r: Rank, or None for types without one.
         base_model_name: The base the adapter was trained on, as its configuration says.
         digest: See ``adapter_digest``.
     """
 
     path: Path
     step: int | None
-    peft_type: str
-    r: int | None
     base_model_name: str | None
     digest: str
 
@@ -83,22 +79,19 @@ def base_identity(base: BaseSpec, base_dir: Path) -> dict[str, Any]:
         # The tokenizer is trained on the running Python's own docstrings.
         libraries = installed_versions(("torch", "transformers", "tokenizers"))
         versions = {**libraries, "python": python_version()}
-        return {
-            "kind": "tiny",
-            "model": source.name,
-            "builder": TINY_BUILDER_VERSION,
-            "versions": versions,
-        }
+        own = {"builder": TINY_BUILDER_VERSION, "versions": versions}
+        return {"kind": "tiny", "model": source.name, **own}
     if source.kind == "hub":
-        return {
-            "kind": "hub",
-            "model": source.name,
-            "revision": base.revision,
-            "commit": cached_commit(source.name, base.revision),
-        }
+        commit = cached_commit(source.name, base.revision)
+        own = {"revision": base.revision, "commit": commit}
+        return {"kind": "hub", "model": source.name, **own}
     if source.kind == "local" and source.path is not None:
         return {"kind": "local", "digest": _folder_digest(source.path)}
-    return {"kind": "gguf", "digest": gguf_digest(source), "converter": CONVERTER_VERSION}
+    package = BUILTIN_GGUF.get(source.name)
+    file = source.path or (package and packaged_file(package))
+    # of a built-in whose package is missing, the digest of its known release
+    digest = file_digest(file) if file else package and package.digest
+    return {"kind": "gguf", "digest": digest, "converter": CONVERTER_VERSION}
 
 
 def cache_name(base: BaseSpec, base_dir: Path) -> str | None:
@@ -108,15 +101,6 @@ def cache_name(base: BaseSpec, base_dir: Path) -> str | None:
         return None
     prefix = TINY_PREFIX.replace(":", "-") if source.kind == "tiny" else ""
     return f"{prefix}{source.name}-{short_digest(base_identity(base, base_dir))[:12]}"
-
-
-def gguf_digest(source: ModelSource) -> str:
-    """sha256 of a GGUF file; for a built-in whose package is missing, of its known release."""
-    if source.path is not None:
-        return file_digest(source.path)
-    package = BUILTIN_GGUF[source.name]
-    path = packaged_file(package)
-    return file_digest(path) if path else package.digest
 
 
 def cached_commit(model: str, revision: str | None) -> str | None:
@@ -166,15 +150,8 @@ def check_adapter(path: Path, base: BaseSpec | None = None) -> AdapterInfo:
     base_name = config.get("base_model_name_or_path")
     if base is not None and base_name:
         _check_base_name(path, str(base_name), base)
-    rank = config.get("r")
-    return AdapterInfo(
-        path=path,
-        step=_step(path),
-        peft_type=str(config.get("peft_type", "LORA")),
-        r=rank if isinstance(rank, int) else None,
-        base_model_name=str(base_name) if base_name else None,
-        digest=adapter_digest(path),
-    )
+    name = str(base_name) if base_name else None
+    return AdapterInfo(path, _step(path), name, adapter_digest(path))
 
 
 def _adapter_config(path: Path) -> dict[str, Any]:
@@ -185,7 +162,7 @@ def _adapter_config(path: Path) -> dict[str, Any]:
             where=str(path),
             hint="Give the folder that holds adapter_config.json.",
         )
-    file = path / "adapter_config.json"
+    file, weights = path / "adapter_config.json", path / "adapter_model.safetensors"
     if not file.is_file():
         inside = sorted(p.parent.name for p in path.glob("*/adapter_config.json"))
         raise ModelError(
@@ -195,8 +172,20 @@ def _adapter_config(path: Path) -> dict[str, Any]:
             if inside
             else "Save the adapter with PEFT's save_pretrained.",
         )
-    if not (path / "adapter_model.safetensors").is_file():
-        _refuse_weights(path)
+    if (path / "adapter_model.bin").is_file() and not weights.is_file():
+        raise ModelError(
+            "The adapter's weights are a pickle (adapter_model.bin), which can run code when "
+            "opened; only adapter_model.safetensors is read.",
+            where=str(path),
+            hint="Convert it where you trust its origin: load it with PEFT's "
+            "PeftModel.from_pretrained and save it with save_pretrained(safe_serialization=True).",
+        )
+    if not weights.is_file():
+        raise ModelError(
+            "The adapter's weights are missing: adapter_model.safetensors is not here.",
+            where=str(path),
+            hint="Copy the whole folder that PEFT's save_pretrained wrote.",
+        )
     try:
         config = json.loads(file.read_text("utf-8"))
     except (OSError, ValueError) as error:
@@ -206,22 +195,6 @@ def _adapter_config(path: Path) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise ModelError("The adapter's configuration is not a JSON object.", where=str(file))
     return config
-
-
-def _refuse_weights(path: Path) -> None:
-    if (path / "adapter_model.bin").is_file():
-        raise ModelError(
-            "The adapter's weights are a pickle (adapter_model.bin), which can run code when "
-            "opened; only adapter_model.safetensors is read.",
-            where=str(path),
-            hint="Convert it where you trust its origin: load it with PEFT's "
-            "PeftModel.from_pretrained and save it with save_pretrained(safe_serialization=True).",
-        )
-    raise ModelError(
-        "The adapter's weights are missing: adapter_model.safetensors is not here.",
-        where=str(path),
-        hint="Copy the whole folder that PEFT's save_pretrained wrote.",
-    )
 
 
 def _check_base_name(path: Path, trained_on: str, base: BaseSpec) -> None:
@@ -234,16 +207,16 @@ def _check_base_name(path: Path, trained_on: str, base: BaseSpec) -> None:
     ours = base.model
     built_in = ours.startswith(TINY_PREFIX) or ours in BUILTIN_GGUF
     if built_in:
-        expected, actual = cache_name(base, Path()) or "", Path(trained_on).name
-        comparable = re.fullmatch(r".+-[0-9a-f]{12}", actual) is not None
+        expected, named = cache_name(base, Path()) or "", Path(trained_on).name
+        comparable = re.fullmatch(r".+-[0-9a-f]{12}", named) is not None
         if trained_on.startswith(TINY_PREFIX) or trained_on in BUILTIN_GGUF:  # as it was shipped
-            expected, actual, comparable = ours, trained_on, True
+            expected, named, comparable = ours, trained_on, True
     else:
-        expected, actual = _model_name(ours), _model_name(trained_on)
+        expected, named = _model_name(ours), _model_name(trained_on)
         comparable = (
             all(_HUB_ID.fullmatch(n) for n in (ours, trained_on)) and not Path(ours).exists()
         )
-    if comparable and expected != actual:
+    if comparable and expected != named:
         raise ModelError(
             f"The adapter was trained on {trained_on!r}, but the suite's base is {ours!r}.",
             where=str(path),

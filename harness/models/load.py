@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 from harness.errors import ModelError
 from harness.models.builtin import resolve_model
@@ -50,24 +50,7 @@ def load_base(
     Raises:
         ModelError: It cannot be found, fetched or loaded.
     """
-    quantization = quantization or QuantizationSpec()
-    model = open_model(resolve_model(base, base_dir), base, precision, policy, quantization)
-    if precision in FOUR_BIT:
-        if purpose == "quality" and policy.dequantize_for_quality:
-            model = model.dequantize(dtype=torch_dtype(policy))
-        elif purpose == "train":
-            keep_gradients(model)
-    return model.eval()
-
-
-def open_model(
-    location: Path | str,
-    base: BaseSpec,
-    precision: Precision,
-    policy: DevicePolicy,
-    quantization: QuantizationSpec,
-) -> Any:
-    """Load the model at a resolved location, e.g. a merged one; see ``load_base``."""
+    location = resolve_model(base, base_dir)
     quiet()
     import torch
     from safetensors import SafetensorError
@@ -77,9 +60,11 @@ def open_model(
     if base.attn_implementation != "auto":
         options["attn_implementation"] = base.attn_implementation
     if precision in QUANTIZED:
+        quantization = quantization or QuantizationSpec()
         options["quantization_config"] = quantization_config(precision, policy, quantization)
+    failures = (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError)
     try:
-        return AutoModelForCausalLM.from_pretrained(
+        model = AutoModelForCausalLM.from_pretrained(
             location,
             revision=base.revision,
             dtype=weight_dtype(precision, policy),
@@ -89,12 +74,18 @@ def open_model(
         )
     except torch.OutOfMemoryError:
         raise
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
+    except failures as error:
         raise ModelError(
             f"The base cannot be loaded at {precision}: {_first_lines(error)}",
             where=str(location),
             hint=_hint(error),
         ) from error
+    if precision in FOUR_BIT:
+        if purpose == "quality" and policy.dequantize_for_quality:
+            model = model.dequantize(dtype=torch_dtype(policy.compute_dtype))
+        elif purpose == "train":
+            keep_gradients(model)
+    return model.eval()
 
 
 _NOT_SHAPE = ("_name_or_path", "transformers_version", "dtype", "torch_dtype")
@@ -131,18 +122,13 @@ def architecture_of(base: BaseSpec, base_dir: Path) -> dict[str, Any]:
 
 def weight_dtype(precision: Precision, policy: DevicePolicy) -> torch.dtype:
     """Dtype of the weights that are not quantized."""
-    import torch
-
-    if precision in DTYPE_NAMES:
-        return cast("torch.dtype", getattr(torch, DTYPE_NAMES[precision]))
-    return torch_dtype(policy)
+    return torch_dtype(precision if precision in DTYPE_NAMES else policy.compute_dtype)
 
 
 def quantization_config(
     precision: Precision, policy: DevicePolicy, quantization: QuantizationSpec
 ) -> Any:
     """Transformers' BitsAndBytesConfig for a quantized precision."""
-    import torch
     from transformers import BitsAndBytesConfig
 
     if precision == "int8":
@@ -150,7 +136,7 @@ def quantization_config(
             load_in_8bit=True, llm_int8_threshold=quantization.llm_int8_threshold
         )
     chosen = quantization.bnb_4bit_compute_dtype
-    dtype = torch_dtype(policy) if chosen == "auto" else getattr(torch, DTYPE_NAMES[chosen])
+    dtype = torch_dtype(policy.compute_dtype if chosen == "auto" else chosen)
     return BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type=precision,

@@ -116,12 +116,10 @@ def docstrings(root: Path) -> Iterator[str]:
 
 @cache
 def tiny_tokenizer() -> PreTrainedTokenizerFast:
-    """The one tokenizer of all tiny models, trained on the running Python's own docstrings."""
-    return train_tokenizer(docstrings(Path(sysconfig.get_paths()["stdlib"])))
+    """The one tokenizer of all tiny models, trained on the running Python's own docstrings.
 
-
-def train_tokenizer(texts: Iterator[str]) -> PreTrainedTokenizerFast:
-    """Train a byte-level BPE tokenizer that puts BOS in front, like Llama's, and can chat."""
+    It is a byte-level BPE tokenizer that puts BOS in front, like Llama's, and can chat.
+    """
     tokenizer = Tokenizer(tokenizer_models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -131,7 +129,7 @@ def train_tokenizer(texts: Iterator[str]) -> PreTrainedTokenizerFast:
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.train_from_iterator(docstrings(Path(sysconfig.get_paths()["stdlib"])), trainer)
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{BOS} $A", pair=f"{BOS} $A $B", special_tokens=[(BOS, 0)]
     )

@@ -15,8 +15,6 @@ from harness.errors import ModelError
 from harness.models.builtin import resolve_model
 from harness.suite.spec import BaseSpec
 
-RenderChat = Callable[[list[dict[str, str]], bool], str]
-
 
 def load_tokenizer(base: BaseSpec, base_dir: Path) -> Any:
     """Load a base's tokenizer, with a pad token.
@@ -27,14 +25,10 @@ def load_tokenizer(base: BaseSpec, base_dir: Path) -> Any:
     Raises:
         ModelError: There is no tokenizer, or it has neither pad nor EOS token.
     """
-    return open_tokenizer(resolve_model(base, base_dir), base)
-
-
-def open_tokenizer(location: Path | str, base: BaseSpec) -> Any:
-    """Load the tokenizer at a resolved location; see ``load_tokenizer``."""
     from transformers import AutoTokenizer
     from transformers.utils import logging
 
+    location = resolve_model(base, base_dir)
     logging.set_verbosity_error()
     try:
         tokenizer = AutoTokenizer.from_pretrained(
@@ -57,7 +51,7 @@ def open_tokenizer(location: Path | str, base: BaseSpec) -> Any:
     return tokenizer
 
 
-def render_chat(tokenizer: Any) -> RenderChat:
+def render_chat(tokenizer: Any) -> Callable[[list[dict[str, str]], bool], str]:
     """The tokenizer's chat template as a function of (messages, add_generation_prompt).
 
     Raises:

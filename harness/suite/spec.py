@@ -41,6 +41,10 @@ class BaseSpec(Spec):
         exclude_if=lambda name: name == ENGINE,  # the run ids of suites from before it was there
     )
 
+    def at(self, folder: str) -> BaseSpec:
+        """This base with other weights, such as a merged model's."""
+        return self.model_copy(update={"model": folder, "revision": None})
+
 
 class DataSpec(Spec):
     """Where rows come from and how they are split."""

@@ -10,7 +10,7 @@ torch is imported when a session is opened.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -164,9 +164,22 @@ class RescoringTaskType(TaskType, Protocol):
         """
 
 
-def example_arrays(split: str, examples: Iterable[Example]) -> dict[str, NDArray[Any]]:
+def score_of(metric: Any, task: str, split: str, **outcome: Any) -> Score:
+    """The record of a metric's value.
+
+    Args:
+        metric: What it was scored by: a ``metrics.base.Metric`` or anything that has its
+            ``name``, ``scale``, ``unit`` and ``higher_is_better``.
+        task: The suite's name of the task.
+        split: Of the examples.
+        outcome: What else a `Score` holds: ``n``, ``value``, ``reason``, ``signature``, ``stats``.
+    """
+    about = {name: getattr(metric, name) for name in ("scale", "unit", "higher_is_better")}
+    return Score(task=task, metric=metric.name, split=split, **about, **outcome)
+
+
+def example_arrays(split: str, examples: Sequence[Example]) -> dict[str, NDArray[Any]]:
     """The id and cluster arrays of a split's examples, each of shape (n,)."""
-    examples = list(examples)
     return {
         f"ids/{split}": np.array([example.id for example in examples], dtype=np.str_),
         f"clusters/{split}": np.array([example.cluster for example in examples], dtype=np.str_),
@@ -175,7 +188,5 @@ def example_arrays(split: str, examples: Iterable[Example]) -> dict[str, NDArray
 
 def examples_of(spec: TaskSpec, examples: Sequence[Example]) -> tuple[Example, ...]:
     """Examples of a task's splits, at most ``limit`` of each, in the order of the splits."""
-    chosen: list[Example] = []
-    for split in spec.scored_splits:
-        chosen += [example for example in examples if example.split == split][: spec.limit]
-    return tuple(chosen)
+    by_split = ([e for e in examples if e.split == split] for split in spec.scored_splits)
+    return tuple(example for own in by_split for example in own[: spec.limit])

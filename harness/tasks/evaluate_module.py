@@ -107,12 +107,12 @@ class EvaluateModule:
         if not predictions:
             return None, "there are no examples", None
         texts = self._shaped([some_references(these) for these in references])
+        statistics = None
         if not self.options.per_example:
-            value = self._compute(list(predictions), texts)
-            statistics = None
+            value = self._number(self._results(list(predictions), texts))
         else:
             pairs = zip(predictions, texts, strict=True)
-            values = [self._compute([prediction], [text]) for prediction, text in pairs]
+            values = [self._number(self._results([made], [text])) for made, text in pairs]
             statistics = np.array([(value, 1.0) for value in values], dtype=np.float64)
             value = float(mean_of(statistics.sum(axis=0)))
         if not np.isfinite(value):
@@ -134,7 +134,14 @@ class EvaluateModule:
                 keep_in_memory=True,
             )
         except (FileNotFoundError, ConnectionError) as error:
-            raise _not_found(self.name, self.module) from error
+            fetch = f"import evaluate; evaluate.load('{self.module}')"
+            raise MetricError(
+                f"{self.name} needs the module {self.module!r}, which is neither a local script "
+                "nor in the cache of this machine, and could not be fetched from the Hugging Face "
+                "Hub (no network, or no such module).",
+                hint=f'Where there is network, run: python -c "{fetch}" once; or give the path of '
+                f"its script: {EVALUATE}path/to/script.py.",
+            ) from error
         except ImportError as error:
             raise MetricError(
                 f"{self.name} needs packages that are not installed: {error}",
@@ -187,10 +194,7 @@ class EvaluateModule:
             result = self._results([str(these[0]) for these in few], texts)
         except MetricError:
             return
-        _number(self.name, result, self.options.key)
-
-    def _compute(self, predictions: list[str], references: list[Any]) -> float:
-        return _number(self.name, self._results(predictions, references), self.options.key)
+        self._number(result)
 
     def _results(self, predictions: list[str], references: list[Any]) -> Any:
         inputs: dict[str, Any] = {"predictions": predictions}
@@ -205,15 +209,28 @@ class EvaluateModule:
                 hint="Check that the module takes texts, and its options kwargs and references.",
             ) from error
 
-
-def _not_found(name: str, module: str) -> MetricError:
-    return MetricError(
-        f"{name} needs the module {module!r}, which is neither a local script nor in the cache "
-        "of this machine, and could not be fetched from the Hugging Face Hub (no network, or no "
-        "such module).",
-        hint=f"Where there is network, run: python -c \"import evaluate; evaluate.load('{module}')"
-        f'" once; or give the path of its script: {EVALUATE}path/to/script.py.',
-    )
+    def _number(self, result: Any) -> float:
+        """The one number that is meant among the results of the module."""
+        name, key = self.name, self.options.key
+        if not isinstance(result, Mapping):
+            raise MetricError(f"{name} must give a dict of results, found {type(result).__name__}.")
+        numbers = {
+            label: float(value)
+            for label, value in result.items()
+            if isinstance(value, Real) and not isinstance(value, bool)
+        }
+        labels = ", ".join(str(label) for label in result)
+        if key is None and len(numbers) == 1:
+            return next(iter(numbers.values()))
+        if key is None:
+            raise MetricError(
+                f"{name} gives the results {labels}; one number must be chosen among them.",
+                hint="Set its option key to one that is a number.",
+            )
+        if key not in numbers:
+            problem = "is not a number" if key in result else "is not among its results"
+            raise MetricError(f"The key {key!r} of {name} {problem}; the results are {labels}.")
+        return numbers[key]
 
 
 def _inputs(module: evaluate.EvaluationModule) -> list[Mapping[str, Any]]:
@@ -226,29 +243,6 @@ def _is_text(feature: Any) -> bool:  # datasets' feature types have no common ba
     import datasets
 
     return isinstance(feature, datasets.Value | datasets.ClassLabel)
-
-
-def _number(name: str, result: Any, key: str | None) -> float:
-    """The one number that is meant among the results of a module."""
-    if not isinstance(result, Mapping):
-        raise MetricError(f"{name} must give a dict of results, found {type(result).__name__}.")
-    numbers = {
-        label: float(value)
-        for label, value in result.items()
-        if isinstance(value, Real) and not isinstance(value, bool)
-    }
-    found = ", ".join(str(label) for label in result)
-    if key is None and len(numbers) == 1:
-        return next(iter(numbers.values()))
-    if key is None:
-        raise MetricError(
-            f"{name} gives the results {found}; one number must be chosen among them.",
-            hint="Set its option key to one that is a number.",
-        )
-    if key not in numbers:
-        problem = "is not a number" if key in result else "is not among its results"
-        raise MetricError(f"The key {key!r} of {name} {problem}; the results are {found}.")
-    return numbers[key]
 
 
 def _describe(error: Exception) -> str:

@@ -7,27 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.console import Reporter
 from harness.digests import file_digest
 from harness.engines.base import ActiveModel, Decoding, Generated, MixedModel, Progress
-from harness.metrics.base import Metric, score_corpus
+from harness.metrics.base import score_corpus
 from harness.metrics.classification import label_set
 from harness.metrics.registry import build_metric, is_evaluate_module, needs_labels
 from harness.models.hardware import installed_versions
-from harness.schema import Example, Prediction, Score
+from harness.schema import Example, Prediction
 from harness.suite.spec import GenerationTask, MetricSpec
-from harness.tasks.base import (
-    Outputs,
-    ResultIdentity,
-    TaskOutcome,
-    TaskRequest,
-    TaskSession,
-    example_arrays,
-)
+from harness.tasks import base
 from harness.tasks.evaluate_module import EvaluateModule
 
 if TYPE_CHECKING:
@@ -42,11 +35,11 @@ class Generation:
 
     spec = GenerationTask
 
-    def inputs(self, request: TaskRequest, examples: Mapping[str, Any] | None) -> Any:
+    def inputs(self, request: base.TaskRequest, examples: Mapping[str, Any] | None) -> Any:
         """The examples alone: they were rendered with the prompt."""
         return examples
 
-    def identity(self, request: TaskRequest, inputs: Any) -> ResultIdentity:
+    def identity(self, request: base.TaskRequest, inputs: Any) -> base.ResultIdentity:
         """Examples and decoding make the texts; texts and metrics make the scores."""
         task: GenerationTask = request.spec
         decoding: dict[str, Any] = {
@@ -61,9 +54,9 @@ class Generation:
             decoding |= {**options, "seed": request.suite.seed}
         outputs = {**examples_identity(task, inputs), "decoding": decoding}
         metrics = [_metric_identity(spec, request.base_dir) for spec in task.metric_specs]
-        return ResultIdentity(outputs, metrics)
+        return base.ResultIdentity(outputs, metrics)
 
-    def rehearse(self, request: TaskRequest) -> None:
+    def rehearse(self, request: base.TaskRequest) -> None:
         """Run modules of Hugging Face evaluate once, before anything is made for them to score."""
         few = [example.references for example in request.examples[:_FEW]]
         for spec in request.spec.metric_specs:
@@ -72,20 +65,49 @@ class Generation:
 
     @contextmanager
     def open(
-        self, request: TaskRequest, tokenizer: Any, reporter: Reporter
-    ) -> Iterator[TaskSession]:
+        self, request: base.TaskRequest, tokenizer: Any, reporter: Reporter
+    ) -> Iterator[base.TaskSession]:
         """A session with the decoding that the suite asks for."""
         self.rehearse(request)
         yield _GenerationSession(request)
 
     def score(
-        self, request: TaskRequest, kept: Callable[[str, type[Any]], Sequence[Any]]
-    ) -> TaskOutcome:
-        """Score stored texts."""
-        predictions = kept(PREDICTIONS, Prediction)
-        return score(
-            request.task_id, request.spec, request.examples, predictions, base_dir=request.base_dir
-        )
+        self, request: base.TaskRequest, kept: Callable[[str, type[Any]], Sequence[Any]]
+    ) -> base.TaskOutcome:
+        """Score stored texts with every metric of the task, split by split.
+
+        Surrounding whitespace of a text is not scored: a completion that starts with a blank is a
+        matter of tokenization, not of quality.
+        """
+        texts = {made.example_id: made.text.strip() for made in kept(PREDICTIONS, Prediction)}
+        labels = label_set([example.references for example in request.examples])
+        outcome = base.TaskOutcome()
+        scorers = [
+            EvaluateModule(spec, base_dir=request.base_dir)
+            if is_evaluate_module(spec.name)
+            else build_metric(spec, labels=labels if needs_labels(spec) else None)
+            for spec in request.spec.metric_specs
+        ]
+        for split in request.spec.splits:
+            chosen = [example for example in request.examples if example.split == split]
+            outcome.arrays |= base.example_arrays(split, chosen)
+            references = [list(example.references) for example in chosen]
+            corpus = [texts[example.id] for example in chosen], references
+            for scorer in scorers:
+                if isinstance(scorer, EvaluateModule):
+                    value, reason, stats = scorer.score_corpus(*corpus)
+                    signature = scorer.signature
+                else:
+                    value, reason, stats = score_corpus(scorer, *corpus)
+                    signature = scorer.signature_for(references)
+                made: dict[str, Any] = {"value": value, "reason": reason, "signature": signature}
+                if stats is not None:
+                    made["stats"] = f"{scorer.name}/{split}"
+                    outcome.arrays[made["stats"]] = stats
+                outcome.scores.append(
+                    base.score_of(scorer, request.task_id, split, n=len(chosen), **made)
+                )
+        return outcome
 
 
 TASK_TYPE = Generation()
@@ -104,55 +126,35 @@ def examples_identity(task: Any, examples: Any) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class _GenerationSession:
-    request: TaskRequest
+    request: base.TaskRequest
 
-    def predict(self, model: ActiveModel, progress: Progress) -> Outputs:
-        chat = self.request.prompt.is_chat
-        texts = model.generate(self._prompts, self._decoding, chat=chat, progress=progress)
-        return self._outputs(texts)
+    def predict(self, model: ActiveModel, progress: Progress) -> base.Outputs:
+        return self._outputs(model.generate(**self._asked, progress=progress))
 
     def shares_batches(self, policy: DevicePolicy) -> bool:
         return together_pays(self.request.spec, self.request.examples, policy)
 
     def predict_together(
         self, mixture: MixedModel, progress: Progress
-    ) -> Mapping[str | None, Outputs]:
-        chat = self.request.prompt.is_chat
-        texts = mixture.generate(self._prompts, self._decoding, chat=chat, progress=progress)
+    ) -> Mapping[str | None, base.Outputs]:
+        texts = mixture.generate(**self._asked, progress=progress)
         return {variant: self._outputs(own) for variant, own in texts.items()}
 
     @property
-    def _prompts(self) -> list[str]:
-        return [example.prompt for example in self.request.examples]
+    def _asked(self) -> dict[str, Any]:
+        request = self.request
+        own: dict[str, Any] = {"seed": request.suite.seed, "stop": request.prompt.stop}
+        shared = {field.name for field in fields(Decoding)} - own.keys()
+        decoding = Decoding(**own, **request.spec.model_dump(include=shared))
+        prompts = [example.prompt for example in request.examples]
+        return {"prompts": prompts, "decoding": decoding, "chat": request.prompt.is_chat}
 
-    @property
-    def _decoding(self) -> Decoding:
-        task: GenerationTask = self.request.spec
-        return Decoding(
-            max_new_tokens=task.max_new_tokens,
-            stop=self.request.prompt.stop,
-            do_sample=task.do_sample,
-            temperature=task.temperature,
-            top_p=task.top_p,
-            top_k=task.top_k,
-            seed=self.request.suite.seed,
-            max_prompt_tokens=task.max_prompt_tokens,
-            batch_size=task.batch_size,
-        )
-
-    def _outputs(self, texts: Sequence[Generated]) -> Outputs:
+    def _outputs(self, texts: Sequence[Generated]) -> base.Outputs:
         predictions = [
-            Prediction(
-                example_id=example.id,
-                text=made.text,
-                prompt_tokens=made.prompt_tokens,
-                new_tokens=made.new_tokens,
-                finish_reason=made.finish_reason,
-                truncated_prompt_tokens=made.truncated_prompt_tokens,
-            )
+            Prediction(example_id=example.id, **vars(made))
             for example, made in zip(self.request.examples, texts, strict=True)
         ]
-        return Outputs({PREDICTIONS: predictions})
+        return base.Outputs({PREDICTIONS: predictions})
 
 
 def together_pays(task: GenerationTask, examples: Sequence[Example], policy: DevicePolicy) -> bool:
@@ -180,67 +182,3 @@ def _metric_identity(spec: MetricSpec, base_dir: Path) -> dict[str, Any]:
         files = sorted(script.glob("*.py")) if script.is_dir() else [script]
         identity["script"] = {file.name: file_digest(file) for file in files if file.is_file()}
     return identity
-
-
-def score(
-    task_id: str,
-    task: GenerationTask,
-    examples: Sequence[Example],
-    predictions: Sequence[Prediction],
-    *,
-    base_dir: Path,
-) -> TaskOutcome:
-    """Score predictions with every metric of the task, split by split.
-
-    Surrounding whitespace of a prediction is not scored: a completion that starts with a blank
-    is a matter of tokenization, not of quality.
-
-    Args:
-        task_id: The task's name in the suite.
-        task: Its metrics and splits.
-        examples: What was predicted; those of other splits are left out.
-        predictions: One per example, in any order.
-        base_dir: Folder that paths of the user's own metric modules start from.
-    """
-    by_id = {prediction.example_id: prediction for prediction in predictions}
-    labels = label_set([list(example.references) for example in examples])
-    outcome = TaskOutcome()
-    scorers = [_scorer(metric, labels, base_dir) for metric in task.metric_specs]
-    for split in task.splits:
-        chosen = [example for example in examples if example.split == split]
-        outcome.arrays |= example_arrays(split, chosen)
-        texts = [by_id[example.id].text.strip() for example in chosen]
-        references = [list(example.references) for example in chosen]
-        for scorer in scorers:
-            if isinstance(scorer, EvaluateModule):
-                value, reason, stats = scorer.score_corpus(texts, references)
-                signature = scorer.signature
-            else:
-                value, reason, stats = score_corpus(scorer, texts, references)
-                signature = scorer.signature_for(references)
-            name = f"{scorer.name}/{split}"
-            if stats is not None:
-                outcome.arrays[name] = stats
-            outcome.scores.append(
-                Score(
-                    task=task_id,
-                    metric=scorer.name,
-                    split=split,
-                    n=len(chosen),
-                    value=value,
-                    reason=reason,
-                    scale=scorer.scale,
-                    unit=scorer.unit,
-                    higher_is_better=scorer.higher_is_better,
-                    signature=signature,
-                    stats=name if stats is not None else None,
-                )
-            )
-    return outcome
-
-
-def _scorer(spec: MetricSpec, labels: Sequence[str], base_dir: Path) -> Metric | EvaluateModule:
-    """What scores by one metric: one of ours, or a module that the user names."""
-    if is_evaluate_module(spec.name):
-        return EvaluateModule(spec, base_dir=base_dir)
-    return build_metric(spec, labels=labels if needs_labels(spec) else None)

@@ -15,16 +15,8 @@ from harness.console import Reporter
 from harness.engines.base import ActiveModel, CompletionLoss, Progress
 from harness.metrics.base import corpus_value
 from harness.metrics.registry import build_metric
-from harness.schema import Score
 from harness.suite.spec import PerplexityTask
-from harness.tasks.base import (
-    Outputs,
-    ResultIdentity,
-    TaskOutcome,
-    TaskRequest,
-    TaskSession,
-    example_arrays,
-)
+from harness.tasks import base
 from harness.tasks.generation import examples_identity
 
 
@@ -33,23 +25,23 @@ class Perplexity:
 
     spec = PerplexityTask
 
-    def inputs(self, request: TaskRequest, examples: Mapping[str, Any] | None) -> Any:
+    def inputs(self, request: base.TaskRequest, examples: Mapping[str, Any] | None) -> Any:
         """The examples alone: they were rendered with the prompt."""
         return examples
 
-    def identity(self, request: TaskRequest, inputs: Any) -> ResultIdentity:
+    def identity(self, request: base.TaskRequest, inputs: Any) -> base.ResultIdentity:
         """There are no texts to keep; the losses are the scores' own statistics."""
         task: PerplexityTask = request.spec
         own = {"task": request.task_id, "max_length": task.max_length}
-        return ResultIdentity(None, {**examples_identity(task, inputs), **own})
+        return base.ResultIdentity(None, {**examples_identity(task, inputs), **own})
 
-    def rehearse(self, request: TaskRequest) -> None:
+    def rehearse(self, request: base.TaskRequest) -> None:
         """Nothing can go wrong that loading the data has not shown."""
 
     @contextmanager
     def open(
-        self, request: TaskRequest, tokenizer: Any, reporter: Reporter
-    ) -> Iterator[TaskSession]:
+        self, request: base.TaskRequest, tokenizer: Any, reporter: Reporter
+    ) -> Iterator[base.TaskSession]:
         """A session that scores the completions."""
         yield _PerplexitySession(request)
 
@@ -59,9 +51,9 @@ TASK_TYPE = Perplexity()
 
 @dataclass(frozen=True)
 class _PerplexitySession:
-    request: TaskRequest
+    request: base.TaskRequest
 
-    def predict(self, model: ActiveModel, progress: Progress) -> Outputs:
+    def predict(self, model: ActiveModel, progress: Progress) -> base.Outputs:
         task: PerplexityTask = self.request.spec
         losses = model.completion_losses(
             [(example.prompt, example.completion) for example in self.request.examples],
@@ -70,10 +62,10 @@ class _PerplexitySession:
             batch_size=task.batch_size,
             progress=progress,
         )
-        return Outputs({}, score(self.request, losses))
+        return base.Outputs({}, score(self.request, losses))
 
 
-def score(request: TaskRequest, losses: Sequence[CompletionLoss]) -> TaskOutcome:
+def score(request: base.TaskRequest, losses: Sequence[CompletionLoss]) -> base.TaskOutcome:
     """Score completions by their negative log-likelihood under the model.
 
     Per-example statistics are (sum of nats, tokens), shape (n, 2): the corpus loss is the ratio
@@ -84,11 +76,11 @@ def score(request: TaskRequest, losses: Sequence[CompletionLoss]) -> TaskOutcome
         losses: Of the examples' completions, in their order, shape (n,).
     """
     task_id, task, examples = request.task_id, request.spec, request.examples
-    outcome = TaskOutcome()
+    outcome = base.TaskOutcome()
     by_id = {example.id: loss for example, loss in zip(examples, losses, strict=True)}
     for split in task.splits:
         chosen = [example for example in examples if example.split == split]
-        outcome.arrays |= example_arrays(split, chosen)
+        outcome.arrays |= base.example_arrays(split, chosen)
         stats = np.array(
             [(by_id[e.id].nll_sum, by_id[e.id].tokens) for e in chosen], dtype=np.float64
         ).reshape(-1, 2)
@@ -96,20 +88,9 @@ def score(request: TaskRequest, losses: Sequence[CompletionLoss]) -> TaskOutcome
         for spec in task.metric_specs:
             metric = build_metric(spec)
             value, reason = corpus_value(metric, stats)
+            made = {"value": value, "reason": reason, "signature": metric.signature}
             outcome.scores.append(
-                Score(
-                    task=task_id,
-                    metric=metric.name,
-                    split=split,
-                    n=len(chosen),
-                    value=value,
-                    reason=reason,
-                    scale=metric.scale,
-                    unit=metric.unit,
-                    higher_is_better=metric.higher_is_better,
-                    signature=metric.signature,
-                    stats=f"loss/{split}",
-                )
+                base.score_of(metric, task_id, split, n=len(chosen), stats=f"loss/{split}", **made)
             )
     cut = sum(1 for loss in losses if loss.truncated_tokens)
     outcome.findings += findings_about(TruncationFacts(task_id, cut, len(losses)))

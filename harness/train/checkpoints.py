@@ -59,8 +59,7 @@ def interrupted_at(work_dir: Path) -> tuple[int, int | None] | None:
     """
     if not work_dir.is_dir():
         return None
-    whole = [folder for folder in work_dir.glob("checkpoint-*") if _is_whole(folder)]
-    last = max(whole, key=step_of, default=None)
+    last = max(filter(_is_whole, work_dir.glob("checkpoint-*")), key=step_of, default=None)
     if last is None:
         return 0, None
     try:
@@ -72,8 +71,7 @@ def interrupted_at(work_dir: Path) -> tuple[int, int | None] | None:
 
 def work_folder(store: Store, key: str) -> Path:
     """Where an unfinished training keeps its checkpoints."""
-    target = store.path("training", key)
-    return target.parent / f".{key}.work"
+    return store.path("training", key).with_name(f".{key}.work")
 
 
 def _is_whole(folder: Path) -> bool:
@@ -86,11 +84,10 @@ def _is_whole(folder: Path) -> bool:
 
 def progress_of(checkpoint: Path | None) -> dict[str, Any]:
     """What was written down when the checkpoint was complete; empty where it is not."""
-    file = checkpoint / COMPLETE if checkpoint else None
-    if file is None or not file.is_file():
+    if checkpoint is None or not (checkpoint / COMPLETE).is_file():
         return {}
-    content: dict[str, Any] = json.loads(file.read_text("utf-8"))
-    return content
+    progress: dict[str, Any] = json.loads((checkpoint / COMPLETE).read_text("utf-8"))
+    return progress
 
 
 def checkpoint_records(work_dir: Path, log: Sequence[LogEntry]) -> Iterator[Checkpoint]:

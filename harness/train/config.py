@@ -6,7 +6,6 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import transformers
 from peft import LoraConfig
 from trl import SFTConfig
 
@@ -50,6 +49,8 @@ def sft_config(
         **as_sft_takes_them(spec.args),
     }
     _default_evaluation(args, spec, has_eval_rows)
+    packs = args.get("packing") and args.get("packing_strategy", "bfd") != "wrapped"
+    unpadded = packs or args.get("padding_free")
     args |= {
         "output_dir": str(work_dir),
         "seed": seed,
@@ -62,7 +63,7 @@ def sft_config(
         "logging_nan_inf_filter": False,
         # kept in the trainer's state, so that it counts on when training is resumed; without
         # padding there is no attention mask to count by
-        "include_num_input_tokens_seen": "all" if _without_padding(args) else "non_padding",
+        "include_num_input_tokens_seen": "all" if unpadded else "non_padding",
     }
     try:
         with warnings.catch_warnings():  # TRL sets a field that transformers has renamed
@@ -107,11 +108,6 @@ def _default_evaluation(args: dict[str, Any], spec: TrainSpec, has_eval_rows: bo
         args.setdefault("metric_for_best_model", "eval_loss")
 
 
-def _without_padding(args: dict[str, Any]) -> bool:
-    packs = args.get("packing") and args.get("packing_strategy", "bfd") != "wrapped"
-    return bool(packs or args.get("padding_free"))
-
-
 def lora_config(spec: TrainSpec) -> LoraConfig:
     """PEFT's configuration.
 
@@ -144,18 +140,6 @@ def lora_config(spec: TrainSpec) -> LoraConfig:
             return LoraConfig(**options)
     except (TypeError, ValueError) as error:
         raise SuiteError(f"PEFT refuses it: {error}.", where="train.lora") from error
-
-
-def early_stopping(spec: TrainSpec) -> list[transformers.TrainerCallback]:
-    """The callback that stops training when the eval loss no longer falls, if asked for."""
-    if spec.early_stopping is None:
-        return []
-    return [
-        transformers.EarlyStoppingCallback(
-            early_stopping_patience=spec.early_stopping.patience,
-            early_stopping_threshold=spec.early_stopping.threshold,
-        )
-    ]
 
 
 def stop_reason(state: Any, spec: TrainSpec, metric: str | None) -> str | None:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-import torch
-
 from harness.digests import file_digest
 from harness.errors import ModelError
 from harness.models.adapters import AdapterSet
+from harness.models.device import torch_dtype
 from harness.models.load import load_base
 from harness.models.policy import DTYPE_NAMES, DevicePolicy
 from harness.models.tokens import load_tokenizer
@@ -66,7 +65,7 @@ def merge_adapter(
                 hint="Its training diverged; choose an earlier checkpoint.",
             ) from error
     if save_as in DTYPE_NAMES:
-        merged = merged.to(getattr(torch, DTYPE_NAMES[save_as]))
+        merged = merged.to(torch_dtype(save_as))
     out_dir.mkdir(parents=True, exist_ok=True)
     merged.save_pretrained(out_dir)
     load_tokenizer(base, base_dir).save_pretrained(out_dir)

@@ -20,8 +20,9 @@ from harness.models.policy import DevicePolicy
 from harness.models.tokens import context_tokens, load_tokenizer
 from harness.schema import Example, TrainingRun
 from harness.suite.spec import BaseSpec, TrainSpec
+from harness.train import weights
 from harness.train.checkpoints import checkpoint_records, last_complete_checkpoint, progress_of
-from harness.train.config import early_stopping, lora_config, sft_config, stop_reason
+from harness.train.config import lora_config, sft_config, stop_reason
 from harness.train.quiet import quiet_libraries
 from harness.train.recorder import Recorder, TrainProgress, log_entries
 from harness.train.rows import (
@@ -31,13 +32,6 @@ from harness.train.rows import (
     encode_rows,
     sequence_lengths,
     sequence_statistics,
-)
-from harness.train.weights import (
-    count_parameters,
-    estimated_flops,
-    keep_full_precision,
-    trainable_dtypes,
-    trained_precision,
 )
 
 
@@ -62,7 +56,7 @@ class TrainingJob:
     say: Callable[[str], None]
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Prepared:
     """Everything in place to train: the trainer, its rows, and what is known before it starts."""
 
@@ -71,10 +65,10 @@ class _Prepared:
     rows: EncodedRows
     eval_rows: EncodedRows
     lengths: list[int]  # tokens per sequence as trained on: per row, or per packed sequence
-    trainable: int = 0
-    total: int = 0
-    flops: float = 0.0
-    lost_tokens: int = 0  # left out by TRL's packing
+    trainable: int
+    total: int
+    flops: float
+    lost_tokens: int  # left out by TRL's packing
 
 
 def train(job: TrainingJob) -> TrainingRun:
@@ -118,12 +112,9 @@ def train(job: TrainingJob) -> TrainingRun:
 
 def _prepare(job: TrainingJob, policy: DevicePolicy, checkpoint: Path | None) -> _Prepared:
     spec = job.spec
+    has_eval_rows = bool(job.eval_examples)
     config = sft_config(
-        spec,
-        seed=job.seed,
-        work_dir=job.work_dir,
-        policy=policy,
-        has_eval_rows=bool(job.eval_examples),
+        spec, seed=job.seed, work_dir=job.work_dir, policy=policy, has_eval_rows=has_eval_rows
     )
     # an evaluation before the first step belongs to the start, and is in the log already
     config.eval_on_start = config.eval_on_start and checkpoint is None
@@ -131,7 +122,7 @@ def _prepare(job: TrainingJob, policy: DevicePolicy, checkpoint: Path | None) ->
     tokenizer = load_tokenizer(job.base, job.base_dir)
     model = load_base(
         job.base,
-        trained_precision(spec, policy),
+        weights.trained_precision(spec, policy),
         policy,
         base_dir=job.base_dir,
         purpose="train",
@@ -141,6 +132,10 @@ def _prepare(job: TrainingJob, policy: DevicePolicy, checkpoint: Path | None) ->
     rows = _encode(job.train_examples, tokenizer, how, "training")
     held_out = _encode(job.eval_examples, tokenizer, how, "eval")
     recorder = Recorder(job.progress, policy.device, progress_of(checkpoint))
+    stopping = spec.early_stopping
+    callbacks = stopping and [
+        transformers.EarlyStoppingCallback(stopping.patience, stopping.threshold)
+    ]
     try:
         trainer = SFTTrainer(
             model=model,
@@ -149,18 +144,34 @@ def _prepare(job: TrainingJob, policy: DevicePolicy, checkpoint: Path | None) ->
             eval_dataset=datasets.Dataset.from_list(held_out.rows) if held_out.rows else None,
             processing_class=tokenizer,
             peft_config=peft_config,
-            callbacks=[*early_stopping(spec), recorder],
+            callbacks=[*(callbacks or []), recorder],
         )
-        keep_full_precision(trainer.model, policy)
+        weights.keep_full_precision(trainer.model, policy)
         trainer.create_optimizer()  # now, so that what it refuses is told as the suite's error
     except torch.OutOfMemoryError:
         raise
     except (TypeError, ValueError, RuntimeError, KeyError, ImportError) as error:
         raise SuiteError(f"TRL or PEFT refuses it: {error}", where="train") from error
     trainer.remove_callback(transformers.PrinterCallback)  # ours reports instead
-    ready = _Prepared(trainer, recorder, rows, held_out, sequence_lengths(trainer.train_dataset))
-    _count(ready, config)
-    return ready
+    packed = config.packing if config.eval_packing is None else config.eval_packing
+    lost = _lost(rows, trainer.train_dataset, packed=config.packing)
+    lost += _lost(held_out, trainer.eval_dataset or [], packed=packed)
+    trainable, total = weights.count_parameters(trainer.model)
+    if not trainable:
+        raise SuiteError("No parameter is trained.", where="train", hint="Check train.lora.")
+    lengths = sequence_lengths(trainer.train_dataset)
+    sequences = config.num_train_epochs * len(lengths)
+    if config.max_steps > 0:
+        per_step = config.per_device_train_batch_size * config.gradient_accumulation_steps
+        sequences = config.max_steps * per_step
+    flops = weights.estimated_flops(trainable, total, sum(lengths) / len(lengths) * sequences)
+    return _Prepared(trainer, recorder, rows, held_out, lengths, trainable, total, flops, lost)
+
+
+def _lost(encoded: EncodedRows, prepared: Any, *, packed: bool) -> int:
+    """Tokens that TRL's packing left out; rows that it dropped are added to their account."""
+    lost = count_lost(encoded, prepared, packed=packed) if encoded.rows else 0
+    return lost if packed else 0
 
 
 def _encoding(job: TrainingJob, config: SFTConfig, context: int | None) -> Encoding:
@@ -194,36 +205,12 @@ def _encode(examples: Sequence[Example], tokenizer: Any, how: Encoding, what: st
     return encoded
 
 
-def _count(ready: _Prepared, config: SFTConfig) -> None:
-    """Parameters, FLOPs, and whether TRL's preparation lost anything."""
-    for encoded, prepared, packed in (
-        (ready.rows, ready.trainer.train_dataset, config.packing),
-        (
-            ready.eval_rows,
-            ready.trainer.eval_dataset or [],
-            config.packing if config.eval_packing is None else config.eval_packing,
-        ),
-    ):
-        if encoded.rows:
-            lost = count_lost(encoded, prepared, packed=packed)
-            ready.lost_tokens += lost if packed else 0
-    ready.trainable, ready.total = count_parameters(ready.trainer.model)
-    if not ready.trainable:
-        raise SuiteError("No parameter is trained.", where="train", hint="Check train.lora.")
-    mean = sum(ready.lengths) / len(ready.lengths)
-    sequences = float(config.num_train_epochs) * len(ready.lengths)
-    if config.max_steps > 0:
-        per_step = config.per_device_train_batch_size * config.gradient_accumulation_steps
-        sequences = float(config.max_steps * per_step)
-    ready.flops = estimated_flops(ready.trainable, ready.total, mean * sequences)
-
-
 def _announce(job: TrainingJob, ready: _Prepared) -> None:
     tokens = sequence_statistics(ready.rows.lengths)
+    dtypes = weights.trainable_dtypes(ready.trainer.model)
     job.say(
         f"  {ready.trainable:,} of {ready.total:,} parameters train "
-        f"({ready.trainable / ready.total:.2%}), in {trainable_dtypes(ready.trainer.model)}; "
-        f"about {ready.flops:.2g} FLOPs"
+        f"({ready.trainable / ready.total:.2%}), in {dtypes}; about {ready.flops:.2g} FLOPs"
     )
     job.say(
         f"  {len(ready.rows.rows):,} rows of {tokens['min']:.0f} to {tokens['max']:.0f} tokens "
@@ -271,7 +258,7 @@ def _record(
         steps=state.global_step,
         stopped_early=stop_reason(state, job.spec, ready.trainer.args.metric_for_best_model),
         resumed_from=tuple(recorder.resumed_from),
-        arguments={"adapter_dtype": trainable_dtypes(ready.trainer.model), **job.spec.args},
+        arguments={"adapter_dtype": weights.trainable_dtypes(ready.trainer.model), **job.spec.args},
         notes=notes,
         environment=environment(policy),
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 import warnings
 from collections.abc import Iterator
@@ -10,6 +9,8 @@ from contextlib import contextmanager
 
 import datasets
 import transformers
+
+from harness.models.quiet import recorded
 
 _LIBRARIES = ("trl", "peft", "transformers", "accelerate", "bitsandbytes")
 # Said of every training here, and not true of it or already decided on purpose.
@@ -22,15 +23,6 @@ _EXPECTED = re.compile(
 )
 
 
-class _WarningCollector(logging.Handler):
-    def __init__(self, seen: dict[str, None]) -> None:
-        super().__init__(logging.WARNING)
-        self.seen = seen
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.seen.setdefault(record.getMessage())
-
-
 @contextmanager
 def quiet_libraries() -> Iterator[list[str]]:
     """Collect what the libraries warn of, instead of printing it.
@@ -38,28 +30,22 @@ def quiet_libraries() -> Iterator[list[str]]:
     Yields:
         A list that holds each distinct warning once, in order, when the block has ended.
     """
-    seen: dict[str, None] = {}
     notes: list[str] = []
-    collector = _WarningCollector(seen)
     verbosity = transformers.utils.logging.get_verbosity()
     transformers.utils.logging.set_verbosity_warning()
     had_bars = not datasets.are_progress_bars_disabled()
     datasets.disable_progress_bars()
-    loggers = [logging.getLogger(name) for name in _LIBRARIES]
-    before = [(logger.handlers, logger.propagate) for logger in loggers]
-    for logger in loggers:
-        logger.handlers, logger.propagate = [collector], False
-    try:
-        with warnings.catch_warnings(record=True) as raised:
-            warnings.simplefilter("always")
-            yield notes
-        for warning in raised:
-            if not issubclass(warning.category, DeprecationWarning | PendingDeprecationWarning):
-                seen.setdefault(str(warning.message))
-    finally:
-        for logger, (handlers, propagate) in zip(loggers, before, strict=True):
-            logger.handlers, logger.propagate = handlers, propagate
-        if had_bars:
-            datasets.enable_progress_bars()
-        transformers.utils.logging.set_verbosity(verbosity)
-        notes += [" ".join(text.split()) for text in seen if not _EXPECTED.search(text)]
+    with recorded(*_LIBRARIES) as records:
+        try:
+            with warnings.catch_warnings(record=True) as raised:
+                warnings.simplefilter("always")
+                yield notes
+        finally:
+            if had_bars:
+                datasets.enable_progress_bars()
+            transformers.utils.logging.set_verbosity(verbosity)
+    old = (DeprecationWarning, PendingDeprecationWarning)
+    texts = [record.getMessage() for record in records]
+    texts += [str(warning.message) for warning in raised if not issubclass(warning.category, old)]
+    texts = [" ".join(text.split()) for text in texts if not _EXPECTED.search(text)]
+    notes += dict.fromkeys(texts)

@@ -19,6 +19,7 @@ from harness.train.checkpoints import COMPLETE, mark_complete
 from harness.train.weights import all_finite
 
 TrainProgress = Callable[[int, int, str], None]  # step, steps in all, a note
+_LOGGED = ("epoch", "loss", "eval_loss", "learning_rate", "grad_norm")
 _DIVERGED = "Lower train.args.learning_rate, add warmup_steps, or set base.dtype: fp32."
 
 
@@ -36,13 +37,12 @@ class Recorder(TrainerCallback):  # type: ignore[misc]  # transformers is untype
     def __init__(self, progress: TrainProgress, device: str, earlier: dict[str, Any]) -> None:
         self.progress = progress
         self.device = device
-        self.earlier_seconds = float(earlier.get("seconds", 0.0))
-        self.step_seconds = float(earlier.get("step_seconds", 0.0))
-        self.tokens = int(earlier.get("tokens", 0))
-        self.peak_memory_bytes = int(earlier.get("peak_memory_bytes", 0))
-        self.resumed_from: list[int] = list(earlier.get("resumed_from", []))
-        if "step" in earlier:
-            self.resumed_from.append(int(earlier["step"]))
+        self.earlier_seconds: float = earlier.get("seconds", 0.0)
+        self.step_seconds: float = earlier.get("step_seconds", 0.0)
+        self.tokens: int = earlier.get("tokens", 0)
+        self.peak_memory_bytes: int = earlier.get("peak_memory_bytes", 0)
+        self.resumed_from: list[int] = [*earlier.get("resumed_from", [])]
+        self.resumed_from += [earlier["step"]] if "step" in earlier else []
         self.times: dict[int, float] = {int(k): v for k, v in earlier.get("times", {}).items()}
         self._save_at_epoch_end = False
         self._began = self._step_began = time.perf_counter()
@@ -69,7 +69,8 @@ class Recorder(TrainerCallback):  # type: ignore[misc]  # transformers is untype
         self.step_seconds += time.perf_counter() - self._step_began
         self.tokens = int(state.num_input_tokens_seen)
         self.peak_memory_bytes = max(self.peak_memory_bytes, peak_memory_bytes(self.device))
-        if control.should_save and _epoch_ends(state):
+        epoch_ends = state.global_step >= state.max_steps or float(state.epoch).is_integer()
+        if control.should_save and epoch_ends:
             # What the end of the epoch brings (an evaluation, a log) belongs before the save: a
             # training resumed from a checkpoint does not go through that end again.
             control.should_save = False
@@ -120,24 +121,13 @@ class Recorder(TrainerCallback):  # type: ignore[misc]  # transformers is untype
                 hint=_DIVERGED,
             )
         self._save_at_epoch_end = False
+        finished = control.should_training_stop or state.global_step >= state.max_steps
+        kept = ("seconds", "step_seconds", "tokens", "peak_memory_bytes", "resumed_from", "times")
         mark_complete(
             Path(args.output_dir) / f"checkpoint-{state.global_step}",
-            {
-                "step": state.global_step,
-                "finished": control.should_training_stop or state.global_step >= state.max_steps,
-                "seconds": self.seconds,
-                "step_seconds": self.step_seconds,
-                "tokens": self.tokens,
-                "peak_memory_bytes": self.peak_memory_bytes,
-                "resumed_from": self.resumed_from,
-                "times": self.times,
-            },
+            {"step": state.global_step, "finished": finished}
+            | {name: getattr(self, name) for name in kept},
         )
-
-
-def _epoch_ends(state: Any) -> bool:
-    """Whether the trainer comes to ``on_epoch_end`` right after this step."""
-    return state.global_step >= state.max_steps or float(state.epoch).is_integer()
 
 
 def peak_memory_bytes(device: str) -> int:
@@ -152,16 +142,11 @@ def log_entries(history: Sequence[dict[str, Any]], times: dict[int, float]) -> I
     for entry in history:
         if "loss" not in entry and "eval_loss" not in entry:
             continue
-        is_eval = "eval_loss" in entry
         tokens = _finite(entry.get("num_input_tokens_seen"))
-        accuracy = "eval_mean_token_accuracy" if is_eval else "mean_token_accuracy"
+        accuracy = "eval_mean_token_accuracy" if "eval_loss" in entry else "mean_token_accuracy"
         yield LogEntry(
             step=entry["step"],
-            epoch=_finite(entry.get("epoch")),
-            loss=None if is_eval else _finite(entry["loss"]),
-            eval_loss=_finite(entry.get("eval_loss")),
-            learning_rate=_finite(entry.get("learning_rate")),
-            grad_norm=_finite(entry.get("grad_norm")),
+            **{name: _finite(entry.get(name)) for name in _LOGGED},
             mean_token_accuracy=_finite(entry.get(accuracy)),
             tokens=None if tokens is None else int(tokens),
             seconds=times.get(entry["step"]),
@@ -169,7 +154,4 @@ def log_entries(history: Sequence[dict[str, Any]], times: dict[int, float]) -> I
 
 
 def _finite(value: Any) -> float | None:
-    if value is None:
-        return None
-    number = float(value)
-    return number if math.isfinite(number) else None
+    return None if value is None or not math.isfinite(value) else float(value)

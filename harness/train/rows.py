@@ -7,6 +7,7 @@ what is measured, and so that every truncated or dropped row is counted before T
 from __future__ import annotations
 
 import statistics
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,16 +24,12 @@ class EncodedRows:
 
     rows: list[dict[str, list[int]]] = field(default_factory=list)
     truncated: int = 0
-    dropped: dict[str, int] = field(default_factory=dict)
+    dropped: Counter[str] = field(default_factory=Counter)  # reason -> rows
 
     @property
     def lengths(self) -> list[int]:
         """Tokens per kept row."""
         return [len(row["input_ids"]) for row in self.rows]
-
-    def drop(self, reason: str, count: int = 1) -> None:
-        """Count rows that are left out."""
-        self.dropped[reason] = self.dropped.get(reason, 0) + count
 
 
 @dataclass(frozen=True)
@@ -72,11 +69,8 @@ def encode_rows(examples: Iterable[Example], tokenizer: Any, how: Encoding) -> E
             kept = slice(-limit, None) if how.keep_end else slice(limit)
             ids, labels = ids[kept], labels[kept]
         if all(label == IGNORED for label in labels):
-            encoded.drop(
-                f"prompt alone reaches max_length ({how.max_length} tokens)"
-                if too_long
-                else "completion has no tokens"
-            )
+            beyond = f"prompt alone reaches max_length ({how.max_length} tokens)"
+            encoded.dropped[beyond if too_long else "completion has no tokens"] += 1
             continue
         encoded.truncated += too_long
         encoded.rows.append({"input_ids": ids, "labels": labels})
@@ -96,7 +90,7 @@ def count_lost(encoded: EncodedRows, prepared: Any, *, packed: bool) -> int:
         Tokens that are in the rows, but not in the data set.
     """
     if not packed and len(prepared) < len(encoded.rows):
-        encoded.drop("left out by TRL", len(encoded.rows) - len(prepared))
+        encoded.dropped["left out by TRL"] += len(encoded.rows) - len(prepared)
     return max(0, sum(encoded.lengths) - sum(sequence_lengths(prepared)))
 
 

@@ -12,7 +12,7 @@ from typing import Any, TextIO
 from harness.console import Reporter
 from harness.errors import UsageError
 from harness.files import room_on_disk, write_atomic
-from harness.schema import TRAIN, Example, TrainingRun
+from harness.schema import TRAIN, Example
 from harness.store import locks
 from harness.store.runs import Store
 from harness.suite.file import SuiteFile
@@ -46,39 +46,29 @@ def train_once(
         work_dir.mkdir(exist_ok=True)
         record = work_dir / "training.json"
         if not record.is_file():  # else only the last steps below are missing
-            reporter.say(f"Training {file.suite.base.model} ({spec.method})")
-            run = _train(file, spec, examples, work_dir, reporter)
+            from harness.train import qlora  # loads torch
+
+            suite = file.suite
+            reporter.say(f"Training {suite.base.model} ({spec.method})")
+            with reporter.task("training") as advance:
+                run = qlora.train(
+                    qlora.TrainingJob(
+                        base=suite.base,
+                        base_dir=file.base_dir,
+                        spec=spec,
+                        seed=suite.seed,
+                        chat=suite.task_data(TRAIN)[1].is_chat,
+                        train_examples=[e for e in examples if e.split == "train"],
+                        eval_examples=[e for e in examples if e.split == "eval"],
+                        work_dir=work_dir,
+                        progress=advance,
+                        say=reporter.say,
+                    )
+                )
             write_atomic(record, run.model_dump_json(indent=1) + "\n")
             reporter.say(f"  {run.steps} steps in {run.seconds:.0f} s")
         drop_resume_state(work_dir)
         store.finish("training", key, identity, work_dir)
-
-
-def _train(
-    file: SuiteFile,
-    spec: TrainSpec,
-    examples: Sequence[Example],
-    work_dir: Path,
-    reporter: Reporter,
-) -> TrainingRun:
-    from harness.train.qlora import TrainingJob, train
-
-    suite = file.suite
-    with reporter.task("training") as advance:
-        return train(
-            TrainingJob(
-                base=suite.base,
-                base_dir=file.base_dir,
-                spec=spec,
-                seed=suite.seed,
-                chat=suite.task_data(TRAIN)[1].is_chat,
-                train_examples=[e for e in examples if e.split == "train"],
-                eval_examples=[e for e in examples if e.split == "eval"],
-                work_dir=work_dir,
-                progress=advance,
-                say=reporter.say,
-            )
-        )
 
 
 @contextmanager

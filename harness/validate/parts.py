@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from harness.data.first_rows import check_first_rows
+from harness.data.examples import check_first_rows
 from harness.data.prompts import check_templates
 from harness.data.sources import resolve
 from harness.doors import ENGINES

@@ -31,20 +31,12 @@ def hub_data(name: str, leaf: Any) -> HubData | None:
     if path in LOCAL_LOADERS or not _HUB_ID.fullmatch(path) or Path(path).exists():
         return None
     split = config.test_split or config.validation_split
-    pinned = (config.dataset_kwargs or {}).get("revision")
-    return HubData(
-        task=name,
-        dataset=path,
-        config=config.dataset_name,
-        split=split,
-        revision=pinned or _commit(getattr(leaf, "dataset", None), split),
-    )
-
-
-def _commit(dataset: Any, split: str | None) -> str | None:
-    if not isinstance(dataset, Mapping) or split not in dataset:
-        return None
-    files = getattr(dataset[split], "cache_files", None) or ()
-    folders = {Path(str(file.get("filename", ""))).parent.name for file in files}
-    commits = sorted(folder for folder in folders if _COMMIT.fullmatch(folder))
-    return commits[0] if len(commits) == 1 else None
+    rows = getattr(leaf, "dataset", None)
+    files = getattr(rows.get(split), "cache_files", None) if isinstance(rows, Mapping) else None
+    folders = {Path(str(file.get("filename", ""))).parent.name for file in files or ()}
+    commits = [folder for folder in folders if _COMMIT.fullmatch(folder)]
+    revision = (config.dataset_kwargs or {}).get("revision")
+    if not revision and len(commits) == 1:
+        revision = commits[0]
+    about = {"config": config.dataset_name, "split": split, "revision": revision}
+    return HubData(task=name, dataset=path, **about)

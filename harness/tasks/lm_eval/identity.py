@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from functools import cache
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +15,7 @@ import yaml
 
 from harness.digests import file_digest
 from harness.errors import DataError, UsageError
+from harness.models.hardware import installed_versions
 from harness.resources import resource_dir
 from harness.suite.spec import LmEvalData, LmEvalTask
 from harness.tasks.lm_eval.local import PLACEHOLDER
@@ -26,6 +24,10 @@ YAML_SUFFIXES = (".yaml", ".yml")
 LOCAL_LOADERS = ("json", "csv", "parquet", "arrow", "text")
 # Raised when conversion of local files, or the way of running tasks, changes what comes out
 _CONVERSION = 1
+_HOW_ASKED = (
+    "num_fewshot", "limit", "apply_chat_template", "fewshot_as_multiturn", "system_instruction",
+    "gen_kwargs", "engine", "batch_tokens", "batch_size",
+)  # fmt: skip  # the last three can flip a near-tie in floating point
 
 
 def shipped_tasks_dir() -> Path:
@@ -76,17 +78,9 @@ def lm_eval_identity(task: LmEvalTask, suite_dir: Path) -> dict[str, Any]:
         "task": task.task if file is None else file.name,
         "files": {} if file is None else _digests(task_files(file), file.parent),
         "data": None if task.data is None else _data_identity(task.data, suite_dir),
-        "num_fewshot": task.num_fewshot,
-        "limit": task.limit,
-        "apply_chat_template": task.apply_chat_template,
-        "fewshot_as_multiturn": task.fewshot_as_multiturn,
-        "system_instruction": task.system_instruction,
-        "gen_kwargs": task.gen_kwargs,
-        # in floating point these can flip a near-tie
-        "engine": task.engine,
-        "batch_tokens": task.batch_tokens,
-        "batch_size": task.batch_size,
-        "lm_eval": _version("lm_eval"),
+        **{name: getattr(task, name) for name in _HOW_ASKED},
+        # plans can be made where tasks cannot be run
+        "lm_eval": installed_versions(["lm_eval"]).get("lm_eval"),
         "conversion": _CONVERSION,
     }
 
@@ -98,7 +92,7 @@ def task_files(path: Path) -> set[Path]:
     if "group" in config:  # its members are looked up by name among the YAMLs beside it
         for sibling in sorted(path.parent.rglob("*.yaml")):
             try:
-                is_task = bool({"task", "group"} & set(_read_yaml(sibling).values))
+                is_task = bool({"task", "group"} & _read_yaml(sibling)[0].keys())
             except UsageError:  # lm-eval passes over what it cannot read, too
                 continue
             if is_task:
@@ -144,14 +138,6 @@ def resolve_data_files(config: Mapping[str, Any], folder: Path) -> dict[str, Any
     return {**kwargs, "data_files": absolute(kwargs["data_files"])}
 
 
-@cache
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None  # plans can be made where tasks cannot be run
-
-
 def _digests(files: set[Path], base: Path) -> dict[str, str]:
     return {
         Path(os.path.relpath(file, base)).as_posix(): file_digest(file) for file in sorted(files)
@@ -181,15 +167,8 @@ def _data_identity(data: LmEvalData, suite_dir: Path) -> dict[str, Any]:
     return {"format": data.format, "files": splits}
 
 
-@dataclass
-class _Yaml:
-    """A task YAML as read here: its values, and the names after its ``!function`` tags."""
-
-    values: dict[str, Any]
-    functions: list[str] = field(default_factory=list)
-
-
-def _read_yaml(path: Path) -> _Yaml:
+def _read_yaml(path: Path) -> tuple[dict[str, Any], list[str]]:
+    """A task YAML's values, and the names after its ``!function`` tags."""
     functions: list[str] = []
 
     class Loader(yaml.SafeLoader):
@@ -206,7 +185,7 @@ def _read_yaml(path: Path) -> _Yaml:
             values = yaml.load(stream, Loader=Loader)  # noqa: S506  # a SafeLoader
     except (OSError, yaml.YAMLError) as error:
         raise UsageError(f"Not a readable YAML file: {error}.", where=str(path)) from error
-    return _Yaml(values if isinstance(values, dict) else {}, functions)
+    return (values if isinstance(values, dict) else {}), functions
 
 
 def _collect(path: Path, files: set[Path], trail: tuple[Path, ...] = ()) -> dict[str, Any]:
@@ -218,32 +197,28 @@ def _collect(path: Path, files: set[Path], trail: tuple[Path, ...] = ()) -> dict
     if path in trail:
         raise UsageError("The file includes itself.", where=str(path))
     files.add(path)
-    read = _read_yaml(path)
+    own, functions = _read_yaml(path)
     values: dict[str, Any] = {}
-    includes = read.values.get("include", [])
+    includes = own.get("include", [])
     for include in includes if isinstance(includes, list) else [includes]:
         included_path = Path(os.path.normpath(path.parent / str(include)))
         values |= _collect(included_path, files, (*trail, path))
-    values |= read.values
-    for name in read.functions:
+    values |= own
+    for name in functions:
         module = path.parent / (name.rpartition(".")[0].replace(".", "/") + ".py")
         if module.is_file():  # else it is an importable module, known by its package's version
             files.add(module)
     named = [] if trail else resolve_data_files(values, path.parent).get("data_files", [])
-    files |= {file for text in _flat(named) for file in _matches(text)}
+    files |= _named_files(named)
     return values
 
 
-def _matches(pattern: str) -> set[Path]:
-    if "://" in pattern:
+def _named_files(value: Any) -> set[Path]:
+    """Files on this machine that data_files name, however they are nested."""
+    if isinstance(value, Mapping | list):
+        parts = value.values() if isinstance(value, Mapping) else value
+        return set().union(*map(_named_files, parts))
+    path = Path(str(value))
+    if "://" in str(value):
         return set()
-    path = Path(pattern)
-    return {path} if "*" not in pattern else set(path.parent.glob(path.name))
-
-
-def _flat(value: Any) -> list[str]:
-    if isinstance(value, Mapping):
-        return [text for part in value.values() for text in _flat(part)]
-    if isinstance(value, list):
-        return [text for part in value for text in _flat(part)]
-    return [str(value)]
+    return set(path.parent.glob(path.name)) if "*" in str(value) else {path}

@@ -43,19 +43,17 @@ class LoadedTasks:
 
     name: str
     missing: Mapping[str, str]
-    by_kind: dict[str, Any]
+    by_kind: dict[str, dict[str, Any]]
 
     @property
     def leaves(self) -> Mapping[str, Any]:
         """Tasks without subtasks, by name."""
-        leaves: Mapping[str, Any] = self.by_kind["tasks"]
-        return leaves
+        return self.by_kind["tasks"]
 
     @property
     def groups(self) -> Mapping[str, Any]:
         """Groups by name, subgroups included."""
-        groups: Mapping[str, Any] = self.by_kind["groups"]
-        return groups
+        return self.by_kind["groups"]
 
 
 def load_tasks(task: LmEvalTask, suite_dir: Path, folder: Path) -> LoadedTasks:
@@ -155,16 +153,12 @@ def _load_errors(task: LmEvalTask, name: str, rewriter: IndexRewriter) -> Iterat
     except HarnessError:
         raise
     except Exception as error:  # process_docs and templates fail in their own ways on wrong rows
+        problem = f"The local files do not fit the lm-eval task {name!r}"
+        hint = f"The files need the fields of the data set on the Hub ({', '.join(sources)}), or "
+        hint += "another data.format."
         if task.data is None:
-            raise DataError(
-                f"The lm-eval task {name!r} cannot be loaded with the data set "
-                f"{', '.join(sources)}: {type(error).__name__}: {error}.",
-                hint="The data set on the Hub may have changed; give local files under data, or "
-                "try another version of lm-eval.",
-            ) from error
-        raise DataError(
-            f"The local files do not fit the lm-eval task {name!r}: "
-            f"{type(error).__name__}: {error}.",
-            hint="The files need the fields of the data set on the Hub "
-            f"({', '.join(sources)}), or another data.format.",
-        ) from error
+            problem = f"The lm-eval task {name!r} cannot be loaded with the data set "
+            problem += ", ".join(sources)
+            hint = "The data set on the Hub may have changed; give local files under data, or try "
+            hint += "another version of lm-eval."
+        raise DataError(f"{problem}: {type(error).__name__}: {error}.", hint=hint) from error

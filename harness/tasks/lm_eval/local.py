@@ -15,13 +15,7 @@ import jinja2.meta
 
 from harness.errors import DataError
 from harness.suite.spec import LmEvalData
-from harness.tasks.lm_eval.rows import (
-    check_parquet,
-    hellaswag_rows,
-    hub_rows,
-    mmlu_rows,
-    write_parquet,
-)
+from harness.tasks.lm_eval import rows
 
 SPLIT_KEYS = ("training_split", "validation_split", "test_split", "fewshot_split")
 DATA_KEYS = ("dataset_path", "dataset_name", "dataset_kwargs", *SPLIT_KEYS)
@@ -66,7 +60,13 @@ class LocalData:
             DataError: A file is missing or malformed, or a split that is needed is not given.
         """
         needed = needed_splits(leaf, config, num_fewshot)
-        self._check_splits(leaf, needed)
+        given = self.spec.files
+        if lacking := [f"{name!r} ({use})" for name, use in needed.items() if name not in given]:
+            raise DataError(
+                f"Task {leaf!r} reads the split {' and the split '.join(lacking)}; data.files "
+                f"names {', '.join(map(repr, given))}.",
+                hint="Name each file after the split that the task reads it as.",
+            )
         files = {split: self._converted(leaf, config, split) for split in needed}
         absent: dict[str, Any] = {
             key: None for key in SPLIT_KEYS if config.get(key) and config[key] not in files
@@ -84,29 +84,19 @@ class LocalData:
             **absent,
         }
 
-    def _check_splits(self, leaf: str, needed: Mapping[str, str]) -> None:
-        given = self.spec.files
-        lacking = [f"{name!r} ({use})" for name, use in needed.items() if name not in given]
-        if lacking:
-            raise DataError(
-                f"Task {leaf!r} reads the split {' and the split '.join(lacking)}; data.files "
-                f"names {', '.join(map(repr, given))}.",
-                hint="Name each file after the split that the task reads it as.",
-            )
-
     def _converted(self, leaf: str, config: Mapping[str, Any], split: str) -> Path:
         source = self._source(leaf, config, split)
         if self.spec.format == "mmlu_csv":
-            rows = list(mmlu_rows(source, str(config["dataset_name"])))
+            converted = list(rows.mmlu_rows(source, str(config["dataset_name"])))
         elif self.spec.format == "hellaswag_jsonl":
-            rows = list(hellaswag_rows(source))
+            converted = list(rows.hellaswag_rows(source))
         elif source.suffix.lower() == ".parquet":
-            check_parquet(source, template_fields(config))
+            rows.check_parquet(source, template_fields(config))
             return source.absolute()
         else:
-            rows = hub_rows(source, template_fields(config))
+            converted = rows.hub_rows(source, template_fields(config))
         target = self.folder / leaf.replace("/", "_") / f"{split}.parquet"
-        write_parquet(rows, source, target)
+        rows.write_parquet(converted, source, target)
         return target
 
     def _source(self, leaf: str, config: Mapping[str, Any], split: str) -> Path:

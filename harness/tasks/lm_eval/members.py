@@ -11,59 +11,43 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
 from harness.errors import DataError, UsageError
 from harness.suite.spec import LmEvalTask
+from harness.tasks.lm_eval import local
 from harness.tasks.lm_eval.identity import resolve_data_files
-from harness.tasks.lm_eval.local import (
-    DATA_KEYS,
-    PLACEHOLDER,
-    LocalData,
-    MissingLeafError,
-    effective_num_fewshot,
-)
 
 _NAMES = ("task", "group")  # these say which task it is and are not inherited
 
 
+@dataclasses.dataclass
 class IndexRewriter:
     """Takes over entries of lm-eval's index, each with the data the suite names.
 
-    Args:
+    Attributes:
         task: The task as the suite states it.
         local: Its local files, if it has any.
         cache_dir: Where ``datasets`` may keep what it makes of local files.
         lookup: lm-eval's index entry of a name (``kind``, ``yaml_path``, ``tags``), or None.
         load_yaml: lm-eval's reader of task YAMLs, includes merged and functions resolved.
         group_fields: Keys of a group's YAML that are about the group, not about its members.
-
-    Attributes:
         entries: The rewritten part of the index.
         missing: Leaf task -> why it was left out.
         hub_sources: Leaf task -> path and configuration name of its data set on the Hub.
     """
 
-    def __init__(
-        self,
-        task: LmEvalTask,
-        local: LocalData | None,
-        *,
-        cache_dir: Path,
-        lookup: Callable[[str], Any],
-        load_yaml: Callable[[Path], dict[str, Any]],
-        group_fields: Collection[str],
-    ) -> None:
-        self.entries: dict[str, Any] = {}
-        self.missing: dict[str, str] = {}
-        self.hub_sources: dict[str, tuple[str, str | None]] = {}
-        self._task = task
-        self._local = local
-        self._cache_dir = cache_dir
-        self._lookup = lookup
-        self._load_yaml = load_yaml
-        self._group_fields = group_fields
+    task: LmEvalTask
+    local: local.LocalData | None
+    cache_dir: Path
+    lookup: Callable[[str], Any]
+    load_yaml: Callable[[Path], dict[str, Any]]
+    group_fields: Collection[str]
+    entries: dict[str, Any] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
+    hub_sources: dict[str, tuple[str, str | None]] = field(default_factory=dict)
 
     def keep(self, name: str, inherited: Mapping[str, Any] | None = None) -> bool:
         """Take over a task, group or tag and all its members.
@@ -79,7 +63,7 @@ class IndexRewriter:
             UsageError: There is no task of that name, or it cannot read local files.
             DataError: A local file is missing or malformed.
         """
-        entry, inherited = self._lookup(name), inherited or {}
+        entry, inherited = self.lookup(name), inherited or {}
         if entry is None:
             raise UsageError(f"A group names the task {name!r}, which does not exist.")
         kind = entry.kind.name
@@ -88,15 +72,22 @@ class IndexRewriter:
             self.entries[name] = dataclasses.replace(entry, tags=kept)
             return bool(kept)
         if kind == "PY_TASK":
-            return self._keep_python_task(name, entry)
-        config = self._load_yaml(entry.yaml_path)
+            if self.local is not None:
+                raise UsageError(
+                    f"Task {name!r} is written in Python and loads its own data, so local files "
+                    "cannot be put in their place.",
+                    hint="Remove data from the task, or write a YAML task.",
+                )
+            self.entries[name] = entry
+            return True
+        config, folder = self.load_yaml(entry.yaml_path), entry.yaml_path.parent
         if kind == "GROUP":
-            return self._keep_group(name, entry, config, inherited)
-        override = self._data_override(name, {**config, **inherited}, entry.yaml_path.parent)
-        if override is None:
-            return False
-        self.entries[name] = dataclasses.replace(entry, yaml_path=None, cfg={**config, **override})
-        return True
+            rewritten = self._group(name, config, inherited, folder)
+        else:
+            rewritten = self._with_data(name, config, inherited, folder)
+        if rewritten is not None:
+            self.entries[name] = dataclasses.replace(entry, yaml_path=None, cfg=rewritten)
+        return rewritten is not None
 
     def check_shared_files(self) -> None:
         """Refuse one file for tasks that read different data sets.
@@ -104,42 +95,24 @@ class IndexRewriter:
         Raises:
             DataError: Several leaves would score the same rows.
         """
-        if self._local is None or self._local.spec.format == "mmlu_csv":
+        if self.local is None or self.local.spec.format == "mmlu_csv":
             return
-        shared = [name for name in self._local.spec.files.values() if PLACEHOLDER not in name]
+        shared = [name for name in self.local.spec.files.values() if local.PLACEHOLDER not in name]
         if shared and len(set(self.hub_sources.values())) > 1:
             leaves = sorted(self.hub_sources)
             raise DataError(
                 f"The file {shared[0]!r} would be scored by {len(leaves)} tasks that read "
                 f"different data sets: {', '.join(leaves[:3])}, ...",
-                hint=f"Write {PLACEHOLDER} in the path, where the files differ, or name one task.",
+                hint=f"Write {local.PLACEHOLDER} in the path, where the files differ, or name one "
+                "task.",
             )
-
-    def _keep_python_task(self, name: str, entry: Any) -> bool:
-        if self._local is not None:
-            raise UsageError(
-                f"Task {name!r} is written in Python and loads its own data, so local files cannot "
-                "be put in their place.",
-                hint="Remove data from the task, or write a YAML task.",
-            )
-        self.entries[name] = entry
-        return True
-
-    def _keep_group(
-        self, name: str, entry: Any, config: Mapping[str, Any], inherited: Mapping[str, Any]
-    ) -> bool:
-        rewritten = self._group(name, config, inherited, entry.yaml_path.parent)
-        if rewritten is None:
-            return False
-        self.entries[name] = dataclasses.replace(entry, yaml_path=None, cfg=rewritten)
-        return True
 
     def _group(
         self, name: str, config: Mapping[str, Any], inherited: Mapping[str, Any], folder: Path
     ) -> dict[str, Any] | None:
         """A group's configuration with the members that are left, or None without any."""
         config = self._without_data(config)
-        own = {key: value for key, value in config.items() if key not in self._group_fields}
+        own = {key: value for key, value in config.items() if key not in self.group_fields}
         members = config.get("task")
         if not isinstance(members, list):
             raise UsageError(f"The group {name!r} names no list of tasks.")
@@ -155,41 +128,34 @@ class IndexRewriter:
         member = self._without_data(member)
         name = str(member.get("group", member.get("task")))
         override = {**inherited, **{k: v for k, v in member.items() if k not in _NAMES}}
-        if self._lookup(name) is not None:
+        if self.lookup(name) is not None:
             return member if self.keep(name, override) else None
         if "group" in member:
             return self._group(name, member, inherited, folder)
-        data = self._data_override(name, override, folder)  # a task written inline
-        return None if data is None else {**member, **data}
+        return self._with_data(name, member, override, folder)  # a task written inline
 
     def _without_data(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """What a group overrides must not undo what the suite says about data."""
-        dropped = DATA_KEYS if self._local else ()
+        dropped = local.DATA_KEYS if self.local else ()
         return {key: value for key, value in config.items() if key not in dropped}
 
-    def _data_override(
-        self, leaf: str, config: Mapping[str, Any], folder: Path
+    def _with_data(
+        self, leaf: str, own: Mapping[str, Any], inherited: Mapping[str, Any], folder: Path
     ) -> dict[str, Any] | None:
-        """Configuration keys that say where a leaf's data are; None where it has no file."""
+        """A leaf's configuration that says where its data are; None where it has no file."""
+        config = {**own, **inherited}
         self.hub_sources[leaf] = (str(config.get("dataset_path")), config.get("dataset_name"))
-        if self._local is None:
-            if _is_lm_eval_folder(folder):
-                return {}
+        if self.local is None:
+            package = importlib.util.find_spec("lm_eval")
+            if package and package.origin and folder.is_relative_to(Path(package.origin).parent):
+                return {**own}
             kwargs = resolve_data_files(config, folder)
             # a cache of its own: datasets would find stale rows by a file's path and time
-            return (
-                {"dataset_kwargs": {"cache_dir": str(self._cache_dir), **kwargs}} if kwargs else {}
-            )
-        shots = effective_num_fewshot(config, self._task.num_fewshot)
+            cached = {"dataset_kwargs": {"cache_dir": str(self.cache_dir), **kwargs}}
+            return {**own, **(cached if kwargs else {})}
+        shots = local.effective_num_fewshot(config, self.task.num_fewshot)
         try:
-            return self._local.override(leaf, config, shots)
-        except MissingLeafError as error:
+            return {**own, **self.local.override(leaf, config, shots)}
+        except local.MissingLeafError as error:
             self.missing[leaf] = str(error)
             return None
-
-
-def _is_lm_eval_folder(folder: Path) -> bool:
-    spec = importlib.util.find_spec("lm_eval")
-    if spec is None or spec.origin is None:
-        return False
-    return folder.is_relative_to(Path(spec.origin).parent)

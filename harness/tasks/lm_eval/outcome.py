@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.checks.base import findings_about
 from harness.checks.lm_eval_run import LmEvalFacts
+from harness.digests import text_digest
 from harness.metrics.names import LM_EVAL_SCALES
 from harness.schema import HubData, Score
 from harness.suite.spec import LmEvalTask
 from harness.tasks.base import TaskOutcome
-
-if TYPE_CHECKING:
-    from harness.engines.probe import EngineChoice
 
 SPLIT = "all"  # lm-eval's tasks bring their own documents; they are not split
 
@@ -46,15 +43,13 @@ class LmEvalOutcome(TaskOutcome):
 
     Attributes:
         samples: lm-eval's record of each document.
-        missing: Leaf task -> why it was not scored.
-        engine: What computed log-likelihoods; None where none were asked for.
         datasets: Where the documents of leaf tasks come from; only those on the Hub.
+        facts: What the findings are about.
     """
 
     samples: list[dict[str, Any]] = field(default_factory=list)
-    missing: dict[str, str] = field(default_factory=dict)
     datasets: list[HubData] = field(default_factory=list)
-    engine: EngineChoice | None = None
+    facts: LmEvalFacts | None = None
 
 
 @dataclass(frozen=True)
@@ -79,12 +74,9 @@ class RunFacts:
         root: Name of the group (or single task) that was asked for; None for a tag.
         means: Leaf task -> metrics that are a mean over documents.
         groups: Group -> facts about it.
-        missing: Leaf task -> why it was not scored.
         seed: Seed of the shots.
-        truncated: Requests that were cut on the left to the model's length.
-        warnings: What lm-eval warned of.
         lm_eval: Version of lm-eval.
-        engine: What computed log-likelihoods; None where none were asked for.
+        facts: What was left out, cut, warned of, or computed in another way than asked.
         datasets: Leaf task -> the data set on the Hub that it reads; only those that do.
     """
 
@@ -92,23 +84,20 @@ class RunFacts:
     root: str | None
     means: Mapping[str, frozenset[str]]
     groups: Mapping[str, GroupFacts]
-    missing: Mapping[str, str]
     seed: int
-    truncated: int
-    warnings: Sequence[str]
     lm_eval: str
-    engine: EngineChoice | None = None
+    facts: LmEvalFacts
     datasets: Mapping[str, HubData] = field(default_factory=dict)
 
 
-def outcome_of(task: LmEvalTask, task_id: str, run: RunFacts) -> LmEvalOutcome:
+def outcome_of(task: LmEvalTask, run: RunFacts) -> LmEvalOutcome:
     """Make records of a finished run.
 
     Args:
         task: The task as the suite states it.
-        task_id: The suite's name for it.
         run: What was scored.
     """
+    task_id = run.facts.task
     builder = _Builder(task, task_id, run)
     for leaf in run.means:
         builder.add_leaf(leaf)
@@ -116,22 +105,11 @@ def outcome_of(task: LmEvalTask, task_id: str, run: RunFacts) -> LmEvalOutcome:
         builder.add_group(group)
     outcome = builder.outcome
     outcome.scores.sort(key=lambda score: score.task != task_id)  # the group's average first
-    outcome.missing = dict(run.missing)
-    outcome.engine = run.engine
     outcome.datasets = [
         data.model_copy(update={"task": builder.name(leaf)}) for leaf, data in run.datasets.items()
     ]
-    outcome.findings = findings_about(
-        LmEvalFacts(
-            task=task_id,
-            scored=len(run.means),
-            missing=run.missing,
-            truncated=run.truncated,
-            warnings=run.warnings,
-            asked=task.engine,
-            engine=None if run.engine is None else (run.engine.engine, run.engine.why),
-        )
-    )
+    outcome.facts = run.facts
+    outcome.findings = findings_about(run.facts)
     return outcome
 
 
@@ -157,7 +135,8 @@ class _Builder:
         self._identify(name, ids, [sample["doc_hash"][:16] for sample in documents])
         for metric, filter_name in self._metrics(leaf):
             rows = [sample for sample in samples if sample["filter"] == filter_name]
-            stats = np.array([_statistics(row.get(metric)) for row in rows])
+            numbers = [_number(row.get(metric)) for row in rows]
+            stats = np.array([(number or 0.0, float(number is not None)) for number in numbers])
             counted = sum(metric in row for row in rows)
             is_mean = metric in self.run.means[leaf] and len(rows) == len(ids)
             self._score(leaf, metric, filter_name, counted, stats if is_mean else None)
@@ -188,12 +167,8 @@ class _Builder:
 
     def _metrics(self, name: str) -> list[tuple[str, str]]:
         """Metric and filter of every value that lm-eval gives for a task or group."""
-        pairs = [key.partition(",") for key in self.run.results["results"][name]]
-        return [
-            (metric, filter_name)
-            for metric, comma, filter_name in pairs
-            if comma and not metric.endswith("_stderr")
-        ]
+        parts = [key.partition(",") for key in self.run.results["results"][name]]
+        return [(m, f) for m, comma, f in parts if comma and not m.endswith("_stderr")]
 
     def _score(
         self,
@@ -207,9 +182,10 @@ class _Builder:
         value = _number(values[f"{metric},{filter_name}"])
         higher = self.run.results["higher_is_better"].get(name, {}).get(metric)
         task, key = self.name(name), _metric_key(metric, filter_name)
-        array = None if stats is None else f"{task}/{key}"
-        if stats is not None and array is not None:
+        array = f"{task}/{key}"
+        if stats is not None:
             self.outcome.arrays[array] = stats
+        scale = LM_EVAL_SCALES.get(metric)  # unless a task counts in per cent what others do not
         self.outcome.scores.append(
             Score(
                 task=task,
@@ -219,10 +195,10 @@ class _Builder:
                 value=value,
                 reason=None if value is not None else "lm-eval gave no finite number",
                 stderr=_number(values.get(f"{metric}_stderr,{filter_name}")),
-                scale=_scale(metric, value),
+                scale=None if scale is None or (value or 0.0) > scale else scale,
                 higher_is_better=higher is not False,
                 signature=self._signature(name, filter_name),
-                stats=array,
+                stats=None if stats is None else array,
             )
         )
 
@@ -245,15 +221,14 @@ class _Builder:
         if task.apply_chat_template:
             parts.append("chat:multiturn" if task.fewshot_as_multiturn else "chat:yes")
         if task.system_instruction:
-            parts.append(f"system:{_sha256(task.system_instruction)[:8]}")
+            parts.append(f"system:{text_digest(task.system_instruction)[:8]}")
         if name in self.run.groups:
-            absent = len(self.run.missing) if name == self.run.root else 0
+            absent = len(self.run.facts.missing) if name == self.run.root else 0
             total = f"of{len(leaves) + absent}" if absent else ""
             parts.append(f"tasks:{len(leaves)}{total}")
         return "|".join(parts)
 
     def _record(self, name: str, leaf: str, sample: Mapping[str, Any]) -> dict[str, Any]:
-        """One line of samples.jsonl."""
         responses = sample["filtered_resps"]
         record: dict[str, Any] = {
             "task": name,
@@ -265,7 +240,10 @@ class _Builder:
             "target_hash": sample["target_hash"],
             "target": plain(sample["target"]),
             "filter": sample["filter"],
-            "arguments_sha256": [_sha256(_canonical(args)) for args in sample["arguments"]],
+            "arguments_sha256": [
+                text_digest(json.dumps(plain(args), sort_keys=True, ensure_ascii=False))
+                for args in sample["arguments"]
+            ],
             "metrics": {metric: plain(sample[metric]) for metric in sample["metrics"]},
         }
         if all(isinstance(r, tuple | list) and len(r) == 2 for r in responses):
@@ -294,26 +272,7 @@ def _metric_key(metric: str, filter_name: str) -> str:
     return metric if filter_name == "none" else f"{metric},{filter_name}"
 
 
-def _scale(metric: str, value: float | None) -> float | None:
-    """The best possible value; unknown where a task counts in per cent what others do not."""
-    scale = LM_EVAL_SCALES.get(metric)
-    return None if scale is None or (value or 0.0) > scale else scale
-
-
-def _statistics(value: Any) -> tuple[float, float]:
-    number = _number(value)
-    return (0.0, 0.0) if number is None else (number, 1.0)
-
-
 def _number(value: Any) -> float | None:
     if isinstance(value, bool | int | float | np.number | np.bool_) and math.isfinite(value):
         return float(value)
     return None
-
-
-def _canonical(value: Any) -> str:
-    return json.dumps(plain(value), sort_keys=True, ensure_ascii=False)
-
-
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from harness.tasks.lm_eval.quiet import Records, recorded, repeat
+from harness.models.quiet import recorded
+from harness.tasks.lm_eval.quiet import Records, repeat
 
 
 class RequestsOnce:
@@ -40,7 +41,7 @@ class RequestsOnce:
         """Build requests, or take the answers off those that were built."""
         if self._left is None:
             self._leaf.set_fewshot_seed(self._seed)  # an attempt that failed may have drawn shots
-            with recorded() as said:
+            with recorded("lm_eval", alone=False) as said:
                 self._build(**options)
             self._left = said, generators_now()
             return

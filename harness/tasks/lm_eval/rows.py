@@ -8,15 +8,13 @@ becomes one.
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import re
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.data.files import read_csv, read_json, read_jsonl
+from harness.data.files import csv_lines, read_csv, read_json, read_jsonl
 from harness.errors import DataError, MissingExtraError
 
 LETTERS = "ABCD"
@@ -70,8 +68,10 @@ def mmlu_rows(path: Path, subject: str) -> Iterator[dict[str, Any]]:
     Raises:
         DataError: With file and line, for a wrong number of columns or a bad answer letter.
     """
-    for line, cells in _headless_csv(path):
+    for line, cells in csv_lines(path):
         where = f"{path}:{line}"
+        if not cells:
+            continue
         if len(cells) != 6:
             raise DataError(
                 f"6 columns are needed (question, A, B, C, D, answer), found {len(cells)}.",
@@ -192,17 +192,3 @@ def _typed(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         for row, value in zip(rows, values, strict=True):
             row[name] = value
     return rows
-
-
-def _headless_csv(path: Path) -> Iterator[tuple[int, list[str]]]:
-    try:
-        text = path.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"Cannot be read as UTF-8 text: {error}.", where=str(path)) from error
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    try:
-        for cells in reader:
-            if cells:
-                yield reader.line_num, cells
-    except csv.Error as error:
-        raise DataError(f"Not valid CSV: {error}.", where=f"{path}:{reader.line_num}") from error

@@ -13,19 +13,22 @@ import tempfile
 import weakref
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import InitVar, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.engines.base import ActiveModel
-from harness.engines.loglikelihood import SharedRequests
+from harness.checks.lm_eval_run import LmEvalFacts
+from harness.engines.base import ActiveModel, Progress
+from harness.engines.loglikelihood import SharedPlans
 from harness.engines.probe import EngineChoice
 from harness.errors import DataError, MetricError, MissingExtraError, ModelError, UsageError
+from harness.models.quiet import recorded
 from harness.suite.spec import LmEvalTask
 from harness.tasks.lm_eval.hub import hub_data
 from harness.tasks.lm_eval.load import FOLDER_PREFIX, LoadedTasks, load_tasks
 from harness.tasks.lm_eval.local import effective_num_fewshot
 from harness.tasks.lm_eval.outcome import GroupFacts, LmEvalOutcome, RunFacts, outcome_of
-from harness.tasks.lm_eval.quiet import Records, quiet, recorded, repeat
+from harness.tasks.lm_eval.quiet import Records, quiet, repeat, texts
 from harness.tasks.lm_eval.requests import RequestsOnce, seed_generators, templates_compiled_once
 
 try:
@@ -36,7 +39,8 @@ try:
 except ModuleNotFoundError as error:
     raise MissingExtraError(error.name or "lm-eval", "lm-eval") from error
 
-Progress = Callable[[int, int], None]
+
+_MEANS = (mean, nanmean)
 
 
 def prepare_lm_eval(
@@ -57,11 +61,20 @@ def prepare_lm_eval(
         ModelError: A chat template is asked for and the tokenizer has none.
         MetricError: A metric of the task would have to be loaded from the Hub and cannot be.
     """
-    _check_chat(task, tokenizer)
+    if task.apply_chat_template and not getattr(tokenizer, "chat_template", None):
+        raise ModelError(
+            "apply_chat_template is set, and the tokenizer has no chat template.",
+            hint="Leave it out for base models, or use the instruction-tuned model's tokenizer.",
+        )
+    if task.fewshot_as_multiturn and not task.apply_chat_template:
+        raise UsageError(
+            "fewshot_as_multiturn needs apply_chat_template: without it there are no turns.",
+            hint="Set both, or leave both out.",
+        )
     with ExitStack() as undo, quiet(), templates_compiled_once(template_environment):
         folder = undo.enter_context(tempfile.TemporaryDirectory(prefix=FOLDER_PREFIX))
         seed_generators(seed)  # some tasks shuffle choices while their rows are loaded
-        with recorded() as warnings:
+        with recorded("lm_eval", alone=False) as warnings:
             loaded = load_tasks(task, suite_dir, Path(folder))
             for leaf in loaded.leaves.values():
                 _configure(leaf, task)
@@ -69,6 +82,7 @@ def prepare_lm_eval(
         return PreparedLmEval(task, task_id, seed, loaded, warnings, undo.pop_all())
 
 
+@dataclass(eq=False)
 class PreparedLmEval:
     """A task of lm-eval, loaded once for all variants; made by ``prepare_lm_eval``.
 
@@ -77,21 +91,15 @@ class PreparedLmEval:
     ``close``, or with the object.
     """
 
-    def __init__(
-        self,
-        task: LmEvalTask,
-        task_id: str,
-        seed: int,
-        loaded: LoadedTasks,
-        warnings: Records,
-        undo: ExitStack,
-    ) -> None:
-        self._task = task
-        self._task_id = task_id
-        self._seed = seed
-        self._loaded: LoadedTasks | None = loaded
-        self._warnings = warnings
-        self._shared = SharedRequests()
+    task: LmEvalTask
+    task_id: str
+    seed: int
+    loaded: LoadedTasks | None
+    warnings: Records
+    undo: InitVar[ExitStack]
+    shared: SharedPlans = field(default_factory=dict)
+
+    def __post_init__(self, undo: ExitStack) -> None:
         self._undo = weakref.finalize(self, undo.close)
 
     def run(
@@ -117,22 +125,23 @@ class PreparedLmEval:
         Raises:
             HarnessError: A request does not fit the model.
         """
-        task, loaded = self._task, self._loaded
+        task, loaded = self.task, self.loaded
         if loaded is None:
-            raise TypeError(f"{self._task_id} was closed")
+            raise TypeError(f"{self.task_id} was closed")
         with quiet() as warnings, templates_compiled_once(template_environment):
-            repeat(self._warnings)
+            repeat(self.warnings)
             lm = model.lm_eval_model(
                 batch_size=task.batch_size,
                 engine=task.engine,
                 batch_tokens=task.batch_tokens,
-                shared=self._shared,
+                shared=self.shared,
                 progress=progress,
             )
-            choice = lm.choice if _asks_for_loglikelihoods(loaded) else None
+            asks = any(leaf.OUTPUT_TYPE != "generate_until" for leaf in loaded.leaves.values())
+            choice = lm.choice if asks else None  # an engine matters to log-likelihoods only
             if choice is not None:
                 on_engine(choice)
-            seed_generators(self._seed)
+            seed_generators(self.seed)
             results = evaluate(
                 lm=lm,
                 task_dict=loaded.by_kind,
@@ -144,39 +153,44 @@ class PreparedLmEval:
             facts = RunFacts(
                 results=results,
                 root=loaded.name if loaded.name in {*loaded.leaves, *loaded.groups} else None,
-                means={name: _means(leaf) for name, leaf in loaded.leaves.items()},
-                groups={group.name: _group_facts(group) for group in loaded.groups.values()},
-                missing=loaded.missing,
-                seed=self._seed,
-                truncated=lm.truncated,
-                warnings=warnings.texts(),
-                lm_eval=lm_eval_version,
-                engine=choice,
-                datasets={
-                    name: found
+                means={
+                    name: frozenset(m for m, f in leaf.aggregation().items() if f in _MEANS)
                     for name, leaf in loaded.leaves.items()
-                    if (found := hub_data(name, leaf)) is not None
+                },
+                groups={
+                    group.name: GroupFacts(
+                        tuple(leaf.task_name for leaf in group.get_all_tasks()),
+                        frozenset(
+                            entry.metric
+                            for entry in group.aggregate_metric_list or ()
+                            if entry.weight_by_size and entry.aggregation == "mean"
+                        ),
+                    )
+                    for group in loaded.groups.values()
+                },
+                seed=self.seed,
+                lm_eval=lm_eval_version,
+                facts=LmEvalFacts(
+                    task=self.task_id,
+                    scored=len(loaded.leaves),
+                    missing=loaded.missing,
+                    truncated=lm.truncated,
+                    warnings=texts(warnings),
+                    asked=task.engine,
+                    engine=choice and (choice.engine, choice.why),
+                ),
+                datasets={
+                    name: data
+                    for name, leaf in loaded.leaves.items()
+                    if (data := hub_data(name, leaf)) is not None
                 },
             )
-        return outcome_of(task, self._task_id, facts)
+        return outcome_of(task, facts)
 
     def close(self) -> None:
         """Let go of the rows and remove the folder they are in; ``run`` is over then."""
-        self._loaded = None
+        self.loaded = None
         self._undo()
-
-
-def _check_chat(task: LmEvalTask, tokenizer: Any) -> None:
-    if task.apply_chat_template and not getattr(tokenizer, "chat_template", None):
-        raise ModelError(
-            "apply_chat_template is set, and the tokenizer has no chat template.",
-            hint="Leave it out for base models, or use the instruction-tuned model's tokenizer.",
-        )
-    if task.fewshot_as_multiturn and not task.apply_chat_template:
-        raise UsageError(
-            "fewshot_as_multiturn needs apply_chat_template: without it there are no turns.",
-            hint="Set both, or leave both out.",
-        )
 
 
 def _configure(leaf: Any, task: LmEvalTask) -> None:
@@ -207,25 +221,3 @@ def _configure(leaf: Any, task: LmEvalTask) -> None:
             f"{len(pool)} to draw from.",
             hint="Lower num_fewshot.",
         )
-
-
-def _asks_for_loglikelihoods(loaded: LoadedTasks) -> bool:
-    """Whether any task does more than generate; an engine matters only to those."""
-    return any(leaf.OUTPUT_TYPE != "generate_until" for leaf in loaded.leaves.values())
-
-
-def _means(leaf: Any) -> frozenset[str]:
-    """Metrics of a task that are a mean over documents."""
-    aggregation = leaf.aggregation()
-    return frozenset(name for name, function in aggregation.items() if function in (mean, nanmean))
-
-
-def _group_facts(group: Any) -> GroupFacts:
-    return GroupFacts(
-        leaves=tuple(leaf.task_name for leaf in group.get_all_tasks()),
-        size_weighted=frozenset(
-            entry.metric
-            for entry in group.aggregate_metric_list or ()
-            if entry.weight_by_size and entry.aggregation == "mean"
-        ),
-    )

@@ -9,9 +9,9 @@ import torch
 from scipy import stats
 from transformers import GenerationConfig
 
-from harness.engines import kv_cache
+from harness.engines import decoder, kv_cache
 from harness.engines.base import Decoding, Generated
-from harness.engines.decoding import choose
+from harness.engines.decoder import choose
 from harness.engines.generation import generate, generate_together
 from harness.errors import MemoryShortError, ModelError
 from harness.models.adapters import AdapterSet
@@ -200,7 +200,7 @@ def test_caches_of_other_kinds(llama, tokenizer, monkeypatch):
     """A model that keeps more than keys and values runs on transformers' own cache."""
     expected = generate(llama, tokenizer, MANY[:20], Decoding(max_new_tokens=6), chat=False)
     monkeypatch.setattr(kv_cache, "fits", lambda _: False)
-    monkeypatch.setattr(kv_cache, "fresh", lambda: pytest.fail("our own cache was used"))
+    monkeypatch.setattr(decoder, "DynamicCache", lambda: pytest.fail("our own cache was used"))
     found = generate(llama, tokenizer, MANY[:20], Decoding(max_new_tokens=6), chat=False)
     assert found == expected
 

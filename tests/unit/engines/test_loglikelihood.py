@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 pytest.importorskip("lm_eval")
 
-from harness.engines.loglikelihood import PrefixSharingLM, SharedRequests
+from harness.engines.loglikelihood import PrefixSharingLM
 from harness.errors import HarnessError
 from tests.unit.engines.lm_requests import (
     EDGE_CASES,
@@ -270,7 +270,7 @@ def test_shared_encodings_change_nothing(engine: Any, tiny_tokenizer: Any) -> No
 
     The first is asked for half of the requests only.
     """
-    requests, shared = mixed_requests(), SharedRequests()
+    requests, shared = mixed_requests(), {}
     steps: list[tuple[int, int | None, list[Any]]] = [
         (0, None, requests[::2]),
         (1, None, requests),

@@ -13,7 +13,7 @@ import torch
 
 pytest.importorskip("lm_eval")
 
-from harness.engines.loglikelihood import SharedRequests
+from harness.engines.loglikelihood import SharedPlans
 from harness.models.adapters import AdapterSet
 from harness.models.load import load_base
 from tests.unit.engines.lm_requests import (
@@ -35,7 +35,7 @@ def _check(
     tokenizer: Any,
     engine: Any,
     *,
-    shared: SharedRequests | None = None,
+    shared: SharedPlans | None = None,
     exact: Any = None,
 ) -> Answers:
     """Compare with lm-eval on the same model, and return the answers.
@@ -76,7 +76,7 @@ def test_adapters_are_switched(
     tmp_path: Path,
 ) -> None:
     """Each adapter is scored with its own stems, and the base is the base again afterwards."""
-    requests, shared = REQUESTS, SharedRequests()
+    requests, shared = REQUESTS, {}
     plain = answers(stock(tiny_model, tiny_tokenizer), requests)
     adapters = AdapterSet(tiny_model)
     adapters.add("first", make_adapter(tmp_path / "first", seed=1))

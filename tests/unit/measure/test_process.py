@@ -30,7 +30,7 @@ def workers(parent: int) -> list[psutil.Process]:
 def test_measure_end_to_end(job: MeasureJob) -> None:
     """A worker's figures come back complete, and add up as their definitions say."""
     lines: list[str] = []
-    found = measure(job, timeout_s=120, progress=lines.append)
+    found = measure(job, progress=lines.append)
     assert {m.name for m in found} == {
         name for name in MEASURED if name not in ("peak_allocated_bytes", "peak_reserved_bytes")
     }
@@ -59,7 +59,7 @@ def test_missing_model(job: MeasureJob) -> None:
     """The worker's own error comes back with its place and its remedy."""
     missing = job.model_copy(update={"base": BaseSpec(model="./no-such-model")})
     with pytest.raises(HarnessError, match="no such folder") as caught:
-        measure(missing, timeout_s=120)
+        measure(missing)
     assert caught.value.where
     assert caught.value.where.endswith("no-such-model")
     assert caught.value.hint
@@ -73,7 +73,7 @@ def test_killed_worker(job: MeasureJob) -> None:
             process.send_signal(signal.SIGKILL)
 
     with pytest.raises(HarnessError, match=r"killed by signal 9 \(SIGKILL\)") as caught:
-        measure(job, timeout_s=120, progress=kill)
+        measure(job, progress=kill)
     assert "smaller batch sizes" in str(caught.value)
 
 
@@ -81,15 +81,8 @@ def test_crashed_worker(job: MeasureJob, monkeypatch: pytest.MonkeyPatch) -> Non
     """A worker that ends without a result is reported with its last words."""
     monkeypatch.setenv("PYTHONHOME", "/nowhere")  # no interpreter can start like this
     with pytest.raises(HarnessError, match=r"exit code 1 and no result\. Its last words: .*") as e:
-        measure(job, timeout_s=120)
+        measure(job)
     assert "measuring model at fp32" in str(e.value)
-
-
-def test_timeout(job: MeasureJob) -> None:
-    """A worker that takes too long is stopped and not left behind."""
-    with pytest.raises(HarnessError, match=r"stopped after 0\.2 s"):
-        measure(job, timeout_s=0.2)
-    assert workers(os.getpid()) == []
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from harness.errors import ModelError
-from harness.models.adapters import AdapterSet, adapter_effect
+from harness.models.adapters import AdapterSet
 from harness.models.device import decide
 from harness.models.load import load_base
 from harness.suite.spec import BaseSpec
@@ -111,8 +111,8 @@ def test_effect(tiny_model, tiny_tokenizer, first, make_adapter, tmp_path):
     adapters = AdapterSet(tiny_model)
     adapters.add("a", first)
     adapters.add("idle", idle)
-    assert adapter_effect(adapters, "a", tiny_tokenizer, PROMPTS) > 0.01
-    assert adapter_effect(adapters, "idle", tiny_tokenizer, PROMPTS) == 0.0
+    assert adapters.effect("a", tiny_tokenizer, PROMPTS, chat=False) > 0.01
+    assert adapters.effect("idle", tiny_tokenizer, PROMPTS, chat=False) == 0.0
 
 
 def test_adapter_for_other_modules(tiny_model, make_adapter, tmp_path):

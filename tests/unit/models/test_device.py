@@ -67,7 +67,7 @@ def test_torch_dtype(fp32_policy):
     """The policy names torch's own dtype, and the CPU dequantizes for quality, with a reason."""
     import torch
 
-    assert torch_dtype(fp32_policy) is torch.float32
+    assert torch_dtype(fp32_policy.compute_dtype) is torch.float32
     assert fp32_policy.dequantize_for_quality
     assert any("dequantized once" in decision for decision in fp32_policy.decisions)
 

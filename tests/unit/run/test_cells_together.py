@@ -11,7 +11,6 @@ import pytest
 from harness.console import Reporter
 from harness.engines import generation
 from harness.errors import DiskError, ModelError
-from harness.models import adapters as adapters_module
 from harness.models.adapters import AdapterSet
 from harness.models.policy import DevicePolicy
 from harness.run.pipeline import run_suite
@@ -128,14 +127,14 @@ def test_an_adapter_that_breaks_leaves_the_others_alone(
     run: Callable[..., Manifest], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its cells fail with the reason; base and the other adapter still share their batches."""
-    probe = adapters_module.adapter_effect
+    probe = AdapterSet.effect
 
     def broken(adapters: Any, name: str, *rest: Any, **options: Any) -> float:
         if name == "checkpoint-1":
             raise RuntimeError("NaN everywhere")
         return probe(adapters, name, *rest, **options)
 
-    monkeypatch.setattr(adapters_module, "adapter_effect", broken)
+    monkeypatch.setattr(AdapterSet, "effect", broken)
     forbid(monkeypatch, "generate")
     manifest = run("runs")
     status = {(cell.variant, cell.task): cell for cell in manifest.cells}

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from harness.checks.lm_eval_run import LmEvalFacts
 from harness.metrics.base import mean_of
 from harness.schema import HubData
 from harness.suite.spec import LmEvalTask
@@ -45,14 +45,13 @@ def _outcome(values: dict[str, Any], samples: list[dict[str, Any]], **facts: Any
         "root": "leaf",
         "means": {"leaf": frozenset({"acc", "f1"})},
         "groups": {},
-        "missing": {},
         "seed": 1,
-        "truncated": 0,
-        "warnings": [],
         "lm_eval": "0",
     }
-    task = LmEvalTask(type="lm_eval", task="leaf", engine=facts.pop("asked", "auto"))
-    return outcome_of(task, "t", RunFacts(**(defaults | facts)))
+    own = {name: facts.pop(name) for name in list(facts) if name in LmEvalFacts.__annotations__}
+    noticed = {"task": "t", "scored": 1, "missing": {}, "truncated": 0, "warnings": [], **own}
+    task = LmEvalTask(type="lm_eval", task="leaf", engine=own.get("asked", "auto"))
+    return outcome_of(task, RunFacts(**(defaults | facts), facts=LmEvalFacts(**noticed)))
 
 
 def test_document_without_a_metric_counts_for_nothing() -> None:
@@ -119,7 +118,7 @@ def test_what_went_wrong_is_a_finding() -> None:
 def test_the_engine_is_shown(asked: str, used: Any, severity: str) -> None:
     """With the reason; as a warning where it is slower than what was asked for."""
     values, samples = {"acc,none": 1.0}, [_sample(0, "none", acc=1.0)]
-    engine = SimpleNamespace(engine=used, why="as the probe says")
+    engine = (used, "as the probe says")
     outcome = _outcome(values, samples, asked=asked, engine=engine)
     [finding] = outcome.findings
     assert (finding.severity, finding.what) == (severity, f"t: engine {used}: as the probe says.")

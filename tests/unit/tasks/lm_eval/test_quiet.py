@@ -8,7 +8,8 @@ import pytest
 
 tqdm = pytest.importorskip("tqdm").tqdm
 
-from harness.tasks.lm_eval.quiet import quiet, recorded, repeat  # noqa: E402
+from harness.models.quiet import recorded  # noqa: E402
+from harness.tasks.lm_eval.quiet import quiet, repeat, texts  # noqa: E402
 
 LOGGER = logging.getLogger("lm_eval.tasks")
 
@@ -21,7 +22,7 @@ def test_warnings_are_collected_once_each(capfd: pytest.CaptureFixture[str]) -> 
         LOGGER.info("not a warning")
         LOGGER.warning("Passed an already-initialized model through `pretrained`")
         assert list(tqdm(range(2))) == [0, 1]
-    assert warnings.texts() == ["Label index out of range (3 times)"]
+    assert texts(warnings) == ["Label index out of range (3 times)"]
     assert capfd.readouterr() == ("", "")
 
 
@@ -30,8 +31,8 @@ def test_many_warnings_are_cut() -> None:
     with quiet() as warnings:
         for number in range(25):
             LOGGER.warning("document %d", number)
-    assert len(warnings.texts()) == 21
-    assert warnings.texts()[-1] == "... and 5 more warnings"
+    assert len(texts(warnings)) == 21
+    assert texts(warnings)[-1] == "... and 5 more warnings"
 
 
 def test_everything_is_put_back(capfd: pytest.CaptureFixture[str]) -> None:
@@ -48,7 +49,7 @@ def test_warnings_are_repeated_as_often_as_they_were_said() -> None:
     """What is done once for all variants is told to each, in the same order."""
     with quiet() as first:
         LOGGER.warning("before")
-        with recorded() as said:
+        with recorded("lm_eval", alone=False) as said:
             for number in (1, 2, 1):
                 LOGGER.warning("document %d", number)
             LOGGER.info("not a warning")
@@ -57,5 +58,5 @@ def test_warnings_are_repeated_as_often_as_they_were_said() -> None:
         LOGGER.warning("before")
         repeat(said)
         LOGGER.warning("after")
-    assert first.texts() == ["before", "document 1 (2 times)", "document 2", "after"]
-    assert second.texts() == first.texts()
+    assert texts(first) == ["before", "document 1 (2 times)", "document 2", "after"]
+    assert texts(second) == texts(first)

@@ -169,8 +169,8 @@ def test_mmlu_group_with_missing_subjects_equals_lm_eval(
 ) -> None:
     """Present subjects are scored as lm-eval does, averaged by size; the other 54 are listed."""
     ours = run("m", task="mmlu", data=mmlu, num_fewshot=2)
-    assert len(ours.missing) == 54
-    assert "virology_test.csv" in ours.missing["mmlu_virology"]
+    assert len(ours.facts.missing) == 54
+    assert "virology_test.csv" in ours.facts.missing["mmlu_virology"]
     values, stderrs = [], []
     for subject in SUBJECTS:
         files = {}
@@ -419,7 +419,7 @@ def test_tag_has_no_average(run: Run, tmp_path: Path) -> None:
     files = {"test": "{dataset_name}.jsonl"}
     ours = run("arc", task="ai2_arc", data={"format": "hub_fields", "files": files})
     assert {score.task for score in ours.scores} == {"arc/arc_easy"}
-    assert list(ours.missing) == ["arc_challenge"]
+    assert list(ours.facts.missing) == ["arc_challenge"]
 
 
 def test_one_file_for_several_data_sets_is_refused(run: Run, tmp_path: Path) -> None:

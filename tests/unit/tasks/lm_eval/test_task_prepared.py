@@ -253,11 +253,11 @@ def test_the_engine_is_told_where_there_is_something_to_choose(
 ) -> None:
     """A task that only generates has no log-likelihoods, so no model is probed for it."""
     choices = _fresh(prepare, tiny_model, task="smoke_mmlu", limit=1, engine="stock")
-    assert choices.engine is not None
+    assert choices.facts.engine is not None
     assert [f.severity for f in choices.findings if "engine stock" in f.what] == ["info"]
     assert all("stock" not in score.signature for score in choices.scores)
     texts = _fresh(prepare, tiny_model, task="gen.yaml", limit=1)
-    assert texts.engine is None
+    assert texts.facts.engine is None
     assert not any("engine" in finding.what for finding in texts.findings)
 
 
