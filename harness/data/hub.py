@@ -71,10 +71,8 @@ def read_hub(spec: DataSpec) -> SourceRows:
 def _hub_error(spec: DataSpec, error: Exception) -> DataError:
     where = str(spec.source) + (f"@{spec.revision}" if spec.revision else "")
     kind = type(error).__name__
-    if isinstance(error, ConnectionError) or kind in (
-        "OfflineModeIsEnabled",
-        "LocalEntryNotFoundError",
-    ):
+    offline = ("OfflineModeIsEnabled", "LocalEntryNotFoundError")
+    if isinstance(error, ConnectionError) or kind in offline:
         return DataError(
             f"The Hub data set cannot be reached: {_reason(error)}.",
             where=where,

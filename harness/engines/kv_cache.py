@@ -97,8 +97,9 @@ class _GrowingLayer(DynamicLayer):  # type: ignore[misc]
         """Append columns; returns all keys and values so far."""
         end = self._length + key_states.shape[-2]
         if end > self._keys.shape[-2]:
-            self._keys = _grown(self._keys, self._length, end + _ROOM)
-            self._values = _grown(self._values, self._length, end + _ROOM)
+            more = (0, 0, 0, end + _ROOM - self._length)
+            self._keys = torch.nn.functional.pad(self.keys, more)
+            self._values = torch.nn.functional.pad(self.values, more)
         self._keys[:, :, self._length : end] = key_states
         self._values[:, :, self._length : end] = value_states
         self._length = end
@@ -121,9 +122,3 @@ class _GrowingLayer(DynamicLayer):  # type: ignore[misc]
 
 def _room(like: torch.Tensor, rows: int, columns: int) -> torch.Tensor:
     return like.new_zeros((rows, like.shape[1], columns, like.shape[3]))
-
-
-def _grown(old: torch.Tensor, used: int, columns: int) -> torch.Tensor:
-    new = _room(old, old.shape[0], columns)
-    new[:, :, :used] = old[:, :, :used]
-    return new

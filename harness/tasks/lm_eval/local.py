@@ -110,7 +110,19 @@ class LocalData:
                 hint="Use format: hub_fields with one file per split.",
             )
         if self.spec.format == "mmlu_csv":
-            return self._subject_csv(self.suite_dir / name, str(subject), split)
+            folder = self.suite_dir / name
+            if not folder.is_dir():
+                raise DataError(
+                    f"The format mmlu_csv needs a folder of <subject>_{split}.csv files, and there "
+                    "is none here.",
+                    where=str(folder),
+                    hint=_RELATIVE,
+                )
+            names = [f"{subject}_{suffix}.csv" for suffix in _MMLU_SUFFIXES.get(split, (split,))]
+            there = [folder / name for name in names if (folder / name).is_file()]
+            if not there:
+                raise MissingLeafError(f"there is no {' or '.join(names)} in {folder}")
+            return there[0]
         path = self.suite_dir / name.replace(PLACEHOLDER, str(subject))
         if path.is_file():
             return path
@@ -121,20 +133,6 @@ class LocalData:
             where=str(path),
             hint=_RELATIVE,
         )
-
-    def _subject_csv(self, folder: Path, subject: str, split: str) -> Path:
-        if not folder.is_dir():
-            raise DataError(
-                f"The format mmlu_csv needs a folder of <subject>_{split}.csv files, and there is "
-                "none here.",
-                where=str(folder),
-                hint=_RELATIVE,
-            )
-        names = [f"{subject}_{suffix}.csv" for suffix in _MMLU_SUFFIXES.get(split, (split,))]
-        for name in names:
-            if (folder / name).is_file():
-                return folder / name
-        raise MissingLeafError(f"there is no {' or '.join(names)} in {folder}")
 
 
 def effective_num_fewshot(config: Mapping[str, Any], requested: int | None) -> int:
@@ -158,14 +156,9 @@ def needed_splits(leaf: str, config: Mapping[str, Any], num_fewshot: int) -> dic
     needed = {str(evaluated): "evaluated"}
     fewshot = config.get("fewshot_config") or {}
     if num_fewshot and not fewshot.get("samples"):
-        order = (
-            fewshot.get("split"),
-            config.get("fewshot_split"),
-            config.get("training_split"),
-            config.get("validation_split"),
-            evaluated,
-        )
-        needed.setdefault(next(str(name) for name in order if name), f"{num_fewshot} shots")
+        own = [config.get(key) for key in ("fewshot_split", "training_split", "validation_split")]
+        order = [name for name in (fewshot.get("split"), *own, evaluated) if name]
+        needed.setdefault(str(order[0]), f"{num_fewshot} shots")
     return needed
 
 

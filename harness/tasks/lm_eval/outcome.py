@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from harness.checks.base import findings_about
 from harness.checks.lm_eval_run import LmEvalFacts
@@ -98,7 +97,7 @@ def outcome_of(task: LmEvalTask, run: RunFacts) -> LmEvalOutcome:
         run: What was scored.
     """
     task_id = run.facts.task
-    builder = _Builder(task, task_id, run)
+    builder = _Builder(task, run)
     for leaf in run.means:
         builder.add_leaf(leaf)
     for group in run.groups:
@@ -116,16 +115,16 @@ def outcome_of(task: LmEvalTask, run: RunFacts) -> LmEvalOutcome:
 @dataclass
 class _Builder:
     task: LmEvalTask
-    task_id: str
     run: RunFacts
     outcome: LmEvalOutcome = field(default_factory=LmEvalOutcome)
 
     def name(self, name: str) -> str:
         """``Score.task`` of a leaf task or group."""
+        task_id = self.run.facts.task
         if name == self.run.root:
-            return self.task_id
+            return task_id
         # groups written inline carry their parent's name
-        return f"{self.task_id}/{name.removeprefix(f'{self.run.root}::')}"
+        return f"{task_id}/{name.removeprefix(f'{self.run.root}::')}"
 
     def add_leaf(self, leaf: str) -> None:
         samples, name = self.run.results["samples"][leaf], self.name(leaf)
@@ -170,14 +169,7 @@ class _Builder:
         parts = [key.partition(",") for key in self.run.results["results"][name]]
         return [(m, f) for m, comma, f in parts if comma and not m.endswith("_stderr")]
 
-    def _score(
-        self,
-        name: str,
-        metric: str,
-        filter_name: str,
-        n: int,
-        stats: NDArray[np.float64] | None,
-    ) -> None:
+    def _score(self, name: str, metric: str, filter_name: str, n: int, stats: Any) -> None:
         values = self.run.results["results"][name]
         value = _number(values[f"{metric},{filter_name}"])
         higher = self.run.results["higher_is_better"].get(name, {}).get(metric)
@@ -234,10 +226,7 @@ class _Builder:
             "task": name,
             "leaf": leaf,
             "id": f"{sample['doc_hash'][:16]}-{sample['doc_id']}",
-            "doc_id": sample["doc_id"],
-            "doc_hash": sample["doc_hash"],
-            "prompt_hash": sample["prompt_hash"],
-            "target_hash": sample["target_hash"],
+            **{name: sample[name] for name in ("doc_id", "doc_hash", "prompt_hash", "target_hash")},
             "target": plain(sample["target"]),
             "filter": sample["filter"],
             "arguments_sha256": [

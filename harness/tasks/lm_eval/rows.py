@@ -171,10 +171,10 @@ def _pyarrow() -> tuple[Any, Any]:
     return pyarrow, parquet
 
 
-def _lacks(field: str, found: Collection[str], where: str) -> DataError:
+def _lacks(field: str, present: Collection[str], where: str) -> DataError:
     return DataError(
         f"The task reads the field {field!r}, and the row has only "
-        f"{', '.join(map(repr, found)) or 'none'}.",
+        f"{', '.join(map(repr, present)) or 'none'}.",
         where=where,
         hint="Rename the field, or choose the data.format that the file is in.",
     )
