@@ -136,23 +136,19 @@ class TreeScorer:
         ids = torch.from_numpy(_padded([row.ids for row in rows], width, 0)).to(self._device)
         inputs: dict[str, Any] = {"input_ids": ids, "past_key_values": cache}
         stem = cache.get_seq_length() if cache is not None else 0
-        if all(row.chain for row in rows):
-            if not stem:  # padding on the right is never seen by what stands before it
-                return inputs
-            if len(rows) == 1 or self._masks == "native":
-                lengths = torch.tensor([len(row) for row in rows])
-                real = torch.arange(stem + width) < stem + lengths[:, None]
-                inputs["attention_mask"] = real.to(self._device, torch.long)
-                self._add_positions(inputs, rows, width)
-                return inputs
-        inputs["attention_mask"] = self._tree_masks(rows, width, stem)
-        self._add_positions(inputs, rows, width)
-        return inputs
-
-    def _add_positions(self, inputs: dict[str, Any], rows: Sequence[TreeRow], width: int) -> None:
+        chains = all(row.chain for row in rows)
+        if chains and not stem:  # padding on the right is never seen by what stands before it
+            return inputs
+        if chains and (len(rows) == 1 or self._masks == "native"):
+            lengths = torch.tensor([len(row) for row in rows])
+            real = torch.arange(stem + width) < stem + lengths[:, None]
+            inputs["attention_mask"] = real.to(self._device, torch.long)
+        else:
+            inputs["attention_mask"] = self._tree_masks(rows, width, stem)
         if self._takes_positions:
             depth = torch.from_numpy(_padded([row.depth for row in rows], width, 0))
             inputs["position_ids"] = depth.to(self._device)
+        return inputs
 
     def _tree_masks(self, rows: Sequence[TreeRow], width: int, stem: int) -> Any:
         """Additive masks, shape (rows, 1, width, stem + width): one, or one per type of layer."""
