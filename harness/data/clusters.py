@@ -91,8 +91,10 @@ def _roots(sets: Sequence[frozenset[str]]) -> list[int]:
     marked = np.zeros(len(numbers), dtype=bool)  # shingles of the set being compared
     component = np.arange(len(sets))
     for i, buckets in enumerate(_buckets(signatures)):
-        others = np.unique(np.concatenate(buckets)) if buckets else np.arange(0)
-        others = others[(others > i) & (component[others] != component[i])]
+        if not buckets:
+            continue
+        others = np.concatenate(buckets)
+        others = np.unique(others[(others > i) & (component[others] != component[i])])
         agreement = (signatures[others] == signatures[i]).mean(axis=1)
         others = others[agreement >= _WORTH_VERIFYING]
         if not others.size:
