@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from harness.engines import probe
+from harness.engines import probe, tree_forward
 from harness.engines.probe import choose_engine
 from harness.engines.tree_forward import TreeScorer
 from harness.models.adapters import AdapterSet
@@ -51,7 +51,7 @@ def test_a_mask_that_leaks_is_noticed(tiny_model: Any, monkeypatch: pytest.Monke
 
 def test_positions_by_place_are_noticed(tiny_model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A token's position is its depth, not its place in the row."""
-    monkeypatch.setattr(TreeScorer, "_add_positions", lambda *_: None)
+    monkeypatch.setattr(tree_forward, "forward_arguments", lambda _: frozenset())
     assert choose_engine(tiny_model, "tree").engine == "stock"
 
 
