@@ -19,7 +19,7 @@ def quiet() -> None:
     )
 
 
-class _Recorder(logging.Handler):
+class _WarningRecorder(logging.Handler):
     def __init__(self, records: list[logging.LogRecord]) -> None:
         super().__init__(logging.WARNING)
         self.records = records
@@ -41,7 +41,7 @@ def recorded(*names: str, alone: bool = True) -> Iterator[list[logging.LogRecord
         A list that holds each warning as it comes.
     """
     records: list[logging.LogRecord] = []
-    recorder = _Recorder(records)
+    recorder = _WarningRecorder(records)
     loggers = [logging.getLogger(name) for name in names]
     before = [(logger.handlers, logger.propagate) for logger in loggers]
     for logger in loggers:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
@@ -16,7 +15,6 @@ from harness.suite.spec import LmEvalTask
 from harness.tasks.lm_eval.identity import find_task_file, shipped_tasks_dir
 from harness.tasks.lm_eval.local import LocalData
 from harness.tasks.lm_eval.members import IndexRewriter
-from harness.tasks.lm_eval.quiet import quiet
 
 try:
     import datasets
@@ -90,16 +88,6 @@ def load_tasks(task: LmEvalTask, suite_dir: Path, folder: Path) -> LoadedTasks:
     with _load_errors(task, name, rewriter):
         loaded: dict[str, Any] = manager.load([name])
     return LoadedTasks(name, rewriter.missing, loaded)
-
-
-def check_lm_eval(task: LmEvalTask, suite_dir: Path) -> None:
-    """Load a task and its data without running it, so that a mistake shows before a training.
-
-    Raises:
-        UsageError: What ``load_tasks`` raises.
-    """
-    with quiet(), tempfile.TemporaryDirectory(prefix=FOLDER_PREFIX) as folder:
-        load_tasks(task, suite_dir, Path(folder))
 
 
 @cache

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.console import Reporter
@@ -33,9 +35,11 @@ class LmEval:
 
     def rehearse(self, request: TaskRequest) -> None:
         """Load the task and its data: a mistake in one must not show hours later."""
-        from harness.tasks.lm_eval.load import check_lm_eval
+        from harness.tasks.lm_eval.load import FOLDER_PREFIX, load_tasks
+        from harness.tasks.lm_eval.quiet import quiet
 
-        check_lm_eval(request.spec, request.base_dir)
+        with quiet(), tempfile.TemporaryDirectory(prefix=FOLDER_PREFIX) as folder:
+            load_tasks(request.spec, request.base_dir, Path(folder))
 
     @contextmanager
     def open(
