@@ -9,18 +9,16 @@ kernels round differently for different batch shapes, as they do everywhere.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from harness.engines.base import Decoding, Generated
+from harness.engines.base import Decoding, Generated, Progress
 from harness.engines.batching import halving_batches
 from harness.engines.decoder import Decoder, PromptRow
 from harness.errors import ModelError
 from harness.models.mixed import Mixture
 from harness.models.tokens import context_tokens, encode_prompt, truncate_left
-
-Progress = Callable[[int, int, str], None]
 
 
 def generate(

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import copy
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from harness.digests import value_digest
+from harness.engines.base import Progress
 from harness.engines.prefix_tree import Limits, TokenRequest, TreePlan, make_plan
 from harness.engines.probe import Engine, EngineChoice, choose_engine
 from harness.engines.tree_forward import TreeScorer
@@ -27,8 +28,6 @@ try:
     from lm_eval.models.huggingface import HFLM
 except ModuleNotFoundError as error:
     raise MissingExtraError(error.name or "lm-eval", "lm-eval") from error
-
-Progress = Callable[[int, int], None]
 
 
 SharedPlans = dict[str, tuple[TreePlan, int]]

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from harness.engines.base import CompletionLoss
+from harness.engines.base import CompletionLoss, Progress
 from harness.engines.batching import halving_batches, left_padded
 from harness.errors import ModelError
 from harness.models.adapters import forward_arguments
 from harness.models.tokens import context_tokens, encode_pair, truncate_left
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
