@@ -11,7 +11,7 @@ from harness.console import Reporter
 from harness.run.pipeline import Options, run_suite
 from harness.schema import Score, TrainingRun
 from harness.store.runs import Store
-from harness.suite.file import load_suite
+from harness.validate.suite import read_suite
 from tests.e2e.conftest import SUITE, write_suite
 
 PRECISION = {"base": ["fp32"], "adapters": "fp32", "merged": "best"}
@@ -41,7 +41,7 @@ def test_every_cell_of_a_method_is_done(
     train["args"] = {**train["args"], "learning_rate": 5e-3 if method == "lora" else 1e-3}
     tasks = {name: SUITE["tasks"][name] for name in ("summaries", "held_out")}
     path = write_suite(tmp_path, train=train, matrix=PRECISION, tasks=tasks, measure=MEASURE)
-    file, store = load_suite(str(path)), Store(tmp_path / "runs")
+    file, store = read_suite(str(path)), Store(tmp_path / "runs")
     manifest = run_suite(file, store, Options(), Reporter(-1))
     assert [(c.variant, c.task, c.reason) for c in manifest.cells if c.status != "done"] == []
     assert manifest.complete
