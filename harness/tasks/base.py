@@ -14,16 +14,18 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.console import Reporter
 from harness.engines.base import ActiveModel, MixedModel, Progress
 from harness.models.policy import DevicePolicy
 from harness.schema import Example, Finding, Record, Score
 from harness.suite.spec import PromptSpec, Suite, TaskSpec
+
+if TYPE_CHECKING:
+    from harness.console import Reporter  # rich, which planning does not need
 
 
 @dataclass(frozen=True)

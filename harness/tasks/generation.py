@@ -11,7 +11,6 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.console import Reporter
 from harness.digests import file_digest
 from harness.engines.base import ActiveModel, Decoding, Generated, MixedModel, Progress
 from harness.metrics.base import score_corpus
@@ -24,6 +23,7 @@ from harness.tasks import base
 from harness.tasks.evaluate_module import EvaluateModule
 
 if TYPE_CHECKING:
+    from harness.console import Reporter  # rich, which planning does not need
     from harness.models.policy import DevicePolicy
 
 PREDICTIONS = "predictions"

@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from harness.checks.base import findings_about
 from harness.checks.truncation import TruncationFacts
-from harness.console import Reporter
 from harness.engines.base import ActiveModel, CompletionLoss, Progress
 from harness.metrics.base import corpus_value
 from harness.metrics.registry import build_metric
 from harness.suite.spec import PerplexityTask
 from harness.tasks import base
 from harness.tasks.generation import examples_identity
+
+if TYPE_CHECKING:
+    from harness.console import Reporter  # rich, which planning does not need
 
 
 class Perplexity:

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.console import Reporter
 from harness.engines.base import ActiveModel, Progress
 from harness.suite.spec import LmEvalTask
 from harness.tasks.base import Outputs, ResultIdentity, TaskRequest, TaskSession
 from harness.tasks.lm_eval.identity import lm_eval_identity
 
 if TYPE_CHECKING:
+    from harness.console import Reporter  # rich, which planning does not need
     from harness.engines.probe import EngineChoice
     from harness.tasks.lm_eval.task import PreparedLmEval
 
