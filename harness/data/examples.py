@@ -98,13 +98,8 @@ def load_examples(
         for candidate, cluster in zip(candidates, clusters, strict=True)
     ]
     notes = [*read.notes, *plan.notes, *(f"{n} rows {what}." for what, n in counts.changed.items())]
-    if not plan.pooled:
-        notes += _leakage(examples)
-    stopped = [all(any(s in r for s in prompt.stop) for r in e.references) for e in examples]
-    if any(stopped):  # no generation can reach these references
-        notes.append(
-            f"{sum(stopped)} rows have a stop string inside every reference; output ends there."
-        )
+    notes += [] if plan.pooled else _leakage(examples)
+    notes += _unreachable(examples, prompt)
     rank = {split: number for number, split in enumerate(plan.asked)}
     examples.sort(key=lambda e: (rank[e.split], hash_point(seed, "order", e.id), e.id))
     kept = _limited(examples, spec, counts.dropped)
@@ -122,6 +117,14 @@ def load_examples(
         notes=tuple(notes),
     )
     return kept, report
+
+
+def _unreachable(examples: Sequence[Example], prompt: PromptSpec) -> list[str]:
+    """A note of references that no generation can reach."""
+    stopped = [all(any(s in r for s in prompt.stop) for r in e.references) for e in examples]
+    if not any(stopped):
+        return []
+    return [f"{sum(stopped)} rows have a stop string inside every reference; output ends there."]
 
 
 def _read(source: DataSource, spec: DataSpec) -> SourceRows:

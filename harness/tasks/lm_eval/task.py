@@ -150,47 +150,53 @@ class PreparedLmEval:
                 apply_chat_template=task.apply_chat_template,
                 fewshot_as_multiturn=task.fewshot_as_multiturn,
             )
-            facts = RunFacts(
-                results=results,
-                root=loaded.name if loaded.name in {*loaded.leaves, *loaded.groups} else None,
-                means={
-                    name: frozenset(m for m, f in leaf.aggregation().items() if f in _MEANS)
-                    for name, leaf in loaded.leaves.items()
-                },
-                groups={
-                    group.name: GroupFacts(
-                        tuple(leaf.task_name for leaf in group.get_all_tasks()),
-                        frozenset(
-                            entry.metric
-                            for entry in group.aggregate_metric_list or ()
-                            if entry.weight_by_size and entry.aggregation == "mean"
-                        ),
-                    )
-                    for group in loaded.groups.values()
-                },
-                seed=self.seed,
-                lm_eval=lm_eval_version,
-                facts=LmEvalFacts(
-                    task=self.task_id,
-                    scored=len(loaded.leaves),
-                    missing=loaded.missing,
-                    truncated=lm.truncated,
-                    warnings=texts(warnings),
-                    asked=task.engine,
-                    engine=choice and (choice.engine, choice.why),
-                ),
-                datasets={
-                    name: data
-                    for name, leaf in loaded.leaves.items()
-                    if (data := hub_data(name, leaf)) is not None
-                },
+            noticed = LmEvalFacts(
+                task=self.task_id,
+                scored=len(loaded.leaves),
+                missing=loaded.missing,
+                truncated=lm.truncated,
+                warnings=texts(warnings),
+                asked=task.engine,
+                engine=choice and (choice.engine, choice.why),
             )
+            facts = _run_facts(results, loaded, noticed, self.seed)
         return outcome_of(task, facts)
 
     def close(self) -> None:
         """Let go of the rows and remove the folder they are in; ``run`` is over then."""
         self.loaded = None
         self._undo()
+
+
+def _run_facts(results: Any, loaded: LoadedTasks, noticed: LmEvalFacts, seed: int) -> RunFacts:
+    """What scores are made of: lm-eval's results, and what its tasks say of themselves."""
+    return RunFacts(
+        results=results,
+        root=loaded.name if loaded.name in {*loaded.leaves, *loaded.groups} else None,
+        means={
+            name: frozenset(m for m, f in leaf.aggregation().items() if f in _MEANS)
+            for name, leaf in loaded.leaves.items()
+        },
+        groups={
+            group.name: GroupFacts(
+                tuple(leaf.task_name for leaf in group.get_all_tasks()),
+                frozenset(
+                    entry.metric
+                    for entry in group.aggregate_metric_list or ()
+                    if entry.weight_by_size and entry.aggregation == "mean"
+                ),
+            )
+            for group in loaded.groups.values()
+        },
+        seed=seed,
+        lm_eval=lm_eval_version,
+        facts=noticed,
+        datasets={
+            name: data
+            for name, leaf in loaded.leaves.items()
+            if (data := hub_data(name, leaf)) is not None
+        },
+    )
 
 
 def _configure(leaf: Any, task: LmEvalTask) -> None:
