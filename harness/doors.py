@@ -14,17 +14,18 @@ named with its entry point and package; the rest goes on.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, TypeVar
 
-from harness.errors import PluginError, UsageError
+from harness.errors import HarnessError, PluginError, UsageError
 from harness.hints import choices
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,8 @@ class Door(Generic[T]):
                 where=_origin(entry),
                 hint="Give it a name of its own.",
             )
-            for name, entry in self._foreign.items()
+            for name, entries in self._foreign.items()
+            for entry in entries
             if name in self.built_in
         ]
         for name in self.names:
@@ -89,6 +91,21 @@ class Door(Generic[T]):
                 faults.append(fault)
         return there, faults
 
+    def ask(self, name: str, call: Callable[[], R]) -> R:
+        """Call what came in at this door; what a package's code raises is told as its fault.
+
+        Raises:
+            PluginError: It raised something that is not meant for the user.
+        """
+        try:
+            return call()
+        except HarnessError:
+            raise
+        except Exception as error:
+            if name in self.built_in:
+                raise
+            raise self.broken(name, f"failed: {type(error).__name__}: {error}") from error
+
     def broken(self, name: str, why: str) -> PluginError:
         """That what came in at this door does not do what the door asks for."""
         return PluginError(f"The {self.what} {name!r} {why}.", where=self.origin(name))
@@ -96,13 +113,21 @@ class Door(Generic[T]):
     def origin(self, name: str) -> str:
         """Where something comes from: ``entry point fast of my-package 1.0``, or built in."""
         built_in = name in self.built_in or name not in self._foreign
-        return "built in" if built_in else _origin(self._foreign[name])
+        if built_in:
+            return "built in"
+        return " and ".join(sorted({_origin(entry) for entry in self._foreign[name]}))
 
     @cached_property
-    def _foreign(self) -> dict[str, EntryPoint]:
-        return {entry.name: entry for entry in entry_points(group=self.group)}
+    def _foreign(self) -> dict[str, list[EntryPoint]]:
+        entries: dict[str, list[EntryPoint]] = {}
+        for entry in entry_points(group=self.group):
+            entries.setdefault(entry.name, []).append(entry)
+        return entries
 
-    def _load(self, entry: EntryPoint) -> T:
+    def _load(self, entries: list[EntryPoint]) -> T:
+        entry = entries[0]
+        if len({_origin(one) for one in entries}) > 1:
+            raise self.broken(entry.name, "is brought by several packages; uninstall all but one")
         try:
             thing: T = entry.load()
         except Exception as error:  # whatever the package's own code raises

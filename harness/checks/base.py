@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from harness.doors import CHECKS
 from harness.schema import Finding
+from harness.suite.spec import Suite
 
 
 class Check(Protocol):
@@ -31,10 +32,11 @@ class Check(Protocol):
 def findings_about(facts: Any) -> list[Finding]:
     """What all checks notice about some facts, in the order of the checks.
 
-    A check of another package that cannot be loaded, or fails, is a finding itself; the rest go on.
+    A check of another package that fails is a finding itself; the rest go on. Those that cannot be
+    loaded are told with a suite's findings, once a run: others are kept with results.
     """
     checks, faults = CHECKS.all()
-    noticed = [_unknown(str(fault)) for fault in faults]
+    noticed = [_unknown(str(fault)) for fault in faults] if isinstance(facts, Suite) else []
     for name, check in checks.items():
         try:
             if isinstance(facts, check.about):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from harness.data.prompts import template_identity
@@ -99,12 +100,16 @@ def training_of(file: CheckedSuite, examples: Mapping[str, Keyed]) -> Keyed | No
 def weights_of(file: CheckedSuite, variant: Variant) -> dict[str, Any]:
     """What determines a variant's outputs for given inputs."""
     suite = file.suite
+    engine = engine_of(suite)
+    own = ENGINES.ask(
+        suite.base.engine, lambda: dict(engine.identity(variant.kind, variant.precision))
+    )
     identity: dict[str, Any] = {
+        **own,  # first, so that none of it takes the place of what follows
         "base": dict(file.base),
         "kind": variant.kind,
         "precision": variant.precision,
         **asked_device(suite),
-        **engine_of(suite).identity(variant.kind, variant.precision),
     }
     if suite.base.engine != ENGINE:
         identity["inference_engine"] = suite.base.engine
@@ -137,7 +142,9 @@ def inputs_of(file: CheckedSuite, examples: Mapping[str, Keyed]) -> dict[str, An
         own = examples.get(task_id)
         of_splits = None if own is None else _of_splits(own.identity, task.scored_splits)
         request = TaskRequest(task_id, file.suite, file.base_dir)
-        inputs[task_id] = TASK_TYPES.get(task.type).inputs(request, of_splits)
+        inputs[task_id] = TASK_TYPES.ask(
+            task.type, partial(TASK_TYPES.get(task.type).inputs, request, of_splits)
+        )
     return inputs
 
 
@@ -157,10 +164,13 @@ def results_of(
     hold the task's name too, so a renamed task is scored again (from the same texts).
     """
     request = TaskRequest(task_id, file.suite, file.base_dir)
-    identity = TASK_TYPES.get(request.spec.type).identity(request, inputs)
+    name = request.spec.type
+    identity = TASK_TYPES.ask(name, partial(TASK_TYPES.get(name).identity, request, inputs))
+    # last, so that nothing of the type's takes its place; equal types of two names are two types
+    common = {"weights": weights, **({} if name in TASK_TYPES.built_in else {"task_type": name})}
     if identity.outputs is None:
-        return None, keyed({"weights": weights, **identity.scores})
-    predictions = keyed({"weights": weights, **identity.outputs})
+        return None, keyed(TASK_TYPES.ask(name, lambda: {**identity.scores, **common}))
+    predictions = keyed(TASK_TYPES.ask(name, lambda: {**identity.outputs, **common}))
     scores = {
         "task": task_id,
         "predictions": predictions.key,

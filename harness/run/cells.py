@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from harness.doors import EXECUTORS
 from harness.plan.keys import Keyed
@@ -42,7 +43,7 @@ def _compute(run: Run, workers: Workers, cells: Sequence[EvalCell], weights: Pat
     """Have cells computed, and record what becomes of each; an executor must tell of all."""
     name = run.options.executor.partition(":")[0]
     left = {cell.id: cell for cell in cells}
-    for event in workers.compute([_job(run, cell, weights) for cell in cells]):
+    for event in _events(name, workers, [_job(run, cell, weights) for cell in cells]):
         if not isinstance(event, CellStart | CellOutcome):
             raise EXECUTORS.broken(name, f"told of {event!r}, which is no event of a cell")
         cell = left.get(f"{event.variant}/{event.task}")
@@ -56,6 +57,14 @@ def _compute(run: Run, workers: Workers, cells: Sequence[EvalCell], weights: Pat
             _record(run, cell, event)
     if left:
         raise EXECUTORS.broken(name, f"did not tell what became of {', '.join(left)}")
+
+
+def _events(name: str, workers: Workers, jobs: Sequence[CellJob]) -> Iterator[Any]:
+    """What workers tell; what an executor of another package raises is told as its fault."""
+    events = EXECUTORS.ask(name, lambda: iter(workers.compute(jobs)))
+    end = object()
+    while (event := EXECUTORS.ask(name, lambda: next(events, end))) is not end:
+        yield event
 
 
 def fail_cells(run: Run, cells: Sequence[EvalCell], reason: str) -> None:
@@ -105,9 +114,13 @@ def _store_key(item: Keyed) -> StoreKey:
 
 def _record(run: Run, cell: EvalCell, outcome: CellOutcome) -> None:
     run.environment = outcome.environment or run.environment
-    if outcome.reason is not None:
-        run.reporter.warn(f"{cell.id} failed: {outcome.reason}")
-        run.record(cell.failed(outcome.reason, outcome.seconds))
+    reason = outcome.reason
+    if reason is None and not run.store.has("scores", cell.scores.key):
+        name = run.options.executor
+        reason = f"the executor {name} calls it done, but {run.store.root} has no scores of it"
+    if reason is not None:
+        run.reporter.warn(f"{cell.id} failed: {reason}")
+        run.record(cell.failed(reason, outcome.seconds))
         return
     run.findings += named(cell.variant, outcome.findings)
     run.record(cell.done(seconds=outcome.seconds, computed=True))

@@ -106,7 +106,11 @@ class Execution:
     def lacks_only_scores(self, job: CellJob) -> bool:
         """Whether its outputs are there to be scored, so that no model is needed."""
         kept = job.predictions is not None and self.store.has("predictions", job.predictions.key)
-        return kept and isinstance(self.type_of(job), RescoringTaskType)
+        return kept and self.rescores(job)
+
+    def rescores(self, job: CellJob) -> bool:
+        """Whether its outputs are kept, and can be scored as they are kept."""
+        return job.predictions is not None and isinstance(self.type_of(job), RescoringTaskType)
 
     def score_kept(self, job: CellJob) -> TaskOutcome:
         """Score outputs that are in the store."""
@@ -119,9 +123,18 @@ class Execution:
             lambda name, model: self.store.read_records("predictions", key, name, model),
         )
 
-    def keep_outputs(self, at: StoreKey, outputs: Outputs) -> None:
-        """Write outputs into the store, unless it has them."""
-        if self.store.has("predictions", at.key):
+    def keep_outputs(self, job: CellJob, outputs: Outputs) -> None:
+        """Write outputs into the store, unless it has them, or none are kept.
+
+        Raises:
+            PluginError: The task type says that it writes texts, and gives none.
+        """
+        task, at = self.suite.tasks[job.task], job.predictions
+        if task.writes_texts and (at is None or "predictions" not in outputs.records):
+            raise TASK_TYPES.broken(
+                task.type, "says that it writes texts, but keeps no predictions"
+            )
+        if at is None or self.store.has("predictions", at.key):
             return
         with self.store.writing("predictions", at.key, at.identity) as folder:
             for name, lines in outputs.records.items():

@@ -73,10 +73,19 @@ def _compute(work: Execution, jobs: Sequence[CellJob]) -> Events:
     for job in to_score:  # a new metric needs no model
         yield CellStart(variant=job.variant.id, task=job.task)
         yield _outcome(work, job, None)
-    rest = [job for job in jobs if job not in to_score]
-    for job in rest:  # a mistake in the last of them must not show hours later
-        work.session(job)
-    for group in _by_weights(rest):
+    ready = []
+    for job in jobs:  # a mistake in the last of them must not show hours later
+        if job in to_score:
+            continue
+        try:
+            work.session(job)
+        except UsageError:
+            raise
+        except Exception as error:  # whatever it is, it is this cell's result
+            yield _failure(work, job, work.in_a_line(error, job))
+        else:
+            ready.append(job)
+    for group in _by_weights(ready):
         yield from _compute_group(work, group)
 
 
@@ -151,7 +160,7 @@ def _predict_together(work: Execution, model: LoadedModel, jobs: Sequence[CellJo
     for task in dict.fromkeys(job.task for job in jobs):
         own = [job for job in jobs if job.task == task]
         session = work.session(own[0])
-        if len(own) < 2 or not isinstance(session, BatchingSession):
+        if len(own) < 2 or not isinstance(session, BatchingSession) or not work.rescores(own[0]):
             continue
         if not session.shares_batches(work.policy):
             continue
@@ -179,8 +188,7 @@ def _predict_mixed(
     with model.mixed(list(by_name)) as mixture, work.reporter.task(label) as advance:
         outputs = session.predict_together(mixture, advance)
     for name, job in by_name.items():
-        if job.predictions is not None:
-            work.keep_outputs(job.predictions, outputs[name])
+        work.keep_outputs(job, outputs[name])
     return None
 
 
@@ -197,7 +205,15 @@ def _compute_variant(
     probe: Sequence[Finding],
 ) -> Events:
     """Compute a variant's cells; what was noticed of itself (``probe``) is kept with each."""
-    with model.active(_adapter_of(variant)) as active:
+    with ExitStack() as held:
+        try:
+            active = held.enter_context(model.active(_adapter_of(variant)))
+        except UsageError:
+            raise
+        except Exception as error:  # whatever it is, it is these cells' result
+            reason = work.in_a_line(error)
+            yield from (_failure(work, job, reason) for job in jobs)
+            return
         for job in jobs:
             yield CellStart(variant=variant.id, task=job.task)
             yield _outcome(work, job, partial(work.session(job).predict, active), probe)
@@ -239,8 +255,7 @@ def _scores(
     if predict is None or work.lacks_only_scores(job):
         return work.score_kept(job)
     outputs = predict(advance)
-    if job.predictions is not None:
-        work.keep_outputs(job.predictions, outputs)
+    work.keep_outputs(job, outputs)
     return work.score_kept(job) if outputs.outcome is None else outputs.outcome
 
 

@@ -7,6 +7,8 @@ resuming, and a finished run computes nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from functools import partial
 
 from harness.checks.base import findings_about
 from harness.console import Reporter
@@ -41,14 +43,15 @@ def run_suite(file: CheckedSuite, store: Store, options: Options, reporter: Repo
         check_patterns(run)
         run.findings += findings_about(file.suite)
         examples = read_examples(run)
-        with store.running(file.suite.name, run.plan.run_id):
+        with store.running(file.suite.name, run.plan.run_id), ExitStack() as held:
+            workers = None
+            if not options.train_only:  # a wrong address must not show after hours of training
+                start_workers = partial(executor.start, address, reporter)
+                workers = EXECUTORS.ask(name, lambda: held.enter_context(start_workers()))
             _train(run, examples)
             run.ended = options.train_only
             manifest = run.save()  # it names the training, which prune might take for garbage else
-            if options.train_only:
-                return manifest
-            with executor.start(address, reporter) as workers:
-                return _evaluate(run, workers)
+            return manifest if workers is None else _evaluate(run, workers)
 
 
 def _evaluate(run: Run, workers: Workers) -> Manifest:

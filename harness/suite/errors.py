@@ -7,8 +7,9 @@ from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import BaseModel
 
+from harness.doors import TASK_TYPES
 from harness.errors import SuiteError, UsageError
-from harness.hints import did_you_mean, near_names
+from harness.hints import choices, did_you_mean, near_names
 from harness.suite.places import Key, Places, dotted, inside
 from harness.suite.rules import PATTERNS
 from harness.suite.spec import suite_model
@@ -39,7 +40,6 @@ _WORDING = {  # pydantic's phrases, made to follow a dotted key
     "String should match": "must match",
     "Tuple should have at least 1 item after validation, not 0": "needs at least one item",
     "Dictionary should have at least 1 item after validation, not 0": "needs at least one entry",
-    "Input tag": "has a `type` that is not known:",
 }
 
 
@@ -175,6 +175,10 @@ def _explain(problem: Mapping[str, Any], places: Places) -> SuiteError:
         return SuiteError(f"{name} is not a key of a suite.{hint}", where=where)
     if problem["type"] == "missing":
         return SuiteError(f"{name} is needed, but is missing.", where=where)
+    if problem["type"] == "union_tag_invalid":
+        tag, at = problem["ctx"]["tag"], places.of((*key, "type"))
+        hint = choices(tag, TASK_TYPES.names)
+        return SuiteError(f"{name}.type is {tag!r}, which is no task type.", where=at, hint=hint)
     message = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "string_pattern_mismatch":
         message = (

@@ -13,6 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
 from harness.doors import TASK_TYPES
+from harness.errors import UsageError
 from harness.schema import Precision, Split
 from harness.suite.ratings import HumanSpec
 from harness.suite.rules import GateSpec, SelectSpec, Spec
@@ -219,7 +220,8 @@ class TaskSpec(Spec):
     Attributes:
         brings_data: Whether its documents come with it, so that it reads neither the data nor the
             prompt of the suite. They are not split, and no checkpoint is chosen by its scores.
-        writes_texts: Whether its outputs are texts, which can be read and rated.
+        writes_texts: Whether its outputs are texts, which can be read and rated; it keeps them as
+            ``Prediction`` records under the name ``predictions``.
         needs: Abilities of the inference engine that it cannot do without.
         per_token: Whether its scores are of completions, token by token: they can be paired only
             where the completions, and their numbers of tokens, are the same.
@@ -452,10 +454,13 @@ def task_spec(name: str) -> type[TaskSpec]:
 
 
 def task_facts(kind: str) -> type[TaskSpec]:
-    """What is known of a task type; the defaults where no installed package brings it."""
+    """What is known of a task type; the defaults where no package brings it, or a broken one."""
     if kind in TASK_SPECS:
         return TASK_SPECS[kind]
-    return task_spec(kind) if kind in TASK_TYPES.names else TaskSpec
+    try:
+        return task_spec(kind)
+    except UsageError:
+        return TaskSpec
 
 
 def with_tasks(model: type[Suite], specs: Sequence[type[TaskSpec]]) -> type[Suite]:

@@ -107,7 +107,10 @@ class TaskSession(Protocol):
 
 @runtime_checkable
 class BatchingSession(TaskSession, Protocol):
-    """A session that can let variants of one base answer in common batches."""
+    """A session that can let variants of one base answer in common batches.
+
+    Outputs are kept first and scored then, so its task type must be a ``RescoringTaskType``.
+    """
 
     def shares_batches(self, policy: DevicePolicy) -> bool:
         """Whether that pays, and is what the suite wants."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Any
 
 from harness.data.examples import check_first_rows
 from harness.data.prompts import check_templates
@@ -23,10 +24,12 @@ from harness.suite.spec import ENGINE, DataSpec, MetricSpec, PromptSpec, Suite
 _TAKEN = (MEASURE, HUMAN, TRAIN)  # names that stand for something else
 
 
-def part_checks(file: SuiteFile) -> Iterator[Callable[[], None]]:
+def part_checks(file: SuiteFile) -> Iterator[Callable[[], object]]:
     """Checks of the parts, each of which raises a UsageError with its place."""
     suite = file.suite
-    yield partial(_check_engine, file)
+    yield partial(_engine_of, file)
+    for key, ability in _asked_of_engine(file.suite):
+        yield partial(_check_ability, file, key, ability)
     for key, problem in argument_problems(suite.train) if suite.train is not None else ():
         yield partial(_refuse, file, key, problem)
     if suite.prompt is not None:
@@ -40,24 +43,32 @@ def part_checks(file: SuiteFile) -> Iterator[Callable[[], None]]:
             yield partial(_check_metric, file, f"tasks.{name}.metrics[{place}]", metric)
 
 
-def _check_engine(file: SuiteFile) -> None:
-    """Refuse an engine that is not there, or cannot do what the suite asks for."""
+def _engine_of(file: SuiteFile) -> Any:
+    """The suite's engine; refuses one that is not there."""
+    try:
+        return ENGINES.get(file.suite.base.engine)
+    except UsageError as error:
+        origin = f"{error.where}: " if error.where else ""
+        where = file.at("base.engine")
+        raise SuiteError(f"{origin}{error.problem}", where=where, hint=error.hint) from error
+
+
+def _check_ability(file: SuiteFile, key: str, ability: str) -> None:
+    """Refuse what the suite's engine cannot do; an engine that is not there is told once."""
     name = file.suite.base.engine
     try:
-        engine = ENGINES.get(name)
-    except UsageError as error:
-        raise SuiteError(error.problem, where=file.at("base.engine"), hint=error.hint) from error
-    cannot = dict(engine.cannot)
+        engine = _engine_of(file)
+    except UsageError:
+        return
+    cannot: dict[str, str] = ENGINES.ask(name, lambda: dict(engine.cannot))
     if name != ENGINE:
         cannot.setdefault("measuring", "memory and speed are measured with transformers")
-    for key, ability in _asked_of_engine(file.suite):
-        reason = cannot.get(ability)
-        if reason is not None:
-            raise SuiteError(
-                f"{key} asks for what the inference engine {name} cannot do: {reason}.",
-                where=file.at(key),
-                hint="Leave it out, or name another base.engine.",
-            )
+    if ability in cannot:
+        raise SuiteError(
+            f"{key} asks for what the inference engine {name} cannot do: {cannot[ability]}.",
+            where=file.at(key),
+            hint="Leave it out, or name another base.engine.",
+        )
 
 
 def _asked_of_engine(suite: Suite) -> Iterator[tuple[str, str]]:
@@ -108,7 +119,7 @@ def _check_prompt(file: SuiteFile, owner: str, prompt: PromptSpec) -> None:
         raise placed(error, file, owner) from error
 
 
-def row_checks(file: SuiteFile) -> Iterator[Callable[[], None]]:
+def row_checks(file: SuiteFile) -> Iterator[Callable[[], object]]:
     """Checks of the data: that local files are there, hold rows, and have what a prompt names."""
     suite = file.suite
     seen: list[tuple[DataSpec, PromptSpec]] = []

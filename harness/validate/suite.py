@@ -166,6 +166,13 @@ def _check_select(file: SuiteFile) -> None:
                 where=file.at("select.task"),
                 hint=hint,
             )
+        if task.metric_specs is None:
+            raise SuiteError(
+                f"select.task names {chosen.task!r}, whose metrics show only when it runs, so no "
+                "checkpoint is chosen by them.",
+                where=file.at("select.task"),
+                hint=hint,
+            )
     choosing = file.suite.train is not None or file.suite.checkpoints is not None
     if chosen.metric is None and not choosing:
         return

@@ -19,7 +19,8 @@ from harness.doors import CHECKS, ENGINES, EXECUTORS, TASK_TYPES, Door
 from harness.errors import PluginError, SuiteError, UsageError
 from harness.run.executors import CellJob, CellOutcome, CellStart
 from harness.store.runs import Store
-from harness.suite.spec import Suite, suite_schema
+from harness.suite.record import recorded_suite
+from harness.suite.spec import Suite, TaskSpec, suite_schema, task_facts
 from tests.unit.doors import doors_open_anew
 from tests.unit.suites import SUITE, adapter, suite_file
 
@@ -141,7 +142,6 @@ def test_a_suite_of_a_package_that_is_gone(tmp_path: Path) -> None:
     """The type is unknown to a suite; a run's records are read all the same."""
     path = suite(tmp_path)
     from harness.suite.file import load_suite
-    from harness.suite.record import recorded_suite
 
     with pytest.raises(SuiteError, match="word_count"):
         load_suite(str(path))
@@ -253,3 +253,127 @@ def test_a_task_type_of_ours_is_one_file_and_one_row(
         tasks = {"words": {"type": "word_count", "wanted": 2}}
         assert suite_file(tmp_path, tasks=tasks).suite.tasks["words"].type == "word_count"
         assert "WordCountTask" in suite_schema()["$defs"]
+
+
+def test_a_cell_that_is_called_done_must_be_in_the_store(tmp_path: Path) -> None:
+    """An executor whose machine does not see the store cannot complete a run."""
+    from harness.console import Reporter
+    from harness.run.cells import compute_cells
+    from harness.run.state import Options, start
+
+    file = suite_file(tmp_path, tasks={"answers": SUITE["tasks"]["answers"]})
+    run = start(file, Store(tmp_path / "r"), Options(executor="mine"), Reporter(-1))
+    done = CellOutcome(variant="base@nf4", task="answers")
+    workers: Any = SimpleNamespace(compute=lambda jobs: iter([done]))
+    compute_cells(run, workers, run.plan.cells)  # type: ignore[arg-type]
+    (result,) = run.results.values()
+    assert result.status == "failed"
+    assert "has no scores of it" in str(result.reason)
+
+
+def test_what_an_executor_raises_is_told_as_its_fault(tmp_path: Path) -> None:
+    """It is no bug of ours."""
+    from harness.console import Reporter
+    from harness.run.cells import compute_cells
+    from harness.run.state import Options, start
+
+    def lost(jobs: Any) -> Iterator[Any]:
+        yield CellStart(variant="base@nf4", task="answers")
+        raise ConnectionError("the line is dead")
+
+    file = suite_file(tmp_path, tasks={"answers": SUITE["tasks"]["answers"]})
+    run = start(file, Store(tmp_path / "r"), Options(executor="mine"), Reporter(-1))
+    workers: Any = SimpleNamespace(compute=lost)
+    with pytest.raises(PluginError, match="'mine' failed: ConnectionError: the line is dead"):
+        compute_cells(run, workers, run.plan.cells)  # type: ignore[arg-type]
+
+
+def test_an_executor_s_address_is_looked_at_before_anything_is_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mistake in it must not show hours later."""
+    from harness.console import Reporter
+    from harness.run import pipeline
+    from harness.run.state import Options
+
+    monkeypatch.setattr(pipeline, "_train", lambda *_: pytest.fail("it was trained"))
+    file = suite_file(
+        tmp_path,
+        data={"source": "rows.jsonl", "splits": {"train": 0.5, "select": 0.5}},
+        tasks={"answers": {"type": "generation", "metrics": ["chrf"], "splits": ["select"]}},
+        train={"args": {"max_steps": 2, "save_steps": 1}},
+    )
+    with pytest.raises(UsageError, match="local has no address"):
+        pipeline.run_suite(file, Store(tmp_path / "r"), Options(executor="local:x"), Reporter(-1))
+
+
+@pytest.mark.usefixtures("toys")
+def test_a_type_s_own_entries_take_no_place_of_ours_in_keys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else two variants, or two types, could share a result."""
+    from harness.plan.plan import EvalCell, make_plan
+    from harness.tasks.base import ResultIdentity
+    from harness.validate.suite import read_suite
+
+    identity = ResultIdentity(None, {"weights": "mine", "task_type": "mine"})
+    task_type = TASK_TYPES.get("word_count")
+    monkeypatch.setattr(type(task_type), "identity", lambda *_: identity)
+    plan = make_plan(read_suite(str(suite(tmp_path))), Store(tmp_path / "r"))
+    own = [c for c in plan.cells if isinstance(c, EvalCell) and c.task == "words"]
+    assert len({cell.scores.key for cell in own}) == 2
+    assert {cell.scores.identity["task_type"] for cell in own} == {"word_count"}
+    assert all(cell.scores.identity["weights"]["parrot"] == 1 for cell in own)
+
+
+@pytest.mark.usefixtures("toys")
+def test_a_broken_type_s_runs_can_still_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As those of a type whose package is gone."""
+    broken_package(tmp_path, TASK_TYPES.group, "TYPE", "raise RuntimeError('no luck')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "broken_toy", raising=False)
+    assert task_facts("bad") is TaskSpec
+    assert recorded_suite({"tasks": {"t": {"type": "bad"}}}).tasks["t"].type == "bad"
+
+
+@pytest.mark.usefixtures("toys")
+def test_a_name_that_two_packages_bring_is_neither_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which one would win is a matter of chance."""
+    broken_package(tmp_path, ENGINES.group, "ENGINE", "ENGINE = 1")
+    info = tmp_path / "broken_toy-2.0.dist-info" / "entry_points.txt"
+    info.write_text(f"[{ENGINES.group}]\nparrot = broken_toy:ENGINE\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(PluginError, match=r"broken-toy 2\.0 and .*toy-doors 1\.0"):
+        ENGINES.get("parrot")
+
+
+@pytest.mark.usefixtures("toys")
+def test_all_that_an_engine_cannot_do_is_told_at_once(tmp_path: Path) -> None:
+    """With the packages' names where it cannot even be loaded."""
+    from harness.validate.suite import read_suite
+
+    lm_eval = {"type": "lm_eval", "task": "smoke_hellaswag"}
+    path = suite(tmp_path, measure={}, tasks={"smoke": lm_eval})
+    with pytest.raises(SuiteError) as caught:
+        read_suite(str(path))
+    assert "a parrot has no memory" in str(caught.value)
+    assert "a parrot weighs no words" in str(caught.value)
+
+
+@pytest.mark.usefixtures("toys")
+def test_an_unknown_task_type_is_answered_with_all_that_are_installed(tmp_path: Path) -> None:
+    """Those of packages among them."""
+    with pytest.raises(SuiteError, match=r"tasks\.t\.type is 'word_cont'.*Did you mean word_count"):
+        suite_file(tmp_path, tasks={"t": {"type": "word_cont"}})
+
+
+@pytest.mark.usefixtures("toys")
+def test_no_checkpoint_is_chosen_by_what_only_a_run_will_tell(tmp_path: Path) -> None:
+    """The message says so."""
+    words = {"type": "word_count", "splits": ["select"]}
+    with pytest.raises(SuiteError, match="whose metrics show only when it runs"):
+        suite_file(tmp_path, tasks={"words": words}, select={"task": "words"})
