@@ -56,7 +56,7 @@ def test_relative_paths_start_at_the_suite_file(tmp_path: Path) -> None:
         ("name: mine", "name: Mine!", 1, "name must match pattern"),
         ("  model: tiny:llama", "  modle: tiny:llama", 3, "base.modle is not a key of a suite"),
         ("    metrics: [rougeL]", "    metrics: []", 7, "tasks.summaries.metrics needs at least"),
-        ("    type: generation", "    type: generaton", 5, "tasks.summaries has a `type`"),
+        ("    type: generation", "    type: generaton", 6, "Did you mean generation?"),
         ("tasks:", "seed: -1\ntasks:", 4, "seed must be greater than or equal to 0, found -1"),
         ("{source: rows.jsonl}", "{}", 8, "exactly one of source and files must be given"),
         ("tasks:", "train: {lora: {r: 0}}\ntasks:", 4, "train.lora.r must be greater than 0"),
