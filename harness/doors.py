@@ -206,5 +206,6 @@ CHECKS: Door[Any] = Door(
         "lm_eval_run": "harness.checks.lm_eval_run:CHECK",
         "unchosen_merge": "harness.checks.unchosen_merge:CHECK",
         "measurement": "harness.checks.measurement:CHECK",
+        "blind_sheets": "harness.ratings.sheets.leaks:CHECK",
     },
 )

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.checks.base import findings_about
 from harness.console import Reporter
 from harness.errors import UsageError
 from harness.files import make_folder, write_atomic
@@ -22,7 +23,7 @@ from harness.ratings.layout import ELSEWHERE, RaterSheet, rater_sheets
 from harness.ratings.methods.documents import heds_draft, methods_paragraph
 from harness.ratings.scores import record_ratings
 from harness.ratings.sheets.delimited import write_delimited
-from harness.ratings.sheets.leaks import find_leaks
+from harness.ratings.sheets.leaks import SheetFacts
 from harness.ratings.sheets.page import render_page
 from harness.ratings.sheets.workbook import write_workbook
 from harness.ratings.store import Sheets, StoredRatings, ratings_of, read_ratings, write_sheets
@@ -114,7 +115,7 @@ def export_sheets(
         changes = _write_sheets(sheets, folder / SEND, formats, reporter or Reporter(-1))
         # names of the base model, which an output should not give away
         names = sorted({variant.base_model for variant in manifest.variants})
-        leaks = find_leaks(plan, items, names=names)
+        leaks = tuple(findings_about(SheetFacts(plan, items, names)))
         lines = advice(plan, items, rows)
         texts = {
             "key.csv": _key_table(sheets),

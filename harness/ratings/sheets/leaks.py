@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from harness.ratings.records import Item, SheetPlan
 from harness.ratings.sheets.habits import (
@@ -61,6 +62,28 @@ def find_leaks(
     ]
     order: dict[Severity, int] = {"error": 0, "warning": 1, "info": 2}
     return tuple(sorted(findings, key=lambda leak: order[leak.severity]))
+
+
+@dataclass(frozen=True)
+class SheetFacts:
+    """Rating sheets that are to be sent; see :func:`find_leaks`."""
+
+    plan: SheetPlan
+    items: Sequence[Item]
+    names: Sequence[str] = ()
+
+
+class BlindSheets:
+    """That raters cannot tell from the outputs which variant wrote them."""
+
+    about = SheetFacts
+
+    def findings(self, facts: SheetFacts) -> Iterator[Finding]:
+        """What gives a variant away, warnings first."""
+        yield from find_leaks(facts.plan, facts.items, names=facts.names)
+
+
+CHECK = BlindSheets()
 
 
 def leak_lines(leaks: Sequence[Finding]) -> list[str]:
