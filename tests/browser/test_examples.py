@@ -743,7 +743,7 @@ def shortened(large: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     """A page that had room for half of the texts."""
     size = sum(len(text) for _, text in pack(large.examples).blocks[1:])
     monkeypatch.setattr("harness.report.browser.packing.pack.__defaults__", (size // 2,))
-    return render(tmp_path, large.examples._store, large.examples._manifest).path
+    return render(tmp_path, large.examples._run.store, large.examples._run.manifest).path
 
 
 def test_texts_that_had_no_room_are_named(shortened: Path, new_browser: Start) -> None:

@@ -65,7 +65,7 @@ def test_a_maker_verb_names_what_to_install(installed: Path, tmp_path: Path) -> 
 
 def test_a_report_is_rendered_from_the_wheel(installed: Path, tmp_path: Path) -> None:
     """A run made elsewhere is rendered with the installed templates."""
-    script = ROOT / "tests" / "unit" / "report" / "conftest.py"
+    script = ROOT / "tests" / "unit" / "conftest.py"
     subprocess.run([sys.executable, str(script), str(tmp_path / "made")], check=True, cwd=ROOT)
     manifest = next((tmp_path / "made").rglob("manifest.json"))
     done = run(

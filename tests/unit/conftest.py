@@ -1,6 +1,6 @@
 """A whole synthetic run in a store: real metrics on made-up outputs of graded quality.
 
-``python tests/unit/report/conftest.py FOLDER`` writes a larger one and renders its report, to
+``python tests/unit/conftest.py FOLDER`` writes a larger one and renders its report, to
 look at while working on the templates.
 """
 
