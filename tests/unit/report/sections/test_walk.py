@@ -80,7 +80,7 @@ def bring(monkeypatch: pytest.MonkeyPatch, make_run: Callable[..., Any]) -> Brin
     def brought(thing: Any, name: str = NAME) -> View:
         monkeypatch.setitem(_THINGS, name, thing)
         entry = _Entry(name, "my_package:SECTION", SECTIONS.group)
-        monkeypatch.setitem(SECTIONS.__dict__, "_foreign", {name: entry})
+        monkeypatch.setitem(SECTIONS.__dict__, "_foreign", {name: [entry]})
         if name == NAME:
             SECTIONS._loaded.pop(name, None)
         run = make_run(spec=SMALL, variants=TWO)
