@@ -104,7 +104,11 @@ class Door(Generic[T]):
         except Exception as error:
             if name in self.built_in:
                 raise
-            raise self.broken(name, f"failed: {type(error).__name__}: {error}") from error
+            raise self.failed(name, error) from error
+
+    def failed(self, name: str, error: Exception) -> PluginError:
+        """That what came in at this door raised an error."""
+        return self.broken(name, f"failed: {type(error).__name__}: {error}")
 
     def broken(self, name: str, why: str) -> PluginError:
         """That what came in at this door does not do what the door asks for."""

@@ -44,8 +44,7 @@ def findings_about(facts: Any) -> list[Finding]:
         except Exception as error:
             if name in CHECKS.built_in:
                 raise
-            why = f"failed: {type(error).__name__}: {error}"
-            noticed.append(_unknown(str(CHECKS.broken(name, why))))
+            noticed.append(_unknown(str(CHECKS.failed(name, error))))
     return noticed
 
 

@@ -14,8 +14,9 @@ from harness.ratings.records import (
     SheetPlan,
     SheetRow,
 )
-from harness.suite.ratings import CRITERIA, CriterionSpec
+from harness.suite.ratings import CriterionSpec
 from harness.suite.record import recorded_suite
+from tests.unit.ratings.methods import test_documents
 
 # The form of HEDS 3.0 (nlp-heds.github.io) counts 41 blank fields before any
 # criterion is added: 9 + 5 + 23 + 4 in sections 1, 2, 3 and 5. A criterion adds those of section 4.
@@ -41,20 +42,7 @@ SUITE = {
 
 
 def plan_of(**changes: object) -> SheetPlan:
-    fields: dict[str, object] = {
-        "id": "bcdf",
-        "run": "demo/run",
-        "task": "summaries",
-        "variants": VARIANTS,
-        "baseline": "base@nf4",
-        "predictions": {},
-        "raters": ("ada", "grace"),
-        "criteria": tuple(CRITERIA.values()),
-        "pairs": (VARIANTS,),
-        "splits": ("report",),
-        "seed": 7,
-    }
-    return SheetPlan.model_validate({**fields, **changes})
+    return test_documents.plan_of(**{"run": "demo/run", **changes})
 
 
 ITEMS = [
