@@ -52,7 +52,8 @@ def answers(
             answer = ask(name, section)
             why = _no_texts(section) or refused(name, answer)
         except Exception as error:  # whatever other people's code raises: the rest goes on
-            why = f"failed: {type(error).__name__}: {error}"
+            faults[origin] = SECTIONS.failed(name, error).problem
+            continue
         if why:
             faults[origin] = SECTIONS.broken(name, why).problem
         else:
