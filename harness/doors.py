@@ -194,6 +194,7 @@ SECTIONS: Door[Any] = Door(
         "browser": "harness.report.sections.browser:SECTION",
         "human": "harness.report.sections.human:SECTION",
         "data": "harness.report.sections.data:SECTION",
+        "proofs": "harness.report.sections.proofs:SECTION",
         "unfinished": "harness.report.sections.unfinished:SECTION",
         "provenance": "harness.report.sections.provenance:SECTION",
         "glossary": "harness.report.sections.glossary:SECTION",
@@ -205,6 +206,7 @@ CHECKS: Door[Any] = Door(
     "harness.checks.base:Check",
     {
         "precision": "harness.checks.precision:CHECK",
+        "proofs": "harness.checks.proofs:CHECK",
         "adapter_effect": "harness.checks.adapter_effect:CHECK",
         "truncation": "harness.checks.truncation:CHECK",
         "lm_eval_run": "harness.checks.lm_eval_run:CHECK",

@@ -96,6 +96,18 @@ class Score(Record):
     stats: str | None = None
 
 
+class Proof(Record):
+    """What a probe measured on a model or a task before it was relied on."""
+
+    probe: str  # such as "base unchanged", the same for all variants
+    outcome: Literal["holds", "isolated", "fallback", "fails"]
+    words: str  # a sentence: what was compared with what, and what follows
+    difference: float | None = None  # the largest that was measured, in ``unit``
+    limit: float | None = None  # what it may be
+    unit: str = ""
+    hint: str = ""  # what can be done where it does not hold
+
+
 class HubData(Record):
     """The data set on the Hub that the documents of one lm-eval task come from."""
 

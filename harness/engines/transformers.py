@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from harness.models.mixed import Mixture
     from harness.models.policy import DevicePolicy
 
-_PROCEDURE = 2  # raised when the engine itself comes to other results from the same input
+_PROCEDURE = 3  # raised when the engine itself comes to other results from the same input
 
 
 @dataclass(frozen=True)

@@ -150,6 +150,7 @@ class Execution:
         with self.store.writing("scores", at.key, at.identity) as folder:
             self.store.write_records(folder, "scores", outcome.scores)
             self.store.write_records(folder, "findings", outcome.findings)
+            self.store.write_records(folder, "proofs", outcome.proofs)
             self.store.write_record(folder, "environment", self.environment)
             with (folder / "stats.npz").open("wb") as stream:
                 np.savez_compressed(stream, allow_pickle=False, **outcome.arrays)

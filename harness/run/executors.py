@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from harness.console import Reporter
-from harness.schema import Environment, Finding, Record, Variant
+from harness.schema import Environment, Finding, Proof, Record, Variant
 
 
 class StoreKey(Record):
@@ -38,6 +38,7 @@ class CellJob(Record):
         probe: Key and task id of examples whose prompts try what an adapter does; None: there are
             none.
         weights: Folder of a whole model in the base's place: merged, or trained in full.
+        proofs: What was proved of the variant already, such as of a merged model.
     """
 
     suite: dict[str, Any]
@@ -50,6 +51,7 @@ class CellJob(Record):
     examples: str | None = None
     probe: tuple[str, str] | None = None
     weights: str | None = None
+    proofs: tuple[Proof, ...] = ()
 
     @property
     def id(self) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from harness.engines.base import LoadedModel, Progress
 from harness.errors import ModelError, UsageError
 from harness.run.execution import Execution
 from harness.run.executors import CellJob, CellOutcome, CellStart, Workers
-from harness.schema import Finding, Variant
+from harness.schema import Finding, Proof, Variant
 from harness.tasks.base import BatchingSession, Outputs, TaskOutcome
 
 _PROBE_PROMPTS = 2  # prompts on which an adapter must change the logits
@@ -119,16 +120,22 @@ def _compute_group(work: Execution, jobs: Sequence[CellJob]) -> Events:
         _predict_together(work, model, able)
         for variant in variants:
             own = [job for job in jobs if job.variant.id == variant.id]
-            probe = probes.get(variant.id, ())
+            probe = probes.get(variant.id, _Probed())
             if isinstance(probe, str):
                 yield from (_failure(work, job, probe) for job in own)
             else:
                 yield from _compute_variant(work, model, variant, own, probe)
 
 
-def _probe(
-    work: Execution, model: LoadedModel, variant: Variant, job: CellJob
-) -> Sequence[Finding] | str:
+@dataclass(frozen=True)
+class _Probed:
+    """What was noticed of a variant before its cells, and is kept with each of them."""
+
+    findings: tuple[Finding, ...] = ()
+    proofs: tuple[Proof, ...] = ()
+
+
+def _probe(work: Execution, model: LoadedModel, variant: Variant, job: CellJob) -> _Probed | str:
     """Load and probe one adapter: what checks say of it, or why it cannot be used.
 
     One that fails leaves the others alone.
@@ -146,7 +153,7 @@ def _probe(
     except Exception as error:  # whatever it is, it is these cells' result
         return work.in_a_line(error)
     work.reporter.detail(f"  {variant.id}: largest change of a logit {effect:.3g}")
-    return findings_about(AdapterFacts(variant.id, effect))
+    return _Probed(findings=tuple(findings_about(AdapterFacts(variant.id, effect))))
 
 
 def _predict_together(work: Execution, model: LoadedModel, jobs: Sequence[CellJob]) -> None:
@@ -202,7 +209,7 @@ def _compute_variant(
     model: LoadedModel,
     variant: Variant,
     jobs: Sequence[CellJob],
-    probe: Sequence[Finding],
+    probe: _Probed,
 ) -> Events:
     """Compute a variant's cells; what was noticed of itself (``probe``) is kept with each."""
     with ExitStack() as held:
@@ -223,14 +230,16 @@ def _outcome(
     work: Execution,
     job: CellJob,
     predict: Callable[[Progress], Outputs] | None,
-    probe: Sequence[Finding] = (),
+    probe: _Probed = _Probed(),
 ) -> CellOutcome:
     """Compute and keep one cell; a failure is its result."""
     started = time.perf_counter()
     try:
         with work.reporter.task(job.id) as advance:
             outcome = _scores(work, job, predict, advance)
-        outcome.findings += probe
+        outcome.proofs = [*job.proofs, *probe.proofs, *outcome.proofs]
+        outcome.findings += probe.findings
+        outcome.findings += (noted for proof in outcome.proofs for noted in findings_about(proof))
         work.keep_scores(job.scores, outcome)
     except UsageError:
         raise

@@ -145,6 +145,13 @@ class Results:
         lines = self._text(path).split("\n")  # not splitlines: texts may hold U+2028
         return [self._validated(path, model, line) for line in lines if line]
 
+    def read_later_records(
+        self, kind: Kind, key: str, name: str, model: type[RecordT]
+    ) -> list[RecordT]:
+        """Like :meth:`read_records`; none where the result is of a version that kept none."""
+        there = (self.path(kind, key) / f"{name}.jsonl").is_file()
+        return self.read_records(kind, key, name, model) if there else []
+
     def read_stats(self, scores_key: str) -> dict[str, NDArray[np.float64]]:
         """Per-example statistics of a scores result: array name -> shape (n, k).
 

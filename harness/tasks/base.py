@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from harness.engines.base import ActiveModel, MixedModel, Progress
 from harness.models.policy import DevicePolicy
-from harness.schema import Example, Finding, Record, Score
+from harness.schema import Example, Finding, Proof, Record, Score
 from harness.suite.spec import PromptSpec, Suite, TaskSpec
 
 if TYPE_CHECKING:
@@ -65,11 +65,14 @@ class TaskOutcome:
         arrays: ``Score.stats`` -> statistics, shape (n, k); ``ids/<split>`` and
             ``clusters/<split>`` -> strings, shape (n,), in the same order.
         findings: What should be shown beside the scores, such as missing subjects.
+        proofs: What was proved of the task before it was run, such as that a perfect answer scores
+            full marks.
     """
 
     scores: list[Score] = field(default_factory=list)
     arrays: dict[str, NDArray[Any]] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
+    proofs: list[Proof] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,16 @@ from harness.report.parts.choice import build_choice
 from harness.report.parts.costs import build_measurements, build_trade_off
 from harness.report.parts.matrix import Panels, build_matrix
 from harness.report.parts.outputs import Predictions, output_health, read_predictions
-from harness.report.view.records import Choice, MatrixRow, Measurements, OutputHealth, TradeOff
+from harness.report.view.records import (
+    Choice,
+    MatrixRow,
+    Measurements,
+    OutputHealth,
+    TradeOff,
+    VariantProof,
+)
 from harness.results.scores import Reading, read_results
-from harness.schema import Example, Manifest, Prediction
+from harness.schema import Example, Manifest, Prediction, Proof
 from harness.store.runs import Store
 from harness.suite.deciding import primary_metric
 from harness.suite.record import suite_of
@@ -92,6 +99,20 @@ class RunContents:
     def human(self) -> HumanResults | None:
         """What came of the ratings, if any came back."""
         return summarise(self.store, self.manifest, self.readings)
+
+    @cached_property
+    def proofs(self) -> tuple[VariantProof, ...]:
+        """What was proved of the variants; none of results of versions that proved nothing."""
+        tasks: dict[tuple[str, Proof], list[str]] = {}
+        for cell in self.manifest.cells:
+            if cell.status == "done" and cell.scores_key is not None:
+                key = cell.scores_key
+                for proof in self.store.read_later_records("scores", key, "proofs", Proof):
+                    tasks.setdefault((cell.variant, proof), []).append(cell.task)
+        return tuple(
+            VariantProof(variant=variant, proof=proof, tasks=tuple(own))
+            for (variant, proof), own in tasks.items()
+        )
 
     def outputs_of(self, variant: str, task: str) -> Mapping[str, Prediction]:
         """What a variant wrote for a task, by example id."""

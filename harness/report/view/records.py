@@ -19,6 +19,7 @@ from harness.schema import (
     Equivalence,
     Finding,
     FinishReason,
+    Proof,
     Selection,
     TrainingRun,
     Variant,
@@ -277,6 +278,14 @@ class Provenance(Part):
     environment: Environment | None = None
 
 
+class VariantProof(Part):
+    """What was proved of a variant, or of a task on it, before it was relied on."""
+
+    variant: str
+    proof: Proof
+    tasks: tuple[str, ...]  # whose results rest on it
+
+
 class View(Part):
     """A whole report."""
 
@@ -299,6 +308,7 @@ class View(Part):
     outputs: tuple[OutputHealth, ...]
     data: dict[str, DataReport]
     findings: tuple[Finding, ...]
+    proofs: tuple[VariantProof, ...] = ()
     cells: tuple[CellResult, ...]
     provenance: Provenance
     sections: dict[str, dict[str, JsonValue]] = {}  # of packages, by name

@@ -47,6 +47,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.setattr(f"harness.{module}.installed_versions", versions)
     monkeypatch.setattr("harness.models.identity.python_version", lambda: recorded["python"])
     monkeypatch.setattr(hardware, "installed_versions", versions)
+    # its procedure was raised since, so that nothing is read that probes would have refused
+    monkeypatch.setattr("harness.engines.transformers._PROCEDURE", 2)
     return tmp_path
 
 
