@@ -30,19 +30,12 @@ R = TypeVar("R")
 
 @dataclass(frozen=True)
 class Door(Generic[T]):
-    """One kind of extension.
+    """One kind of extension."""
 
-    Attributes:
-        what: What comes in, in words: ``inference engine``.
-        group: Of the entry points.
-        protocol: ``module:class`` of the protocol.
-        built_in: Name -> ``module:attribute``.
-    """
-
-    what: str
-    group: str
-    protocol: str
-    built_in: Mapping[str, str]
+    what: str  # what comes in, in words: ``inference engine``
+    group: str  # of the entry points
+    protocol: str  # ``module:class`` of the protocol
+    built_in: Mapping[str, str]  # name -> ``module:attribute``
     _loaded: dict[str, T] = field(default_factory=dict, repr=False, compare=False)
 
     @property

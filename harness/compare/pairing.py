@@ -28,26 +28,17 @@ _Content = tuple[str, ...] | str
 
 @dataclass(frozen=True, eq=False)
 class Side:
-    """One run of a comparison, and the variant of it that is compared.
+    """One run of a comparison, and the variant of it that is compared."""
 
-    Attributes:
-        label: What the run is called, unique among the runs compared.
-        store: Where its results lie.
-        manifest: The run.
-        variant: The variant that is compared.
-        readings: The variant's scores, by what they are about; ``Reading.variant`` and the
-            samples bear the label.
-        cells: The variant's cells by task.
-        suite: What the run was made with.
-    """
-
-    label: str
-    store: Store
-    manifest: Manifest
-    variant: Variant
+    label: str  # what the run is called, unique among the runs compared
+    store: Store  # where its results lie
+    manifest: Manifest  # the run
+    variant: Variant  # the variant that is compared
+    # the variant's scores, by what they are about; ``Reading.variant`` and the samples bear the
+    # label
     readings: Mapping[Key, Reading]
-    cells: Mapping[str, CellResult]
-    suite: Suite
+    cells: Mapping[str, CellResult]  # the variant's cells by task
+    suite: Suite  # what the run was made with
     _identities: dict[str, dict[str, Any]] = field(default_factory=dict)
     _contents: dict[str, dict[str, _Content] | None] = field(default_factory=dict)
 
@@ -91,15 +82,10 @@ class Side:
 
 @dataclass(frozen=True, eq=False)
 class SidePair:
-    """Two runs of which scores are to be paired.
+    """Two runs of which scores are to be paired."""
 
-    Attributes:
-        first: The reference.
-        second: The other.
-    """
-
-    first: Side
-    second: Side
+    first: Side  # the reference
+    second: Side  # the other
 
     def refusal(self, key: Key) -> str | None:
         """Why the scores of a key, which both runs have, must not be paired; None if they may."""

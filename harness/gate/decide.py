@@ -46,52 +46,31 @@ _LEAST = 10  # clusters, below which neither a bootstrap nor a spread of zero sa
 
 @dataclass(frozen=True)
 class ScorePair:
-    """One gated score of one gated variant, in the baseline and in the run.
+    """One gated score of one gated variant, in the baseline and in the run."""
 
-    Attributes:
-        subject: As ``gate.variants`` has it.
-        variant: What that is in this run.
-        quantity: What the score is about.
-        before: Per-example statistics of the baseline.
-        after: Per-example statistics of the run; its order is free, its ids must be the same.
-        margin: How much worse it may get.
-        unit: What the value counts.
-        floor: Absolute bound in points: the least value (or the greatest, where lower is better).
-        same_outputs: Whether what the two wrote is known to be equal.
-        kind: The task's type.
-    """
-
-    subject: str
-    variant: str | None
-    quantity: Quantity
-    before: Sample
-    after: Sample
-    margin: Margin
-    unit: str = ""
+    subject: str  # as ``gate.variants`` has it
+    variant: str | None  # what that is in this run
+    quantity: Quantity  # what the score is about
+    before: Sample  # per-example statistics of the baseline
+    after: Sample  # per-example statistics of the run; its order is free, its ids must be the same
+    margin: Margin  # how much worse it may get
+    unit: str = ""  # what the value counts
+    # absolute bound in points: the least value (or the greatest, where lower is better)
     floor: float | None = None
-    same_outputs: bool = False
-    kind: str = ""
+    same_outputs: bool = False  # whether what the two wrote is known to be equal
+    kind: str = ""  # the task's type
 
 
 @dataclass(frozen=True)
 class Match:
-    """What a run and its baseline have to be decided about, and what was noticed on the way.
+    """What a run and its baseline have to be decided about, and what was noticed on the way."""
 
-    Attributes:
-        pairs: Scores that both have.
-        repeats: Measurements that both have.
-        checks: Scores of which only one side can be looked at.
-        differences: Fields that make the baseline incompatible.
-        changes: What else is not as it was.
-        problems: Missing or invalid data.
-    """
-
-    pairs: tuple[ScorePair, ...] = ()
-    repeats: tuple[Repeats, ...] = ()
-    checks: tuple[GateCheck, ...] = ()
-    differences: tuple[str, ...] = ()
-    changes: tuple[str, ...] = ()
-    problems: tuple[str, ...] = ()
+    pairs: tuple[ScorePair, ...] = ()  # scores that both have
+    repeats: tuple[Repeats, ...] = ()  # measurements that both have
+    checks: tuple[GateCheck, ...] = ()  # scores of which only one side can be looked at
+    differences: tuple[str, ...] = ()  # fields that make the baseline incompatible
+    changes: tuple[str, ...] = ()  # what else is not as it was
+    problems: tuple[str, ...] = ()  # missing or invalid data
 
     def __add__(self, other: Match) -> Match:
         """Both, one after the other."""

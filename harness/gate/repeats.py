@@ -20,31 +20,19 @@ _ROUNDING = 1e-9  # a loss of exactly the margin must not depend on rounding
 
 @dataclass(frozen=True)
 class Repeats:
-    """Readings of one quantity of one gated variant, in the baseline and in the run.
+    """Readings of one quantity of one gated variant, in the baseline and in the run."""
 
-    Attributes:
-        subject: As ``gate.variants`` has it.
-        variant: What that is in this run.
-        name: The quantity, such as ``"decode_tokens_per_s"``.
-        unit: ``"tok/s"``, ``"s"`` or ``"bytes"``; others have no better direction.
-        sizes: The point of the grid in words; empty for figures of the whole process.
-        before: Readings of the baseline, shape (repeats,).
-        after: Readings of the run.
-        margin: Share that the median may get worse by, such as 0.2; None where it is only listed.
-        missing: Why the run has no readings, though the baseline has.
-        not_comparable: Why the two cannot be compared, such as other hardware.
-    """
-
-    subject: str
-    variant: str | None
-    name: str
-    unit: str
-    sizes: str
-    before: tuple[float, ...]
-    after: tuple[float, ...]
+    subject: str  # as ``gate.variants`` has it
+    variant: str | None  # what that is in this run
+    name: str  # the quantity, such as ``"decode_tokens_per_s"``
+    unit: str  # ``"tok/s"``, ``"s"`` or ``"bytes"``; others have no better direction
+    sizes: str  # the point of the grid in words; empty for figures of the whole process
+    before: tuple[float, ...]  # readings of the baseline, shape (repeats,)
+    after: tuple[float, ...]  # readings of the run
+    # share that the median may get worse by, such as 0.2; None where it is only listed
     margin: float | None = None
-    missing: str | None = None
-    not_comparable: str | None = None
+    missing: str | None = None  # why the run has no readings, though the baseline has
+    not_comparable: str | None = None  # why the two cannot be compared, such as other hardware
 
     @property
     def decides(self) -> bool:

@@ -28,42 +28,28 @@ from harness.suite.rules import CHOSEN, MERGED, GatedMetric, GateSpec
 
 @dataclass(frozen=True)
 class SubjectMeasurements:
-    """Memory and speed of a gated variant, and the hardware they belong to.
+    """Memory and speed of a gated variant, and the hardware they belong to."""
 
-    Attributes:
-        fingerprint: Of the hardware.
-        device_name: Of the hardware, in words.
-        items: All that was measured.
-        key: Of the stored record, by which a run that measured nothing anew is known.
-    """
-
-    fingerprint: str
-    device_name: str
-    items: tuple[Measurement, ...]
-    key: str
+    fingerprint: str  # of the hardware
+    device_name: str  # of the hardware, in words
+    items: tuple[Measurement, ...]  # all that was measured
+    key: str  # of the stored record, by which a run that measured nothing anew is known
 
 
 @dataclass(frozen=True)
 class GateSubject:
-    """A gated variant of a run.
+    """A gated variant of a run."""
 
-    Attributes:
-        name: As ``gate.variants`` has it.
-        variant: What it stands for; None with a reason where the run has no such variant.
-        reason: Why there is none.
-        readings: Its scores by task, metric and split.
-        cells: Its cells by task.
-        measurements: Memory and speed; None with a reason where there are none.
-        unmeasured: Why there are no measurements.
-    """
-
-    name: str
+    name: str  # as ``gate.variants`` has it
+    # what it stands for; None with a reason where the run has no such variant
     variant: Variant | None = None
-    reason: str | None = None
+    reason: str | None = None  # why there is none
+    # its scores by task, metric and split
     readings: Mapping[Key, Reading] = field(default_factory=dict)
-    cells: Mapping[str, CellResult] = field(default_factory=dict)
+    cells: Mapping[str, CellResult] = field(default_factory=dict)  # its cells by task
+    # memory and speed; None with a reason where there are none
     measurements: SubjectMeasurements | None = None
-    unmeasured: str = "the suite measures nothing"
+    unmeasured: str = "the suite measures nothing"  # why there are no measurements
 
     @property
     def variant_id(self) -> str | None:

@@ -11,19 +11,12 @@ _HIGHER_IS_BETTER = {"tok/s": True, "s": False, "bytes": False}
 
 @dataclass(frozen=True)
 class MeasuredQuantity:
-    """A quantity that a measurement can have.
+    """A quantity that a measurement can have."""
 
-    Attributes:
-        name: As suites and records have it.
-        label: Its name within a sentence.
-        unit: Of its values; of a price it is the suite's currency.
-        meaning: What it is in plain words, for the glossary.
-    """
-
-    name: str
-    label: str
-    unit: str
-    meaning: str
+    name: str  # as suites and records have it
+    label: str  # its name within a sentence
+    unit: str  # of its values; of a price it is the suite's currency
+    meaning: str  # what it is in plain words, for the glossary
 
     @property
     def is_timed(self) -> bool:

@@ -27,16 +27,11 @@ from harness.store.runs import Store, now
 
 @dataclass(frozen=True)
 class Imported:
-    """What came of returned files.
+    """What came of returned files."""
 
-    Attributes:
-        checked: Ratings, problems and notes.
-        manifest: The run with its ratings.
-        changed: Whether anything was imported, so that the report is to be written again.
-    """
-
-    checked: Checked
-    manifest: Manifest
+    checked: Checked  # ratings, problems and notes
+    manifest: Manifest  # the run with its ratings
+    # whether anything was imported, so that the report is to be written again
     changed: bool = False
 
 
@@ -129,23 +124,14 @@ def _elsewhere(store: Store, own: str) -> Callable[[str], str | None]:
 
 @dataclass(frozen=True)
 class RaterStatus:
-    """How much of one rater's sheet has come back.
-
-    Attributes:
-        rater: The rater.
-        asked: Rows, checks included.
-        answered: Rows with an answer.
-        files: Names of the files that came back, each once, the latest last.
-        returns: How many files came back; several may have one name.
-        last: When the latest was imported, ISO 8601.
-    """
+    """How much of one rater's sheet has come back."""
 
     rater: str
-    asked: int
-    answered: int
-    files: tuple[str, ...] = ()
-    last: str | None = None
-    returns: int = 0
+    asked: int  # rows, checks included
+    answered: int  # rows with an answer
+    files: tuple[str, ...] = ()  # names of the files that came back, each once, the latest last
+    last: str | None = None  # when the latest was imported, ISO 8601
+    returns: int = 0  # how many files came back; several may have one name
 
 
 def sheet_status(store: Store, manifest: Manifest) -> tuple[Sheets, tuple[RaterStatus, ...]]:

@@ -49,23 +49,14 @@ FORMATS = tuple(_WRITERS)
 
 @dataclass(frozen=True)
 class Exported:
-    """Sheets that were written.
+    """Sheets that were written."""
 
-    Attributes:
-        sheets: What is asked of whom.
-        folder: Holds ``send`` (a folder per rater) and ``keep``.
-        changes: Texts that a format could not show as they are, by reason.
-        leaks: What may tell raters which variant wrote a text.
-        advice: How much can be learned from it, and how long it takes.
-        taken_over: Ratings of the same sheets that the store had already.
-    """
-
-    sheets: Sheets
-    folder: Path
-    changes: Counter[str]
-    leaks: tuple[Finding, ...]
-    advice: tuple[str, ...]
-    taken_over: int = 0
+    sheets: Sheets  # what is asked of whom
+    folder: Path  # holds ``send`` (a folder per rater) and ``keep``
+    changes: Counter[str]  # texts that a format could not show as they are, by reason
+    leaks: tuple[Finding, ...]  # what may tell raters which variant wrote a text
+    advice: tuple[str, ...]  # how much can be learned from it, and how long it takes
+    taken_over: int = 0  # ratings of the same sheets that the store had already
 
 
 def export_sheets(

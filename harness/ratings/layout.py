@@ -31,40 +31,24 @@ ELSEWHERE = "Choose another folder with --output."
 
 @dataclass(frozen=True)
 class ShownRow:
-    """One row as its rater sees it.
+    """One row as its rater sees it."""
 
-    Attributes:
-        token: Identifies it.
-        prompt: What the model was given.
-        reference: The reference, where it is shown.
-        outputs: One text (kind ``scale``), or A's and B's (kind ``pair``).
-    """
-
-    token: str
-    prompt: str
-    reference: str | None
-    outputs: tuple[str, ...]
+    token: str  # identifies it
+    prompt: str  # what the model was given
+    reference: str | None  # the reference, where it is shown
+    outputs: tuple[str, ...]  # one text (kind ``scale``), or A's and B's (kind ``pair``)
 
 
 @dataclass(frozen=True)
 class RaterSheet:
-    """All that one rater gets.
+    """All that one rater gets."""
 
-    Attributes:
-        id: Of the export; says nothing of the run.
-        rater: The rater's name.
-        criteria: What is asked of one output.
-        instructions: The suite's own, added to the general ones.
-        scale: Rows of one output each, in the rater's order.
-        pair: Rows of two outputs each, likewise.
-    """
-
-    id: str
-    rater: str
-    criteria: tuple[CriterionSpec, ...]
-    instructions: str
-    scale: tuple[ShownRow, ...]
-    pair: tuple[ShownRow, ...]
+    id: str  # of the export; says nothing of the run
+    rater: str  # the rater's name
+    criteria: tuple[CriterionSpec, ...]  # what is asked of one output
+    instructions: str  # the suite's own, added to the general ones
+    scale: tuple[ShownRow, ...]  # rows of one output each, in the rater's order
+    pair: tuple[ShownRow, ...]  # rows of two outputs each, likewise
 
     def rows(self, kind: RowKind) -> tuple[ShownRow, ...]:
         """Rows of one kind."""

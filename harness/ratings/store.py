@@ -35,36 +35,22 @@ RETURNS = "returns"  # folder of the files that raters sent back
 
 @dataclass(frozen=True)
 class Sheets:
-    """An export: everything that the raters' files are made of, and the key to them.
+    """An export: everything that the raters' files are made of, and the key to them."""
 
-    Attributes:
-        key: Of this result in the store.
-        plan: What is asked of whom.
-        items: What is rated.
-        rows: By rater, kind and position.
-        ties: Comparisons that are decided without a rater.
-        identity: What the key is the digest of.
-    """
-
-    key: str
-    plan: SheetPlan
-    items: tuple[Item, ...]
-    rows: tuple[SheetRow, ...]
-    ties: tuple[AutoTie, ...]
-    identity: Mapping[str, Any] = field(default_factory=dict)
+    key: str  # of this result in the store
+    plan: SheetPlan  # what is asked of whom
+    items: tuple[Item, ...]  # what is rated
+    rows: tuple[SheetRow, ...]  # by rater, kind and position
+    ties: tuple[AutoTie, ...]  # comparisons that are decided without a rater
+    identity: Mapping[str, Any] = field(default_factory=dict)  # what the key is the digest of
 
 
 @dataclass(frozen=True)
 class StoredRatings:
-    """What has come back so far.
+    """What has come back so far."""
 
-    Attributes:
-        ratings: Every judgement.
-        files: Every returned file that was imported.
-    """
-
-    ratings: tuple[Rating, ...] = ()
-    files: tuple[ReturnedFile, ...] = ()
+    ratings: tuple[Rating, ...] = ()  # every judgement
+    files: tuple[ReturnedFile, ...] = ()  # every returned file that was imported
 
 
 def write_sheets(store: Store, sheets: Sheets) -> None:

@@ -28,21 +28,14 @@ _ELSEWHERE = "Choose another folder with --output."
 
 @dataclass(frozen=True)
 class CardOutput:
-    """A card that was written.
+    """A card that was written."""
 
-    Attributes:
-        variant: The weights that it is of.
-        paths: The files: the card first, then those of ``.eval_results``.
-        scores: How many scores the ``model-index`` has.
-        left_out: Task -> why ``.eval_results`` has no entry for it.
-        to_fill_in: What only the model's author can say.
-    """
-
-    variant: str
-    paths: tuple[Path, ...]
-    scores: int
+    variant: str  # the weights that it is of
+    paths: tuple[Path, ...]  # the files: the card first, then those of ``.eval_results``
+    scores: int  # how many scores the ``model-index`` has
+    # task -> why ``.eval_results`` has no entry for it
     left_out: dict[str, str] = field(default_factory=dict)
-    to_fill_in: tuple[str, ...] = ()
+    to_fill_in: tuple[str, ...] = ()  # what only the model's author can say
 
     def as_json(self) -> dict[str, Any]:
         """All of it as JSON values."""

@@ -30,21 +30,13 @@ FINISH = "Run harness eval again to finish."
 
 @dataclass(frozen=True)
 class RunSelection:
-    """A choice made again.
+    """A choice made again."""
 
-    Attributes:
-        manifest: The run, with the choice as it is now.
-        view: Its report.
-        changed: Whether the choice or its evidence is not as it was recorded.
-        files: What was written into the run's folder.
-        unwritten: Why nothing, or not all of it, could be written there.
-    """
-
-    manifest: Manifest
-    view: View
-    changed: bool
-    files: tuple[Path, ...]
-    unwritten: str | None = None
+    manifest: Manifest  # the run, with the choice as it is now
+    view: View  # its report
+    changed: bool  # whether the choice or its evidence is not as it was recorded
+    files: tuple[Path, ...]  # what was written into the run's folder
+    unwritten: str | None = None  # why nothing, or not all of it, could be written there
 
     @property
     def chosen(self) -> str | None:

@@ -99,21 +99,13 @@ class Canvas:
 
 @dataclass(frozen=True)
 class Axis:
-    """A linear axis: from data to pixels, with round ticks.
+    """A linear axis: from data to pixels, with round ticks."""
 
-    Attributes:
-        low: Data value at ``start``.
-        high: Data value at ``end``.
-        start: Pixel of ``low``.
-        end: Pixel of ``high``.
-        ticks: Round values within.
-    """
-
-    low: float
-    high: float
-    start: float
-    end: float
-    ticks: tuple[float, ...]
+    low: float  # data value at ``start``
+    high: float  # data value at ``end``
+    start: float  # pixel of ``low``
+    end: float  # pixel of ``high``
+    ticks: tuple[float, ...]  # round values within
 
     def __call__(self, value: float) -> float:
         """Pixel of a value."""

@@ -41,41 +41,24 @@ _UNBOUNDED = 10_000  # characters of a line, which a terminal wraps by itself
 
 @dataclass(frozen=True)
 class Cell:
-    """What stands in one place of a table.
+    """What stands in one place of a table."""
 
-    Attributes:
-        text: The value.
-        more: Quieter lines below it.
-        side: What the value says of its variant, for the sign beside it.
-        words: The side in words.
-        change: A difference that the side is of, on a line of its own; else it is of the value.
-        beyond: A quieter line below the change.
-        drawing: An SVG or other markup in place of the text.
-        interval: Belongs to the text; on a page quieter and below it.
-        tag: What sets the text apart from those above and below it: ``the choice``.
-        strong: Whether the value is marked.
-        code: Whether the text is to be copied as it is.
-        note: Shown on a page while a pointer rests on the cell.
-        style: Classes on a page.
-        pad: Follows the text on a page, so that decimal points stand in a line.
-        raw: What a CSV holds, and a page sorts by; the text where there is none.
-    """
-
-    text: str
-    more: tuple[str, ...] = ()
-    side: Side | Status = ""
-    words: str = ""
+    text: str  # the value
+    more: tuple[str, ...] = ()  # quieter lines below it
+    side: Side | Status = ""  # what the value says of its variant, for the sign beside it
+    words: str = ""  # the side in words
+    # a difference that the side is of, on a line of its own; else it is of the value
     change: str = ""
-    beyond: str = ""
-    drawing: Markup | None = None
-    interval: str = ""
-    tag: str = ""
-    strong: bool = False
-    code: bool = False
-    note: str = ""
-    style: str = ""
-    pad: str = ""
-    raw: Raw = None
+    beyond: str = ""  # a quieter line below the change
+    drawing: Markup | None = None  # an SVG or other markup in place of the text
+    interval: str = ""  # belongs to the text; on a page quieter and below it
+    tag: str = ""  # what sets the text apart from those above and below it: ``the choice``
+    strong: bool = False  # whether the value is marked
+    code: bool = False  # whether the text is to be copied as it is
+    note: str = ""  # shown on a page while a pointer rests on the cell
+    style: str = ""  # classes on a page
+    pad: str = ""  # follows the text on a page, so that decimal points stand in a line
+    raw: Raw = None  # what a CSV holds, and a page sorts by; the text where there is none
 
     @property
     def lines(self) -> list[str]:
@@ -89,55 +72,33 @@ class Cell:
 
 @dataclass(frozen=True)
 class Head:
-    """A column's name.
+    """A column's name."""
 
-    Attributes:
-        text: The name.
-        quiet: A quieter line below it.
-        numeric: Whether the column holds numbers.
-        note: Shown on a page while a pointer rests on it.
-        style: Classes on a page.
-    """
-
-    text: str
-    quiet: str = ""
-    numeric: bool = True
-    note: str = ""
-    style: str = ""
+    text: str  # the name
+    quiet: str = ""  # a quieter line below it
+    numeric: bool = True  # whether the column holds numbers
+    note: str = ""  # shown on a page while a pointer rests on it
+    style: str = ""  # classes on a page
 
 
 @dataclass(frozen=True)
 class Band:
-    """A heading over the rows that follow; in other forms the first column of these rows.
+    """A heading over the rows that follow; in other forms the first column of these rows."""
 
-    Attributes:
-        before: Index of the row that it stands above.
-        text: What they have in common.
-        quiet: More of that, quieter.
-    """
-
-    before: int
-    text: str
-    quiet: str = ""
+    before: int  # index of the row that it stands above
+    text: str  # what they have in common
+    quiet: str = ""  # more of that, quieter
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table whose rows begin with what they are about.
+    """A table whose rows begin with what they are about."""
 
-    Attributes:
-        caption: What it shows.
-        header: Its columns.
-        rows: Each as many cells as there are columns.
-        bands: Headings over rows; none, or the first is above the first row.
-        over: What the bands are, at the head of the column that they are elsewhere.
-    """
-
-    caption: str
-    header: tuple[Head, ...]
-    rows: tuple[tuple[Cell, ...], ...]
-    bands: tuple[Band, ...] = ()
-    over: str = ""
+    caption: str  # what it shows
+    header: tuple[Head, ...]  # its columns
+    rows: tuple[tuple[Cell, ...], ...]  # each as many cells as there are columns
+    bands: tuple[Band, ...] = ()  # headings over rows; none, or the first is above the first row
+    over: str = ""  # what the bands are, at the head of the column that they are elsewhere
 
     @property
     def groups(self) -> list[tuple[Band | None, tuple[tuple[Cell, ...], ...]]]:

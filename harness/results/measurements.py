@@ -77,19 +77,12 @@ def smallest(measurements: Iterable[Measurement]) -> dict[str, Measurement]:
 
 @dataclass(frozen=True)
 class Median:
-    """Median of the repeats of one quantity, or the reason why there is none.
+    """Median of the repeats of one quantity, or the reason why there is none."""
 
-    Attributes:
-        value: The median.
-        unit: Of the value.
-        reason: Why there is no value.
-        doubt: Why a time or speed may be slower than the model: the machine was busy.
-    """
-
-    value: float | None
-    unit: str = ""
-    reason: str | None = None
-    doubt: str = ""
+    value: float | None  # the median
+    unit: str = ""  # of the value
+    reason: str | None = None  # why there is no value
+    doubt: str = ""  # why a time or speed may be slower than the model: the machine was busy
 
 
 Medians = Mapping[str, Median]

@@ -24,25 +24,15 @@ Key = tuple[str, str, str]
 
 @dataclass(frozen=True)
 class Reading:
-    """One score as read from the store.
+    """One score as read from the store."""
 
-    Attributes:
-        variant: Variant id.
-        suite_task: The suite's task id; ``score.task`` may be a leaf of it.
-        kind: ``generation``, ``perplexity``, ``lm_eval`` or ``human``.
-        score: The record.
-        quantity: What the score is about; None where it has no statistics.
-        sample: Per-example statistics; None likewise.
-        reason: Why there is no sample.
-    """
-
-    variant: str
-    suite_task: str
-    kind: str
-    score: Score
-    quantity: Quantity | None = None
-    sample: Sample | None = None
-    reason: str | None = None
+    variant: str  # variant id
+    suite_task: str  # the suite's task id; ``score.task`` may be a leaf of it
+    kind: str  # ``generation``, ``perplexity``, ``lm_eval`` or ``human``
+    score: Score  # the record
+    quantity: Quantity | None = None  # what the score is about; None where it has no statistics
+    sample: Sample | None = None  # per-example statistics; None likewise
+    reason: str | None = None  # why there is no sample
 
     @property
     def key(self) -> Key:

@@ -38,17 +38,11 @@ _RATIO_NAMES = (
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """Some of the examples.
+    """Some of the examples."""
 
-    Attributes:
-        kind: What was looked at, such as ``prompt length`` or ``field source``.
-        name: Which of them these are, such as ``24 to 61 tokens``.
-        rows: Whether each example belongs to it, shape (n,).
-    """
-
-    kind: str
-    name: str
-    rows: NDArray[np.bool_]
+    kind: str  # what was looked at, such as ``prompt length`` or ``field source``
+    name: str  # which of them these are, such as ``24 to 61 tokens``
+    rows: NDArray[np.bool_]  # whether each example belongs to it, shape (n,)
 
 
 @dataclass(frozen=True)

@@ -28,29 +28,18 @@ HALF = 0.5
 
 @dataclass(frozen=True)
 class ConstraintScore:
-    """The score that a constraint is about, on one part of its examples.
+    """The score that a constraint is about, on one part of its examples."""
 
-    Attributes:
-        baseline: Variant that the others are compared with.
-        task: Task, or member of a group.
-        metric: Metric name; empty where none is named and the task has no scores.
-        data: Which examples, in words.
-        quantity: What the score is; None where there is none with statistics.
-        samples: Statistics by variant.
-        reasons: Why other variants have none.
-        reason: Why there is nothing at all.
-        seed: Seed of the resampling.
-    """
-
-    baseline: str
-    task: str
-    metric: str = ""
-    data: str = ""
-    quantity: Quantity | None = None
-    samples: Mapping[str, Sample] = dataclasses.field(default_factory=dict)
+    baseline: str  # variant that the others are compared with
+    task: str  # task, or member of a group
+    metric: str = ""  # metric name; empty where none is named and the task has no scores
+    data: str = ""  # which examples, in words
+    quantity: Quantity | None = None  # what the score is; None where there is none with statistics
+    samples: Mapping[str, Sample] = dataclasses.field(default_factory=dict)  # statistics by variant
+    # why other variants have none
     reasons: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    reason: str | None = None
-    seed: int = 0
+    reason: str | None = None  # why there is nothing at all
+    seed: int = 0  # seed of the resampling
 
     def panel(self, variant: str) -> Panel | str:
         """Baseline and variant on the same examples, or why they cannot be compared."""

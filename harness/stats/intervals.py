@@ -44,25 +44,15 @@ _MEAN_PROBE = np.array([[3.0, 2.0], [5.0, 7.0], [0.0, 4.0]])
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A value and its confidence interval.
+    """A value and its confidence interval."""
 
-    Attributes:
-        value: The metric of all examples, in its own unit; None where it is undefined.
-        low: Lower bound, or None with the reason why there is none.
-        high: Upper bound, likewise.
-        n: Examples.
-        clusters: Groups of related examples; equal to ``n`` where all are unrelated.
-        method: How the bounds were found, in words.
-        reason: Why value or bounds are None.
-    """
-
-    value: float | None
-    low: float | None
-    high: float | None
-    n: int
-    clusters: int
-    method: str = ""
-    reason: str | None = None
+    value: float | None  # the metric of all examples, in its own unit; None where it is undefined
+    low: float | None  # lower bound, or None with the reason why there is none
+    high: float | None  # upper bound, likewise
+    n: int  # examples
+    clusters: int  # groups of related examples; equal to ``n`` where all are unrelated
+    method: str = ""  # how the bounds were found, in words
+    reason: str | None = None  # why value or bounds are None
 
 
 def is_mean(aggregate: Aggregate, columns: int) -> bool:

@@ -31,27 +31,18 @@ from harness.stats.resampling import Resamples
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Paired difference ``candidate - baseline``, in the metric's own unit.
+    """Paired difference ``candidate - baseline``, in the metric's own unit."""
 
-    Attributes:
-        delta: The difference; None where a value is undefined.
-        low: Lower bound, or None with the reason why there is none.
-        high: Upper bound, likewise.
-        error: Standard error; zero where identical, None where there are no two clusters.
-        df: Degrees of freedom of the error: clusters less one. None where identical.
-        identical: Whether the statistics of the two are equal on every example.
-        method: How the bounds were found, in words.
-        reason: Why something is None.
-    """
-
-    delta: float | None
-    low: float | None = None
-    high: float | None = None
+    delta: float | None  # the difference; None where a value is undefined
+    low: float | None = None  # lower bound, or None with the reason why there is none
+    high: float | None = None  # upper bound, likewise
+    # standard error; zero where identical, None where there are no two clusters
     error: float | None = None
+    # Degrees of freedom of the error: clusters less one. None where identical.
     df: int | None = None
-    identical: bool = False
-    method: str = ""
-    reason: str | None = None
+    identical: bool = False  # whether the statistics of the two are equal on every example
+    method: str = ""  # how the bounds were found, in words
+    reason: str | None = None  # why something is None
 
     def turned(self, sign: float) -> Difference:
         """The same as a gain, for which ``sign`` is that of the quantity."""

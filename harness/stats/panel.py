@@ -25,23 +25,14 @@ _NAMED_IDS = 3  # ids that an error names
 
 @dataclass(frozen=True)
 class Quantity:
-    """What is looked at: one metric of one task on one split.
+    """What is looked at: one metric of one task on one split."""
 
-    Attributes:
-        task: Task id, such as ``"summary"`` or ``"mmlu/anatomy"``.
-        metric: Metric name.
-        split: Split name, or ``"all"``.
-        aggregate: Metric of column sums, shape (..., k) -> (...).
-        higher_is_better: False for error rates and losses.
-        scale: The best possible value, or None.
-    """
-
-    task: str
-    metric: str
-    split: str
-    aggregate: Aggregate
-    higher_is_better: bool = True
-    scale: float | None = None
+    task: str  # task id, such as ``"summary"`` or ``"mmlu/anatomy"``
+    metric: str  # metric name
+    split: str  # split name, or ``"all"``
+    aggregate: Aggregate  # metric of column sums, shape (..., k) -> (...)
+    higher_is_better: bool = True  # False for error rates and losses
+    scale: float | None = None  # the best possible value, or None
 
     @property
     def sign(self) -> float:
@@ -51,19 +42,12 @@ class Quantity:
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """Per-example statistics of one variant.
+    """Per-example statistics of one variant."""
 
-    Attributes:
-        variant: Variant id.
-        ids: Example ids, shape (n,).
-        clusters: Cluster of each example, shape (n,).
-        stats: Sufficient statistics, shape (n, k).
-    """
-
-    variant: str
-    ids: NDArray[np.str_]
-    clusters: NDArray[np.str_]
-    stats: FloatArray
+    variant: str  # variant id
+    ids: NDArray[np.str_]  # example ids, shape (n,)
+    clusters: NDArray[np.str_]  # cluster of each example, shape (n,)
+    stats: FloatArray  # sufficient statistics, shape (n, k)
 
     def only(self, ids: NDArray[np.str_]) -> Sample:
         """The examples whose ids are among these, in this sample's order."""

@@ -9,17 +9,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Objective:
-    """One respect in which variants are compared.
+    """One respect in which variants are compared."""
 
-    Attributes:
-        name: What it is, in words.
-        values: Value of each variant; None (or absent) where it is not known.
-        higher_is_better: False for memory, losses and error rates.
-    """
-
-    name: str
+    name: str  # what it is, in words
+    # value of each variant; None (or absent) where it is not known
     values: Mapping[str, float | None]
-    higher_is_better: bool = True
+    higher_is_better: bool = True  # False for memory, losses and error rates
 
     def worth(self, variant: str) -> float:
         """The value oriented so that more is better; an unknown one is worse than any other."""

@@ -21,15 +21,11 @@ _CHUNK_CELLS = 4_000_000  # drawn at a time: 32 MB
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """Estimates from the same examples; those of different blocks are independent.
+    """Estimates from the same examples; those of different blocks are independent."""
 
-    Attributes:
-        correlation: Of the estimates, oriented as their bounds are (all gains, say), shape (K, K).
-        df: Degrees of freedom of their standard errors: clusters less one. None: normal.
-    """
-
+    # of the estimates, oriented as their bounds are (all gains, say), shape (K, K)
     correlation: FloatArray
-    df: int | None
+    df: int | None  # Degrees of freedom of their standard errors: clusters less one. None: normal.
 
 
 def local_level(blocks: Sequence[Block], alpha: float, *, seed: int = 0) -> float:

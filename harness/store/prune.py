@@ -27,18 +27,15 @@ class Garbage:
 
 @dataclass(frozen=True)
 class Extra:
-    """What may go although it may still be of use.
+    """What may go although it may still be of use."""
 
-    Attributes:
-        merged: Merged weights that a run still names (they can be made again); without it, only
-            those of adapters that no run merged.
-        unfinished: Trainings that were cut off (they could be resumed), and finished trainings and
-            texts of runs that were interrupted before they could name them.
-        ratings: Rating sheets and what raters returned, where no run names them; people made them.
-    """
-
+    # merged weights that a run still names (they can be made again); without it, only those of
+    # adapters that no run merged
     merged: bool = False
+    # trainings that were cut off (they could be resumed), and finished trainings and texts of runs
+    # that were interrupted before they could name them
     unfinished: bool = False
+    # rating sheets and what raters returned, where no run names them; people made them
     ratings: bool = False
 
 

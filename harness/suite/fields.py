@@ -35,16 +35,12 @@ _TIMEOUT_S = 300
 
 @dataclass(frozen=True)
 class Fields:
-    """What a configuration class takes.
+    """What a configuration class takes."""
 
-    Attributes:
-        kinds: Field -> names of the plain types it takes (``int``, ``None``, ...); none of them
-            where it takes others too.
-        unknown: Why the fields are not known; None where they are.
-    """
-
+    # field -> names of the plain types it takes (``int``, ``None``, ...); none of them where it
+    # takes others too
     kinds: Mapping[str, Kinds] = field(default_factory=dict)
-    unknown: str | None = None
+    unknown: str | None = None  # why the fields are not known; None where they are
 
 
 @cache

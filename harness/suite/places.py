@@ -22,19 +22,12 @@ def dotted(key: Sequence[str | int]) -> str:
 
 @dataclass(frozen=True)
 class Places:
-    """Where the keys of a suite were set: lines of its file, and ``--set`` of the command line.
+    """Where the keys of a suite were set: lines of its file, and ``--set`` of the command line."""
 
-    Attributes:
-        path: The suite file.
-        root: Its YAML.
-        content: What it says, with the command line's settings.
-        overrides: Keys set on the command line.
-    """
-
-    path: Path
-    root: yaml.Node
-    content: Any
-    overrides: tuple[Key, ...] = ()
+    path: Path  # the suite file
+    root: yaml.Node  # its YAML
+    content: Any  # what it says, with the command line's settings
+    overrides: tuple[Key, ...] = ()  # keys set on the command line
 
     def of(self, key: Key) -> str:
         """``file:line`` or ``--set key``.

@@ -35,19 +35,13 @@ _ALL_POINTS = 100.0
 
 @dataclass(frozen=True)
 class Reach:
-    """Which values a metric can have, as far as that is known.
+    """Which values a metric can have, as far as that is known."""
 
-    Attributes:
-        scale: The best possible value, by which points are counted; None where they are not.
-        least: The least possible value, in the metric's own unit.
-        best: The greatest possible value, where higher is better.
-        higher_is_better: False for error rates and losses.
-    """
-
+    # the best possible value, by which points are counted; None where they are not
     scale: float | None = None
-    least: float | None = None
-    best: float | None = None
-    higher_is_better: bool = True
+    least: float | None = None  # the least possible value, in the metric's own unit
+    best: float | None = None  # the greatest possible value, where higher is better
+    higher_is_better: bool = True  # False for error rates and losses
 
     @property
     def unit(self) -> str:

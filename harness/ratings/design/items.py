@@ -27,22 +27,14 @@ _Outputs = Mapping[str, Mapping[str, Prediction]]
 
 @dataclass(frozen=True)
 class ItemSelection:
-    """What is rated.
+    """What is rated."""
 
-    Attributes:
-        task: The generation task whose outputs these are.
-        variants: In the run's order, ``references`` last.
-        baseline: The run's baseline where it is among them.
-        predictions: Variant -> key of its predictions; none for references.
-        items: The examples with every variant's output, split by split.
-        notes: What was asked for and could not be had, and what raters should not be misled by.
-    """
-
-    task: str
-    variants: tuple[str, ...]
-    baseline: str | None
-    predictions: dict[str, str]
-    items: tuple[Item, ...]
+    task: str  # the generation task whose outputs these are
+    variants: tuple[str, ...]  # in the run's order, ``references`` last
+    baseline: str | None  # the run's baseline where it is among them
+    predictions: dict[str, str]  # variant -> key of its predictions; none for references
+    items: tuple[Item, ...]  # the examples with every variant's output, split by split
+    # what was asked for and could not be had, and what raters should not be misled by
     notes: tuple[str, ...] = ()
 
 

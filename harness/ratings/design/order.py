@@ -15,25 +15,15 @@ _TRIES = 20
 
 @dataclass(frozen=True, eq=False, slots=True)  # two alike are still two rows
 class Draft:
-    """A row before it has a place and a token.
+    """A row before it has a place and a token."""
 
-    Attributes:
-        kind: As in :class:`harness.ratings.records.SheetRow`.
-        item: Place of its item in the export.
-        variants: As in the record.
-        swapped: Likewise.
-        purpose: Likewise.
-        spoilt: Likewise.
-        repeats: The row that this one shows again.
-    """
-
-    kind: RowKind
-    item: int
-    variants: tuple[str, ...]
-    swapped: bool = False
-    purpose: RowPurpose = "main"
-    spoilt: str | None = None
-    repeats: Draft | None = None
+    kind: RowKind  # as in :class:`harness.ratings.records.SheetRow`
+    item: int  # place of its item in the export
+    variants: tuple[str, ...]  # as in the record
+    swapped: bool = False  # likewise
+    purpose: RowPurpose = "main"  # likewise
+    spoilt: str | None = None  # likewise
+    repeats: Draft | None = None  # the row that this one shows again
 
 
 def spread(rows: Sequence[Draft], chance: Chance) -> list[Draft]:

@@ -12,29 +12,18 @@ from harness.ratings.records import Item, RowKind, RowPurpose, SheetPlan, SheetR
 
 @dataclass(frozen=True)
 class Facts:
-    """Counts of an export.
+    """Counts of an export."""
 
-    Attributes:
-        rows: Rows of all raters by kind and purpose.
-        per_rater: Fewest and most rows of one rater, of all kinds and purposes.
-        overlap: Fewest and most raters of one judgement that counts.
-        apart: Least distance, in rows, of a row and its repetition; None without repetitions.
-        turned: Whether all repeated comparisons have their sides swapped.
-        equal: Items by pair whose two texts are equal, which nobody is asked to compare.
-        shared: Items with a text that several variants wrote, which is judged once.
-        items: Items there are.
-        clusters: Clusters that the items come from.
-    """
-
-    rows: Counter[tuple[RowKind, RowPurpose]]
-    per_rater: tuple[int, int]
-    overlap: tuple[int, int]
+    rows: Counter[tuple[RowKind, RowPurpose]]  # rows of all raters by kind and purpose
+    per_rater: tuple[int, int]  # fewest and most rows of one rater, of all kinds and purposes
+    overlap: tuple[int, int]  # fewest and most raters of one judgement that counts
+    # least distance, in rows, of a row and its repetition; None without repetitions
     apart: int | None
-    turned: bool
-    equal: int
-    shared: int
-    items: int
-    clusters: int
+    turned: bool  # whether all repeated comparisons have their sides swapped
+    equal: int  # items by pair whose two texts are equal, which nobody is asked to compare
+    shared: int  # items with a text that several variants wrote, which is judged once
+    items: int  # items there are
+    clusters: int  # clusters that the items come from
 
     def of(self, purpose: RowPurpose) -> int:
         """Rows of a purpose, of both kinds."""

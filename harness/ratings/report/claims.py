@@ -17,19 +17,12 @@ _FEW = f"fewer than {FEWEST_RATERS} judged both"
 
 @dataclass(frozen=True)
 class Claim:
-    """What raters say of a variant against another one, and how far that reaches.
+    """What raters say of a variant against another one, and how far that reaches."""
 
-    Attributes:
-        estimate: The value with its interval for other items, judged by these raters.
-        others: With its interval for other raters too; None where there are too few.
-        side: On which side these raters are.
-        raters: How many there are; 0 where that was not recorded.
-    """
-
-    estimate: Estimate
-    others: Estimate | None
-    side: Side
-    raters: int = 0
+    estimate: Estimate  # the value with its interval for other items, judged by these raters
+    others: Estimate | None  # with its interval for other raters too; None where there are too few
+    side: Side  # on which side these raters are
+    raters: int = 0  # how many there are; 0 where that was not recorded
     even: float = EVEN
 
     @property

@@ -25,32 +25,22 @@ from harness.render.table import Table
 
 @dataclass(frozen=True)
 class Section:
-    """The section on human ratings, ready for a page or for Markdown.
+    """The section on human ratings, ready for a page or for Markdown."""
 
-    Attributes:
-        note: Stands in place of everything else, where there is nothing to show.
-        lead: Who wins, and how far raters agree.
-        cautions: What weakens that; shown first.
-        doubts: What should make one look at a rater's answers.
-        trust: Which automatic metric follows the raters, in words.
-        notes: What else has to be known to read the tables.
-        facts: Where the ratings come from: name and value.
-    """
-
-    note: str = ""
-    lead: tuple[str, ...] = ()
-    cautions: tuple[str, ...] = ()
+    note: str = ""  # stands in place of everything else, where there is nothing to show
+    lead: tuple[str, ...] = ()  # who wins, and how far raters agree
+    cautions: tuple[str, ...] = ()  # what weakens that; shown first
     preference: Table | None = None
     means: Table | None = None
     agreement: Table | None = None
     pairs: Table | None = None
     answers: Table | None = None
     raters: Table | None = None
-    doubts: tuple[str, ...] = ()
-    trust: str = ""
+    doubts: tuple[str, ...] = ()  # what should make one look at a rater's answers
+    trust: str = ""  # which automatic metric follows the raters, in words
     metrics: Table | None = None
-    notes: tuple[str, ...] = ()
-    facts: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()  # what else has to be known to read the tables
+    facts: tuple[tuple[str, str], ...] = ()  # where the ratings come from: name and value
     files: Table | None = None
 
 

@@ -31,17 +31,11 @@ _CHOOSE = "write one of these, or leave it empty if it is not done yet"
 
 @dataclass(frozen=True)
 class Problem:
-    """Why an entry is not taken.
+    """Why an entry is not taken."""
 
-    Attributes:
-        entry: What stands there.
-        needed: What may stand there.
-        hint: What the rater can do.
-    """
-
-    entry: str
-    needed: str
-    hint: str = _CHOOSE
+    entry: str  # what stands there
+    needed: str  # what may stand there
+    hint: str = _CHOOSE  # what the rater can do
 
     def __str__(self) -> str:
         return f"found {self.entry}; needed is {self.needed}; {self.hint}."

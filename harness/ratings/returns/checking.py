@@ -23,41 +23,28 @@ from harness.suite.ratings import PREFERENCE
 
 @dataclass(frozen=True)
 class RaterCounts:
-    """Rows of one rater.
+    """Rows of one rater."""
 
-    Attributes:
-        new: Answered for the first time.
-        changed: Answered before, with something added or changed now.
-        same: Answered before, and sent again as they were.
-        unanswered: Still without an answer.
-    """
-
-    new: int
-    changed: int
-    same: int
-    unanswered: int
+    new: int  # answered for the first time
+    changed: int  # answered before, with something added or changed now
+    same: int  # answered before, and sent again as they were
+    unanswered: int  # still without an answer
 
 
 @dataclass(frozen=True)
 class Checked:
-    """What is known after some files were read.
+    """What is known after some files were read."""
 
-    Attributes:
-        ratings: All ratings, earlier ones included, by rater, kind and position; just the earlier
-            ones where there are problems and the caller did not ask for the rest.
-        files: All files that ratings came from, likewise.
-        blobs: Digest -> bytes of the files that were added.
-        mistakes: Every one: file, place, what was found, what was needed, how to mend it.
-        notes: What was passed over or taken as meant, and how far each rater is, in words.
-        counts: Rater -> rows.
-    """
-
+    # all ratings, earlier ones included, by rater, kind and position; just the earlier ones where
+    # there are problems and the caller did not ask for the rest
     ratings: tuple[Rating, ...]
-    files: tuple[ReturnedFile, ...]
-    blobs: Mapping[str, bytes] = field(repr=False)
+    files: tuple[ReturnedFile, ...]  # all files that ratings came from, likewise
+    blobs: Mapping[str, bytes] = field(repr=False)  # digest -> bytes of the files that were added
+    # every one: file, place, what was found, what was needed, how to mend it
     mistakes: tuple[Mistake, ...]
+    # what was passed over or taken as meant, and how far each rater is, in words
     notes: tuple[str, ...]
-    counts: Mapping[str, RaterCounts]
+    counts: Mapping[str, RaterCounts]  # rater -> rows
 
     @property
     def problems(self) -> tuple[str, ...]:

@@ -42,20 +42,15 @@ Remark = Mistake | str
 
 @dataclass(frozen=True)
 class Entries:
-    """What one file says.
-
-    Attributes:
-        file: The file.
-        given: Token -> what its row says, and where it stands; None where the file as a whole is
-            refused: it is of another export, or of several raters.
-        mistakes: Each with file, place, what was found, what was needed, how to mend it.
-        notes: What was passed over or taken as meant, in words.
-    """
+    """What one file says."""
 
     file: Returned
+    # token -> what its row says, and where it stands; None where the file as a whole is refused: it
+    # is of another export, or of several raters
     given: dict[str, tuple[Given, ReturnedRow]] | None
+    # each with file, place, what was found, what was needed, how to mend it
     mistakes: tuple[Mistake, ...]
-    notes: tuple[str, ...]
+    notes: tuple[str, ...]  # what was passed over or taken as meant, in words
 
 
 def entries_of(file: Returned, questions: Questions) -> Entries:

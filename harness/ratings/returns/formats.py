@@ -48,17 +48,12 @@ _HTML = re.compile(rb"\s*(<!--.*?-->\s*)?<(!doctype html|html)\b", re.IGNORECASE
 
 @dataclass(frozen=True)
 class Grid:
-    """The cells of one worksheet, or of a file that holds one table.
+    """The cells of one worksheet, or of a file that holds one table."""
 
-    Attributes:
-        name: The worksheet's; empty where the format has none.
-        rows: From the first row on, empty ones included. May be read once.
-        left: Columns before the first one of ``rows``.
-    """
-
-    name: str
+    name: str  # the worksheet's; empty where the format has none
+    # From the first row on, empty ones included. May be read once.
     rows: Iterable[Sequence[CellValue]]
-    left: int = 0
+    left: int = 0  # columns before the first one of ``rows``
 
 
 def recognise(data: bytes, where: str) -> ReturnFormat:

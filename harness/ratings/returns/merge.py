@@ -28,25 +28,17 @@ class KnownRow:
 
 @dataclass(frozen=True)
 class State:
-    """What is known after some of the files.
+    """What is known after some of the files."""
 
-    Attributes:
-        held: Token -> what is known of its row.
-        files: Digest -> file that ratings came from.
-        names: Digest -> what messages call it.
-        seen: Digest -> path of the files of this call.
-        merged: Digests of those that were merged.
-        blobs: Digest -> bytes of those that are new.
-        sent: Tokens with an answer in this call.
-    """
-
-    held: Mapping[str, KnownRow]
-    files: Mapping[str, ReturnedFile]
-    names: Mapping[str, str]
+    held: Mapping[str, KnownRow]  # token -> what is known of its row
+    files: Mapping[str, ReturnedFile]  # digest -> file that ratings came from
+    names: Mapping[str, str]  # digest -> what messages call it
+    # digest -> path of the files of this call
     seen: Mapping[str, str] = field(default_factory=dict)
-    merged: frozenset[str] = frozenset()
+    merged: frozenset[str] = frozenset()  # digests of those that were merged
+    # digest -> bytes of those that are new
     blobs: Mapping[str, bytes] = field(default_factory=dict)
-    sent: frozenset[str] = frozenset()
+    sent: frozenset[str] = frozenset()  # tokens with an answer in this call
     mistakes: tuple[Mistake, ...] = ()
     notes: tuple[str, ...] = ()
 

@@ -11,22 +11,15 @@ NAMED = 5
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """One mistake.
+    """One mistake."""
 
-    Attributes:
-        words: File, place, what was found, what was needed, how to mend it.
-        kind: Equal for mistakes that are mended alike: file, column, what was needed; None for one
-            that stands alone.
-        file: The file's path.
-        column: Where mistakes of this kind are, such as ``column F of Ratings``.
-        entries: How many entries were not taken for it.
-    """
-
-    words: str
+    words: str  # file, place, what was found, what was needed, how to mend it
+    # equal for mistakes that are mended alike: file, column, what was needed; None for one that
+    # stands alone
     kind: Hashable = None
-    file: str = ""
-    column: str = ""
-    entries: int = 0
+    file: str = ""  # the file's path
+    column: str = ""  # where mistakes of this kind are, such as ``column F of Ratings``
+    entries: int = 0  # how many entries were not taken for it
 
 
 def summed_up(mistakes: Sequence[Mistake]) -> tuple[str, ...]:

@@ -14,21 +14,15 @@ NOTHING: Mapping[str, str] = {}
 
 @dataclass(frozen=True)
 class ReturnedTable:
-    """Where the rows of one worksheet or file stand.
+    """Where the rows of one worksheet or file stand."""
 
-    Attributes:
-        name: The worksheet's; empty where the format has none.
-        format: Of the file: says what an address looks like.
-        columns: Heading in lower case -> column from 0, but for those shown to the rater.
-        doubled: Headings of several columns -> which; none of these is read.
-        heading: Row of the headings, from 1; 0 where the format has none.
-    """
-
-    name: str
-    format: ReturnFormat
+    name: str  # the worksheet's; empty where the format has none
+    format: ReturnFormat  # of the file: says what an address looks like
+    # heading in lower case -> column from 0, but for those shown to the rater
     columns: Mapping[str, int]
+    # headings of several columns -> which; none of these is read
     doubled: Mapping[str, str] = field(default_factory=dict)
-    heading: int = 0
+    heading: int = 0  # row of the headings, from 1; 0 where the format has none
 
     def address(self, row: int, column: str) -> str:
         """Where a cell is, as its program shows it: ``Ratings!D17``.
@@ -52,21 +46,15 @@ class ReturnedTable:
 
 @dataclass(frozen=True, slots=True)
 class ReturnedRow:
-    """A row with a token, or with an entry.
+    """A row with a token, or with an entry."""
 
-    Attributes:
-        table: Where it stands.
-        number: Its row, from 1; of a page's file from 0.
-        token: In lower case; empty where the cell is.
-        cells: Heading in lower case -> what stands there; filled cells only, and none of those
-            that are shown to the rater.
-        turned: Heading -> what a program made of the entry, such as a date.
-    """
-
-    table: ReturnedTable
-    number: int
-    token: str
+    table: ReturnedTable  # where it stands
+    number: int  # its row, from 1; of a page's file from 0
+    token: str  # in lower case; empty where the cell is
+    # heading in lower case -> what stands there; filled cells only, and none of those that are
+    # shown to the rater
     cells: Mapping[str, str]
+    # heading -> what a program made of the entry, such as a date
     turned: Mapping[str, str] = field(default_factory=lambda: NOTHING)
 
     def address(self, column: str = ROW) -> str:
@@ -76,29 +64,17 @@ class ReturnedRow:
 
 @dataclass(frozen=True)
 class Returned:
-    """A file that a rater sent back, as it was read; nothing is checked against a plan.
+    """A file that a rater sent back, as it was read; nothing is checked against a plan."""
 
-    Attributes:
-        path: As it was given.
-        digest: Sha256 of its bytes.
-        format: By its content.
-        data: Its bytes.
-        tables: Worksheets (or the file itself) with a heading ``row``.
-        rows: In the file's order.
-        sheet: Id of the export, where the file says it.
-        problems: Rows that cannot be told apart, each with its place.
-        notes: What was changed in reading, in words.
-    """
-
-    path: Path
-    digest: str
-    format: ReturnFormat
-    data: bytes = field(repr=False)
-    tables: tuple[ReturnedTable, ...]
-    rows: tuple[ReturnedRow, ...] = field(repr=False)
-    sheet: str | None = None
-    problems: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
+    path: Path  # as it was given
+    digest: str  # Sha256 of its bytes
+    format: ReturnFormat  # by its content
+    data: bytes = field(repr=False)  # its bytes
+    tables: tuple[ReturnedTable, ...]  # worksheets (or the file itself) with a heading ``row``
+    rows: tuple[ReturnedRow, ...] = field(repr=False)  # in the file's order
+    sheet: str | None = None  # id of the export, where the file says it
+    problems: tuple[str, ...] = ()  # rows that cannot be told apart, each with its place
+    notes: tuple[str, ...] = ()  # what was changed in reading, in words
 
     @property
     def name(self) -> str:

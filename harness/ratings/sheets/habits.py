@@ -34,23 +34,14 @@ _CLOSING = "\"'”’»›)]}*_`"
 
 @dataclass(frozen=True)
 class Habit:
-    """A phrase or line start that gives a variant away.
+    """A phrase or line start that gives a variant away."""
 
-    Attributes:
-        words: What it is, as it would be searched for.
-        starts: Whether it begins a line; else it may stand anywhere, in any case.
-        variant: Whose it is.
-        count: Its outputs that have it.
-        elsewhere: Most outputs of any other variant that have it.
-        seen: Outputs looked at, of each variant.
-    """
-
-    words: str
-    starts: bool
-    variant: str
-    count: int
-    elsewhere: int
-    seen: int
+    words: str  # what it is, as it would be searched for
+    starts: bool  # whether it begins a line; else it may stand anywhere, in any case
+    variant: str  # whose it is
+    count: int  # its outputs that have it
+    elsewhere: int  # most outputs of any other variant that have it
+    seen: int  # outputs looked at, of each variant
 
 
 def telling_phrases(outputs: VariantTexts, *, budget: int = BUDGET) -> list[Habit]:
@@ -123,19 +114,12 @@ def _overlap(stronger: Habit, other: Habit) -> bool:
 
 @dataclass(frozen=True)
 class LengthGap:
-    """Two variants of which one writes longer texts, by which raters may know it.
+    """Two variants of which one writes longer texts, by which raters may know it."""
 
-    Attributes:
-        longer: The variant whose texts are longer.
-        shorter: The other.
-        ratio: Of the median lengths; infinite where the shorter's is zero.
-        share: Items on which the longer's text is the longer one, ties half.
-    """
-
-    longer: str
-    shorter: str
-    ratio: float
-    share: float
+    longer: str  # the variant whose texts are longer
+    shorter: str  # the other
+    ratio: float  # of the median lengths; infinite where the shorter's is zero
+    share: float  # items on which the longer's text is the longer one, ties half
 
 
 def length_gaps(outputs: VariantTexts) -> tuple[dict[str, float], list[LengthGap]]:

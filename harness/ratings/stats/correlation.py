@@ -26,17 +26,11 @@ _PERFECT = "a perfect correlation gives no interval"
 
 @dataclass(frozen=True)
 class MetricValues:
-    """An automatic metric's value of each output alone.
+    """An automatic metric's value of each output alone."""
 
-    Attributes:
-        higher_is_better: False for error rates.
-        values: Variant -> item id -> value, in the metric's own unit.
-        undefined: Outputs for which the metric has no value.
-    """
-
-    higher_is_better: bool
-    values: ItemMeans
-    undefined: int = 0
+    higher_is_better: bool  # False for error rates
+    values: ItemMeans  # variant -> item id -> value, in the metric's own unit
+    undefined: int = 0  # outputs for which the metric has no value
 
 
 def metric_values(

@@ -44,23 +44,14 @@ _ROUNDING = 1e-13  # relative; log likelihoods this near are equal
 
 @dataclass(frozen=True, eq=False)
 class Votes:
-    """Comparisons of two variants each, a vote per element.
+    """Comparisons of two variants each, a vote per element."""
 
-    Attributes:
-        size: Number of variants K.
-        first: Variant shown first in the plan's order, as a number below K, shape (n,).
-        second: The other one, likewise.
-        result: 1 where the second is preferred, 0 for a tie, -1 for the first, shape (n,).
-        clusters: Cluster of the item, numbered from 0, shape (n,).
-        raters: Rater, numbered from 0, shape (n,).
-    """
-
-    size: int
-    first: Codes
-    second: Codes
-    result: Codes
-    clusters: Codes
-    raters: Codes
+    size: int  # number of variants K
+    first: Codes  # variant shown first in the plan's order, as a number below K, shape (n,)
+    second: Codes  # the other one, likewise
+    result: Codes  # 1 where the second is preferred, 0 for a tie, -1 for the first, shape (n,)
+    clusters: Codes  # cluster of the item, numbered from 0, shape (n,)
+    raters: Codes  # rater, numbered from 0, shape (n,)
 
     def counts(self) -> VoteCounts:
         """How often each variant beat, and tied with, each other one."""
@@ -78,15 +69,10 @@ class Votes:
 
 @dataclass(frozen=True, eq=False)
 class VoteCounts:
-    """Votes summed up; what the strengths depend on.
+    """Votes summed up; what the strengths depend on."""
 
-    Attributes:
-        wins: Row beat column, shape (K, K).
-        ties: Row and column tied, symmetric, shape (K, K).
-    """
-
-    wins: FloatArray
-    ties: FloatArray
+    wins: FloatArray  # row beat column, shape (K, K)
+    ties: FloatArray  # row and column tied, symmetric, shape (K, K)
 
     @property
     def total_ties(self) -> float:
@@ -101,20 +87,14 @@ class VoteCounts:
 
 @dataclass(frozen=True, eq=False)
 class Fit:
-    """Strengths that votes give.
+    """Strengths that votes give."""
 
-    Attributes:
-        strengths: On the log scale, with sum zero, shape (K,).
-        nu: Davidson's tie parameter; 0 where there are no ties. Two equal variants tie with
-            probability nu / (2 + nu).
-        ridge: Precision of the prior on each strength; 0 for plain maximum likelihood.
-        bread: Inverse information of K - 1 contrasts and, where there are ties, log nu.
-    """
-
-    strengths: FloatArray
+    strengths: FloatArray  # on the log scale, with sum zero, shape (K,)
+    # Davidson's tie parameter; 0 where there are no ties. Two equal variants tie with probability
+    # nu / (2 + nu).
     nu: float
-    ridge: float
-    bread: FloatArray
+    ridge: float  # precision of the prior on each strength; 0 for plain maximum likelihood
+    bread: FloatArray  # inverse information of K - 1 contrasts and, where there are ties, log nu
 
 
 def groups_apart(counts: VoteCounts) -> list[list[int]]:

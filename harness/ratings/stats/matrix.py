@@ -25,22 +25,14 @@ _UNANSWERED = -1  # below every point of a scale
 
 @dataclass(frozen=True)
 class RatingMatrix:
-    """All main answers to one question.
+    """All main answers to one question."""
 
-    Attributes:
-        name: The criterion, or ``preference``.
-        level: Whether its answers have an order.
-        labels: Every answer in words, by its number, rising.
-        values: Answers as numbers, shape (units, raters); NaN where there is none.
-        cannot_judge: How often each rater could not judge, shape (raters,).
-        items: Item of every unit as a number, in the order of the items' ids, shape (units,).
-    """
-
-    name: str
-    level: Literal["ordinal", "nominal"]
-    labels: dict[int, str]
-    values: FloatArray
-    cannot_judge: NDArray[np.intp]
+    name: str  # the criterion, or ``preference``
+    level: Literal["ordinal", "nominal"]  # whether its answers have an order
+    labels: dict[int, str]  # every answer in words, by its number, rising
+    values: FloatArray  # answers as numbers, shape (units, raters); NaN where there is none
+    cannot_judge: NDArray[np.intp]  # how often each rater could not judge, shape (raters,)
+    # item of every unit as a number, in the order of the items' ids, shape (units,)
     items: NDArray[np.intp]
 
 

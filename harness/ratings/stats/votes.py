@@ -20,21 +20,13 @@ _RESULTS = {"first": -1, "tie": 0, "second": 1}
 
 
 class Vote(NamedTuple):
-    """What one rater holds of two outputs.
+    """What one rater holds of two outputs."""
 
-    Attributes:
-        pair: The two variants, in the plan's order.
-        item: Example id.
-        rater: Who.
-        result: 1 where the second is preferred, 0 for a tie, -1 for the first.
-        automatic: A tie of equal texts, which nobody was asked about.
-    """
-
-    pair: VariantPair
-    item: str
-    rater: str
-    result: int
-    automatic: bool = False
+    pair: VariantPair  # the two variants, in the plan's order
+    item: str  # example id
+    rater: str  # who
+    result: int  # 1 where the second is preferred, 0 for a tie, -1 for the first
+    automatic: bool = False  # a tie of equal texts, which nobody was asked about
 
 
 def item_shares(votes: Iterable[Vote]) -> dict[tuple[str, VariantPair], float]:

@@ -26,19 +26,14 @@ _MARK = re.compile(r"(?:<!-- |# )Written by qlora-harness; sha256 of all above: 
 
 @dataclass(frozen=True)
 class CardFiles:
-    """A card as files.
+    """A card as files."""
 
-    Attributes:
-        files: Path within the model's folder -> text: ``README.md`` and ``.eval_results/*.yaml``.
-        scores: How many scores the ``model-index`` has; None where it could not be made.
-        left_out: Task -> why ``.eval_results`` has no entry for it.
-        to_fill_in: What only its author can say.
-    """
-
+    # path within the model's folder -> text: ``README.md`` and ``.eval_results/*.yaml``
     files: Mapping[str, str]
-    scores: int | None
+    scores: int | None  # how many scores the ``model-index`` has; None where it could not be made
+    # task -> why ``.eval_results`` has no entry for it
     left_out: Mapping[str, str] = field(default_factory=dict)
-    to_fill_in: tuple[str, ...] = ()
+    to_fill_in: tuple[str, ...] = ()  # what only its author can say
 
 
 def card_files(card: Card) -> CardFiles:

@@ -20,70 +20,43 @@ _MOST_FILES = 3  # that a data set is named by
 
 @dataclass(frozen=True)
 class Base:
-    """What was fine-tuned.
+    """What was fine-tuned."""
 
-    Attributes:
-        name: As the suite names it.
-        hub: Whether that is a Hub id.
-        revision: As pinned in the suite, else the commit that was loaded.
-    """
-
-    name: str
-    hub: bool
-    revision: str | None
+    name: str  # as the suite names it
+    hub: bool  # whether that is a Hub id
+    revision: str | None  # as pinned in the suite, else the commit that was loaded
 
 
 @dataclass(frozen=True)
 class TaskData:
-    """Where the examples of a task (or of the training) come from.
+    """Where the examples of a task (or of the training) come from."""
 
-    Attributes:
-        name: What to call the data set; no folder of this machine is in it.
-        hub: Its Hub id.
-        config: Its configuration on the Hub.
-        split: The split of it that was scored, where that is one of its own.
-        revision: Its revision on the Hub.
-        why_not: Why its scores are not of one whole split of a data set on the Hub; empty where
-            they are.
-    """
-
-    name: str
-    hub: str | None = None
-    config: str | None = None
-    split: str | None = None
-    revision: str | None = None
+    name: str  # what to call the data set; no folder of this machine is in it
+    hub: str | None = None  # its Hub id
+    config: str | None = None  # its configuration on the Hub
+    split: str | None = None  # the split of it that was scored, where that is one of its own
+    revision: str | None = None  # its revision on the Hub
+    # why its scores are not of one whole split of a data set on the Hub; empty where they are
     why_not: str = ""
 
 
 @dataclass(frozen=True)
 class Card:
-    """Everything a card is written from.
+    """Everything a card is written from."""
 
-    Attributes:
-        manifest: The run.
-        view: Its report.
-        variant: The weights that the card is of.
-        checkpoint: What they were merged from; else they themselves.
-        base: What was fine-tuned.
-        data: Task, as in ``Score.task`` -> where its examples come from.
-        training_data: Where those of the training come from; None without a training.
-        saved_as: Precision that merged weights are stored at, where known.
-        files: Names of the files beside the card.
-        record: The one of them that holds the whole record.
-        repo_id: The Hub repository that it will be in.
-    """
-
-    manifest: Manifest
-    view: View
-    variant: Variant
-    checkpoint: Variant
-    base: Base
+    manifest: Manifest  # the run
+    view: View  # its report
+    variant: Variant  # the weights that the card is of
+    checkpoint: Variant  # what they were merged from; else they themselves
+    base: Base  # what was fine-tuned
+    # task, as in ``Score.task`` -> where its examples come from
     data: Mapping[str, TaskData] = field(default_factory=dict)
+    # where those of the training come from; None without a training
     training_data: TaskData | None = None
-    saved_as: Precision | None = None
-    files: tuple[str, ...] = ()
-    record: str | None = None
-    repo_id: str | None = None
+    saved_as: Precision | None = None  # precision that merged weights are stored at, where known
+    files: tuple[str, ...] = ()  # names of the files beside the card
+    record: str | None = None  # the one of them that holds the whole record
+    repo_id: str | None = None  # the Hub repository that it will be in
 
     @property
     def chosen(self) -> bool:

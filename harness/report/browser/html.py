@@ -54,17 +54,11 @@ TOGGLES = (
 
 @dataclass(frozen=True)
 class BrowserSection:
-    """What the template shows, and the data it embeds.
+    """What the template shows, and the data it embeds."""
 
-    Attributes:
-        lead: How many examples there are, of how many variants.
-        left_out: Which texts had no room; empty where all are there.
-        blocks: Id and base64 of each data block.
-    """
-
-    lead: str
-    left_out: str
-    blocks: tuple[tuple[str, Markup], ...]
+    lead: str  # how many examples there are, of how many variants
+    left_out: str  # which texts had no room; empty where all are there
+    blocks: tuple[tuple[str, Markup], ...]  # id and base64 of each data block
     toggles: tuple[Toggle, ...] = TOGGLES
 
 

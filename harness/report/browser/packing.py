@@ -43,17 +43,12 @@ _BLANKS = re.compile(r"[ \t\n]+")
 
 @dataclass(frozen=True)
 class ExampleBlocks:
-    """What a page embeds.
+    """What a page embeds."""
 
-    Attributes:
-        blocks: Id and base64 text of each block, the index first.
-        left_out: Examples by task whose texts had no room; they are listed all the same.
-        raw_bytes: Size of the texts before compression.
-    """
-
-    blocks: tuple[tuple[str, str], ...]
+    blocks: tuple[tuple[str, str], ...]  # id and base64 text of each block, the index first
+    # examples by task whose texts had no room; they are listed all the same
     left_out: Mapping[str, int]
-    raw_bytes: int
+    raw_bytes: int  # size of the texts before compression
 
 
 @dataclass(frozen=True)

@@ -47,31 +47,18 @@ class Values:
 
 @dataclass(frozen=True, eq=False)
 class TaskOutputs:
-    """All examples of one generation task for which anything was generated.
+    """All examples of one generation task for which anything was generated."""
 
-    Attributes:
-        task: Task id.
-        variants: All variants of the run, in its order.
-        baseline: The run's baseline; None where it wrote nothing for this task.
-        candidate: The variant that the others are looked at for: the choice, or the last.
-        missing: Why a variant has no outputs at all.
-        examples: Shape (n,), in the order of the data.
-        outputs: One row per variant.
-        metrics: The deciding metric first.
-        flags: Bits of ``FINDINGS`` and ``MISSING``, shape (variants, n).
-        groups: The first variant that wrote the same text, shape (variants, n).
-    """
-
-    task: str
-    variants: tuple[str, ...]
-    baseline: str | None
-    candidate: str
-    missing: Mapping[str, str]
-    examples: tuple[Example, ...]
-    outputs: tuple[Outputs, ...]
-    metrics: tuple[Values, ...]
-    flags: NDArray[np.uint8]
-    groups: NDArray[np.uint16]
+    task: str  # task id
+    variants: tuple[str, ...]  # all variants of the run, in its order
+    baseline: str | None  # the run's baseline; None where it wrote nothing for this task
+    candidate: str  # the variant that the others are looked at for: the choice, or the last
+    missing: Mapping[str, str]  # why a variant has no outputs at all
+    examples: tuple[Example, ...]  # shape (n,), in the order of the data
+    outputs: tuple[Outputs, ...]  # one row per variant
+    metrics: tuple[Values, ...]  # the deciding metric first
+    flags: NDArray[np.uint8]  # bits of ``FINDINGS`` and ``MISSING``, shape (variants, n)
+    groups: NDArray[np.uint16]  # the first variant that wrote the same text, shape (variants, n)
 
     def deltas(self) -> NDArray[np.float64]:
         """The first metric of the candidate less the baseline's (if any), shape (n,)."""

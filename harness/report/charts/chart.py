@@ -54,19 +54,12 @@ def logged(log: Sequence[LogEntry], field: str) -> list[tuple[int, float]]:
 
 @dataclass(frozen=True)
 class Curve:
-    """What was logged over the steps of a training.
+    """What was logged over the steps of a training."""
 
-    Attributes:
-        style: Classes that give it its colour.
-        label: What it is.
-        points: Step and value.
-        dotted: Whether each point is marked, and not the line alone.
-    """
-
-    style: str
-    label: str
-    points: Sequence[tuple[int, float]]
-    dotted: bool = False
+    style: str  # classes that give it its colour
+    label: str  # what it is
+    points: Sequence[tuple[int, float]]  # step and value
+    dotted: bool = False  # whether each point is marked, and not the line alone
 
 
 def curve_chart(

@@ -19,17 +19,11 @@ _STEP = 13.0  # from one difference of a metric to the next
 
 @dataclass(frozen=True)
 class Contestant:
-    """Whose differences from the reference are drawn.
+    """Whose differences from the reference are drawn."""
 
-    Attributes:
-        name: Its name in the rows.
-        kind: Kind of the variant, which gives the shape of its mark; empty for a dot.
-        style: Classes of its colour.
-    """
-
-    name: str
-    kind: str
-    style: str
+    name: str  # its name in the rows
+    kind: str  # kind of the variant, which gives the shape of its mark; empty for a dot
+    style: str  # classes of its colour
 
 
 def forest_charts(view: View) -> list[Chart]:

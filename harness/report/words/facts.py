@@ -19,19 +19,13 @@ _BEGINNINGS = ("only ", "the ", "it ")
 
 @dataclass(frozen=True)
 class Fact:
-    """One figure.
+    """One figure."""
 
-    Attributes:
-        name: What it is.
-        value: The figure.
-        notes: Quieter lines below it: interval, the baseline's figure, at which sizes.
-        side: What it says of the variant.
-    """
-
-    name: str
-    value: str
+    name: str  # what it is
+    value: str  # the figure
+    # quieter lines below it: interval, the baseline's figure, at which sizes
     notes: tuple[str, ...] = ()
-    side: Side = ""
+    side: Side = ""  # what it says of the variant
 
 
 def headline_parts(text: str) -> tuple[str, str]:
