@@ -187,7 +187,7 @@ class Checkpoint(Record):
     """A saved adapter (or full model) of a training run."""
 
     name: str  # "checkpoint-20"
-    step: int
+    step: int | None  # None: nothing tells it
     path: str  # relative to the training folder in the store, or absolute for external ones
     digest: str
     eval_loss: float | None = None
@@ -231,10 +231,15 @@ class Variant(Record):
     base_revision: str | None = None
     precision: Precision | Literal["auto"]  # auto only until the device policy has decided
     adapter: str | None = None  # path of the adapter folder (kind full: of the model)
-    step: int | None = None
+    step: int | None = None  # of training; None: there is none, or nothing tells it
     merged_into: Precision | None = None  # for merged: precision of the weights merged into
     # "base" and "adapter", and for merged models "merged/<file>", each with its sha256
     digests: dict[str, str] = Field(default_factory=dict)
+
+    def is_merged_of(self, checkpoint: Variant) -> bool:
+        """Whether it is the merged form of a checkpoint, told by the digest of its adapter."""
+        own, other = ((v.step, v.adapter, v.digests.get("adapter")) for v in (self, checkpoint))
+        return self.kind == "merged" and own == other
 
 
 class MergedModel(Record):
@@ -491,11 +496,4 @@ class Manifest(Record):
     def merged_forms(self, checkpoint: str) -> list[Variant]:
         """The merged variants made of a checkpoint, told by the digest of its adapter."""
         own = next((variant for variant in self.variants if variant.id == checkpoint), None)
-        return [
-            variant
-            for variant in self.variants
-            if own is not None
-            and variant.kind == "merged"
-            and (variant.step, variant.adapter) == (own.step, own.adapter)
-            and variant.digests.get("adapter") == own.digests.get("adapter")
-        ]
+        return [v for v in self.variants if own is not None and v.is_merged_of(own)]

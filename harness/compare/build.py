@@ -136,9 +136,11 @@ def _pick(manifest: Manifest, asked: str | None, label: str) -> tuple[Variant, t
         why = "no checkpoint was chosen" + (
             f": {selection.reason.removesuffix('.')}" if selection else ""
         )
-        steps = [-1 if v.step is None else v.step for v in trained]
-        last = len(steps) - 1 - steps[::-1].index(max(steps))
-        return trained[last], ("last", f"the last checkpoint, because {why}")
+        steps = [v.step for v in trained]
+        order = [len(steps) if None in steps else step or 0 for step in steps]
+        last = len(steps) - 1 - order[::-1].index(max(order))
+        by = "the last checkpoint" if None not in steps else "the last checkpoint by name"
+        return trained[last], ("last", f"{by}, because {why}")
     return variants[manifest.baseline], ("base", "the base, because the run has no checkpoint")
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from harness.digests import file_digest, short_digest
 from harness.errors import ModelError
+from harness.models.beside import step_of
 from harness.models.hardware import installed_versions
 from harness.models.source import BUILTIN_GGUF, TINY_PREFIX, locate, packaged_file
 from harness.suite.spec import BaseSpec
@@ -54,7 +55,7 @@ class AdapterInfo:
 
     Attributes:
         path: The folder.
-        step: Training step, from the folder's name or the trainer's state; None if unknown.
+        step: Training step, from the trainer's state or the folder's name; None if unknown.
         base_model_name: The base the adapter was trained on, as its configuration says.
         digest: See ``adapter_digest``.
     """
@@ -151,7 +152,7 @@ def check_adapter(path: Path, base: BaseSpec | None = None) -> AdapterInfo:
     if base is not None and base_name:
         _check_base_name(path, str(base_name), base)
     name = str(base_name) if base_name else None
-    return AdapterInfo(path, _step(path), name, adapter_digest(path))
+    return AdapterInfo(path, step_of(path), name, adapter_digest(path))
 
 
 def _adapter_config(path: Path) -> dict[str, Any]:
@@ -246,18 +247,6 @@ def public_base_name(named: str, base: str, *, hub: bool) -> str:
 def _model_name(hub_id: str) -> str:
     """Last part of a Hub id, without the marks of 4-bit mirrors."""
     return re.sub(r"-(unsloth-)?bnb-4bit$", "", hub_id.rsplit("/", 1)[-1].lower())
-
-
-def _step(path: Path) -> int | None:
-    match = re.fullmatch(r"(?:checkpoint|step)[-_](\d+)", path.name)
-    if match:
-        return int(match.group(1))
-    state = path / "trainer_state.json"
-    try:
-        step = json.loads(state.read_text("utf-8")).get("global_step")
-    except (OSError, ValueError, AttributeError):
-        return None
-    return step if isinstance(step, int) else None
 
 
 def _folder_digest(folder: Path) -> str:

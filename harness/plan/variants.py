@@ -10,6 +10,7 @@ from typing import Any
 
 from harness.digests import short_digest
 from harness.errors import SuiteError
+from harness.models.beside import natural_key, step_in_name, trainer_state
 from harness.models.identity import check_adapter
 from harness.schema import Checkpoint, TrainingRun, Variant
 from harness.suite.arguments import as_sft_takes_them
@@ -41,7 +42,10 @@ def expected_checkpoints(suite: Suite) -> list[str]:
 
 
 def external_checkpoints(file: SuiteFile) -> list[Checkpoint]:
-    """Adapters trained elsewhere, in order of their steps (or of their names).
+    """Adapters trained elsewhere, in order of their steps; those of unknown step come last.
+
+    Numbers in names count as numbers (``epoch_2`` before ``epoch_10``), but an order of names is
+    no step: nothing may conclude from it which of two was trained for longer.
 
     Raises:
         SuiteError: A path or pattern matches no folder.
@@ -61,16 +65,17 @@ def external_checkpoints(file: SuiteFile) -> list[Checkpoint]:
             )
         paths.update(dict.fromkeys(folders))
     infos = [check_adapter(path, file.suite.base) for path in paths]
-    infos.sort(key=lambda info: (info.step is None, info.step or 0))
+    infos.sort(key=lambda i: (i.step is None, i.step or 0, natural_key(str(i.path))))
     names = _unique_names([info.path for info in infos])
     return [
         Checkpoint(
             name=name,
-            step=info.step if info.step is not None else position,
+            step=info.step,
             path=str(info.path),
             digest=info.digest,
+            eval_loss=state.eval_loss(info.step) if (state := trainer_state(info.path)) else None,
         )
-        for position, (name, info) in enumerate(zip(names, infos, strict=True), start=1)
+        for name, info in zip(names, infos, strict=True)
     ]
 
 
@@ -123,7 +128,7 @@ def make_variants(
     steps = [checkpoint.step for checkpoint in checkpoints]
     for checkpoint in checkpoints:
         if checkpoint.name in merged:
-            alone = steps.count(checkpoint.step) == 1
+            alone = checkpoint.step is not None and steps.count(checkpoint.step) == 1
             yield Variant(
                 id=f"merged-{checkpoint.step if alone else checkpoint.name}",
                 kind="merged",
@@ -176,7 +181,7 @@ def check_merged_steps(file: SuiteFile, checkpoints: Sequence[Checkpoint | str])
     names = [c if isinstance(c, str) else c.name for c in checkpoints]
     if not isinstance(wanted, list) or UNKNOWN in names:
         return
-    steps = [int(c.rpartition("-")[2]) if isinstance(c, str) else c.step for c in checkpoints]
+    steps = [step_in_name(c) if isinstance(c, str) else c.step for c in checkpoints]
     for step in wanted:
         if step not in steps:
             raise SuiteError(

@@ -109,11 +109,12 @@ def select(
     ``one_se``: the best candidate by value is found; every earlier one whose paired difference to
     it is within one standard error of that difference is as good for all we can tell, and the
     earliest of them is chosen: less training, less risk of over-fitting to the select split.
-    ``best``: the best value.
+    Without a step, nothing is earlier, nor is anything earlier than it. ``best``: the best value.
 
     Args:
         panel: The primary metric on the ``select`` split.
-        steps: Training step of each candidate (None where unknown: taken as the latest).
+        steps: Training step of each candidate, in the order in which those are shown whose step
+            is unknown (None); they come last.
         baseline: Variant the choice is compared with; None where there is none.
         rule: How the choice is made.
         checks: Constraints; a candidate with a broken one cannot be chosen.
@@ -128,7 +129,7 @@ def select(
     """
     quantity, sign = panel.quantity, panel.quantity.sign
     values = {name: panel.value(name) for name in panel.variants}
-    order = sorted(steps, key=lambda name: _lateness(name, steps))
+    order = sorted(steps, key=lambda name: (steps[name] is None, steps[name] or 0))
     known = baseline if baseline in values else None
     quality = Objective(
         f"{quantity.metric} of {quantity.task}",
@@ -140,15 +141,18 @@ def select(
     kept = [c.variant for c in candidates if c.allowed and c.value is not None]
     ranked = order if known is None or known in steps else [*order, known]
     best = chosen = None
-    if kept:  # the first, so the earliest, of ties
+    if kept:  # the first of ties, so the earliest where steps are known
         best = max(kept, key=lambda name: sign * (values[name] or 0.0))
-        chosen = _earliest_as_good(panel, kept, best) if rule == "one_se" else best
+        earlier = _earlier(kept, best, steps) if rule == "one_se" else []
+        chosen = _first_as_good(panel, earlier, best)
     return Selection(
         task=quantity.task,
         metric=quantity.metric,
         split=quantity.split,
         chosen=chosen,
-        reason=explain(panel, candidates, checks, best=best, chosen=chosen, baseline=known),
+        reason=explain(
+            panel, candidates, checks, best=best, chosen=chosen, baseline=known, rule=rule
+        ),
         ranking=_ranking(ranked, values, sign),
         rule=rule,
         candidates=candidates,
@@ -157,9 +161,16 @@ def select(
     )
 
 
-def _earliest_as_good(panel: Panel, order: Sequence[str], best: str) -> str:
+def _earlier(order: Sequence[str], best: str, steps: Mapping[str, int | None]) -> list[str]:
+    """The candidates that are known to be of an earlier step than the best."""
+    last = steps[best]
+    known = ((name, steps[name]) for name in order)
+    return [name for name, step in known if None not in (step, last) and step < last]  # type: ignore[operator]
+
+
+def _first_as_good(panel: Panel, earlier: Sequence[str], best: str) -> str:
     """The first candidate that is not worse than the best by more than one standard error."""
-    for name in order[: order.index(best)]:
+    for name in earlier:
         gain = panel.difference(name, best).turned(panel.quantity.sign)
         if gain.delta is not None and gain.error is not None and gain.delta <= gain.error:
             return name
@@ -244,8 +255,3 @@ def _ranking(
         return (value is None, -sign * (value or 0.0))
 
     return tuple((name, values.get(name)) for name in sorted(names, key=rank))
-
-
-def _lateness(name: str, steps: Mapping[str, int | None]) -> tuple[bool, int, str]:
-    step = steps[name]
-    return (step is None, step or 0, name)

@@ -19,6 +19,7 @@ def explain(
     best: str | None,
     chosen: str | None,
     baseline: str | None,
+    rule: str = "best",
 ) -> str:
     """Say what is best, why an earlier one was taken, and what is gained; at most a few sentences.
 
@@ -31,6 +32,7 @@ def explain(
         best: The best of those that keep to all constraints.
         chosen: The choice.
         baseline: Variant it is compared with.
+        rule: ``one_se`` prefers what is earlier, which takes steps.
     """
     quantity = panel.quantity
     scored = [c for c in candidates if c.value is not None]
@@ -42,6 +44,7 @@ def explain(
         return f"No checkpoint keeps to the constraints: {_breaking(scored, checks)}."
     parts = [_best(panel, scored, best), _earlier(panel, best, chosen)]
     parts.append(_against(panel, chosen, baseline, candidates))
+    parts.append(_stepless(scored, best) if rule == "one_se" else "")
     unscored = [c.variant for c in candidates if c.value is None]
     if unscored:
         parts.append(f"Not considered, because they have no score: {', '.join(unscored)}.")
@@ -73,6 +76,16 @@ def _earlier(panel: Panel, best: str, chosen: str) -> str:
         f"{chosen} is earlier, and the paired difference of {size} is within its standard error of "
         f"{error}, so the earlier one is chosen."
     )
+
+
+def _stepless(scored: Sequence[Candidate], best: str) -> str:
+    """Which checkpoints the preference for earlier ones could not reach."""
+    unknown = [candidate.variant for candidate in scored if candidate.step is None]
+    if not unknown or len(scored) == 1:
+        return ""
+    if best in unknown:
+        return f"Nothing tells the training step of {best}, so no other is preferred as earlier."
+    return f"Nothing tells the training step of {', '.join(unknown)}: not preferred as earlier."
 
 
 def _breaking(scored: Sequence[Candidate], checks: Sequence[ConstraintCheck]) -> str:

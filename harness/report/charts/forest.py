@@ -31,7 +31,7 @@ def forest_charts(view: View) -> list[Chart]:
     chosen = view.variant(view.verdict.chosen or "")
     if chosen is None:
         return []
-    twins = [v for v in view.variants if v.kind == "merged" and v.step == chosen.step]
+    twins = [v for v in view.variants if v.is_merged_of(chosen)]
     shade = shades(view.variants, view.baseline, chosen.id)
     drawn = [Contestant(v.id, v.kind, shade[v.id]) for v in (chosen, *twins)]
     rows = [row for row in shown_rows(view) if gain(row, chosen.id, view.baseline)]

@@ -81,7 +81,8 @@ def _checkpoint_chart(view: View, row: MatrixRow, trained: Sequence[Variant], id
     y = make_axis(bounds, HEIGHT - BOTTOM, TOP)
     x = _step_axis(view, places, WIDTH)
     frame(canvas, y)
-    _step_labels(canvas, x, places)
+    known = all(variant.step is not None for variant in trained)
+    _step_labels(canvas, x, places, "training step" if known else "checkpoint, by name")
     if base is not None and base.id in figures:
         _reference(canvas, row, figures[base.id], y)
     line = [
@@ -90,10 +91,10 @@ def _checkpoint_chart(view: View, row: MatrixRow, trained: Sequence[Variant], id
         if v.id in figures
     ]
     canvas.path(line, "line adapter")
-    steps = {variant.step: variant.id for variant in trained}
+    sources = {m.id: v.id for v in trained for m in merged if m.is_merged_of(v)}
     shade = shades(view.variants, view.baseline, view.verdict.chosen)
     for variant in [*trained, *merged]:
-        source = variant.id if variant.id in places else steps.get(variant.step, "")
+        source = variant.id if variant.id in places else sources.get(variant.id, "")
         if variant.id not in figures or source not in places:
             continue
         figure, own = figures[variant.id], shade[variant.id]
@@ -121,7 +122,7 @@ def _checkpoint_chart(view: View, row: MatrixRow, trained: Sequence[Variant], id
     )
 
 
-def _step_labels(canvas: Canvas, x: Axis, places: dict[str, tuple[float, str]]) -> None:
+def _step_labels(canvas: Canvas, x: Axis, places: dict[str, tuple[float, str]], axis: str) -> None:
     """The steps below the axis, as far as there is room."""
     free = 0.0  # where the next label fits
     for place, label in sorted(places.values()):
@@ -129,7 +130,7 @@ def _step_labels(canvas: Canvas, x: Axis, places: dict[str, tuple[float, str]]) 
         if x(place) - half >= free:
             canvas.text(x(place), HEIGHT - BOTTOM + 15, label, "tick", "middle")
             free = x(place) + half + _TICK_CHAR
-    canvas.text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 5, "training step", "axis", "middle")
+    canvas.text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 5, axis, "axis", "middle")
 
 
 def _places(trained: Sequence[Variant]) -> dict[str, tuple[float, str]]:

@@ -202,6 +202,17 @@ def test_checkpoints_are_ordered_by_step(tmp_path: Path, store: Store) -> None:
     assert [v.step for v in plan.variants if v.kind == "adapter"] == [2, 10]
 
 
+def test_epochs_are_in_natural_order_and_of_unknown_step(tmp_path: Path, store: Store) -> None:
+    """An order of names is not a training step, and none is made up."""
+    for epoch in (1, 2, 10, 11):
+        adapter(tmp_path / f"epoch_{epoch}", str(epoch).encode())
+    file = suite_file(tmp_path, checkpoints=["epoch_*"])
+    plan = make_plan(file, store, merged=["epoch_10"])
+    names = ["epoch_1", "epoch_2", "epoch_10", "epoch_11", "merged-epoch_10"]
+    assert [v.id for v in plan.variants[1:]] == names
+    assert {v.step for v in plan.variants} == {None}
+
+
 def test_what_an_earlier_run_merged_is_found_by_its_adapter(tmp_path: Path, store: Store) -> None:
     """A merged model is the same as long as its adapter is."""
     from harness.console import Reporter

@@ -106,6 +106,24 @@ def test_unknown_steps_count_as_late() -> None:
     assert choose(same, {"c20": None, "c60": 60}).chosen == "c60"
 
 
+@pytest.mark.parametrize(
+    ("steps", "words"),
+    [
+        ({"c20": None, "c40": None, "c60": None}, "step of c60, so no other is preferred as"),
+        ({"c20": 20, "c40": 40, "c60": None}, "step of c60, so no other is preferred as"),
+        ({"c20": 20, "c40": None, "c60": 60}, "step of c40: not preferred as earlier"),
+        ({"c20": 20, "c40": 60, "c60": 60}, ""),
+    ],
+)
+def test_nothing_is_earlier_without_a_step(steps: dict[str, int | None], words: str) -> None:
+    """c40 is as good as c60, but is not known to be earlier; without a step, the best is chosen."""
+    choice = choose(VALUES, steps)
+    assert choice.chosen == "c60"
+    assert "is earlier" not in choice.reason
+    assert words in choice.reason
+    assert ("Nothing tells the training step" in choice.reason) == bool(words)
+
+
 def test_a_checkpoint_without_scores_is_named() -> None:
     """A candidate whose cell failed is left out, and the reason says so."""
     found = choose({name: VALUES[name] for name in ("base", "c60")}, dict(STEPS))
