@@ -219,6 +219,7 @@ class TrainingRun(Record):
     resumed_from: tuple[int, ...] = ()
     arguments: dict[str, Any] = Field(default_factory=dict)
     notes: tuple[str, ...] = ()  # what the libraries warned of
+    proofs: tuple[Proof, ...] = ()  # what was tried before the first step
     environment: Environment
 
 

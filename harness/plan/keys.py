@@ -26,6 +26,7 @@ _TRAIN_SPLITS: tuple[Split, ...] = ("train", "eval")  # what a training reads of
 
 # Raised when the harness itself comes to other results from the same input.
 _TRAINING_VERSION = 1
+_PACKING_VERSION = 2
 _SCORING_VERSION = 1
 
 _TRAIN_PACKAGES = ("torch", "transformers", "peft", "trl", "bitsandbytes", "accelerate")
@@ -93,6 +94,7 @@ def training_of(file: CheckedSuite, examples: Mapping[str, Keyed]) -> Keyed | No
             "seed": suite.seed,
             "versions": installed_versions(_TRAIN_PACKAGES),
             "procedure": _TRAINING_VERSION,
+            **({"packing": _PACKING_VERSION} if suite.train.joins_rows else {}),
         }
     )
 

@@ -49,6 +49,9 @@ def run_suite(file: CheckedSuite, store: Store, options: Options, reporter: Repo
                 start_workers = partial(executor.start, address, reporter)
                 workers = EXECUTORS.ask(name, lambda: held.enter_context(start_workers()))
             _train(run, examples)
+            if run.plan.training_run is not None:
+                proofs = run.plan.training_run.proofs
+                run.findings += [noted for proof in proofs for noted in findings_about(proof)]
             run.ended = options.train_only
             manifest = run.save()  # it names the training, which prune might take for garbage else
             return manifest if workers is None else _evaluate(run, workers)

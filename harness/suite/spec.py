@@ -188,6 +188,13 @@ class TrainSpec(Spec):
     args: dict[str, Any] = Field(default_factory=dict)
     early_stopping: EarlyStoppingSpec | None = None
 
+    @property
+    def joins_rows(self) -> bool:
+        """Whether rows share a sequence in which each is to be read as alone."""
+        packs = self.args.get("packing") or self.args.get("eval_packing")
+        apart = self.args.get("packing_strategy") != "wrapped"
+        return bool((packs and apart) or self.args.get("padding_free"))
+
 
 class MatrixSpec(Spec):
     """Which variants to evaluate, and at which precision."""

@@ -18,11 +18,12 @@ from harness.models.device import decide, environment
 from harness.models.load import load_base
 from harness.models.policy import DevicePolicy
 from harness.models.tokens import context_tokens, load_tokenizer
-from harness.schema import Example, TrainingRun
+from harness.schema import Example, Proof, TrainingRun
 from harness.suite.spec import BaseSpec, TrainSpec
 from harness.train import weights
 from harness.train.checkpoints import checkpoint_records, last_complete_checkpoint, progress_of
 from harness.train.config import lora_config, sft_config, stop_reason
+from harness.train.packing import keep_rows_apart
 from harness.train.quiet import quiet_libraries
 from harness.train.recorder import Recorder, TrainProgress, log_entries
 from harness.train.rows import (
@@ -69,6 +70,7 @@ class _Prepared:
     total: int
     flops: float
     lost_tokens: int  # left out by TRL's packing
+    proofs: tuple[Proof, ...]
 
 
 def train(job: TrainingJob) -> TrainingRun:
@@ -159,13 +161,17 @@ def _prepare(job: TrainingJob, policy: DevicePolicy, checkpoint: Path | None) ->
     trainable, total = weights.count_parameters(trainer.model)
     if not trainable:
         raise SuiteError("No parameter is trained.", where="train", hint="Check train.lora.")
+    apart = keep_rows_apart(trainer, rows.rows)
     lengths = sequence_lengths(trainer.train_dataset)
     sequences = config.num_train_epochs * len(lengths)
     if config.max_steps > 0:
         per_step = config.per_device_train_batch_size * config.gradient_accumulation_steps
         sequences = config.max_steps * per_step
     flops = weights.estimated_flops(trainable, total, sum(lengths) / len(lengths) * sequences)
-    return _Prepared(trainer, recorder, rows, held_out, lengths, trainable, total, flops, lost)
+    proofs = () if apart is None else (apart,)
+    return _Prepared(
+        trainer, recorder, rows, held_out, lengths, trainable, total, flops, lost, proofs
+    )
 
 
 def _lost(encoded: EncodedRows, prepared: Any, *, packed: bool) -> int:
@@ -218,6 +224,8 @@ def _announce(job: TrainingJob, ready: _Prepared) -> None:
     )
     if ready.trainer.args.packing:
         job.say(f"  packed into {len(ready.lengths):,} sequences")
+    for proof in ready.proofs:
+        job.say(f"  {proof.words}")
     if ready.eval_rows.rows:
         job.say(f"  {len(ready.eval_rows.rows):,} eval rows{_losses(ready.eval_rows)}")
 
@@ -260,5 +268,6 @@ def _record(
         resumed_from=tuple(recorder.resumed_from),
         arguments={"adapter_dtype": weights.trainable_dtypes(ready.trainer.model), **job.spec.args},
         notes=notes,
+        proofs=ready.proofs,
         environment=environment(policy),
     )

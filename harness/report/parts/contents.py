@@ -20,7 +20,7 @@ from harness.report.view.records import (
     VariantProof,
 )
 from harness.results.scores import Reading, read_results
-from harness.schema import Example, Manifest, Prediction, Proof
+from harness.schema import Example, Manifest, Prediction, Proof, TrainingRun
 from harness.store.runs import Store
 from harness.suite.deciding import primary_metric
 from harness.suite.record import suite_of
@@ -101,9 +101,19 @@ class RunContents:
         return summarise(self.store, self.manifest, self.readings)
 
     @cached_property
+    def training(self) -> TrainingRun | None:
+        """The run's training; None where its checkpoints come from elsewhere."""
+        key = self.manifest.training_key
+        return self.store.read_record("training", key, "training", TrainingRun) if key else None
+
+    @cached_property
     def proofs(self) -> tuple[VariantProof, ...]:
         """What was proved of the variants; none of results of versions that proved nothing."""
-        tasks: dict[tuple[str, Proof], list[str]] = {}
+        trained = [variant.id for variant in self.manifest.variants if variant.kind != "base"]
+        proofs = self.training.proofs if self.training is not None else ()
+        tasks: dict[tuple[str, Proof], list[str]] = {
+            (variant, proof): [] for proof in proofs for variant in trained
+        }
         for cell in self.manifest.cells:
             if cell.status == "done" and cell.scores_key is not None:
                 key = cell.scores_key

@@ -14,7 +14,7 @@ from harness.report.parts.contents import RunContents
 from harness.report.sections.base import PageContext, ReportSection
 from harness.report.view.records import View
 from harness.report.view.repeats import grouped_findings
-from harness.schema import DataReport, FinishReason, TrainingRun
+from harness.schema import DataReport, FinishReason
 
 _ENDS: tuple[FinishReason, ...] = ("eos", "stop", "length")
 _COLUMNS = ("task", "variant", "n", "mean_new_tokens", *_ENDS, "empty", "truncated_prompts")
@@ -27,15 +27,10 @@ class DataSection(ReportSection):
 
     def build(self, run: RunContents) -> dict[str, Any]:
         manifest = run.manifest
-        training = None
-        if manifest.training_key is not None:
-            training = run.store.read_record(
-                "training", manifest.training_key, "training", TrainingRun
-            )
         return {
             "data": manifest.data,
             "findings": (*manifest.findings, *run.measurements.doubts),
-            "training": training,
+            "training": run.training,
             "outputs": run.outputs,
         }
 

@@ -283,7 +283,7 @@ class VariantProof(Part):
 
     variant: str
     proof: Proof
-    tasks: tuple[str, ...]  # whose results rest on it
+    tasks: tuple[str, ...]  # whose results rest on it; none: its training does
 
 
 class View(Part):

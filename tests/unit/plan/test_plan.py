@@ -96,6 +96,22 @@ def test_a_limit_of_what_training_does_not_read_leaves_the_training(
     assert len({key("{}"), key("{eval: 2}"), key("{train: 2}")}) == 3
 
 
+def test_packed_trainings_of_before_rows_were_kept_apart_are_not_read(
+    tmp_path: Path, store: Store
+) -> None:
+    """Nothing else is trained anew for it."""
+
+    def identity(**args: Any) -> dict[str, Any]:
+        plan = make_plan(suite_file(tmp_path, train={**TRAIN, "args": args}), store)
+        assert plan.training is not None
+        return plan.training.identity
+
+    for args in ({"packing": True}, {"padding_free": True}, {"eval_packing": True}):
+        assert identity(**args)["packing"] == 2
+    for args in ({}, {"packing": False}, {"packing": True, "packing_strategy": "wrapped"}):
+        assert "packing" not in identity(**args)
+
+
 def test_changed_data_make_their_examples_stale(tmp_path: Path, store: Store) -> None:
     """Files are known by content: the same rows under another time stamp change nothing."""
     file = suite_file(tmp_path)

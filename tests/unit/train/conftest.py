@@ -42,6 +42,7 @@ class Training:
     folder: Path
     args: dict[str, Any] = field(default_factory=dict)
     spec: dict[str, Any] = field(default_factory=dict)
+    model: str = "tiny:llama"
     dtype: str = "fp32"
     rows: int = 12
     eval_rows: int = 4
@@ -56,7 +57,7 @@ class Training:
         args = {"max_steps": 4, "save_steps": 2, "per_device_train_batch_size": 2, **self.args}
         lora = {"r": 4, "lora_dropout": 0.1}
         return TrainingJob(
-            base=BaseSpec(model="tiny:llama", dtype=self.dtype, device="cpu"),  # type: ignore[arg-type]
+            base=BaseSpec(model=self.model, dtype=self.dtype, device="cpu"),  # type: ignore[arg-type]
             base_dir=Path(),
             spec=TrainSpec(**{"lora": lora, **self.spec, "args": args}),
             seed=1,
