@@ -50,6 +50,7 @@ def load_examples(
     seed: int,
     base_dir: Path,
     render_chat: RenderChat | None = None,
+    printed: Callable[[str], str] | None = None,
 ) -> tuple[list[Example], DataReport]:
     """Read a data source, render its rows, and divide them among the splits.
 
@@ -59,6 +60,7 @@ def load_examples(
         seed: Seed of splits and order; equal seeds give equal examples.
         base_dir: Folder of the suite file, which relative paths start from.
         render_chat: The tokenizer's chat template, for prompts of chat messages.
+        printed: What is seen of a completion of such a prompt once a model has written it.
 
     Returns:
         The examples, split by split (train, eval, select, report) and in hash order within each,
@@ -69,7 +71,7 @@ def load_examples(
         PromptError: The template is invalid or names a field that a row lacks.
         MissingExtraError: The source needs ``datasets``, which is not installed.
     """
-    template = Template(prompt, render_chat)
+    template = Template(prompt, render_chat, printed)
     source = resolve(spec, base_dir)
     read = _read(source, spec)
     plan = plan_splits(spec, read.splits)

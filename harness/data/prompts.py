@@ -61,13 +61,21 @@ class Template:
     Args:
         spec: The suite's prompt.
         render_chat: The tokenizer's chat template; needed where ``spec.is_chat``.
+        printed: What is seen of a chat's rendered completion once it is an output; default: the
+            last message as the row has it.
 
     Raises:
         PromptError: A template is not valid, or a part of the prompt is missing.
     """
 
-    def __init__(self, spec: PromptSpec, render_chat: RenderChat | None = None) -> None:
+    def __init__(
+        self,
+        spec: PromptSpec,
+        render_chat: RenderChat | None = None,
+        printed: Callable[[str], str] | None = None,
+    ) -> None:
         self.spec = spec
+        self._printed = printed
         self._render_chat = render_chat or plain_chat
         self._environment = templates.environment()
         self._sources = dict(templates.sources(spec))
@@ -170,7 +178,13 @@ class Template:
                 where="prompt.messages",
                 hint="Write the prompt with prompt and completion instead of messages.",
             )
-        return prompt, full[len(prompt) :], messages[-1]["content"]
+        completion = full[len(prompt) :]
+        if self._printed is None:
+            return prompt, completion, messages[-1]["content"]
+        answer = self._printed(completion)
+        if not answer.strip():  # nothing is left but what ends the turn
+            raise RowError("empty completion")
+        return prompt, completion, answer
 
     def _messages(self, row: Mapping[str, Any]) -> list[dict[str, str]]:
         field = self.spec.messages_field

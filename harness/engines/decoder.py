@@ -21,6 +21,7 @@ from harness.engines.base import Decoding, Generated
 from harness.engines.batching import left_padded
 from harness.errors import ModelError
 from harness.models.adapters import forward_arguments
+from harness.models.tokens import decode_output, unprinted
 from harness.schema import FinishReason
 
 # Padded tokens read at once. On a CPU more is slower: one thread of a Zen 5 core reads prompts of
@@ -113,9 +114,7 @@ class Decoder:
         self._assign = assign
         self._on_step = on_step
         self._pad = tokenizer.pad_token_id
-        special, unknown = set(tokenizer.all_special_ids), tokenizer.unk_token_id
-        stop_ids = {tokenizer.convert_tokens_to_ids(string) for string in decoding.stop}
-        self._stop_ids = stop_ids & special - {unknown}  # decoded text does not show these
+        self._stop_ids = unprinted(tokenizer, decoding.stop)
         named = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
         end_ids = {tokenizer.eos_token_id, *(named if isinstance(named, list) else [named])}
         self._end_ids = end_ids - {None} - self._stop_ids
@@ -227,20 +226,14 @@ class Decoder:
         if tokens[-1] in self._stop_ids:
             return "stop"
         if self._decoding.stop:
-            tail = self._decode(tokens[-self._window :])
+            tail = decode_output(self._tokenizer, tokens[-self._window :])
             if any(stop in tail for stop in self._decoding.stop):
                 return "stop"
         return None
 
     def _text(self, tokens: list[int], reason: FinishReason | None) -> str:
-        text = self._decode(tokens)
+        text = decode_output(self._tokenizer, tokens)
         if reason == "stop":
             ends = [text.find(stop) for stop in self._decoding.stop]
             text = text[: min((at for at in ends if at >= 0), default=len(text))]
-        return text
-
-    def _decode(self, tokens: list[int]) -> str:
-        text: str = self._tokenizer.decode(
-            tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False
-        )
         return text

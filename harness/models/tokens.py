@@ -7,7 +7,8 @@ same in both, whatever merges a tokenizer would make across the border.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, cast
 
@@ -124,6 +125,74 @@ def encode_pair(
     if not chat and eos is not None and (not ids or ids[-1] != eos):
         ids.append(eos)
     return encode_prompt(tokenizer, prompt, chat=chat), ids
+
+
+class ChatTurns:
+    """Where a rendered answer ends, and what is printed of it once it is a model's output.
+
+    Args:
+        tokenizer: As ``load_tokenizer`` gives it, with a chat template.
+    """
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+        self._marks = {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}
+        shortest = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "a"}]
+        try:
+            self._shortest = [render_chat(tokenizer)(shortest, False)]
+        except ModelError:  # some templates want more than that
+            self._shortest = []
+
+    def end(self, completions: Sequence[str]) -> str | None:
+        """The token that ends a turn, as the chat template writes it.
+
+        It need not be EOS: many a base keeps EOS for the end of a document, and a model that
+        learnt its turns from the template would write on.
+
+        Args:
+            completions: Rendered completions, at least one.
+
+        Returns:
+            The first special or added token in what all completions have in common at their end,
+            and an answer of one letter has, too; None where no such token ends a turn.
+        """
+        ending = _common_end([*completions, *self._shortest])
+        ids = self._tokenizer.encode(ending, add_special_tokens=False)
+        first = next((token for token in ids if token in self._marks), None)
+        return None if first is None else str(self._tokenizer.convert_ids_to_tokens(first))
+
+    def printed(self, completion: str) -> str:
+        """What a perfect model is seen to say, when its tokens are decoded like any output.
+
+        A template may leave out a part of the answer, or add one, and of special tokens nothing is
+        printed: so it is this, and no field of a row, that an output can be equal to.
+        """
+        end = self.end([completion])
+        text = completion if end is None else completion.partition(end)[0]
+        ids = self._tokenizer.encode(text, add_special_tokens=False)
+        return decode_output(self._tokenizer, ids)
+
+
+def _common_end(texts: Sequence[str]) -> str:
+    backwards = sorted(text[::-1] for text in texts)  # what these two share, all between share
+    pairs = zip(backwards[0], backwards[-1], strict=False)
+    return "".join(one for one, _ in takewhile(lambda pair: pair[0] == pair[1], pairs))[::-1]
+
+
+def decode_output(tokenizer: Any, ids: Sequence[int]) -> str:
+    """The text of generated tokens, without special ones."""
+    text: str = tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    return text
+
+
+def unprinted(tokenizer: Any, strings: Iterable[str]) -> set[int]:
+    """Ids of those strings that are tokens of which nothing is printed.
+
+    The tokenizer's list of special tokens does not name all of them.
+    """
+    tokens = {tokenizer.convert_tokens_to_ids(string) for string in strings}
+    known = tokens - {None, tokenizer.unk_token_id}
+    return {token for token in known if not decode_output(tokenizer, [token])}
 
 
 def truncate_left(ids: list[int], limit: int, bos: int | None) -> tuple[list[int], int]:

@@ -31,6 +31,7 @@ _SCORING_VERSION = 1
 
 _TRAIN_PACKAGES = ("torch", "transformers", "peft", "trl", "bitsandbytes", "accelerate")
 _METRIC_PACKAGES = ("rouge_score", "sacrebleu", "nltk")
+_REFERENCES = "chat_references"  # what those of chats are; no training reads them
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,7 @@ def examples_of(file: CheckedSuite) -> dict[str, Keyed]:
         }
         if prompt.is_chat:  # the tokenizer's chat template renders the prompt
             identity["chat_template_of"] = dict(file.base)
+            identity[_REFERENCES] = "printed"  # earlier ones were the row's own text
         result[name] = keyed(identity)
     return result
 
@@ -85,12 +87,13 @@ def training_of(file: CheckedSuite, examples: Mapping[str, Keyed]) -> Keyed | No
     suite = file.suite
     if suite.train is None:
         return None
+    rows = {name: part for name, part in examples[TRAIN].identity.items() if name != _REFERENCES}
     return keyed(
         {
             "base": dict(file.base),
             **asked_device(suite),
             "train": suite.train.model_dump(mode="json"),
-            "examples": _of_splits(examples[TRAIN].identity, _TRAIN_SPLITS),
+            "examples": _of_splits(rows, _TRAIN_SPLITS),
             "seed": suite.seed,
             "versions": installed_versions(_TRAIN_PACKAGES),
             "procedure": _TRAINING_VERSION,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Any
 
 from harness.errors import DataError, PromptError, SuiteError
 from harness.plan.keys import Keyed
@@ -37,14 +37,15 @@ def _render(run: Run, task: str, item: Keyed) -> None:
 
     data, prompt = run.file.suite.task_data(task)
     run.reporter.say(f"Reading data of {task}: {data.source or ', '.join(data.files.values())}")
-    render: Callable[[list[dict[str, str]], bool], str] | None = None
+    chat: dict[str, Any] = {}
     if prompt.is_chat:
-        from harness.models.tokens import load_tokenizer, render_chat
+        from harness.models.tokens import ChatTurns, load_tokenizer, render_chat
 
-        render = render_chat(load_tokenizer(run.file.suite.base, run.file.base_dir))
+        tokenizer = load_tokenizer(run.file.suite.base, run.file.base_dir)
+        chat = {"render_chat": render_chat(tokenizer), "printed": ChatTurns(tokenizer).printed}
     try:
         examples, report = load_examples(
-            data, prompt, seed=run.file.suite.seed, base_dir=run.file.base_dir, render_chat=render
+            data, prompt, seed=run.file.suite.seed, base_dir=run.file.base_dir, **chat
         )
     except (DataError, PromptError) as error:
         raise placed(error, run.file, task) from error

@@ -69,7 +69,7 @@ class Generation:
     ) -> Iterator[base.TaskSession]:
         """A session with the decoding that the suite asks for."""
         self.rehearse(request)
-        yield _GenerationSession(request)
+        yield _GenerationSession(request, _stops(request, tokenizer))
 
     def score(
         self, request: base.TaskRequest, kept: Callable[[str, type[Any]], Sequence[Any]]
@@ -124,9 +124,21 @@ def examples_identity(task: Any, examples: Any) -> dict[str, Any]:
     }
 
 
+def _stops(request: base.TaskRequest, tokenizer: Any) -> tuple[str, ...]:
+    """What ends an output: the suite's strings, and of a chat the token that ends a turn."""
+    stops = request.prompt.stop
+    if not request.prompt.is_chat or not request.examples:
+        return stops
+    from harness.models.tokens import ChatTurns
+
+    end = ChatTurns(tokenizer).end([example.completion for example in request.examples])
+    return stops if end in (None, tokenizer.eos_token, *stops) else (*stops, str(end))
+
+
 @dataclass(frozen=True)
 class _GenerationSession:
     request: base.TaskRequest
+    stops: tuple[str, ...]
 
     def predict(self, model: ActiveModel, progress: Progress) -> base.Outputs:
         return self._outputs(model.generate(**self._asked, progress=progress))
@@ -143,7 +155,7 @@ class _GenerationSession:
     @property
     def _asked(self) -> dict[str, Any]:
         request = self.request
-        own: dict[str, Any] = {"seed": request.suite.seed, "stop": request.prompt.stop}
+        own: dict[str, Any] = {"seed": request.suite.seed, "stop": self.stops}
         shared = {field.name for field in fields(Decoding)} - own.keys()
         decoding = Decoding(**own, **request.spec.model_dump(include=shared))
         prompts = [example.prompt for example in request.examples]

@@ -155,6 +155,14 @@ def test_a_chat_template_that_rewrites_the_prompt_is_refused():
         Template(CHAT, thinking).render({"question": "Why?", "answer": "So."})
 
 
+def test_the_reference_of_a_chat_is_what_can_be_printed():
+    """What the template leaves out no model learns to write; a turn of nothing is no answer."""
+    template = Template(CHAT, chatml, lambda completion: completion.removesuffix("<|im_end|>\n"))
+    assert template.render({"question": "Why?", "answer": "So."}).references == ("So.",)
+    with pytest.raises(RowError, match="empty completion"):
+        template.render({"question": "Why?", "answer": ""})
+
+
 def test_chat_needs_a_chat_template():
     """Without a tokenizer's chat template a prompt of messages is refused at once."""
     with pytest.raises(PromptError, match=r"prompt\.messages: .*chat template"):

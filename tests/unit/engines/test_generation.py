@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
+from tokenizers import AddedToken
 from transformers import GenerationConfig
 
 from harness.engines import decoder, kv_cache
@@ -236,12 +237,17 @@ def test_stop_strings_end_and_are_cut(llama, tokenizer):
     assert result.new_tokens < plain.new_tokens
 
 
-def test_stop_string_that_is_a_special_token(llama, tokenizer):
-    """A special token, which decoded text does not show, works as a stop string too."""
+@pytest.mark.parametrize("named", [True, False])
+def test_stop_string_that_is_a_special_token(llama, tokenizer, named):
+    """A token that decoded text does not show ends it too, named among the special ones or not."""
     ids = theirs(llama, tokenizer, "Open", max_new_tokens=5)
     tokenizer_copy = type(tokenizer).from_pretrained(tokenizer.name_or_path)
     token = tokenizer_copy.convert_ids_to_tokens(ids[3])
-    tokenizer_copy.add_special_tokens({"extra_special_tokens": [token]})
+    if named:
+        tokenizer_copy.add_special_tokens({"extra_special_tokens": [token]})
+    else:
+        tokenizer_copy.add_tokens([AddedToken(token, special=True)])
+        assert token not in tokenizer_copy.all_special_tokens
     decoding = Decoding(max_new_tokens=5, stop=(token,))
     [result] = generate(llama, tokenizer_copy, ["Open"], decoding, chat=False)
     assert result.finish_reason == "stop"

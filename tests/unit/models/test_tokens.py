@@ -1,18 +1,22 @@
 """Prompts become tokens in one way only, in training as in evaluation."""
 
+import copy
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tokenizers import processors
+from tokenizers import AddedToken, processors
 
 from harness.errors import ModelError
 from harness.models.tokens import (
+    ChatTurns,
     context_tokens,
     encode_pair,
     encode_prompt,
     load_tokenizer,
     render_chat,
     truncate_left,
+    unprinted,
 )
 from harness.suite.spec import BaseSpec
 
@@ -133,3 +137,63 @@ def test_context_length(tiny_model, tiny_tokenizer):
 def _with_config(tiny_dir, folder):
     (folder / "config.json").write_text((tiny_dir / "config.json").read_text())
     return folder
+
+
+TURN = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+TEMPLATES = {  # after those of public models: template, a completion, its turn's end, what is seen
+    "eos": ("{% for m in messages %}{{ m.content }}</s>{% endfor %}", "Yes.</s>", "</s>", "Yes."),
+    "a token of its own": (TURN, "Yes. <|im_end|>\n", "<|im_end|>", "Yes. "),
+    "and eos after it": (TURN + "</s>", "Yes.<|im_end|>\n</s>", "<|im_end|>", "Yes."),
+    "a token that is printed": (
+        TURN.replace("<|im_end|>", "<end>"),
+        "Yes.<end>\n",
+        "<end>",
+        "Yes.",
+    ),
+    "no token": ("{% for m in messages %}\n\n{{ m.content }}{% endfor %}", "Yes.", None, "Yes."),
+    "reasoning is put in": (
+        TURN.replace("{{ m.content", "<think>\n\n</think>\n\n{{ m.content"),
+        "<think>\n\n</think>\n\nYes.<|im_end|>\n",
+        "<|im_end|>",
+        "<think>\n\n</think>\n\nYes.",
+    ),
+    "no short chat": (
+        "{{ raise_exception('no') if messages | length < 3 }}" + TURN,
+        "Yes.<|im_end|>\n",
+        "<|im_end|>",
+        "Yes.",
+    ),
+}
+
+
+@pytest.fixture
+def chats(tokenizer):
+    """A tokenizer with tokens of turns, of which its list of special tokens names only some."""
+    chats = copy.deepcopy(tokenizer)
+    tokens = [AddedToken(text, special=True) for text in ("<|im_start|>", "<|im_end|>", "<call>")]
+    chats.add_tokens([*tokens, AddedToken("<end>", special=False)])
+    return chats
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_an_answer_ends_where_its_turn_does(chats, name):
+    """Whatever a template makes of an answer, its end is found, and what an output can be."""
+    chats.chat_template, completion, end, seen = TEMPLATES[name]
+    turns = ChatTurns(chats)
+    assert turns.end([completion]) == end
+    assert turns.printed(completion) == seen
+
+
+def test_a_token_of_the_answer_does_not_end_it(chats):
+    """Where all answers end in a call, it is the template's own token that ends the turn."""
+    chats.chat_template = TURN
+    turns = ChatTurns(chats)
+    assert turns.end(["f()<call><|im_end|>\n", "g()<call><|im_end|>\n"]) == "<|im_end|>"
+    assert turns.printed("f()<call><|im_end|>\n") == "f()"  # a special token is not printed
+
+
+def test_tokens_that_are_not_printed(chats):
+    """Special tokens are known by what decoding leaves out, whatever list names them."""
+    assert "<|im_end|>" not in chats.all_special_tokens
+    ids = unprinted(chats, ["<|im_end|>", "</s>", "<end>", "the", "no token at all"])
+    assert chats.convert_ids_to_tokens(sorted(ids)) == ["</s>", "<|im_end|>"]
