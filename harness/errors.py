@@ -44,6 +44,10 @@ class ModelError(UsageError):
     """A model, tokenizer or adapter is missing, unsafe, or does not fit the base."""
 
 
+class NotFiniteError(ModelError):
+    """A model gives logits that are NaN or infinite, so nothing it answers means anything."""
+
+
 class MetricError(UsageError):
     """A metric is unknown or was given options it does not take."""
 

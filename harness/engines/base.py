@@ -77,8 +77,7 @@ class CompletionLoss:
     """Loss of one completion given its prompt.
 
     Attributes:
-        nll_sum: Summed negative log-likelihood of the completion's tokens, in nats; may be NaN or
-            infinite where the model's logits are, which the caller has to report.
+        nll_sum: Summed negative log-likelihood of the completion's tokens, in nats.
         tokens: Completion tokens that were scored, EOS included.
         truncated_tokens: Tokens that did not fit: cut from the prompt's left, and where the
             completion alone is too long, from its end.

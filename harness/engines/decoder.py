@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,9 +20,10 @@ from transformers import DynamicCache
 from harness.engines import kv_cache
 from harness.engines.base import Decoding, Generated
 from harness.engines.batching import left_padded
+from harness.engines.endings import Endings
+from harness.engines.finite import require_finite
 from harness.errors import ModelError
 from harness.models.adapters import forward_arguments
-from harness.models.tokens import decode_output, unprinted
 from harness.schema import FinishReason
 
 # Padded tokens read at once. On a CPU more is slower: one thread of a Zen 5 core reads prompts of
@@ -37,10 +39,12 @@ class PromptRow:
     Attributes:
         ids: The prompt's tokens.
         variant: Whose weights read and write it, where several answer in one batch.
+        number: Which of the prompts it is, from 1 on; for messages.
     """
 
     ids: tuple[int, ...]
     variant: str | None = None
+    number: int = 1
 
 
 class Draws:
@@ -109,24 +113,21 @@ class Decoder:
         on_step: Callable[[int, int], None] = lambda _ended, _tokens: None,
     ) -> None:
         self._model = model
-        self._tokenizer = tokenizer
         self._decoding = decoding
+        self._endings = Endings(model, tokenizer, decoding)
         self._assign = assign
         self._on_step = on_step
         self._pad = tokenizer.pad_token_id
-        self._stop_ids = unprinted(tokenizer, decoding.stop)
-        named = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
-        end_ids = {tokenizer.eos_token_id, *(named if isinstance(named, list) else [named])}
-        self._end_ids = end_ids - {None} - self._stop_ids
-        # A stop string of n bytes lies within the last n tokens, since none of those that are
-        # shown is shorter than a byte; a few more allow for tokens that decode to nothing.
-        self._window = max((len(stop.encode()) for stop in decoding.stop), default=0) + 4
         self._takes = forward_arguments(model)
         self._grows = kv_cache.fits(model.config)
         self._prefill_tokens = _PREFILL_TOKENS.get(model.device.type, _PREFILL_TOKENS_ELSEWHERE)
 
     def run(self, batch: Sequence[PromptRow]) -> list[Generated]:
-        """Decode prompts until each has ended; what was cut off them is not known here."""
+        """Decode prompts until each has ended; what was cut off them is not known here.
+
+        Raises:
+            NotFiniteError: A logit is NaN or infinite.
+        """
         with torch.inference_mode():
             return self._run(batch)
 
@@ -138,11 +139,12 @@ class Decoder:
         rows = list(range(len(batch)))  # which prompt each row of the tensors belongs to
         logits, mask, positions, cache = self._read(batch)
         for step in range(steps):
+            require_finite(logits, partial(_place, batch, rows, step))
             tokens = choose(logits, decoding, draws.at(step, rows) if draws else None)
             for row, token in zip(rows, tokens.tolist(), strict=True):
                 if reasons[row] is None:
                     new[row].append(token)
-                    reasons[row] = self._finish(new[row])
+                    reasons[row] = self._endings.reason(new[row])
             keep = [i for i, row in enumerate(rows) if reasons[row] is None]
             self._on_step(len(batch) - len(keep), sum(len(new[r]) == step + 1 for r in rows))
             if not keep or step == steps - 1:
@@ -157,7 +159,9 @@ class Decoder:
             self._assign([batch[row].variant for row in rows])
             logits, cache = self._forward(tokens[:, None], mask, positions, cache)
         return [
-            Generated(self._text(tokens, reason), len(row.ids), len(tokens), reason or "length", 0)
+            Generated(
+                self._endings.text(tokens, reason), len(row.ids), len(tokens), reason or "length", 0
+            )
             for row, tokens, reason in zip(batch, new, reasons, strict=True)
         ]
 
@@ -220,20 +224,8 @@ class Decoder:
             )
         return outputs.logits[:, -1].float(), cache
 
-    def _finish(self, tokens: list[int]) -> FinishReason | None:
-        if tokens[-1] in self._end_ids:
-            return "eos"
-        if tokens[-1] in self._stop_ids:
-            return "stop"
-        if self._decoding.stop:
-            tail = decode_output(self._tokenizer, tokens[-self._window :])
-            if any(stop in tail for stop in self._decoding.stop):
-                return "stop"
-        return None
 
-    def _text(self, tokens: list[int], reason: FinishReason | None) -> str:
-        text = decode_output(self._tokenizer, tokens)
-        if reason == "stop":
-            ends = [text.find(stop) for stop in self._decoding.stop]
-            text = text[: min((at for at in ends if at >= 0), default=len(text))]
-        return text
+def _place(batch: Sequence[PromptRow], rows: Sequence[int], step: int, at: int) -> str:
+    row = batch[rows[at]]
+    whose = f" of {row.variant}" if row.variant is not None else ""
+    return f"prompt {row.number}{whose}, new token {step + 1}"

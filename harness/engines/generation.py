@@ -49,6 +49,7 @@ def generate(
     Raises:
         ModelError: The context has no room for prompt and answer, or the model keeps no key-value
             cache.
+        NotFiniteError: A logit is NaN or infinite.
         MemoryShortError: Memory does not suffice for a single prompt.
     """
     encoded = _encoded(model, tokenizer, prompts, decoding, chat=chat)
@@ -143,7 +144,9 @@ def _generate(
     decoder = Decoder(model, tokenizer, decoding, assign=assign, on_step=step)
 
     def run(batch: Sequence[tuple[int, ...]]) -> list[list[Generated]]:
-        outputs = decoder.run([PromptRow(ids, variant) for variant in variants for ids in batch])
+        outputs = decoder.run(
+            [PromptRow(ids, v, places[ids][0][0] + 1) for v in variants for ids in batch]
+        )
         return [outputs[at :: len(batch)] for at in range(len(batch))]
 
     # the longest first: where memory does not suffice, it shows at once

@@ -12,13 +12,14 @@ from __future__ import annotations
 import copy
 import sys
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
 
 from harness.digests import value_digest
 from harness.engines.base import Progress
+from harness.engines.finite import finite_passes, require_finite_sums
 from harness.engines.prefix_tree import Limits, TokenRequest, TreePlan, make_plan
 from harness.engines.probe import Engine, EngineChoice, choose_engine
 from harness.engines.tree_forward import TreeScorer
@@ -29,6 +30,8 @@ try:
 except ModuleNotFoundError as error:
     raise MissingExtraError(error.name or "lm-eval", "lm-eval") from error
 
+
+_SHOWN = 8  # tokens of a prompt's end by which a message names it
 
 SharedPlans = dict[str, tuple[TreePlan, int]]
 """What does not depend on weights, kept from one variant to the next.
@@ -156,9 +159,11 @@ class PrefixSharingLM(HFLM):  # type: ignore[misc]  # lm_eval is untyped
             truncated += len(context) + len(continuation) > self.max_length + 1
         self.truncated += truncated
         if self.choice.engine == "stock":
-            return super()._loglikelihood_tokens(
+            answers = super()._loglikelihood_tokens(
                 requests, disable_tqdm=True, override_bs=override_bs
             )
+            require_finite_sums([value for value, _ in answers], partial(_place, requests))
+            return answers
         cut = [
             TokenRequest((context + continuation)[-(self.max_length + 1) :][:-1], continuation)
             for _, context, continuation in requests
@@ -203,7 +208,19 @@ class PrefixSharingLM(HFLM):  # type: ignore[misc]  # lm_eval is untyped
             if texts and texts[0] is None:  # windows of long texts, answered as such at the end
                 part = 1 - np.count_nonzero(missing) / len(texts)
                 self._report(self._done + int(part * (self._total - self._done)))
+            if not np.isfinite(answer.log_probabilities).all():
+                require_finite_sums(sums.tolist(), partial(_place, texts))
         return list(zip(sums.tolist(), greedy.tolist(), strict=True))
+
+    def _model_generate(self, context: Any, *args: Any, **options: Any) -> Any:
+        """lm-eval's own loop over a batch of prompts, every step of which is looked at."""
+
+        def where(row: int, step: int) -> str:
+            end = self.tok_decode(context[row, -_SHOWN:].tolist())
+            return f"new token {step + 1} after a prompt that ends in {end!r}"
+
+        with finite_passes(self.model, where):
+            return super()._model_generate(context, *args, **options)
 
     def tok_batch_encode(
         self,
@@ -218,3 +235,7 @@ class PrefixSharingLM(HFLM):  # type: ignore[misc]  # lm_eval is untyped
             lengths = [len(self.tok_encode(text)) for text in strings]
             self.truncated += sum(length > left_truncate_len for length in lengths)
         return encoded
+
+
+def _place(requests: Sequence[Any], index: int) -> str:
+    return f"request {index + 1} of {len(requests)}"

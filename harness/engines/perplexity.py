@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 
 from harness.engines.base import CompletionLoss, Progress
 from harness.engines.batching import halving_batches, left_padded
+from harness.engines.finite import require_finite_sums
 from harness.errors import ModelError
 from harness.models.adapters import forward_arguments
 from harness.models.tokens import context_tokens, encode_pair, truncate_left
@@ -52,6 +54,7 @@ def completion_losses(
 
     Raises:
         ModelError: ``max_length`` has no room.
+        NotFiniteError: A loss is NaN or infinite.
         MemoryShortError: Memory does not suffice for a single pair.
     """
     context = context_tokens(model, tokenizer)
@@ -68,11 +71,16 @@ def completion_losses(
     results: dict[int, CompletionLoss] = {}
     batches = halving_batches(rows, batch_size, lambda b: _losses(model, tokenizer.pad_token_id, b))
     for batch, sums in batches:
+        require_finite_sums(sums, partial(_place, batch, len(pairs)))
         for row, nll_sum in zip(batch, sums, strict=True):
             results[row.index] = CompletionLoss(nll_sum, row.scored, row.truncated)
         if progress is not None:
             progress(len(results), len(rows))
     return [results[index] for index in range(len(rows))]
+
+
+def _place(batch: Sequence[_Row], count: int, row: int) -> str:
+    return f"completion {batch[row].index + 1} of {count}"
 
 
 def _row(tokenizer: Any, index: int, pair: tuple[str, str], *, chat: bool, limit: int) -> _Row:
