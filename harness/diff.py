@@ -3,8 +3,6 @@
 What is absent, null or empty says the same: nothing. So ``{"limits": {}}`` equals ``{}``.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 

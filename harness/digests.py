@@ -4,8 +4,6 @@ Torch-free and below every other module, so that ``harness validate`` can tell i
 second whether anything that a result depends on has changed.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import sqlite3

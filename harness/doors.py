@@ -12,8 +12,6 @@ loaded for what a suite does not use. What cannot be loaded, or does not satisfy
 named with its entry point and package; the rest goes on.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property

@@ -1,7 +1,5 @@
 """Errors a user can act on: where it happened, what was needed, what was found, how to mend it."""
 
-from __future__ import annotations
-
 
 class HarnessError(Exception):
     """A failure with a message meant for the user; the command line prints it without a traceback.

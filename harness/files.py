@@ -1,7 +1,5 @@
 """Writes files whole or not at all, and says what to do where nothing can be written."""
 
-from __future__ import annotations
-
 import errno
 import os
 import tempfile

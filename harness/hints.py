@@ -1,7 +1,5 @@
 """One answer to an unknown name: what could have been meant."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 _SHOWN = 3

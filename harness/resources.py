@@ -1,7 +1,5 @@
 """Finds the files that come with the package: built-in suites and report templates."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """``harness gate`` and ``harness gate accept``: parse, call, print. No logic lives here."""
 
-from __future__ import annotations
-
 import getpass
 import os
 import traceback

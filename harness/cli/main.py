@@ -1,7 +1,5 @@
 """The command line: its verbs, each in a file of its own, and how errors end."""
 
-from __future__ import annotations
-
 import sys
 import traceback
 import warnings

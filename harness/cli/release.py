@@ -1,7 +1,5 @@
 """``harness select`` and ``harness card``: parse, call, print."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

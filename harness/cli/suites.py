@@ -1,7 +1,5 @@
 """``harness suites``, ``init``, ``schema`` and ``validate``: parse, call, print."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

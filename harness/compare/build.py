@@ -4,8 +4,6 @@ Scores are paired by example, exactly as variants of one run are; when they may 
 :mod:`harness.compare.pairing` says.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import shlex
 from collections.abc import Sequence

@@ -4,8 +4,6 @@ Runs are told apart by colour and, beyond eight, by a dashed line; the legend an
 each chart name them.
 """
 
-from __future__ import annotations
-
 from harness.compare.view import RunSummary, RunsView
 from harness.render.palette import COLOURS
 from harness.report.charts.chart import Chart, Curve, curve_chart, logged

@@ -1,7 +1,5 @@
 """What is told of each run of a comparison: costs, training, and the settings that differ."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 
 from harness.compare.pairing import Side

@@ -1,7 +1,5 @@
 """A comparison of runs as one offline page in the look of the report."""
 
-from __future__ import annotations
-
 from harness.compare.charts import forest_chart, loss_charts, style_of
 from harness.compare.tables import results_table, runs_table, settings_table, training_table
 from harness.compare.view import RunsView

@@ -1,7 +1,5 @@
 """A comparison of runs as Markdown, for a pull request or a terminal."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from harness.compare.tables import results_table, runs_table, settings_table, training_table

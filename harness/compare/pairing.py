@@ -6,8 +6,6 @@ and so must be how it was scored. What the runs do with it (training, prompt, de
 compared, and is told beside the difference.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any

@@ -1,7 +1,5 @@
 """A comparison of runs as tables: the page and the Markdown render the same ones."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 

@@ -3,8 +3,6 @@
 HTML, Markdown, JSON and CSV are four ways of writing the same ``RunsView``.
 """
 
-from __future__ import annotations
-
 from typing import Literal
 
 from pydantic import Field

@@ -1,7 +1,5 @@
 """What a comparison of runs says in words: which run is better, and what limits that."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator, Sequence
 

@@ -1,7 +1,5 @@
 """Writes a comparison of runs to files: HTML, Markdown, JSON and CSV of the same view."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """``harness gate accept``: make a run the baseline that later runs are compared with."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path

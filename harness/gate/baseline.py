@@ -9,8 +9,6 @@ does not match, which reading refuses.
 Files of version 1 hold all readings of all sizes in the JSON; they are read as version 2.
 """
 
-from __future__ import annotations
-
 import hashlib
 import io
 import json

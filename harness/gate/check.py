@@ -1,7 +1,5 @@
 """``harness gate``: compare a run with the accepted baseline."""
 
-from __future__ import annotations
-
 import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What must be equal in a baseline and in a run, and what else is not as it was."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 

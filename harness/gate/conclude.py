@@ -1,7 +1,5 @@
 """From single checks to the verdict of the whole: one word, one exit code, one headline."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Literal
 

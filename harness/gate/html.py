@@ -1,7 +1,5 @@
 """What a gate decided as one offline page in the look of the report."""
 
-from __future__ import annotations
-
 import math
 
 from markupsafe import Markup

@@ -4,8 +4,6 @@ One test case per check. A gate that ends with a code other than 0 has at least 
 failed or is in error, whatever its checks say, so that no reader of the file sees success.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from xml.etree import ElementTree as ET
 

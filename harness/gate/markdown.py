@@ -1,7 +1,5 @@
 """What a gate decided as Markdown: for a job's summary, and shorter for a pull request."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Sequence
 

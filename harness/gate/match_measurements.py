@@ -1,7 +1,5 @@
 """Which of a run's measurements are held against which of the baseline's."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from harness.gate.baseline import BaselineFiles, BaselineMeasurements, rounded

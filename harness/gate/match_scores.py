@@ -1,7 +1,5 @@
 """Which of a run's scores are held against which of the baseline's, on which examples."""
 
-from __future__ import annotations
-
 from collections.abc import Container
 from dataclasses import replace
 from typing import NamedTuple

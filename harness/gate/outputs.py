@@ -1,7 +1,5 @@
 """Writes what a gate decided: for a terminal, and as the files that CI systems read."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Memory and speed against a baseline: ratios of medians, bounded by a bootstrap of the repeats."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any

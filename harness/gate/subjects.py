@@ -1,7 +1,5 @@
 """What a run offers a gate: its gated variants with their scores, and what produced them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 

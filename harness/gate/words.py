@@ -1,7 +1,5 @@
 """What a gate decided, in words and rounded figures; all outputs of the gate are made of these."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

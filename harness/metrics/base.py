@@ -6,8 +6,6 @@ W (resamples x examples), and ``aggregate(W @ statistics)`` gives the metric of 
 one matrix product. (sacrebleu's design, taken one step further.)
 """
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from importlib.metadata import version

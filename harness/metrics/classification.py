@@ -1,7 +1,5 @@
 """Accuracy, precision, recall and F1 of tasks whose answers are labels."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import KW_ONLY
 from typing import Literal

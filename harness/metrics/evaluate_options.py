@@ -1,7 +1,5 @@
 """What a suite says of an ``evaluate:`` metric, checked without torch and without evaluate."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any, Literal
 

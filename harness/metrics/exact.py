@@ -1,7 +1,5 @@
 """Exact match and token F1 of short answers, as in the official SQuAD v1.1 evaluation."""
 
-from __future__ import annotations
-
 import re
 import string
 from collections import Counter

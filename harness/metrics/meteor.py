@@ -1,7 +1,5 @@
 """METEOR, as nltk computes it."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import KW_ONLY
 from functools import cached_property

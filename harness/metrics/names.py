@@ -1,7 +1,5 @@
 """Metrics' usual names in print."""
 
-from __future__ import annotations
-
 _NAMES = {
     "rouge1": "ROUGE-1",
     "rouge2": "ROUGE-2",

@@ -1,7 +1,5 @@
 """Eval loss and perplexity from summed token losses; these score losses, not text."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Literal
 

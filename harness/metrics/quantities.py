@@ -1,7 +1,5 @@
 """Every measured quantity: name, unit, which way it gets better, and meaning. Torch-free."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType

@@ -1,7 +1,5 @@
 """Which metrics there are, and how one is made from its entry in a suite."""
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Mapping, Sequence
 from functools import partial

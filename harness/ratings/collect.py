@@ -1,7 +1,5 @@
 """``harness sheet import`` and ``status``: ratings back, and how far they have come."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections import Counter
 from collections.abc import Callable, Sequence

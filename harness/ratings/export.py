@@ -3,8 +3,6 @@
 Nothing here loads torch. What tells variants apart goes to a folder of its own, and to the store.
 """
 
-from __future__ import annotations
-
 import csv
 import io
 from collections import Counter

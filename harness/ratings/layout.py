@@ -3,8 +3,6 @@
 Everything in a :class:`RaterSheet` may be seen by its rater; nothing in it names a variant.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property

@@ -5,8 +5,6 @@ raters, in points of the scale) or ``preference`` (the share of comparisons with
 the variant wins, ties counting half).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from typing import Any
 

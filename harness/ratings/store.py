@@ -16,8 +16,6 @@ and of kind ``ratings``, one per state of what has come back; each holds all tha
     returns/<sha256>.<format>     its bytes, as the rater sent them
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager

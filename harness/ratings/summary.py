@@ -1,7 +1,5 @@
 """All that the ratings of a run say, from what is kept of them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 
 from harness.ratings.records import HumanResults, PairAccuracy, SheetPlan

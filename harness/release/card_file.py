@@ -3,8 +3,6 @@
 Nothing here loads torch; huggingface_hub is imported when a card is written.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path

@@ -3,8 +3,6 @@
 Nothing here loads torch: weights are copied as files and checked by their digests.
 """
 
-from __future__ import annotations
-
 import errno
 import json
 import shutil

@@ -3,8 +3,6 @@
 Nothing here loads torch.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace

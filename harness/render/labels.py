@@ -1,7 +1,5 @@
 """Words that every output shares: splits, measured quantities, lists of names."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 from harness.metrics import quantities

@@ -1,7 +1,5 @@
 """Markdown of texts of unknown origin: nothing in them is markup."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Sequence
 

@@ -1,7 +1,5 @@
 """Numbers and units as people read them; the only place where records are formatted."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

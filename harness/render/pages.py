@@ -1,7 +1,5 @@
 """What every page shares: what it may load, how its templates escape, and how words break."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import re

@@ -6,8 +6,6 @@ and places tell them apart. Colours are CSS classes: the style says what they lo
 dark and print.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from harness.schema import Variant

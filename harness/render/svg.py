@@ -4,8 +4,6 @@ Colours are CSS classes, so that light, dark and print styles need no second dra
 attributes, which a strict content security policy would refuse.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -5,8 +5,6 @@ terminal escapes, line and paragraph separators, and marks that change the readi
 show nothing at all.
 """
 
-from __future__ import annotations
-
 import re
 
 from markupsafe import Markup, escape

@@ -1,7 +1,5 @@
 """Which words of an output stand in its reference, in the same order."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

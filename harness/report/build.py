@@ -1,7 +1,5 @@
 """From a run's records to what its report says."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from pydantic import JsonValue, TypeAdapter, ValidationError

@@ -1,7 +1,5 @@
 """The HTML report: one file that loads nothing, runs without JavaScript and trusts no text."""
 
-from __future__ import annotations
-
 import jinja2
 from markupsafe import escape
 

@@ -1,7 +1,5 @@
 """The report's summary as Markdown, for a pull request or a terminal."""
 
-from __future__ import annotations
-
 from harness.render.markdown import bullets, paragraphs, plain
 from harness.report.sections.walk import LEFT_OUT, answers, fault_words, no_text
 from harness.report.view.records import View

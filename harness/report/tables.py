@@ -1,7 +1,5 @@
 """The report as data: JSON of everything, CSV of each table; values in the records' own units."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from harness.errors import UsageError

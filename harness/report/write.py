@@ -1,7 +1,5 @@
 """Writes a run's report to files."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Paired comparisons and tests of equivalence of two variants, as records."""
 
-from __future__ import annotations
-
 import math
 
 from harness.schema import Comparison, Equivalence

@@ -4,8 +4,6 @@ All differences are *gains*: candidate minus baseline, turned so that more is be
 metric's own unit.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 

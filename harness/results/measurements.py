@@ -6,8 +6,6 @@ that ran as about the model: such figures are kept and shown, but they break no 
 times are little touched by the load of the CPU, so they are left alone; so is memory.
 """
 
-from __future__ import annotations
-
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

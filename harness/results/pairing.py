@@ -6,8 +6,6 @@ trained again, while a comparison of runs is about whole systems. Nor does a com
 ratings, which hold within one set of sheets; a gate does where its rules name them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Scores of a run as they are analysed: each with its sample and the function that sums it up."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any

@@ -4,8 +4,6 @@ Groups of one kind partition the examples, findings excepted, of which an output
 How they are cut is fixed before any score is looked at.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """Which checkpoint to recommend: decided on the ``select`` split, and on nothing else."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 

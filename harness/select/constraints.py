@@ -1,7 +1,5 @@
 """What a checkpoint must keep to: scores that may not fall far, and measurements within bounds."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

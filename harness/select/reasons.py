@@ -1,7 +1,5 @@
 """Why a checkpoint was chosen, in words that someone who did not do the statistics can follow."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 

@@ -5,8 +5,6 @@ which are not split, on the half of the documents whose clusters fall below ``HA
 other half, and the ``report`` split, are left for the figures of whichever checkpoint is chosen.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

@@ -13,8 +13,6 @@ The last two have a width of zero where all examples score the same. That would 
 no sample gives, so there is a reason instead of bounds.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

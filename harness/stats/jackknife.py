@@ -4,8 +4,6 @@ Krippendorff's alpha and rank correlations have their intervals from here: whole
 items leave, since a bootstrap of few of them is too narrow.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Which of several variants no other one beats in everything."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

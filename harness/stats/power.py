@@ -3,8 +3,6 @@
 Printed beside every verdict, so that "no difference found" is not read as "no difference".
 """
 
-from __future__ import annotations
-
 import math
 
 from scipy import special

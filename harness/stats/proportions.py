@@ -5,8 +5,6 @@ variants disagree fall to one side; score intervals do not. Related examples cou
 number of unrelated ones that would have the same standard error.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from scipy import special
 

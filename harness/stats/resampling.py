@@ -5,8 +5,6 @@ a resample draws the cluster, or whether a pattern swaps it. So one matrix produ
 variants of a metric, and all metrics of the same examples share the numbers.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np

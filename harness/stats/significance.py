@@ -5,8 +5,6 @@ an approximation. Two variants that are equal on every example are never tested:
 "identical", not a p-value.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 

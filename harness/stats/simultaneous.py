@@ -5,8 +5,6 @@ where they move together, as ROUGE-1 and ROUGE-L do. How they move together is k
 bootstrap draws of all differences on the same examples.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -5,8 +5,6 @@ is a transaction of SQLite, which a store that can only be read does not allow, 
 with a heartbeat, which outlives a killed process.
 """
 
-from __future__ import annotations
-
 import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager

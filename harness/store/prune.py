@@ -1,7 +1,5 @@
 """Finds and removes what no run needs, while no run is going on."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import suppress

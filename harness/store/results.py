@@ -9,8 +9,6 @@ A result is written to a temporary folder and renamed, so one that was cut off i
 nothing is overwritten in place.
 """
 
-from __future__ import annotations
-
 import json
 import shutil
 import tempfile

@@ -6,8 +6,6 @@ Layout under the runs folder::
     <suite>/<run-id>/report.html        rendered output
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime

@@ -1,7 +1,5 @@
 """Checks ``train`` against the installed TRL and PEFT."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What a suite decides by: its primary metric and its constraints."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from harness.suite.spec import Suite, TaskSpec

@@ -1,7 +1,5 @@
 """What is wrong with a suite, all at once: each error with its file and line, or ``--set``."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Annotated, Any, get_args, get_origin
 

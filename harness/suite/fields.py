@@ -5,8 +5,6 @@ Importing them takes seconds (and torch), so a process of its own does it, once 
 what it read is kept in the cache folder.
 """
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """Reads a suite file: YAML to ``Suite``, with every error named by file, line and dotted key."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,7 +1,5 @@
 """Copies a built-in suite as the start of a user's own."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

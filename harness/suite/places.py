@@ -1,7 +1,5 @@
 """Where the keys of a suite were set: lines of its file, and ``--set`` of the command line."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -5,8 +5,6 @@ A floor of 600 points fails every run, a margin of 100 points lets every run thr
 there. The rules themselves stay as wide as they are: records of earlier runs hold them too.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial

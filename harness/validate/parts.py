@@ -3,8 +3,6 @@
 What one part says of another is for :mod:`harness.validate.suite`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any

@@ -4,8 +4,6 @@ These are the checks that need more than the file itself; they cost next to noth
 mistake shows before anything long.
 """
 
-from __future__ import annotations
-
 import fnmatch
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass

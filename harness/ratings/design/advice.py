@@ -3,8 +3,6 @@
 Figures rest on assumptions that no one can know beforehand; each stands beside what it gave.
 """
 
-from __future__ import annotations
-
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence

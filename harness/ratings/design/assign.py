@@ -1,7 +1,5 @@
 """Who judges what, and on which side: designs that are balanced whatever the numbers."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence
 

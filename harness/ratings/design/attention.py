@@ -1,7 +1,5 @@
 """Rows that are about the rater: a spoilt output, and a text beside itself."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Iterator, Sequence
 

@@ -4,8 +4,6 @@ Everything is drawn by ``random.Random.random``, the one method whose sequence P
 keep; its ``shuffle`` and ``sample`` have changed before.
 """
 
-from __future__ import annotations
-
 import random
 from collections.abc import Iterable, Sequence
 from typing import TypeVar

@@ -4,8 +4,6 @@ Everything is drawn by chance that is seeded with the export's key, the digest o
 sheets show: equal inputs give equal sheets, bit by bit, and no sheet tells what it was drawn from.
 """
 
-from __future__ import annotations
-
 import itertools
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence

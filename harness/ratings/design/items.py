@@ -1,7 +1,5 @@
 """Which outputs are rated: the examples drawn for raters, with what every variant wrote."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

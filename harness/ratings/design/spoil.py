@@ -1,7 +1,5 @@
 """Texts that nobody who reads them can take for a good output: what attention is checked with."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Sequence
 
 from harness.ratings.design.chance import Chance

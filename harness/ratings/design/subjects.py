@@ -1,7 +1,5 @@
 """Whose outputs are rated: the task and the variants that ``human:`` names, in a run."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from harness.errors import UsageError

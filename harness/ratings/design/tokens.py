@@ -1,7 +1,5 @@
 """Names of rows and sheets that say nothing, and that no spreadsheet changes."""
 
-from __future__ import annotations
-
 import hashlib
 
 LETTERS = "bcdfghjklmnpqrstvwxz"

@@ -4,8 +4,6 @@ Both are for the team's own paper or report. They name the variants, so neither 
 Their texts are the templates ``methods.md.j2`` and ``heds.md.j2``, which share ``study.md.j2``.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

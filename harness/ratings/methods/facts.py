@@ -1,7 +1,5 @@
 """What a plan of sheets amounts to, in numbers, for methods sections and datasheets."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """For which raters a win is shown: for these only, or for others too."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

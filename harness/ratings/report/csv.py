@@ -1,7 +1,5 @@
 """Human ratings as tables of values in the records' own units, for CSV files."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from functools import partial
 

@@ -1,7 +1,5 @@
 """Who wins and how far raters agree, in sentences."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 from harness.ratings.records import Estimate, HumanResults

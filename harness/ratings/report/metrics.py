@@ -1,7 +1,5 @@
 """Which automatic metric follows the raters: a table, and a plain sentence."""
 
-from __future__ import annotations
-
 from harness.ratings.records import Estimate, HumanResults
 from harness.ratings.report.words import (
     EVEN,

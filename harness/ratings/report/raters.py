@@ -1,7 +1,5 @@
 """Tables of the raters: how far they agree, what they answer, and how steady they are."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from markupsafe import Markup

@@ -1,7 +1,5 @@
 """Tables of what raters prefer, what points they give, and where the ratings come from."""
 
-from __future__ import annotations
-
 from harness.ratings.records import CriterionMean, HumanResults, Strength, Wins
 from harness.ratings.report.claims import Claim, claim_of, is_beyond
 from harness.ratings.report.words import (

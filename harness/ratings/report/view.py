@@ -1,7 +1,5 @@
 """The section on human ratings: sentences, tables, and where the ratings come from."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from harness.ratings.records import HumanResults

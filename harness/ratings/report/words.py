@@ -1,7 +1,5 @@
 """Words, cells and marks of the section on human ratings."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from harness.ratings.records import Estimate, HumanResults, Wins

@@ -1,7 +1,5 @@
 """What a rater entered in one cell: tolerant of spelling, strict where it could mean two things."""
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from dataclasses import dataclass

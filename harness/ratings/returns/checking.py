@@ -4,8 +4,6 @@ Every mistake is reported with file and cell, all at once, and nothing is taken 
 there is one, unless the caller asks for the rest.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """What one returned file says about the rows of an export, and what is wrong with it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any

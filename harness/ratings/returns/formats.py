@@ -3,8 +3,6 @@
 What a file is called does not matter: raters rename files, and programs export CSV as ``.txt``.
 """
 
-from __future__ import annotations
-
 import codecs
 import csv
 import datetime

@@ -1,7 +1,5 @@
 """Mistakes of returned files: each with its cell, and many of one kind summed up for people."""
 
-from __future__ import annotations
-
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 

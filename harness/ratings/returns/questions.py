@@ -1,7 +1,5 @@
 """What was asked of whom, and what an entry in each of the columns says."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from functools import cached_property, lru_cache
 from typing import Any

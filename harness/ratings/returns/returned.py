@@ -1,7 +1,5 @@
 """A file that a rater sent back, as it was read: rows of filled cells, and where they stand."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path

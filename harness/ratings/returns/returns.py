@@ -1,7 +1,5 @@
 """What raters send back, whatever program it went through: rows of filled cells, and where."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re

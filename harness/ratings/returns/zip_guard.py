@@ -1,7 +1,5 @@
 """How far a spreadsheet's cells reach, before a reader is asked to hold all that lies between."""
 
-from __future__ import annotations
-
 import io
 import re
 import zipfile

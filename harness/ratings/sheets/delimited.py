@@ -1,7 +1,5 @@
 """A rater's sheet as CSV files, for those who have neither Excel nor LibreOffice at hand."""
 
-from __future__ import annotations
-
 import csv
 import io
 from pathlib import Path

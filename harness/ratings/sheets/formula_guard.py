@@ -4,8 +4,6 @@ Limits are Excel's, the narrowest of the programs that raters use; the escapes o
 itself are :mod:`harness.ratings.sheets.workbook`'s.
 """
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 

@@ -3,8 +3,6 @@
 A rater who has seen ten outputs of a variant may know the eleventh by it, whatever the sheet hides.
 """
 
-from __future__ import annotations
-
 import math
 import re
 from collections import Counter

@@ -1,7 +1,5 @@
 """What in the outputs themselves tells raters which variant wrote them, though no sheet says so."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 

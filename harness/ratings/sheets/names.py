@@ -1,7 +1,5 @@
 """Names in outputs: of variants, of models and their makers, and outputs on their own maker."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence

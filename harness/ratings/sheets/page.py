@@ -5,8 +5,6 @@ security policy allows that by its hash); what the rater answers stays in the br
 rater saves the file that :mod:`harness.ratings.returns.returns` reads.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from typing import Any

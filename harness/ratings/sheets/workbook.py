@@ -4,8 +4,6 @@ The same sheet gives the same bytes at any time: dates are fixed, in the propert
 archive, and nothing is drawn at random.
 """
 
-from __future__ import annotations
-
 import io
 import math
 import re

@@ -1,7 +1,5 @@
 """How far raters agree: on every criterion, and on the preference."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from itertools import combinations
 from typing import Literal

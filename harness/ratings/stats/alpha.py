@@ -4,8 +4,6 @@ The coefficient is the ``krippendorff`` package's; its interval is over whole it
 of one prompt are judged alike.
 """
 
-from __future__ import annotations
-
 from typing import Literal
 
 import krippendorff

@@ -5,8 +5,6 @@ judge one output) would bring their severity into these variants alone. Where th
 for every variant of an item, how severe they are moves all variants alike.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 
 from harness.ratings.records import Item, Rating, SheetPlan

@@ -5,8 +5,6 @@ values of the metric; it mixes easy and hard items, and good and bad variants. A
 asks, item by item, whether the metric prefers the output that raters prefer.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 

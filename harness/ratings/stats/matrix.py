@@ -4,8 +4,6 @@ A unit is what raters judge for themselves and can be compared on: one text of a
 ``scale``), or two of them (kind ``pair``). Rows that check on raters are not among them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal

@@ -7,8 +7,6 @@ themselves are about the raters.
 Variants are compared within raters: see :mod:`harness.ratings.stats.blocks`.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 

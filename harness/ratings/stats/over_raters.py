@@ -9,8 +9,6 @@ Source:
     numbers of groups, as they advise for few groups.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Who wins: wins of each pair of variants, and strengths from all of them together."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 

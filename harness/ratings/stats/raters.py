@@ -3,8 +3,6 @@
 Nothing here changes a rating or leaves one out: that is for people to decide, who know the raters.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from statistics import median

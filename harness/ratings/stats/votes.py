@@ -1,7 +1,5 @@
 """Votes on two outputs at a time, automatic ties included, and the share that a variant wins."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple

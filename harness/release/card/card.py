@@ -1,7 +1,5 @@
 """The model card of a checkpoint that is shipped: README.md, and .eval_results beside it."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re

@@ -1,7 +1,5 @@
 """What a model card is about: the weights, their base, and where the data come from."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace

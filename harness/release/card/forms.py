@@ -1,7 +1,5 @@
 """Which weights are shipped: a checkpoint as it was trained, or a merged form of it."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What a model card's figures do not show, in plain words."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from harness.release.card.data import Card, scored_part

@@ -4,8 +4,6 @@ Scores that have a best possible value are stored of 100, as the Hub's leaderboa
 as the card's table shows them; others in the metric's own unit.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """What a model card says about scores, cost, ratings, training and limits, in Markdown."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 
 from harness.ratings.report.lead import preferred_words

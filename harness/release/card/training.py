@@ -1,7 +1,5 @@
 """What a model card says about the training, in Markdown."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from harness.release.card.data import Card

@@ -1,7 +1,5 @@
 """How a model card says to load the weights and to write a prompt, as in the evaluation."""
 
-from __future__ import annotations
-
 import json
 
 from harness.models.source import BUILTIN_GGUF, TINY_PREFIX

@@ -1,7 +1,5 @@
 """Every example as one line of a CSV table, with every variant's output and values beside it."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Iterator

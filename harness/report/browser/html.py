@@ -1,7 +1,5 @@
 """The section that lists every example: what its template needs, its script, its data blocks."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

@@ -14,8 +14,6 @@ the header), so a page reads them in place. A chunk is JSON, one entry per examp
 The same examples give the same bytes.
 """
 
-from __future__ import annotations
-
 import base64
 import gzip
 import json

@@ -3,8 +3,6 @@
 It is read when first asked for, and kept out of the view: JSON and Markdown do without the texts.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property

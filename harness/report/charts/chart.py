@@ -1,7 +1,5 @@
 """What every chart is: a drawing on the server as SVG, with the table it was drawn from."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Charts of what a choice costs: quality against memory and speed."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Gains against losses: paired differences of every metric with their intervals, on one axis."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

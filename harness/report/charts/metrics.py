@@ -1,7 +1,5 @@
 """The report's charts, drawn on the server as SVG; each carries the table it was drawn from."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 

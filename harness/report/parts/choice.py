@@ -1,7 +1,5 @@
 """What is claimed for the chosen checkpoint, on examples that the choice did not read."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 
 from harness.report.parts.matrix import Panels

@@ -1,7 +1,5 @@
 """What a run holds, each thing read or worked out when it is first asked for."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from functools import cached_property
 

@@ -1,7 +1,5 @@
 """Memory and speed, and what quality costs."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Ten examples side by side, and how the outputs of every variant ended."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from harness.metrics.names import metric_name

@@ -1,7 +1,5 @@
 """Where the choice loses against the baseline, read from a run's records."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The matrix: every score with its interval and its paired difference from the baseline."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """What the variants of a run wrote, and how their outputs ended."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What a million tokens cost on a machine that is paid by the hour."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from harness.report.view.records import MeasuredValue, MeasurementRow

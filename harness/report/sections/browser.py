@@ -1,7 +1,5 @@
 """The list of every example, which a script of the page fills."""
 
-from __future__ import annotations
-
 from harness.report.sections.base import PageContext, ReportSection
 from harness.report.view.records import View
 

@@ -1,7 +1,5 @@
 """The charts, each with the table of its data."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from harness.report.charts.costs import trade_off_charts

@@ -1,7 +1,5 @@
 """The choice of a checkpoint: what it was made on, and its constraints elsewhere."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

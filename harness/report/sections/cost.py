@@ -1,7 +1,5 @@
 """Memory and speed of every variant, with quartiles."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

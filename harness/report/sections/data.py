@@ -1,7 +1,5 @@
 """Data and outputs: findings, what became of each row, the training, how outputs ended."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Ten examples with every variant's output side by side."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from harness.report.parts.contents import RunContents

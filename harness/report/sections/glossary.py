@@ -1,7 +1,5 @@
 """What the terms of the report mean."""
 
-from __future__ import annotations
-
 from harness.metrics.quantities import QUANTITIES
 from harness.render.labels import measured_name
 from harness.report.sections.base import PageContext, ReportSection

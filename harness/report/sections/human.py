@@ -1,7 +1,5 @@
 """What human raters say."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from harness.ratings.report.csv import RATING_TABLES

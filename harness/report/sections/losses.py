@@ -1,7 +1,5 @@
 """Where the choice loses: groups of examples, the worst ones, and whatever else got worse."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What HTML of a section from outside may hold: what the page's policy allows, well formed."""
 
-from __future__ import annotations
-
 from html.parser import HTMLParser
 
 _VOID = {"br", "col", "hr", "img", "input", "wbr"}

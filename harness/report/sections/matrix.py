@@ -1,7 +1,5 @@
 """The results: every score of every variant, with intervals and paired differences."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from typing import Any
 

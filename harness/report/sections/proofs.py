@@ -1,7 +1,5 @@
 """What was measured of each model before its answers were relied on."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any

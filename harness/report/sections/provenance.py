@@ -1,7 +1,5 @@
 """Everything needed to repeat the run."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import yaml

@@ -1,7 +1,5 @@
 """Cells that failed or were skipped, with their reasons."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from harness.render.markdown import plain

@@ -1,7 +1,5 @@
 """The verdict: what to do, with what supports and what limits it."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from harness.render.markdown import paragraphs, plain, quoted

@@ -1,7 +1,5 @@
 """Walks over the sections of a report, built in and from entry points."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable, Mapping
 from types import MappingProxyType

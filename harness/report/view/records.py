@@ -3,8 +3,6 @@
 HTML, Markdown, JSON and CSV are four ways of writing the same ``View``.
 """
 
-from __future__ import annotations
-
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, JsonValue

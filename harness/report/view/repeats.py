@@ -1,7 +1,5 @@
 """What holds for several variants, said once."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from harness.render.numbers import count

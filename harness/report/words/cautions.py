@@ -1,7 +1,5 @@
 """What limits a verdict: raters who disagree, outputs cut off, few examples, cells that failed."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from harness.ratings.records import HumanResults

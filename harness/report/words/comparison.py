@@ -1,7 +1,5 @@
 """What a comparison of two variants says: its difference, its equivalence, what it may miss."""
 
-from __future__ import annotations
-
 from scipy import special
 
 from harness.render.numbers import estimate, joined, metric_name, number

@@ -1,7 +1,5 @@
 """The figures under the verdict: what the variant to ship gives and costs."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """In which form to ship the choice: as its adapter on the base, or merged into one model."""
 
-from __future__ import annotations
-
 from harness.render.numbers import number, size
 from harness.report.view.records import TradeOff, TradeOffPoint
 from harness.schema import Equivalence

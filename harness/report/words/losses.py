@@ -1,7 +1,5 @@
 """Losses in words and table cells, the same in every form of the report."""
 
-from __future__ import annotations
-
 from harness.render.numbers import NONE, count, estimate, metric_name, number
 from harness.render.table import Band, Cell, Side, Table, numbers, texts
 from harness.results.losses import LossStratum, LossSummary

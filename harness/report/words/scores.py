@@ -1,7 +1,5 @@
 """Scores as cells of a table: the value, its interval, and the difference from the reference."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any

@@ -1,7 +1,5 @@
 """The choice of a checkpoint in words and as a table: what it was made on, what is claimed."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """The verdict: what to do, in one sentence, and what supports or limits it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 
 from harness.ratings.records import HumanResults
