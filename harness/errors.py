@@ -46,6 +46,10 @@ class NotFiniteError(ModelError):
     """A model gives logits that are NaN or infinite, so nothing it answers means anything."""
 
 
+class ApartError(ModelError):
+    """An adapter cannot stand beside others over one base; it may, on a base of its own."""
+
+
 class MetricError(UsageError):
     """A metric is unknown or was given options it does not take."""
 

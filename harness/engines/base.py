@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from harness.models.policy import DevicePolicy
-from harness.schema import FinishReason, Precision, VariantKind
+from harness.schema import FinishReason, Precision, Proof, VariantKind
 from harness.suite.spec import BaseSpec, QuantizationSpec
 
 Ability = Literal["adapters", "mixing", "lm_eval", "measuring"]
@@ -147,8 +147,27 @@ class MixedModel(Protocol):
 class LoadedModel(Protocol):
     """Loaded weights, and the adapters over them."""
 
-    def add_adapter(self, name: str, path: Path) -> None:
-        """Load an adapter; raises ``ModelError`` where it does not fit."""
+    def add_adapter(self, name: str, path: Path, *, alone: bool = False) -> Sequence[Proof]:
+        """Load an adapter.
+
+        Args:
+            name: What to call it.
+            path: Its folder.
+            alone: Whether it has these weights to itself.
+
+        Returns:
+            What was proved of its files.
+
+        Raises:
+            ApartError: It cannot stand beside the base or the others; alone it may.
+            ModelError: It does not fit.
+        """
+
+    def changes(self) -> Mapping[str | None, float]:
+        """Largest change of a logit of each variant since it was loaded; None is the base.
+
+        0 means equal to the last bit.
+        """
 
     def active(self, name: str | None) -> AbstractContextManager[ActiveModel]:
         """The model with one adapter acting, or with none."""

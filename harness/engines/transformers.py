@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from harness.engines import base as door
 from harness.models.hardware import installed_versions
-from harness.schema import QUANTIZED, Precision, VariantKind
+from harness.schema import QUANTIZED, Precision, Proof, VariantKind
 from harness.suite.spec import BaseSpec
 
 if TYPE_CHECKING:
@@ -72,8 +72,12 @@ class _Loaded:
     tokenizer: Any
     device: str
 
-    def add_adapter(self, name: str, path: Path) -> None:
-        self.adapters.add(name, path)
+    def add_adapter(self, name: str, path: Path, *, alone: bool = False) -> list[Proof]:
+        self.adapters.add(name, path, alone=alone)
+        return [_nothing_left(self.adapters.unknown_options(name))]
+
+    def changes(self) -> Mapping[str | None, float]:
+        return self.adapters.changes()
 
     @contextmanager
     def active(self, name: str | None) -> Iterator[door.ActiveModel]:
@@ -90,6 +94,21 @@ class _Loaded:
     def mixed(self, names: Sequence[str | None]) -> Iterator[door.MixedModel]:
         with self.adapters.mixed(names) as mixture:
             yield _Mixed(mixture, self.tokenizer)
+
+
+def _nothing_left(options: Sequence[str]) -> Proof:
+    """That all of an adapter's files was used, or what was not."""
+    name, peft = "all of the adapter is used", installed_versions(["peft"])["peft"]
+    if not options:
+        words = "Every stored weight has its layer, and PEFT knows every option of the adapter."
+        return Proof(probe=name, outcome="holds", words=words)
+    return Proof(
+        probe=name,
+        outcome="fallback",
+        words=f"adapter_config.json says {', '.join(options)}, which PEFT {peft} does not know "
+        "and leaves out, so the adapter may compute something else than where it was trained.",
+        hint="Upgrade peft to the version that wrote it.",
+    )
 
 
 class TransformersEngine:

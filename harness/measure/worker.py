@@ -56,7 +56,7 @@ def load_variant(job: MeasureJob, policy: DevicePolicy) -> tuple[Any, AbstractCo
     )
     adapters = AdapterSet(model)
     if job.adapter is not None:
-        adapters.add("measured", Path(job.adapter))
+        adapters.add("measured", Path(job.adapter), alone=True)
     return model, adapters.active("measured" if job.adapter else None)
 
 

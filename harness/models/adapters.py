@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import inspect
+import math
 import warnings
 from collections.abc import Iterator, Sequence, Set
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from harness.errors import ModelError
-from harness.models import mixed
+from harness.errors import ApartError, ModelError
+from harness.models import mixed, peft_load
 from harness.models.identity import AdapterInfo, check_adapter
-from harness.models.quiet import quiet
 from harness.models.tokens import encode_prompt
 
-# Ways of starting an adapter that leave the base's weights alone, by PEFT's source. The others
-# (PiSSA, OLoRA, CorDA, LoftQ, LoRA-GA) subtract from them.
-BASE_KEEPING_INITS = (True, False, None, "gaussian", "orthogonal", "mica", "eva")
+_TOKENS = 32  # of the sequence by which answers are compared
+_KEPT = 4  # of its last tokens, whose logits are kept; they depend on all before them
 
 
 def base_of(model: Any) -> Any:
@@ -38,53 +37,85 @@ class AdapterSet:
     The first adapter wraps the base's layers in place, and they stay wrapped until the last one is
     removed: the plain base is what runs while adapters are disabled, as ``active(None)`` does.
 
+    That neither the base nor an adapter answers otherwise because of its neighbours is measured:
+    by logits that are kept when each is loaded, and by whether loading wrote into the base.
+
     Args:
         model: The base, as ``load_base`` gives it.
     """
 
     def __init__(self, model: Any) -> None:
         self._base = model
+        self._own = dict(model.named_parameters())
         self._peft: Any = None
         self._keys: dict[str, str] = {}  # ours -> PEFT's, which may hold no dots and not "lora"
+        self._unknown: dict[str, tuple[str, ...]] = {}
         self._added = 0
+        self._answers: dict[str | None, torch.Tensor] = {}  # as they were when it was loaded
+        self._noise = 0.0  # of the base's own answers, from one pass to the next
+        self._spoiled = False
 
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the loaded adapters, in the order of loading."""
         return tuple(self._keys)
 
-    def add(self, name: str, path: Path) -> AdapterInfo:
-        """Load an adapter over the base, in the base's compute dtype.
+    def add(self, name: str, path: Path, *, alone: bool = False) -> AdapterInfo:
+        """Load an adapter over the base as PEFT does, in the base's compute dtype.
 
         Args:
             name: What to call it, such as the variant's id.
             path: Its folder.
+            alone: Whether it has the base to itself, and may change it.
 
         Raises:
-            ModelError: It is not a safetensors adapter, or does not fit the base: modules or
-                shapes differ, or it holds weights that have no place.
+            ApartError: It changes the base, or cannot stand beside the others; it may load alone.
+            ModelError: It is no safetensors adapter, PEFT cannot load it, weights of it are
+                missing or have no place, or it would overwrite what adapters do not hold.
         """
         info = check_adapter(path)
         if name in self._keys:
             raise ModelError(f"An adapter {name!r} is already loaded.", where=str(path))
+        config, unknown = peft_load.read_config(path)
+        if not alone:
+            if config.is_prompt_learning or config.is_adaption_prompt:
+                kind = config.peft_type.value
+                raise ApartError(f"PEFT keeps adapters of type {kind} apart.", where=str(path))
+            if None not in self._answers:
+                self._answers[None] = self._answer(None)
+                self._noise = 2 * self._change(None)
         self._added += 1
-        key = f"adapter{self._added}"
-        config = self._config(path)
-        try:
-            self._inject(key, config)
-            self._fill(key, path, info)
-        except (torch.OutOfMemoryError, ModelError):  # the former may well fit the base
-            self._discard(key)
-            raise
-        except (ValueError, RuntimeError, KeyError, NotImplementedError) as error:
-            self._discard(key)
-            raise _misfit(info, str(error)) from error
-        self._keys[name] = key
+        key = f"adapter{self._added:03d}"
+        written = self._load(key, config, info, alone=alone)
+        self._keys[name], self._unknown[name] = key, unknown
+        if not alone:
+            self._spoiled = self._spoiled or bool(written)
+            change = self._change(None)
+            if change or written:
+                self.remove(name)
+                names = f" ({', '.join(written)})" if written else ""
+                told = "overwrites" if written else f"changes answers by up to {change:.2g} of"
+                raise ApartError(f"Loading it {told} the base itself{names}.", where=str(path))
+        self._answers[name] = self._answer(name)
         return info
 
     def remove(self, name: str) -> None:
         """Drop an adapter and free its memory."""
+        self._answers.pop(name, None)
         self._discard(self._keys.pop(name))
+
+    def unknown_options(self, name: str) -> tuple[str, ...]:
+        """Options of an adapter's configuration that the installed PEFT drops."""
+        return self._unknown[name]
+
+    def changes(self) -> dict[str | None, float]:
+        """Largest change of a logit of each variant since it was loaded; None is the base.
+
+        0 means equal to the last bit. The base's is infinite where its own weights were
+        overwritten, or an adapter that failed could not be taken off again.
+        """
+        measured = {name: self._change(name) for name in self._answers}
+        return {**measured, None: math.inf} if self._spoiled else measured
 
     @contextmanager
     def active(self, name: str | None) -> Iterator[Any]:
@@ -93,39 +124,41 @@ class AdapterSet:
             yield self._base
             return
         if name is None:
-            with self._peft.disable_adapter():
+            with ExitStack() as off:
+                with warnings.catch_warnings():  # of biases that stay; the base's change shows it
+                    warnings.simplefilter("ignore")
+                    off.enter_context(self._peft.disable_adapter())
                 yield self._peft
             return
         if name not in self._keys:
             raise ModelError(f"No adapter {name!r} is loaded; there are: {list(self._keys)}.")
-        self._peft.set_adapter(self._keys[name], inference_mode=True)
+        key = self._keys[name]
+        if not self._peft.peft_config[key].is_adaption_prompt:  # those PEFT cannot switch so
+            self._peft.set_adapter(key, inference_mode=True)
         yield self._peft
 
     def effect(self, name: str, tokenizer: Any, prompts: Sequence[str], *, chat: bool) -> float:
         """Largest change an adapter makes to any logit of a few prompts; 0 means it does nothing.
 
         An adapter without effect is usually one whose weights were never loaded, which would
-        otherwise be scored as if it were the base.
+        otherwise be scored as if it were the base. Tokens that its configuration names are tried
+        as well, for it may act after them only.
 
         Args:
             name: The adapter.
             tokenizer: The base's tokenizer.
-            prompts: At least one rendered prompt; each is run alone.
+            prompts: Rendered prompts; each is run alone.
             chat: Whether the chat template rendered them.
 
         Returns:
             max |logit with adapter - logit of the base|, over all tokens of all prompts.
         """
-        largest = 0.0
-        for prompt in prompts:
-            ids = torch.tensor([encode_prompt(tokenizer, prompt, chat=chat)])
-            logits = []
-            for variant in (None, name):
-                with torch.inference_mode(), self.active(variant) as model:
-                    ids = ids.to(model.device)
-                    logits.append(model(input_ids=ids, use_cache=False).logits.float())
-            largest = max(largest, float((logits[1] - logits[0]).abs().max()))
-        return largest
+        encoded = [encode_prompt(tokenizer, prompt, chat=chat) for prompt in prompts]
+        with torch.inference_mode():
+            return max(
+                _distance(self._logits(name, ids), self._logits(None, ids))
+                for ids in [*encoded, *self._sequences(name)]
+            )
 
     def why_not_mixed(self, names: Sequence[str | None]) -> str | None:
         """Why these variants (None is the base) cannot share a batch, or None where they can."""
@@ -147,105 +180,92 @@ class AdapterSet:
         with mixed.mixing(self._peft, keys) as mixture:
             yield mixture
 
-    def _config(self, path: Path) -> Any:
-        from peft import PeftConfig
-
+    def _load(self, key: str, config: Any, info: AdapterInfo, *, alone: bool) -> list[str]:
+        """Have PEFT load an adapter, or take it off again; which weights of the base it changed."""
+        before = {name: weight._version for name, weight in self._own.items()}
         try:
-            config = PeftConfig.from_pretrained(str(path))
-        except (ValueError, TypeError, KeyError) as error:
-            raise ModelError(
-                f"PEFT cannot read the adapter's configuration: {error}",
-                where=str(path),
-                hint="It may come from a newer PEFT; upgrade peft.",
-            ) from error
-        if config.is_prompt_learning or config.is_adaption_prompt:
-            raise ModelError(
-                f"Adapters of type {config.peft_type.value} add virtual tokens, and the engines "
-                "score adapters that change weights only (LoRA and its kin).",
-                where=str(path),
-            )
-        # all share the base: none may come with changes to its own weights
-        init = getattr(config, "init_lora_weights", True)
-        bias = getattr(config, "bias", "none")
-        if init not in BASE_KEEPING_INITS:
-            raise ModelError(
-                f"It was started with init_lora_weights: {init!r}, which changes the base's own "
-                "weights, and all adapters are evaluated over one base.",
-                where=str(path),
-                hint="Save it with PEFT's path_initial_model_for_weight_conversion, or merge it "
-                "and evaluate the merged model as a base.",
-            )
-        if bias != "none":
-            raise ModelError(
-                f"It holds biases of the base (bias: {bias!r}), which would change the base for "
-                "the other adapters as well.",
-                where=str(path),
-                hint="Merge it and evaluate the merged model as a base.",
-            )
-        config.inference_mode = True
-        config.base_model_name_or_path = None  # compared in check_adapter; PEFT would only warn
-        return config
+            same = peft_load.equal_to_base(info, self._own)
+            self._peft = peft_load.inject(self._base, self._peft, key, config)
+            peft_load.fill(self._peft, key, info)
+            written = [n for n, w in self._own.items() if w._version != before[n] and n not in same]
+            self._check_written(config, info, written)
+        except (torch.OutOfMemoryError, ModelError):  # the former may well fit the base
+            self._discard(key)
+            raise
+        except Exception as error:  # whatever PEFT raises, it is of this adapter
+            self._discard(key)
+            if alone or not self._keys or peft_load.is_misfit(error):
+                raise peft_load.refusal(info, error) from error
+            told = f"PEFT does not load it beside the others: {peft_load.in_a_line(error)}"
+            raise ApartError(told, where=str(info.path)) from error
+        return written
 
-    def _inject(self, key: str, config: Any) -> None:
-        from peft import get_peft_model
-
-        quiet()
-        with warnings.catch_warnings():
-            # GPT-2's transposed layers are plain ones after quantization; PEFT adapts and says so
-            warnings.filterwarnings("ignore", message="fan_in_fan_out is set to")
-            if self._peft is None:
-                self._peft = get_peft_model(
-                    self._base, config, adapter_name=key, autocast_adapter_dtype=False
-                )
-            else:
-                self._peft.add_adapter(key, config, autocast_adapter_dtype=False)
-        self._peft.eval()
-
-    def _fill(self, key: str, path: Path, info: AdapterInfo) -> None:
-        """Put the stored weights into the injected layers; every one of them must have a place."""
-        from peft import set_peft_model_state_dict
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
-        file = path / "adapter_model.safetensors"
-        try:
-            weights = load_file(file, device=str(self._base.device))
-        except SafetensorError as error:
+    def _check_written(self, config: Any, info: AdapterInfo, written: Sequence[str]) -> None:
+        """Refuse an adapter that overwrites what PEFT's own saving never puts into one."""
+        holders = (self._base.get_input_embeddings(), self._base.get_output_embeddings())
+        known = {id(w) for holder in holders if holder is not None for w in holder.parameters()}
+        biases = getattr(config, "bias", "none") != "none"
+        foreign = [
+            name
+            for name in written
+            if id(self._own[name]) not in known and not (biases and name.endswith("bias"))
+        ]
+        if foreign:
+            self._spoiled = True
             raise ModelError(
-                f"The adapter's weights cannot be read: {error}.",
-                where=str(file),
-                hint="The file may be cut off; copy it again.",
-            ) from error
-        outcome = set_peft_model_state_dict(self._peft, weights, adapter_name=key)
-        ours = [name for name, _ in self._peft.named_parameters() if f".{key}." in f"{name}."]
-        missing = set(ours) & set(outcome.missing_keys)
-        if missing or outcome.unexpected_keys:
-            raise _misfit(
-                info,
-                f"{len(missing)} of its layers have no stored weights and "
-                f"{len(outcome.unexpected_keys)} stored weights have no layer, such as "
-                f"{sorted([*missing, *outcome.unexpected_keys])[0]}",
+                f"It holds weights of the base itself, which it would overwrite: "
+                f"{', '.join(foreign[:3])}{', …' if len(foreign) > 3 else ''}.",
+                where=str(info.path / "adapter_model.safetensors"),
+                hint="Save the adapter with PEFT's save_pretrained; what was trained in full "
+                "belongs into modules_to_save.",
             )
-        parameters = dict(self._peft.named_parameters())
-        for name in ours:
-            parameters[name].data = parameters[name].data.to(self._base.dtype)
-            parameters[name].requires_grad_(False)
 
     def _discard(self, key: str) -> None:
         """Take an adapter off again; without any left, the base's own layers come back."""
         if self._peft is None or key not in self._peft.peft_config:
             return
-        if len(self._peft.peft_config) == 1:
-            self._base, self._peft = self._peft.unload(), None
-            return
-        self._peft.delete_adapter(key)
-        self._peft.set_adapter(next(iter(self._peft.peft_config)), inference_mode=True)
+        try:
+            if len(self._peft.peft_config) > 1:
+                self._peft.delete_adapter(key)
+                self._peft.set_adapter(next(iter(self._peft.peft_config)), inference_mode=True)
+            else:
+                whole = self._peft.get_base_model() if self._is_prompt else self._peft.unload()
+                self._base, self._peft = whole, None
+        except Exception:  # PEFT cannot undo every kind; whoever asks for changes will see
+            self._spoiled = True
+
+    @property
+    def _is_prompt(self) -> bool:
+        return any(config.is_prompt_learning for config in self._peft.peft_config.values())
+
+    def _change(self, name: str | None) -> float:
+        change = _distance(self._answer(name), self._answers[name])
+        return change if change > self._noise else 0.0
+
+    def _answer(self, name: str | None) -> torch.Tensor:
+        """Logits of a variant by which it is known again, in fp32 on the CPU."""
+        with torch.inference_mode():
+            parts = [self._logits(name, ids)[-_KEPT:] for ids in self._sequences(name)]
+            return torch.cat(parts).cpu()
+
+    def _sequences(self, name: str | None) -> list[list[int]]:
+        """Tokens spread over the vocabulary, and what an adapter's configuration names."""
+        vocabulary = self._base.get_input_embeddings().weight.shape[0]
+        spread = torch.linspace(0, vocabulary - 1, _TOKENS).long().tolist()
+        if name is None:
+            return [spread]
+        config = self._peft.peft_config[self._keys[name]]
+        lists = peft_load.token_lists(config, vocabulary)
+        return [spread, *([*spread[:4], *ids, *spread[4:8]] for ids in lists)]
+
+    def _logits(self, name: str | None, ids: Sequence[int]) -> torch.Tensor:
+        """Logits of one sequence by an ordinary forward pass, shape (tokens, vocabulary), fp32."""
+        with self.active(name) as model:
+            batch = torch.tensor([list(ids)], device=model.device)
+            logits: torch.Tensor = model(input_ids=batch, use_cache=False).logits[0]
+            return logits[-len(ids) :].float()  # prompt learning puts tokens in front
 
 
-def _misfit(info: AdapterInfo, reason: str) -> ModelError:
-    trained_on = info.base_model_name or "an unnamed base"
-    return ModelError(
-        f"The adapter does not fit this base: {' '.join(reason.split())[:400]}.",
-        where=str(info.path),
-        hint=f"It was trained on {trained_on!r}; evaluate it on that base.",
-    )
+def _distance(a: torch.Tensor, b: torch.Tensor) -> float:
+    """Largest absolute difference; of two that are both not finite alike it is 0."""
+    return float(torch.where((a == b) | (a.isnan() & b.isnan()), 0.0, (a - b).abs()).max())

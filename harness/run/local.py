@@ -7,25 +7,21 @@ caller but the jobs.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
-from harness.checks.adapter_effect import AdapterFacts
 from harness.checks.base import findings_about
 from harness.console import Reporter
 from harness.engines.base import LoadedModel, Progress
 from harness.errors import ModelError, UsageError
+from harness.run.beside import Placement, Probed, place, probe
 from harness.run.execution import Execution
 from harness.run.executors import CellJob, CellOutcome, CellStart, Workers
-from harness.schema import Finding, Proof, Variant
+from harness.schema import Variant
 from harness.tasks.base import BatchingSession, Outputs, TaskOutcome
 
-_PROBE_PROMPTS = 2  # prompts on which an adapter must change the logits
-_PROBE_TEXT = "The capital of France is"  # where no task brings prompts of its own
-
+_NOTHING = Probed()
 Events = Iterator[CellStart | CellOutcome]
 
 
@@ -101,59 +97,70 @@ def _by_weights(jobs: Sequence[CellJob]) -> list[list[CellJob]]:
 
 
 def _compute_group(work: Execution, jobs: Sequence[CellJob]) -> Events:
-    """Load the weights, and compute variant by variant; free them afterwards."""
+    """Compute variants of the same weights, loaded once; those that need a base of their own last.
+
+    An adapter that changes the base spoils it for the others: it is loaded anew without that one.
+    """
+    apart: dict[str, str] = {}
+    refused: dict[str, str] = {}
+    while shared := [job for job in jobs if job.variant.id not in {*apart, *refused}]:
+        placement = yield from _compute_beside(work, shared)
+        apart |= placement.apart
+        refused |= placement.refused
+        if not placement.spoiled:
+            break
+    for name, reason in apart.items():
+        yield from _compute_apart(work, _of(jobs, name), reason)
+    for name, reason in refused.items():
+        yield from (_failure(work, job, reason) for job in _of(jobs, name))
+
+
+def _of(jobs: Sequence[CellJob], name: str) -> list[CellJob]:
+    return [job for job in jobs if job.variant.id == name]
+
+
+def _compute_beside(
+    work: Execution, jobs: Sequence[CellJob]
+) -> Generator[CellStart | CellOutcome, None, Placement]:
+    """Load weights, and compute the variants that can stand beside each other over them."""
     variants = list({job.variant.id: job.variant for job in jobs}.values())
-    names = ", ".join(variant.id for variant in variants)
-    work.reporter.say(f"Loading {variants[0].base_model} for {names}")
     with ExitStack() as loading:
         try:
-            weights = work.engine.load(work.weights(jobs[0]), work.policy)
-            model = loading.enter_context(weights)
+            model = _loaded(work, jobs, loading)
+            placement = place(work, model, variants, jobs[0])
         except UsageError:
             raise
         except Exception as error:  # whatever it is, it is these cells' result
             reason = work.in_a_line(error)
-            yield from (_failure(work, job, reason) for job in jobs)
-            return
-        probes = {v.id: _probe(work, model, v, jobs[0]) for v in variants if v.kind == "adapter"}
-        able = [job for job in jobs if not isinstance(probes.get(job.variant.id), str)]
-        _predict_together(work, model, able)
-        for variant in variants:
-            own = [job for job in jobs if job.variant.id == variant.id]
-            probe = probes.get(variant.id, _Probed())
-            if isinstance(probe, str):
-                yield from (_failure(work, job, probe) for job in own)
-            else:
-                yield from _compute_variant(work, model, variant, own, probe)
+            return Placement(refused={variant.id: reason for variant in variants})
+        if not placement.spoiled:
+            _predict_together(work, model, [j for j in jobs if j.variant.id in placement.beside])
+            for name, probed in placement.beside.items():
+                yield from _compute_variant(work, model, _of(jobs, name), probed)
+    return placement
 
 
-@dataclass(frozen=True)
-class _Probed:
-    """What was noticed of a variant before its cells, and is kept with each of them."""
+def _compute_apart(work: Execution, jobs: Sequence[CellJob], reason: str) -> Events:
+    """Compute one adapter on a base of its own."""
+    variant = jobs[0].variant
+    with ExitStack() as loading:
+        try:
+            model = _loaded(work, jobs, loading)
+            probed = probe(work, model, variant, jobs[0], alone=reason)
+        except ModelError as error:
+            yield from (_failure(work, job, str(error)) for job in jobs)
+        except UsageError:
+            raise
+        except Exception as error:  # whatever it is, it is these cells' result
+            yield from (_failure(work, job, work.in_a_line(error)) for job in jobs)
+        else:
+            yield from _compute_variant(work, model, jobs, probed)
 
-    findings: tuple[Finding, ...] = ()
-    proofs: tuple[Proof, ...] = ()
 
-
-def _probe(work: Execution, model: LoadedModel, variant: Variant, job: CellJob) -> _Probed | str:
-    """Load and probe one adapter: what checks say of it, or why it cannot be used.
-
-    One that fails leaves the others alone.
-    """
-    prompts, chat = [_PROBE_TEXT], False
-    if job.probe is not None:
-        key, task = job.probe
-        prompts = [example.prompt for example in work.examples(key)[:_PROBE_PROMPTS]]
-        chat = work.suite.task_data(task)[1].is_chat
-    try:
-        model.add_adapter(variant.id, Path(str(variant.adapter)))
-        effect = model.adapter_effect(variant.id, prompts, chat=chat)
-    except UsageError:
-        raise
-    except Exception as error:  # whatever it is, it is these cells' result
-        return work.in_a_line(error)
-    work.reporter.detail(f"  {variant.id}: largest change of a logit {effect:.3g}")
-    return _Probed(findings=tuple(findings_about(AdapterFacts(variant.id, effect))))
+def _loaded(work: Execution, jobs: Sequence[CellJob], loading: ExitStack) -> LoadedModel:
+    names = ", ".join(dict.fromkeys(job.variant.id for job in jobs))
+    work.reporter.say(f"Loading {jobs[0].variant.base_model} for {names}")
+    return loading.enter_context(work.engine.load(work.weights(jobs[0]), work.policy))
 
 
 def _predict_together(work: Execution, model: LoadedModel, jobs: Sequence[CellJob]) -> None:
@@ -205,13 +212,10 @@ def _adapter_of(variant: Variant) -> str | None:
 
 
 def _compute_variant(
-    work: Execution,
-    model: LoadedModel,
-    variant: Variant,
-    jobs: Sequence[CellJob],
-    probe: _Probed,
+    work: Execution, model: LoadedModel, jobs: Sequence[CellJob], probed: Probed
 ) -> Events:
-    """Compute a variant's cells; what was noticed of itself (``probe``) is kept with each."""
+    """Compute a variant's cells; what was noticed of itself is kept with each."""
+    variant = jobs[0].variant
     with ExitStack() as held:
         try:
             active = held.enter_context(model.active(_adapter_of(variant)))
@@ -223,24 +227,26 @@ def _compute_variant(
             return
         for job in jobs:
             yield CellStart(variant=variant.id, task=job.task)
-            yield _outcome(work, job, partial(work.session(job).predict, active), probe)
+            yield _outcome(work, job, partial(work.session(job).predict, active), probed)
 
 
 def _outcome(
     work: Execution,
     job: CellJob,
     predict: Callable[[Progress], Outputs] | None,
-    probe: _Probed = _Probed(),
+    probed: Probed = _NOTHING,
 ) -> CellOutcome:
     """Compute and keep one cell; a failure is its result."""
     started = time.perf_counter()
     try:
         with work.reporter.task(job.id) as advance:
             outcome = _scores(work, job, predict, advance)
-        outcome.proofs = [*job.proofs, *probe.proofs, *outcome.proofs]
-        outcome.findings += probe.findings
+        outcome.proofs = [*job.proofs, *probed.proofs, *outcome.proofs]
+        outcome.findings += probed.findings
         outcome.findings += (noted for proof in outcome.proofs for noted in findings_about(proof))
         work.keep_scores(job.scores, outcome)
+    except ModelError as error:  # this variant cannot answer it; others may
+        return _failure(work, job, str(error), time.perf_counter() - started)
     except UsageError:
         raise
     except Exception as error:  # one failed cell must not end a long run

@@ -10,10 +10,13 @@ from peft import LoraConfig
 from trl import SFTConfig
 
 from harness.errors import SuiteError
-from harness.models.adapters import BASE_KEEPING_INITS
 from harness.models.policy import DevicePolicy
 from harness.suite.arguments import DECIDED, SUCCESSORS, as_sft_takes_them
 from harness.suite.spec import TrainSpec
+
+# Ways of starting an adapter that leave the base's weights alone, by PEFT's source. The others
+# (PiSSA, OLoRA, CorDA, LoftQ, LoRA-GA) subtract from them, so each checkpoint would need its own.
+_BASE_KEEPING_INITS = (True, False, None, "gaussian", "orthogonal", "mica", "eva")
 
 
 def sft_config(
@@ -122,7 +125,7 @@ def lora_config(spec: TrainSpec) -> LoraConfig:
             where="train.lora.init_lora_weights",
             hint="Use true, or train elsewhere and evaluate with checkpoints.",
         )
-    if options.get("init_lora_weights") not in BASE_KEEPING_INITS:
+    if options.get("init_lora_weights") not in _BASE_KEEPING_INITS:
         raise SuiteError(
             f"{options['init_lora_weights']!r} changes the base's own weights. {shared}",
             where="train.lora.init_lora_weights",

@@ -54,7 +54,7 @@ def merge_adapter(
     merged_into = merge_precision(policy)
     model = load_base(base, merged_into, policy, base_dir=base_dir, purpose="quality")
     adapters = AdapterSet(model)
-    adapters.add("merged", adapter_path)
+    adapters.add("merged", adapter_path, alone=True)
     with adapters.active("merged") as peft_model:
         try:
             merged = peft_model.merge_and_unload(safe_merge=True)

@@ -17,6 +17,7 @@ from harness.engines.base import (
     Progress,
     Weights,
 )
+from harness.schema import Proof
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,11 @@ class _Parrot:
 
 
 class _Loaded:
-    def add_adapter(self, name: str, path: Path) -> None:
-        pass
+    def add_adapter(self, name: str, path: Path, *, alone: bool = False) -> Sequence[Proof]:
+        return [Proof(probe="it can speak", outcome="holds", words="It said hello.")]
+
+    def changes(self) -> Mapping[str | None, float]:
+        return {}
 
     @contextmanager
     def active(self, name: str | None) -> Iterator[_Parrot]:

@@ -1,6 +1,7 @@
 """Adapters are switched over one base, and the base stays the base."""
 
 import json
+import math
 import shutil
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from peft import PeftModel
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
-from harness.errors import ModelError
+from harness.errors import ApartError, ModelError
 from harness.models.adapters import AdapterSet
 from harness.models.device import decide
 from harness.models.load import load_base
@@ -150,7 +151,7 @@ def test_adapter_for_other_shapes(tiny_model, first, second, tmp_path, others):
 def test_adapter_with_layers_the_base_lacks(tiny_model, first, tmp_path):
     """Stored weights that have no place are an error, where PEFT only warns."""
     path = edited(first, tmp_path, lambda k, v: {k: v, k.replace("layers.0", "layers.9"): v})
-    with pytest.raises(ModelError, match=r"stored weights have no layer, such as .*layers\.9"):
+    with pytest.raises(ModelError, match=r"layers\.9.* of its stored weights have no layer"):
         AdapterSet(tiny_model).add("bad", path)
 
 
@@ -178,15 +179,20 @@ def test_unknown_configuration(tiny_model, first, tmp_path):
         AdapterSet(tiny_model).add("bad", path)
 
 
-def test_prompt_tuning_is_refused(tiny_model, tiny_dir, tmp_path):
-    """Adapters that add virtual tokens are refused by name."""
+def test_prompt_tuning_stands_alone(tiny_model, tiny_dir, tmp_path):
+    """PEFT keeps adapters that add virtual tokens apart; alone it is what PEFT makes of it."""
     from peft import PromptTuningConfig, get_peft_model
 
     base = AutoModelForCausalLM.from_pretrained(tiny_dir, dtype=torch.float32)
     config = PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=4)
     get_peft_model(base, config).save_pretrained(tmp_path / "p")
-    with pytest.raises(ModelError, match="virtual tokens"):
-        AdapterSet(tiny_model).add("p", tmp_path / "p")
+    adapters = AdapterSet(tiny_model)
+    with pytest.raises(ApartError, match="PROMPT_TUNING apart"):
+        adapters.add("p", tmp_path / "p")
+    adapters.add("p", tmp_path / "p", alone=True)
+    base = AutoModelForCausalLM.from_pretrained(tiny_dir, dtype=torch.float32)
+    truth = PeftModel.from_pretrained(base, tmp_path / "p")
+    assert torch.equal(active_logits(adapters, "p"), logits(truth.eval()))
 
 
 def test_names(tiny_model, first):
@@ -213,20 +219,95 @@ def edited(source, tmp_path, change):
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"init_lora_weights": "pissa"}, "init_lora_weights: 'pissa', which changes the base"),
-        ({"init_lora_weights": "olora"}, "init_lora_weights: 'olora', which changes the base"),
-        ({"bias": "all"}, "biases of the base"),
-    ],
+    "change", [{"init_lora_weights": "pissa"}, {"init_lora_weights": "olora"}, {"bias": "all"}]
 )
-def test_adapters_that_change_the_base_are_refused(tiny_model, first, tmp_path, change, message):
-    """PEFT would write into the base's own weights, and every other variant would see it."""
+def test_an_adapter_that_changes_the_base_stands_alone(
+    tiny_model, tiny_dir, first, second, tmp_path, change
+):
+    """PEFT writes into the base's own weights, which every other variant would see."""
     path = tmp_path / "moving"
     shutil.copytree(first, path)
     file = path / "adapter_config.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), **change}))
-    before = logits(tiny_model)
-    with pytest.raises(ModelError, match=message):
-        AdapterSet(tiny_model).add("moving", path)
-    assert torch.equal(logits(tiny_model), before)
+    adapters = AdapterSet(tiny_model)
+    adapters.add("plain", second)
+    if "bias" in change:  # this base has none, so nothing of it is changed, as is measured
+        adapters.add("moving", path)
+        assert not any(adapters.changes().values())
+        return
+    with pytest.raises(ApartError, match=r"changes answers by up to .* of the base"):
+        adapters.add("moving", path)
+    assert adapters.changes()[None] > 0.1
+    alone = AdapterSet(AutoModelForCausalLM.from_pretrained(tiny_dir, dtype=torch.float32).eval())
+    alone.add("moving", path, alone=True)
+    base = AutoModelForCausalLM.from_pretrained(tiny_dir, dtype=torch.float32)
+    assert torch.equal(
+        active_logits(alone, "moving"), logits(PeftModel.from_pretrained(base, path).eval())
+    )
+
+
+def with_base_weights(source, tmp_path, name, value):
+    """An adapter in whose file a weight of the base stands."""
+    folder = tmp_path / "with-base"
+    shutil.copytree(source, folder)
+    file = folder / "adapter_model.safetensors"
+    weights = {**load_file(file), f"base_model.model.{name}": value.clone()}
+    save_file(weights, file, metadata={"format": "pt"})
+    return folder
+
+
+def test_embeddings_of_its_own_set_it_apart(tiny_model, first, second, tmp_path):
+    """PEFT saves embeddings beside an adapter, and would load them into the base."""
+    table = tiny_model.get_input_embeddings().weight.detach()
+    changed = with_base_weights(first, tmp_path, "model.embed_tokens.weight", table + 0.1)
+    adapters = AdapterSet(tiny_model)
+    adapters.add("plain", second)
+    with pytest.raises(ApartError, match=r"overwrites the base itself \(model\.embed_tokens"):
+        adapters.add("changed", changed)
+    assert adapters.changes()[None] == math.inf
+
+
+def test_embeddings_that_are_the_bases_change_nothing(tiny_model, first, tmp_path):
+    """The same table in the file is no reason to set an adapter apart."""
+    table = tiny_model.get_input_embeddings().weight.detach()
+    same = with_base_weights(first, tmp_path, "model.embed_tokens.weight", table)
+    adapters = AdapterSet(tiny_model)
+    adapters.add("same", same)
+    assert not any(adapters.changes().values())
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_a_stray_weight_of_the_base_is_refused_by_name(tiny_model, first, tmp_path, alone):
+    """No saving of PEFT's puts a norm there; it would move every variant under the same key."""
+    norm = tiny_model.model.norm.weight.detach()
+    stray = with_base_weights(first, tmp_path, "model.norm.weight", norm * 2)
+    with pytest.raises(ModelError, match=r"weights of the base itself.*model\.norm\.weight") as e:
+        AdapterSet(tiny_model).add("stray", stray, alone=alone)
+    assert not isinstance(e.value, ApartError)
+
+
+def test_another_kind_stands_alone(tiny_model, first, make_adapter, tmp_path):
+    """PEFT has one kind in a model; the others go on, and nothing has changed."""
+    from peft import IA3Config, get_peft_model
+
+    config = IA3Config(task_type="CAUSAL_LM", target_modules=["k_proj"], feedforward_modules=[])
+    base = AutoModelForCausalLM.from_config(tiny_model.config)
+    get_peft_model(base, config).save_pretrained(tmp_path / "ia3")
+    adapters = AdapterSet(tiny_model)
+    adapters.add("plain", first)
+    with pytest.raises(ApartError, match="different peft types"):
+        adapters.add("ia3", tmp_path / "ia3")
+    assert adapters.changes() == {None: 0.0, "plain": 0.0}
+
+
+def test_an_option_that_peft_does_not_know_is_told(tiny_model, first, tmp_path):
+    """PEFT leaves it out; whoever reads the report must know."""
+    path = tmp_path / "newer"
+    shutil.copytree(first, path)
+    file = path / "adapter_config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "of_a_later_release": 1}))
+    adapters = AdapterSet(tiny_model)
+    adapters.add("newer", path)
+    adapters.add("known", first)
+    assert adapters.unknown_options("newer") == ("of_a_later_release",)
+    assert adapters.unknown_options("known") == ()
