@@ -88,15 +88,18 @@ class AdapterSet:
         key = f"adapter{self._added:03d}"
         written = self._load(key, config, info, alone=alone)
         self._keys[name], self._unknown[name] = key, unknown
-        if not alone:
-            self._spoiled = self._spoiled or bool(written)
-            change = self._change(None)
-            if change or written:
-                self.remove(name)
-                names = f" ({', '.join(written)})" if written else ""
-                told = "overwrites" if written else f"changes answers by up to {change:.2g} of"
-                raise ApartError(f"Loading it {told} the base itself{names}.", where=str(path))
-        self._answers[name] = self._answer(name)
+        try:
+            if not alone:
+                self._check_base_stays(path, written)
+            self._answers[name] = self._answer(name)
+        except torch.OutOfMemoryError:
+            raise
+        except ModelError:
+            self.remove(name)
+            raise
+        except Exception as error:  # kinds that ask for more than tokens
+            self.remove(name)
+            raise self._failure(info, error, alone=alone) from error
         return info
 
     def remove(self, name: str) -> None:
@@ -114,8 +117,9 @@ class AdapterSet:
         0 means equal to the last bit. The base's is infinite where its own weights were
         overwritten, or an adapter that failed could not be taken off again.
         """
-        measured = {name: self._change(name) for name in self._answers}
-        return {**measured, None: math.inf} if self._spoiled else measured
+        if self._spoiled:
+            return {None: math.inf}
+        return {name: self._change(name) for name in self._answers}
 
     @contextmanager
     def active(self, name: str | None) -> Iterator[Any]:
@@ -194,11 +198,24 @@ class AdapterSet:
             raise
         except Exception as error:  # whatever PEFT raises, it is of this adapter
             self._discard(key)
-            if alone or not self._keys or peft_load.is_misfit(error):
-                raise peft_load.refusal(info, error) from error
-            told = f"PEFT does not load it beside the others: {peft_load.in_a_line(error)}"
-            raise ApartError(told, where=str(info.path)) from error
+            raise self._failure(info, error, alone=alone) from error
         return written
+
+    def _failure(self, info: AdapterInfo, error: Exception, *, alone: bool) -> ModelError:
+        """What PEFT raised for an adapter: without the others it may not."""
+        if alone or not self._keys or peft_load.is_misfit(error):
+            return peft_load.refusal(info, error)
+        told = f"PEFT does not run it beside the others: {peft_load.in_a_line(error)}"
+        return ApartError(told, where=str(info.path))
+
+    def _check_base_stays(self, path: Path, written: Sequence[str]) -> None:
+        """Set an adapter apart that changed the base."""
+        self._spoiled = self._spoiled or bool(written)
+        change = self._change(None)
+        if change or written:
+            names = f" ({', '.join(written)})" if written else ""
+            told = "overwrites" if written else f"changes answers by up to {change:.2g} of"
+            raise ApartError(f"Loading it {told} the base itself{names}.", where=str(path))
 
     def _check_written(self, config: Any, info: AdapterInfo, written: Sequence[str]) -> None:
         """Refuse an adapter that overwrites what PEFT's own saving never puts into one."""
