@@ -5,19 +5,11 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.options import (
-    DEFAULT_RUNS,
-    AsJson,
-    RunArgument,
-    RunsDir,
-    found_run,
-    print_json,
-    warn,
-)
+from harness.cli import options
 
 
 def select(
-    run: RunArgument,
+    run: options.RunArgument,
     copy_to: Annotated[
         Path | None,
         typer.Option("--copy-to", metavar="DIR", help="Leave the choice there, ready to ship."),
@@ -25,22 +17,22 @@ def select(
     form: Annotated[
         str | None, typer.Option("--form", help="What to copy: adapter (default) or merged.")
     ] = None,
-    as_json: AsJson = False,
-    runs_dir: RunsDir = DEFAULT_RUNS,
+    as_json: options.AsJson = False,
+    runs_dir: options.RunsDir = options.DEFAULT_RUNS,
 ) -> None:
     """Say which checkpoint to ship and why; copy it with --copy-to. Exit code 1 if none."""
     from harness.release.export import card_note, form_named, ship
     from harness.release.select import describe, select_run
 
     wanted = form_named(form, copy_to)
-    store, manifest = found_run(run, runs_dir)
+    store, manifest = options.found_run(run, runs_dir)
     selected, state = select_run(store, manifest), store.state_of(manifest)
     if as_json:
-        print_json({**selected.record, "state": state})
+        options.print_json({**selected.record, "state": state})
     else:
         typer.echo(f"Run {manifest.name} ({state})\n\n{describe(selected)}")
     if selected.unwritten:
-        warn(f"note: selection.json was not written: {selected.unwritten}")
+        options.warn(f"note: selection.json was not written: {selected.unwritten}")
     if selected.chosen is None:
         raise typer.Exit(1)
     if copy_to is not None:
@@ -51,7 +43,7 @@ def select(
 
 
 def card(
-    run: RunArgument,
+    run: options.RunArgument,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="Folder to write to; default: card/ in the run's own."),
@@ -68,15 +60,15 @@ def card(
     force: Annotated[
         bool, typer.Option("--force", help="Replace a card that was changed, or is another's.")
     ] = False,
-    as_json: AsJson = False,
-    runs_dir: RunsDir = DEFAULT_RUNS,
+    as_json: options.AsJson = False,
+    runs_dir: options.RunsDir = options.DEFAULT_RUNS,
 ) -> None:
     """Write a model card: README.md with its results as metadata, and .eval_results/*.yaml."""
     from harness.release.card.forms import named_form
     from harness.release.card_file import card_run, describe
 
     wanted = None if form is None else named_form(form)
-    store, manifest = found_run(run, runs_dir)
+    store, manifest = options.found_run(run, runs_dir)
     written = card_run(
         store,
         manifest,
@@ -87,6 +79,6 @@ def card(
         force=force,
     )
     if as_json:
-        print_json(written.as_json())
+        options.print_json(written.as_json())
     else:
         typer.echo(describe(written))

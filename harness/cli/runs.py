@@ -6,29 +6,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.options import (
-    DEFAULT_RUNS,
-    AsJson,
-    RunsDir,
-    print_json,
-    print_table,
-    store_in,
-    warn,
-)
+from harness.cli import options
 
 if TYPE_CHECKING:
     from harness.schema import Manifest
     from harness.store.runs import Store
 
 
-def runs(runs_dir: RunsDir = DEFAULT_RUNS, as_json: AsJson = False) -> None:
+def runs(runs_dir: options.RunsDir = options.DEFAULT_RUNS, as_json: options.AsJson = False) -> None:
     """List runs, the latest first."""
-    store = store_in(runs_dir)
+    store = options.store_in(runs_dir)
     manifests, unreadable = store.readable_manifests()
     for error in unreadable.values():
-        warn(f"unreadable: {error}")
+        options.warn(f"unreadable: {error}")
     if as_json:
-        print_json(
+        options.print_json(
             [
                 {
                     **manifest.model_dump(mode="json", exclude={"spec"}),
@@ -43,7 +35,7 @@ def runs(runs_dir: RunsDir = DEFAULT_RUNS, as_json: AsJson = False) -> None:
     if not manifests and not unreadable:
         typer.echo(f"There are no runs in {store.root}.")
     if manifests:
-        print_table(
+        options.print_table(
             ("run", "updated", "state", "command"),
             [(m.name, m.updated, _state(store, m), m.command) for m in manifests],
         )
@@ -67,19 +59,21 @@ def prune(
     ratings: Annotated[
         bool, typer.Option("--ratings", help="Also rating sheets and returns that no run names.")
     ] = False,
-    runs_dir: RunsDir = DEFAULT_RUNS,
-    as_json: AsJson = False,
+    runs_dir: options.RunsDir = options.DEFAULT_RUNS,
+    as_json: options.AsJson = False,
 ) -> None:
     """Remove results that no run names, and cut-off leftovers; lists them unless --yes."""
     from harness.store.prune import Extra, find_garbage, remove_garbage
 
-    store, also = store_in(runs_dir), Extra(merged, unfinished, ratings)
+    store, also = options.store_in(runs_dir), Extra(merged, unfinished, ratings)
     garbage = (remove_garbage if yes else find_garbage)(store, also)
     if as_json:
-        print_json([{"path": str(g.path), "bytes": g.size_bytes, "why": g.why} for g in garbage])
+        options.print_json(
+            [{"path": str(g.path), "bytes": g.size_bytes, "why": g.why} for g in garbage]
+        )
         return
     if garbage:
-        print_table(
+        options.print_table(
             ("size", "path", "why"),
             [(f"{g.size_bytes / 1e6:.1f} MB", str(g.path), g.why) for g in garbage],
         )

@@ -5,29 +5,22 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.options import (
-    DEFAULT_RUNS,
-    AsJson,
-    LimitOption,
-    RunsDir,
-    SetOption,
-    SuiteArgument,
-    loaded_suite,
-    print_json,
-    print_table,
-    store_in,
-)
+from harness.cli import options
 
 
-def suites(as_json: AsJson = False) -> None:
+def suites(as_json: options.AsJson = False) -> None:
     """List the built-in suites."""
     from harness.suite.file import builtin_suites, load_suite
 
     there = {name: load_suite(str(path)).suite for name, path in builtin_suites().items()}
     if as_json:
-        print_json([{"name": name, "description": s.description} for name, s in there.items()])
+        options.print_json(
+            [{"name": name, "description": s.description} for name, s in there.items()]
+        )
         return
-    print_table(("suite", "description"), [(name, s.description) for name, s in there.items()])
+    options.print_table(
+        ("suite", "description"), [(name, s.description) for name, s in there.items()]
+    )
 
 
 def init(
@@ -43,18 +36,21 @@ def init(
 
 
 def validate(
-    suite: SuiteArgument,
-    overrides: SetOption = None,
-    limit: LimitOption = None,
-    runs_dir: RunsDir = DEFAULT_RUNS,
-    as_json: AsJson = False,
+    suite: options.SuiteArgument,
+    overrides: options.SetOption = None,
+    limit: options.LimitOption = None,
+    runs_dir: options.RunsDir = options.DEFAULT_RUNS,
+    as_json: options.AsJson = False,
 ) -> None:
     """Check a suite; show its matrix, its cells, what is done and why something is stale."""
     from harness.plan.explain import describe_plan, plan_as_json
 
-    file, store = loaded_suite(suite, overrides, limit, rows=True), store_in(runs_dir)
+    file, store = (
+        options.loaded_suite(suite, overrides, limit, rows=True),
+        options.store_in(runs_dir),
+    )
     if as_json:
-        print_json(plan_as_json(file, store))
+        options.print_json(plan_as_json(file, store))
     else:
         typer.echo(describe_plan(file, store))
 
@@ -63,4 +59,4 @@ def schema() -> None:
     """Print the JSON Schema of a suite (editors complete from it)."""
     from harness.suite.spec import suite_schema
 
-    print_json(suite_schema())
+    options.print_json(suite_schema())

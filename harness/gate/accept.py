@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from harness.digests import text_digest
 from harness.errors import BaselineError, QualityError, UsageError
+from harness.gate import compatibility
 from harness.gate.baseline import (
     Acceptance,
     Baseline,
@@ -22,14 +23,6 @@ from harness.gate.baseline import (
     rounded,
     stored_readings,
     write_baseline,
-)
-from harness.gate.compatibility import (
-    context_of,
-    fingerprint_differences,
-    fingerprint_of,
-    limit_differences,
-    own_weights,
-    rule_differences,
 )
 from harness.gate.repeats import main_readings
 from harness.gate.subjects import (
@@ -96,18 +89,20 @@ def accept_baseline(
         arrays |= stats | repeats
         accepted[name] = BaselineSubject(
             variant=subject.variant_id or "",
-            weights=own_weights(store, subject),
+            weights=compatibility.own_weights(store, subject),
             outputs=outputs_of(store, subject, readings),
             scores=kept,
             measurements=measurements,
         )
-    fingerprint = fingerprint_of(store, manifest, subjects.values(), tasks)
+    fingerprint = compatibility.fingerprint_of(store, manifest, subjects.values(), tasks)
     loaded, note = _earlier(path, manifest)
     deltas: dict[str, float] = {}
     if loaded is not None:
         splits = loaded.baseline.splits
-        others = fingerprint_differences(loaded.baseline.fingerprint, rounded(fingerprint), splits)
-        changed = [*others, *rule_differences(loaded.baseline.gate, rules)]
+        others = compatibility.fingerprint_differences(
+            loaded.baseline.fingerprint, rounded(fingerprint), splits
+        )
+        changed = [*others, *compatibility.rule_differences(loaded.baseline.gate, rules)]
         note = f"changed against the replaced baseline: {'; '.join(changed)}" if changed else ""
         deltas = _deltas(loaded, accepted, subjects, others)
     old = loaded.baseline if loaded else None
@@ -119,7 +114,7 @@ def accept_baseline(
         accepted=when,
         gate=rules,
         fingerprint=fingerprint,
-        context=context_of(store, manifest, subjects.values()),
+        context=compatibility.context_of(store, manifest, subjects.values()),
         subjects=accepted,
         history=(*(old.history if old else ()), entry),
     )
@@ -150,7 +145,7 @@ def _check_acceptable(manifest: Manifest, path: Path, reason: str) -> None:
     fault = name_fault(path)
     if fault is not None:
         raise UsageError(fault, where=str(path), hint="Give its name to --baseline.")
-    limited = limit_differences(manifest)
+    limited = compatibility.limit_differences(manifest)
     where = manifest.name
     if limited:
         raise BaselineError(f"{limited[0]}.", where=where, hint="Run the eval without --limit.")

@@ -5,16 +5,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from harness.errors import BaselineError, StoreError
+from harness.gate import compatibility
 from harness.gate.baseline import BaselineFiles, name_fault, read_baseline, rounded, sidecar_of
-from harness.gate.compatibility import (
-    context_of,
-    differences,
-    fingerprint_differences,
-    fingerprint_of,
-    limit_differences,
-    own_weights,
-    rule_differences,
-)
 from harness.gate.conclude import conclude
 from harness.gate.decide import Match, decide
 from harness.gate.match_measurements import match_measurements
@@ -130,12 +122,12 @@ def _match(store: Store, manifest: Manifest, rules: GateSpec, files: BaselineFil
     baseline = files.baseline
     subjects = subjects_of(store, manifest, rules.variants)
     tasks = baseline.fingerprint.get("tasks", {})
-    now = rounded(fingerprint_of(store, manifest, subjects.values(), tasks))
+    now = rounded(compatibility.fingerprint_of(store, manifest, subjects.values(), tasks))
     match = Match(
         differences=(
-            *limit_differences(manifest),
-            *rule_differences(baseline.gate, rules),
-            *fingerprint_differences(baseline.fingerprint, now, baseline.splits),
+            *compatibility.limit_differences(manifest),
+            *compatibility.rule_differences(baseline.gate, rules),
+            *compatibility.fingerprint_differences(baseline.fingerprint, now, baseline.splits),
         ),
         problems=(
             *([] if manifest.complete else [_unfinished(manifest)]),
@@ -167,16 +159,18 @@ def _changes(
         variant = subject.variant_id or "missing"
         if variant != accepted.variant:
             yield f"{name}: was {accepted.variant}, is {variant}"
-        weights = rounded(own_weights(store, subject))
+        weights = rounded(compatibility.own_weights(store, subject))
         if weights or manifest.complete:
-            yield from (f"{name}: {line}" for line in differences(accepted.weights, weights))
+            yield from (
+                f"{name}: {line}" for line in compatibility.differences(accepted.weights, weights)
+            )
         unmeasured = accepted.measurements is not None and subject.measurements is None
         if unmeasured and not subject.is_pending(manifest, MEASURE):
             yield f"{name}: memory and speed are missing: {subject.unmeasured}"
-    context = rounded(context_of(store, manifest, subjects.values()))
+    context = rounded(compatibility.context_of(store, manifest, subjects.values()))
     before = files.baseline.context  # of what is yet to come nothing is known
     known = {key: before[key] for key in before if manifest.complete or context.get(key)}
-    yield from differences(known, context)
+    yield from compatibility.differences(known, context)
 
 
 def _unsettled(manifest: Manifest, rules: GateSpec) -> list[str]:

@@ -4,20 +4,7 @@ import math
 
 from markupsafe import Markup
 
-from harness.gate.words import (
-    LEGEND,
-    MARKS,
-    check_words,
-    difference_title,
-    meaning,
-    origin,
-    sentence,
-    suite_of,
-    tally,
-    verdict_word,
-    was_tested,
-    worst_first,
-)
+from harness.gate import words
 from harness.render.pages import page_environment, render_page
 from harness.render.svg import Axis, Canvas
 from harness.schema import GateCheck, GateResult
@@ -28,32 +15,32 @@ _REACH = 3.0  # margins to either side of zero that a chart shows
 
 def render_gate_html(result: GateResult) -> str:
     """Write the result as one page that loads nothing and trusts no text."""
-    checks = worst_first(result.checks)
-    apart = [check for check in checks if verdict_word(check) in ("not_compared", "listed")]
+    checks = words.worst_first(result.checks)
+    apart = [check for check in checks if words.verdict_word(check) in ("not_compared", "listed")]
     compared = [check for check in checks if check not in apart]
     scores = [check for check in compared if check.decides and check.kind != "measurement"]
     sizes = [check.n for check in scores if check.n]
     rows = [
-        (check.verdict, check_words(check), _chart(check, f"check-{index}"))
+        (check.verdict, words.check_words(check), _chart(check, f"check-{index}"))
         for index, check in enumerate(compared)
     ]
     values = dict(
         result=result,
-        suite=suite_of(result),
-        mark=MARKS[result.verdict],
-        origin=origin(result),
+        suite=words.suite_of(result),
+        mark=words.MARKS[result.verdict],
+        origin=words.origin(result),
         deciding=len(compared),
         listed=len(apart),
-        tally=tally(compared),
-        differing=difference_title(result),
+        tally=words.tally(compared),
+        differing=words.difference_title(result),
         clipped=any("<polygon" in chart for _, _, chart in rows if chart),
-        tested=was_tested(result),
+        tested=words.was_tested(result),
         fewest=min(sizes, default=None),
         most=max(sizes, default=None),
         rows=rows,
-        apart=[check_words(check) for check in apart],
-        meaning=meaning(result),
-        legend=LEGEND,
+        apart=[words.check_words(check) for check in apart],
+        meaning=words.meaning(result),
+        legend=words.LEGEND,
     )
     return render_page(page_environment(), "gate.html.j2", values)
 
@@ -69,7 +56,7 @@ def _chart(check: GateCheck, ident: str) -> Markup | None:
     low = check.gain if check.low is None else check.low
     high = check.gain if check.high is None else check.high
     unit = check.margin or max(abs(low), abs(high), 1e-12) / (_REACH - 0.5)
-    canvas = Canvas(ident, _WIDTH, _HEIGHT, sentence(check), "Gain between its bounds.")
+    canvas = Canvas(ident, _WIDTH, _HEIGHT, words.sentence(check), "Gain between its bounds.")
     x = Axis(-_REACH, _REACH, _PAD, _WIDTH - _PAD, ())
     middle = _HEIGHT / 2
     if check.margin is not None:

@@ -7,15 +7,7 @@ failed or is in error, whatever its checks say, so that no reader of the file se
 from collections import Counter
 from xml.etree import ElementTree as ET
 
-from harness.gate.words import (
-    LEGEND,
-    check_words,
-    meaning,
-    sentence,
-    suite_of,
-    was_tested,
-    worst_first,
-)
+from harness.gate import words
 from harness.render.text import visible
 from harness.schema import GateCheck, GateResult
 
@@ -36,7 +28,7 @@ def render_junit(result: GateResult) -> str:
     error; what is not compared, or does not decide, is skipped. Characters that XML has no place
     for appear as escapes such as ``\x1b``.
     """
-    cases = [_check(check, result) for check in worst_first(result.checks)]
+    cases = [_check(check, result) for check in words.worst_first(result.checks)]
     cases += _others(result)
     if result.exit_code and not any(_outcome(case) in ("failure", "error") for case in cases):
         cases.append(_case(result, "gate", "verdict", "error", result.headline))
@@ -53,7 +45,7 @@ def render_junit(result: GateResult) -> str:
     suite.append(_properties(result))
     suite.extend(cases)
     lines = [result.headline, *result.changes, *result.problems]
-    lines += [meaning(result), LEGEND] if was_tested(result) else []
+    lines += [words.meaning(result), words.LEGEND] if words.was_tested(result) else []
     _text(suite, "system-out", "\n".join(lines))
     root = ET.Element("testsuites", {"name": "harness gate", **counts, "time": "0"})
     root.append(suite)
@@ -71,10 +63,12 @@ def _check(check: GateCheck, result: GateResult) -> ET.Element:
     where = f" ({check.split})" if check.split else ""
     floor = " floor" if check.kind == "floor" else ""
     name = f"{check.metric}{where}{floor}"
-    text = sentence(check)
+    text = words.sentence(check)
     case = _case(result, f"{check.subject}.{check.task}", name, outcome, text)
     if not outcome:
-        prefix = "inconclusive, only a warning: " if warned else f"{check_words(check).verdict}: "
+        prefix = (
+            "inconclusive, only a warning: " if warned else f"{words.check_words(check).verdict}: "
+        )
         _text(case, "system-out", prefix + text)
     return case
 
@@ -93,7 +87,7 @@ def _others(result: GateResult) -> list[ET.Element]:
 
 
 def _case(result: GateResult, place: str, name: str, outcome: str, text: str) -> ET.Element:
-    attributes = {"classname": f"{suite_of(result)}.{place}", "name": name, "time": "0"}
+    attributes = {"classname": f"{words.suite_of(result)}.{place}", "name": name, "time": "0"}
     case = ET.Element("testcase", {key: _clean(value) for key, value in attributes.items()})
     if outcome:
         message = _clean(text.partition("\n")[0])

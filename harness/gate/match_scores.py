@@ -6,19 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from harness.gate import subjects
 from harness.gate.baseline import BaselineFiles, BaselineScore, BaselineSubject
 from harness.gate.decide import Match, ScorePair
-from harness.gate.subjects import (
-    GateSubject,
-    choosing_words,
-    default_keys,
-    named_key,
-    no_score,
-    not_gated,
-    outputs_name,
-    outputs_of,
-    score_words,
-)
 from harness.results.pairing import FORM
 from harness.results.scores import Reading
 from harness.schema import HUMAN, GateCheck, GateVerdict, Manifest
@@ -39,7 +29,7 @@ def match_scores(
     manifest: Manifest,
     rules: GateSpec,
     baseline: BaselineFiles,
-    subject: GateSubject,
+    subject: subjects.GateSubject,
 ) -> Match:
     """Match the scores of a gated variant that the baseline has as well.
 
@@ -50,7 +40,7 @@ def match_scores(
     accepted = baseline.baseline.subjects[subject.name]
     scores, match = _named_scores(rules, accepted, subject)
     there = [subject.readings[s.key] for s, _ in scores if s.key in subject.readings]
-    outputs = outputs_of(store, subject, there)
+    outputs = subjects.outputs_of(store, subject, there)
     same = {name for name, digest in outputs.items() if accepted.outputs.get(name) == digest}
     for score, rule in scores:
         match += _match(manifest, rules, baseline, subject, score, rule, same)
@@ -61,27 +51,28 @@ def match_scores(
     return match + Match(
         checks=tuple(
             _unpaired(subject, subject.readings[key], "not_compared", reason)
-            for key in default_keys(subject)
+            for key in subjects.default_keys(subject)
             if key not in known
         ),
         changes=tuple(
-            f"not gated: {score_words(subject.name, key)}: {why}" for key, why in not_gated(subject)
+            f"not gated: {subjects.score_words(subject.name, key)}: {why}"
+            for key, why in subjects.not_gated(subject)
         ),
     )
 
 
 def _named_scores(
-    rules: GateSpec, accepted: BaselineSubject, subject: GateSubject
+    rules: GateSpec, accepted: BaselineSubject, subject: subjects.GateSubject
 ) -> tuple[list[ScoreRule], Match]:
     """Accepted scores that the rules name, and what they name beyond, or no longer."""
     before = {score.key: score for score in accepted.scores}
     if not rules.metrics:
         return [(score, None) for score in before.values()], Match()
-    keys = [(named_key(rule, before), rule) for rule in rules.metrics]
+    keys = [(subjects.named_key(rule, before), rule) for rule in rules.metrics]
     unknown = [rule for key, rule in keys if key is None]
     for rule in unknown:
-        if named_key(rule, subject.readings) is None:
-            raise no_score(rule, subject)
+        if subjects.named_key(rule, subject.readings) is None:
+            raise subjects.no_score(rule, subject)
     named = {key for key, _ in keys}
     return [(before[key], rule) for key, rule in keys if key is not None], Match(
         differences=tuple(
@@ -90,7 +81,7 @@ def _named_scores(
             for rule in unknown
         ),
         changes=tuple(
-            f"not gated any more: {score_words(subject.name, key)}"
+            f"not gated any more: {subjects.score_words(subject.name, key)}"
             for key in before
             if key not in named
         ),
@@ -101,7 +92,7 @@ def _match(
     manifest: Manifest,
     rules: GateSpec,
     baseline: BaselineFiles,
-    subject: GateSubject,
+    subject: subjects.GateSubject,
     score: BaselineScore,
     rule: GatedMetric | None,
     same_outputs: Container[str],
@@ -117,7 +108,7 @@ def _match(
         reason = reading.score.reason or reading.reason or "it is undefined"
         return Match(checks=(_unpaired(subject, score, "invalid", reason),))
     differences = tuple(
-        f"{score_words(subject.name, score.key)}: {what}: was {then!r}, is {now!r}"
+        f"{subjects.score_words(subject.name, score.key)}: {what}: was {then!r}, is {now!r}"
         for what in FORM
         if (then := getattr(score, what)) != (now := getattr(reading.score, what))
     )
@@ -138,7 +129,7 @@ def _match(
         _margin(rules, rule, score.scale),
         unit=score.unit,
         floor=rule.floor if rule else None,
-        same_outputs=outputs_name(reading) in same_outputs,
+        same_outputs=subjects.outputs_name(reading) in same_outputs,
         kind=reading.kind,
     )
     return noticed + Match(pairs=(pair,))
@@ -156,14 +147,14 @@ class _Examples(NamedTuple):
 def _common(
     manifest: Manifest,
     baseline: BaselineFiles,
-    subject: GateSubject,
+    subject: subjects.GateSubject,
     score: BaselineScore,
     reading: Reading,
     own: _Examples,
 ) -> _Examples:
     """The examples of a score that may be compared, of those that both sides have."""
-    words, changes = score_words(subject.name, score.key), []
-    biased = choosing_words(subject, score.split)
+    words, changes = subjects.score_words(subject.name, score.key), []
+    biased = subjects.choosing_words(subject, score.split)
     if biased is not None:  # an old run's: suites and baselines with such rules are refused
         changes.append(f"{words} is biased: {biased}; gate it on report")
     quantity, before, after, _ = own
@@ -212,7 +203,7 @@ def _margin(rules: GateSpec, rule: GatedMetric | None, scale: float | None) -> M
 
 
 def _unpaired(
-    subject: GateSubject, score: BaselineScore | Reading, verdict: GateVerdict, reason: str
+    subject: subjects.GateSubject, score: BaselineScore | Reading, verdict: GateVerdict, reason: str
 ) -> GateCheck:
     """A check of a score that only one side has, or that has no value."""
     record = score.score if isinstance(score, Reading) else score

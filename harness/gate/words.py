@@ -4,17 +4,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from harness.render import numbers as fmt
 from harness.render.labels import measured_name
-from harness.render.numbers import (
-    NONE,
-    count,
-    decimals_for,
-    estimate,
-    metric_name,
-    number,
-    plain_decimals,
-    quantity,
-)
 from harness.render.text import cut, visible
 from harness.schema import GateCheck, GateResult, GateVerdict
 from harness.suite.rules import in_points
@@ -76,7 +67,7 @@ def check_words(check: GateCheck) -> CheckWords:
         subject=_subject(check),
         what=_name(check),
         where=check.split,
-        n=f"{check.n:,}" if check.n else NONE,
+        n=f"{check.n:,}" if check.n else fmt.NONE,
         baseline=baseline,
         value=value,
         change=_change(check),
@@ -120,7 +111,7 @@ def sentence(check: GateCheck) -> str:
         parts.append(f"{words.baseline} \u2192 {words.value}")
     bound = "bound" if check.kind == "floor" else "margin"
     evidence = {"gain": words.change, bound: words.margin, "n =": words.n, "MDE": words.mde}
-    parts += [f"{label} {text}" for label, text in evidence.items() if text != NONE]
+    parts += [f"{label} {text}" for label, text in evidence.items() if text != fmt.NONE]
     line = ", ".join(part for part in parts if part)
     return f"{line} ({words.note})" if words.note else line
 
@@ -172,7 +163,7 @@ def _name(check: GateCheck) -> str:
     if check.kind == "measurement":
         return measured_name(check.metric)
     floor = " (floor)" if check.kind == "floor" else ""
-    return f"{check.task}: {metric_name(check.metric)}{floor}"
+    return f"{check.task}: {fmt.metric_name(check.metric)}{floor}"
 
 
 def _subject(check: GateCheck) -> str:
@@ -188,7 +179,7 @@ def _note(check: GateCheck) -> str:
     parts = [] if check.reason is None else [check.reason.rstrip(".")]
     if check.verdict == "inconclusive" and check.needed_n is not None:
         noun = "repeat" if check.kind == "measurement" else "example"
-        parts.append(f"about {count(check.needed_n, noun)} would decide")
+        parts.append(f"about {fmt.count(check.needed_n, noun)} would decide")
     if check.kind == "quality" and not check.higher_is_better:
         parts.append("lower is better")
     if not check.decides:
@@ -199,9 +190,9 @@ def _note(check: GateCheck) -> str:
 def _change(check: GateCheck) -> str:
     scale, unit = _gain_scale(check)
     if check.gain is None:
-        return NONE
+        return fmt.NONE
     ends = (None, None) if check.low == check.high else (check.low, check.high)  # exact
-    gain, bounds = estimate(check.gain, *ends, scale, signed=True)
+    gain, bounds = fmt.estimate(check.gain, *ends, scale, signed=True)
     return f"{gain} {bounds}{unit}" if bounds else f"{gain}{unit}"
 
 
@@ -214,19 +205,19 @@ def _ends(check: GateCheck) -> tuple[str, str]:
     """Baseline and value, with as many decimals as their difference has."""
     ends = check.baseline_value, check.value
     if check.kind == "measurement":
-        return quantity(ends[0], check.unit), quantity(ends[1], check.unit)
+        return fmt.quantity(ends[0], check.unit), fmt.quantity(ends[1], check.unit)
     places = 1 if check.scale else None
     if check.low is not None and check.high is not None and check.high > check.low:
         reach = in_points(check.high - check.low, check.scale) / 2
-        places = 1 if check.scale and reach >= _FINE else decimals_for(reach)
+        places = 1 if check.scale and reach >= _FINE else fmt.decimals_for(reach)
     shown = [None if end is None else in_points(end, check.scale) for end in ends]
-    return number(shown[0], places), number(shown[1], places)
+    return fmt.number(shown[0], places), fmt.number(shown[1], places)
 
 
 def _limit(value: float | None, check: GateCheck) -> str:
     """A margin or the like, in the unit of the gain."""
     scale, unit = _gain_scale(check)
-    return NONE if value is None else _trimmed(in_points(value, scale)) + unit
+    return fmt.NONE if value is None else _trimmed(in_points(value, scale)) + unit
 
 
 def _bound(check: GateCheck) -> str:
@@ -237,7 +228,7 @@ def _bound(check: GateCheck) -> str:
 
 def _trimmed(value: float) -> str:
     """Three significant digits without needless zeros."""
-    text = number(value, plain_decimals(value))
+    text = fmt.number(value, fmt.plain_decimals(value))
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 

@@ -9,14 +9,7 @@ from pydantic.dataclasses import dataclass
 from typing_extensions import override
 
 from harness.errors import MetricError
-from harness.metrics.base import (
-    STRICT,
-    FloatArray,
-    MeanMetric,
-    Metric,
-    format_signature,
-    some_references,
-)
+from harness.metrics import base
 
 Average = Literal["macro", "micro", "weighted", "binary"]
 Measure = Literal["precision", "recall", "f1"]
@@ -33,8 +26,8 @@ def label_set(references: Iterable[Sequence[str]], *, normalize: bool = True) ->
     return tuple(sorted({normalize_label(text) if normalize else text for text in texts}))
 
 
-@dataclass(config=STRICT)
-class Accuracy(MeanMetric):
+@dataclass(config=base.STRICT)
+class Accuracy(base.MeanMetric):
     """Share of predictions that are (one of) the reference label(s).
 
     Args:
@@ -55,7 +48,7 @@ class Accuracy(MeanMetric):
     @property
     @override
     def signature(self) -> str:
-        return format_signature(self.name, norm=_NORM[self.normalize], refs="any")
+        return base.format_signature(self.name, norm=_NORM[self.normalize], refs="any")
 
     @override
     def score(self, prediction: str, references: Sequence[str]) -> float:
@@ -67,8 +60,8 @@ class Accuracy(MeanMetric):
         return float(prediction in references)
 
 
-@dataclass(config=STRICT)
-class LabelScore(Metric):
+@dataclass(config=base.STRICT)
+class LabelScore(base.Metric):
     """Precision, recall or F1 over a fixed set of labels.
 
     Statistics: (hits, predictions, references) per label, then the number of predictions that
@@ -121,7 +114,7 @@ class LabelScore(Metric):
     @override
     def signature(self) -> str:
         positive = None if self._positive is None else self._labels.names[self._positive]
-        return format_signature(
+        return base.format_signature(
             self.name,
             avg=self.average,
             pos=positive,
@@ -146,7 +139,7 @@ class LabelScore(Metric):
         return tuple(counts.tolist())
 
     @override
-    def aggregate(self, totals: FloatArray) -> FloatArray:
+    def aggregate(self, totals: base.FloatArray) -> base.FloatArray:
         totals = np.asarray(totals, dtype=np.float64)
         hits, predicted, actual = (totals[..., start:-1:3] for start in range(3))
         if self._positive is not None:
@@ -169,7 +162,7 @@ class LabelScore(Metric):
         # As in scikit-learn: equal weights where no defined label has any.
         weights = np.where(weights.sum(axis=-1, keepdims=True) > 0, weights, defined)
         with np.errstate(divide="ignore", invalid="ignore"):
-            mean: FloatArray = (np.nan_to_num(values) * weights).sum(-1) / weights.sum(-1)
+            mean: base.FloatArray = (np.nan_to_num(values) * weights).sum(-1) / weights.sum(-1)
         return mean
 
 
@@ -197,7 +190,7 @@ class _Labels:
         Raises:
             MetricError: A reference is not among the labels.
         """
-        positions = {text: self.index(text) for text in some_references(references)}
+        positions = {text: self.index(text) for text in base.some_references(references)}
         if unknown := [text for text, position in positions.items() if position is None]:
             raise MetricError(
                 f"The reference {unknown[0]!r} is not one of the labels {', '.join(self.names)}.",

@@ -15,13 +15,7 @@ from typing import Any
 from harness.digests import file_digest
 from harness.errors import DiskError, StoreError, UsageError
 from harness.files import room_on_disk, write_atomic
-from harness.models.identity import (
-    ADAPTER_PATTERNS,
-    MODEL_PATTERNS,
-    checkpoint_digest,
-    model_files,
-    public_base_name,
-)
+from harness.models import identity
 from harness.release.card.card import card_files
 from harness.release.card.data import card_of
 from harness.release.card.forms import Form, merged_digests, merged_form, merged_weights, named_form
@@ -183,8 +177,8 @@ def _files_of(source: Path, variant: Variant) -> list[str]:
     """Names of the files that belong to the model, sorted."""
     if variant.kind == "merged":
         return sorted(merged_digests(variant))
-    patterns = ADAPTER_PATTERNS if variant.kind == "adapter" else MODEL_PATTERNS
-    return [path.name for path in model_files(source, patterns)]
+    patterns = identity.ADAPTER_PATTERNS if variant.kind == "adapter" else identity.MODEL_PATTERNS
+    return [path.name for path in identity.model_files(source, patterns)]
 
 
 def _verify(folder: Path, variant: Variant, source: Path) -> None:
@@ -195,7 +189,7 @@ def _verify(folder: Path, variant: Variant, source: Path) -> None:
         if file_digest(folder / name) != digest
     ]
     wanted = variant.digests.get("adapter")
-    if variant.kind != "merged" and wanted and checkpoint_digest(folder) != wanted:
+    if variant.kind != "merged" and wanted and identity.checkpoint_digest(folder) != wanted:
         differ = [variant.id]
     if differ:
         raise StoreError(
@@ -218,7 +212,7 @@ def _name_base(folder: Path, variant: Variant, *, hub: bool) -> dict[str, Any]:
         return {}
     config = json.loads(file.read_text("utf-8"))
     named = config.get(_BASE_NAME)
-    name = public_base_name(named, variant.base_model, hub=hub) if named else named
+    name = identity.public_base_name(named, variant.base_model, hub=hub) if named else named
     if name == named:
         return {}
     write_atomic(file, json.dumps(config | {_BASE_NAME: name}, indent=2, sort_keys=True))

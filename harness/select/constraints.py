@@ -8,15 +8,8 @@ from harness.results.measurements import Median, Medians
 from harness.results.scores import Reading
 from harness.schema import ConstraintCheck
 from harness.select.scores import ConstraintScore, Part, constraint_score, no_such
+from harness.suite import rules
 from harness.suite.deciding import first_metric
-from harness.suite.rules import (
-    ConstraintSpec,
-    Margin,
-    amount,
-    in_points,
-    margin_in_own_unit,
-    share,
-)
 from harness.suite.spec import Suite
 
 TAIL = 0.05
@@ -26,7 +19,7 @@ TAIL = 0.05
 # -- scores ---------------------------------------------------------------------------------------
 
 
-def check_score(margin: Margin, score: ConstraintScore, variant: str) -> ConstraintCheck:
+def check_score(margin: rules.Margin, score: ConstraintScore, variant: str) -> ConstraintCheck:
     """Whether a variant's score is not too far below the baseline's.
 
     With the paired difference oriented so that more is better, and its one-sided 95 % bounds L and
@@ -50,7 +43,7 @@ def check_score(margin: Margin, score: ConstraintScore, variant: str) -> Constra
     common["value"] = drop.delta
     if drop.low is None or drop.high is None or before is None:
         return ConstraintCheck(status="unknown", reason=drop.reason, **common)
-    bound = margin_in_own_unit(margin, before, scale)
+    bound = rules.margin_in_own_unit(margin, before, scale)
     gain = drop.turned(panel.quantity.sign)
     kept = gain.low is not None and gain.low >= -bound
     broken = gain.high is not None and gain.high < -bound
@@ -64,12 +57,12 @@ def check_score(margin: Margin, score: ConstraintScore, variant: str) -> Constra
     )
 
 
-def _score_words(margin: Margin, score: ConstraintScore, scale: float | None) -> str:
+def _score_words(margin: rules.Margin, score: ConstraintScore, scale: float | None) -> str:
     name = f"{score.task} {score.metric}".strip()
     if not margin:
         return f"{name}: not worse than {score.baseline}"
     if isinstance(margin, str):
-        allowed = f"{100 * share(margin):g} %"
+        allowed = f"{100 * rules.share(margin):g} %"
     else:
         allowed = f"{margin:g}{' points' if scale else ''}"
     return f"{name}: at most {allowed} worse than {score.baseline}"
@@ -79,7 +72,7 @@ def _score_words(margin: Margin, score: ConstraintScore, scale: float | None) ->
 
 
 def check_measurement(
-    spec: ConstraintSpec, variant: str, medians: Medians | None, missing: str | None
+    spec: rules.ConstraintSpec, variant: str, medians: Medians | None, missing: str | None
 ) -> ConstraintCheck:
     """Whether the median of a measured quantity lies within its bounds.
 
@@ -94,8 +87,8 @@ def check_measurement(
     name = str(spec.measurement)
     absent = no_such(f"measurements of {name}", medians) if medians else missing
     median = (medians or {}).get(name) or Median(None, reason=absent or "it was not measured")
-    low = None if spec.min is None else amount(spec.min)
-    high = None if spec.max is None else amount(spec.max)
+    low = None if spec.min is None else rules.amount(spec.min)
+    high = None if spec.max is None else rules.amount(spec.max)
     common: dict[str, Any] = {
         "variant": variant,
         "what": _measurement_words(spec),
@@ -117,7 +110,7 @@ def check_measurement(
     return ConstraintCheck(status="kept", bound=low if low is not None else high, **common)
 
 
-def _measurement_words(spec: ConstraintSpec) -> str:
+def _measurement_words(spec: rules.ConstraintSpec) -> str:
     name = str(spec.measurement)
     bounds = [
         f"at {word} {value if isinstance(value, str) else _measured(value, unit_of(name))}"
@@ -161,7 +154,7 @@ def check_constraints(
 
 
 def score_of(
-    constraint: ConstraintSpec,
+    constraint: rules.ConstraintSpec,
     suite: Suite,
     baseline: str,
     readings: Sequence[Reading],
@@ -195,7 +188,7 @@ def explained(check: ConstraintCheck) -> str:
 
 def _change(gain: float, check: ConstraintCheck) -> str:
     """A gain in the metric's unit, and as a share where the bound is one."""
-    size = in_points(abs(gain), check.scale)
+    size = rules.in_points(abs(gain), check.scale)
     if size == 0:
         return "no different"
     shown = f"{size:.2f}" if size >= 0.1 else f"{size:.2g}"

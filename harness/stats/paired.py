@@ -14,17 +14,7 @@ import numpy as np
 from scipy import special
 
 from harness.metrics.base import FloatArray
-from harness.stats.intervals import (
-    ALONE,
-    FEW_CLUSTERS,
-    TAIL,
-    bootstrap_words,
-    influence,
-    percentile_bounds,
-    root_of_squares,
-    standard_error,
-    t_bounds,
-)
+from harness.stats import intervals
 from harness.stats.proportions import clustered_tango, discordant, tango_interval
 from harness.stats.resampling import Resamples
 
@@ -61,7 +51,7 @@ def mean_difference(
     *,
     scale: float | None = None,
     share: bool = True,
-    tail: float = TAIL,
+    tail: float = intervals.TAIL,
     strict: bool = False,
 ) -> Difference | None:
     """Bound a difference of two means of the same examples; None where a bootstrap is better.
@@ -77,23 +67,23 @@ def mean_difference(
         strict: Of shares of right answers: as for :func:`tango_interval`.
     """
     count = resamples.n_clusters
-    pull = influence(resamples.sums(after)) - influence(resamples.sums(before))
+    pull = intervals.influence(resamples.sums(after)) - intervals.influence(resamples.sums(before))
     unlike = discordant(before, after, scale) if share else None
     if unlike is not None:
-        top, error = scale or 1.0, standard_error(pull)
+        top, error = scale or 1.0, intervals.standard_error(pull)
         low, high, words = _score_bounds(*unlike, error / top, resamples, tail, strict)
         return Difference(delta, low * top, high * top, error, count - 1, method=words)
-    if count < FEW_CLUSTERS:
-        error, low, high = t_bounds(delta, pull, tail=tail)
+    if count < intervals.FEW_CLUSTERS:
+        error, low, high = intervals.t_bounds(delta, pull, tail=tail)
         if not np.isfinite(error):
-            return Difference(delta, reason=ALONE)
+            return Difference(delta, reason=intervals.ALONE)
         words = f"paired Student-t, {count} clusters"
         return Difference(delta, low, high, error, count - 1, method=words)
     return None
 
 
 def unchanged(
-    resamples: Resamples, *, scale: float, tail: float = TAIL, strict: bool = False
+    resamples: Resamples, *, scale: float, tail: float = intervals.TAIL, strict: bool = False
 ) -> Difference:
     """What it shows that no example's score changed, although outputs may have.
 
@@ -127,16 +117,16 @@ def _score_bounds(
 
 
 def drawn_difference(
-    delta: float, drawn: FloatArray, resamples: Resamples, *, tail: float = TAIL
+    delta: float, drawn: FloatArray, resamples: Resamples, *, tail: float = intervals.TAIL
 ) -> Difference:
     """Bound a difference by its bootstrap draws, shape (B,)."""
-    bounds = percentile_bounds(drawn, resamples.n_clusters, tail=tail)
+    bounds = intervals.percentile_bounds(drawn, resamples.n_clusters, tail=tail)
     if bounds is None:
         return Difference(delta, reason="undefined in more than 5 % of the resamples")
     count = resamples.n_clusters
     # draws of a mean vary by its variance with divisor n, which is too small by this factor
     defined = drawn[np.isfinite(drawn)]
     factor = float(np.sqrt(count / (count - 1) / (len(defined) - 1)))
-    error = root_of_squares(defined - defined.mean()) * factor
-    words = f"paired {bootstrap_words(resamples)}"
+    error = intervals.root_of_squares(defined - defined.mean()) * factor
+    words = f"paired {intervals.bootstrap_words(resamples)}"
     return Difference(delta, *bounds, error, count - 1, method=words)

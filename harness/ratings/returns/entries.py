@@ -4,16 +4,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from harness.ratings import layout
 from harness.ratings.design.tokens import LETTERS
-from harness.ratings.layout import (
-    CANNOT_JUDGE,
-    ROW,
-    SHEET_NAMES,
-    TIE,
-    A,
-    B,
-    asked,
-)
 from harness.ratings.records import RowKind, SheetRow
 from harness.ratings.returns.answers import (
     Problem,
@@ -29,8 +21,8 @@ Given = dict[str, Any]
 variants), None for "cannot judge"; comment and minutes. Nothing is there of empty cells."""
 
 _SIDES: Mapping[bool, Mapping[str | None, str | None]] = {
-    False: {A: "first", B: "second", TIE: "tie", None: None},
-    True: {A: "second", B: "first", TIE: "tie", None: None},
+    False: {layout.A: "first", layout.B: "second", layout.TIE: "tie", None: None},
+    True: {layout.A: "second", layout.B: "first", layout.TIE: "tie", None: None},
 }
 """Whether the second of the variants is shown as A -> side -> which of the variants."""
 
@@ -145,7 +137,7 @@ def _strangers(file: Returned, questions: Questions, rater: str | None) -> Itera
             near = next((token for token in _near(row.token) if token in mine), None)
             hint = f"was it “{near}”? If so, put that back" if near else hint
         problem = Problem(entry, needed, f"{hint}, or empty the row")
-        yield _wrong(file, (row.table, row.number, ROW), problem)
+        yield _wrong(file, (row.table, row.number, layout.ROW), problem)
     if len(rows) > len(filled):
         idle = len(rows) - len(filled)
         yield f"{file.path}: passed over {idle} further rows without answers."
@@ -171,14 +163,14 @@ def _column_remarks(file: Returned, questions: Questions, table: ReturnedTable) 
             yield _wrong(file, (table, table.heading, name), problem)
     kind: RowKind = "pair" if PREFERENCE in table.columns else "scale"
     extra = [shown(name) for name in table.columns if name not in questions.known_columns]
-    wanted = asked(questions.plan.criteria, kind) if file.format != "json" else []
+    wanted = layout.asked(questions.plan.criteria, kind) if file.format != "json" else []
     missing = [  # a page's file names what was answered only
         f"“{name}”" for name in wanted if name in questions.answers and name not in table.columns
     ]
     if missing and extra:
         entry = f"no column called {' or '.join(missing)}, but {' and '.join(extra)}"
         problem = Problem(entry, "every name as it was", "give the columns their names back")
-        yield _wrong(file, (table, table.heading, ROW), problem)
+        yield _wrong(file, (table, table.heading, layout.ROW), problem)
     elif missing:
         yield f"{file.path}: has no column {' or '.join(missing)} any more."
     elif extra:
@@ -233,7 +225,7 @@ def _said(questions: Questions, row: ReturnedRow, wanted: SheetRow) -> Iterator[
             yield (
                 name,
                 Problem(
-                    f"{shown(text)} in a row of “{SHEET_NAMES[wanted.kind]}”",
+                    f"{shown(text)} in a row of “{layout.SHEET_NAMES[wanted.kind]}”",
                     "an empty cell: this is not asked of such rows",
                     "move the entry to the row that it is meant for, or delete it",
                 ),
@@ -243,6 +235,6 @@ def _said(questions: Questions, row: ReturnedRow, wanted: SheetRow) -> Iterator[
 def as_shown(answer: Any, row: SheetRow) -> str:
     """An answer as the rater saw it."""
     if answer is None:
-        return CANNOT_JUDGE
+        return layout.CANNOT_JUDGE
     sides = {meant: side for side, meant in _SIDES[row.swapped].items()}
     return str(sides.get(answer, answer) if row.kind == "pair" else answer)

@@ -5,17 +5,7 @@ import io
 from pathlib import Path
 
 from harness.files import write_atomic
-from harness.ratings.layout import (
-    ELSEWHERE,
-    PREFERENCE_ANSWERS,
-    PREFERENCE_QUESTION,
-    SHEET_NAMES,
-    RaterSheet,
-    answers,
-    asked,
-    columns,
-    general_instructions,
-)
+from harness.ratings import layout
 from harness.ratings.records import RowKind
 from harness.ratings.sheets.formula_guard import APOSTROPHE, Changes, delimited_text, shown_texts
 from harness.suite.ratings import PREFERENCE
@@ -24,7 +14,7 @@ _ENCODING = "utf-8-sig"  # without the mark, Excel takes UTF-8 for the code page
 _TITLE = "Rating sheet "  # which the instructions begin with
 
 
-def write_delimited(sheet: RaterSheet, folder: Path) -> Changes:
+def write_delimited(sheet: layout.RaterSheet, folder: Path) -> Changes:
     """Write one CSV file per kind of rows, and the instructions beside them as text.
 
     Args:
@@ -42,23 +32,23 @@ def write_delimited(sheet: RaterSheet, folder: Path) -> Changes:
     for kind in sheet.kinds:
         table = io.StringIO(newline="")
         writer = csv.writer(table)  # comma, CRLF, quotes where they are needed
-        writer.writerow(columns(sheet, kind))
-        empty = [""] * len(asked(sheet.criteria, kind))
+        writer.writerow(layout.columns(sheet, kind))
+        empty = [""] * len(layout.asked(sheet.criteria, kind))
         for row in sheet.rows(kind):
             texts = [delimited_text(text, changes) for text in shown_texts(sheet, row)]
             writer.writerow([row.token, *texts, *empty])
         content = table.getvalue().encode(_ENCODING)
-        write_atomic(file_of(sheet, kind, folder), content, hint=ELSEWHERE)
+        write_atomic(file_of(sheet, kind, folder), content, hint=layout.ELSEWHERE)
     text = "\n\n".join([*_instructions(sheet, quoted=APOSTROPHE in changes), ""])
     text = text.replace("\n", "\r\n")
     path = folder / f"{sheet.rater}-instructions.txt"
-    write_atomic(path, text.encode(_ENCODING), hint=ELSEWHERE)
+    write_atomic(path, text.encode(_ENCODING), hint=layout.ELSEWHERE)
     return changes
 
 
-def file_of(sheet: RaterSheet, kind: RowKind, folder: Path) -> Path:
+def file_of(sheet: layout.RaterSheet, kind: RowKind, folder: Path) -> Path:
     """Where the rows of one kind are written."""
-    return folder / f"{sheet.rater}-{SHEET_NAMES[kind].lower()}.csv"
+    return folder / f"{sheet.rater}-{layout.SHEET_NAMES[kind].lower()}.csv"
 
 
 def is_instructions(path: Path) -> bool:
@@ -70,10 +60,10 @@ def is_instructions(path: Path) -> bool:
         return False  # whoever reads it will say why
 
 
-def _instructions(sheet: RaterSheet, *, quoted: bool) -> list[str]:
+def _instructions(sheet: layout.RaterSheet, *, quoted: bool) -> list[str]:
     paragraphs = [
         f"{_TITLE}{sheet.id} for {sheet.rater}",
-        *general_instructions(sheet),
+        *layout.general_instructions(sheet),
         "Open the .csv files with a spreadsheet program and fill in the empty columns. Leave the "
         "column “row” as it is: your answers are found by it, so the order of the rows does not "
         "matter. Save as CSV (UTF-8), or as .xlsx or .ods, and send back what you filled in, under "
@@ -87,9 +77,9 @@ def _instructions(sheet: RaterSheet, *, quoted: bool) -> list[str]:
     if sheet.scale:
         paragraphs.append("In the columns of ratings, write the number or the whole line:")
         for criterion in sheet.criteria:
-            points = "".join(f"\n    {answer}" for answer in answers(criterion))
+            points = "".join(f"\n    {answer}" for answer in layout.answers(criterion))
             paragraphs.append(f"{criterion.name}: {criterion.question}{points}")
     if sheet.pair:
-        lines = "".join(f"\n    {key}: {words}" for key, words in PREFERENCE_ANSWERS.items())
-        paragraphs.append(f"{PREFERENCE}: {PREFERENCE_QUESTION}{lines}")
+        lines = "".join(f"\n    {key}: {words}" for key, words in layout.PREFERENCE_ANSWERS.items())
+        paragraphs.append(f"{PREFERENCE}: {layout.PREFERENCE_QUESTION}{lines}")
     return paragraphs

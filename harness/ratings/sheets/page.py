@@ -11,21 +11,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from harness.ratings.layout import (
-    CANNOT_JUDGE,
-    EMPTY,
-    PAGE_FORMAT,
-    PAGE_VERSION,
-    PREFERENCE_ANSWERS,
-    PREFERENCE_QUESTION,
-    SHEET_NAMES,
-    TIE,
-    A,
-    B,
-    RaterSheet,
-    ShownRow,
-    general_instructions,
-)
+from harness.ratings import layout
 from harness.ratings.records import RowKind
 from harness.render.pages import asset, environment, page_policy
 from harness.render.text import split_unseen, visible
@@ -51,10 +37,10 @@ _RETURN = (
 )
 
 _SECTION_NOUNS: dict[RowKind, str] = {"scale": "Rating", "pair": "Preference"}
-_KEYS = {A: "a", B: "b", TIE: "t", CANNOT_JUDGE: "x"}
+_KEYS = {layout.A: "a", layout.B: "b", layout.TIE: "t", layout.CANNOT_JUDGE: "x"}
 
 
-def render_page(sheet: RaterSheet) -> str:
+def render_page(sheet: layout.RaterSheet) -> str:
     """Write a rater's sheet as one self-contained page.
 
     Args:
@@ -77,14 +63,14 @@ def render_page(sheet: RaterSheet) -> str:
             data=_embedded(data),
             rater=sheet.rater,
             sections=data["sections"],
-            instructions=[*general_instructions(sheet), _TIME, _KEEPING, _RETURN],
-            question=PREFERENCE_QUESTION,
+            instructions=[*layout.general_instructions(sheet), _TIME, _KEEPING, _RETURN],
+            question=layout.PREFERENCE_QUESTION,
             rows=len(sheet.scale) + len(sheet.pair),
         )
     )
 
 
-def page_data(sheet: RaterSheet) -> dict[str, Any]:
+def page_data(sheet: layout.RaterSheet) -> dict[str, Any]:
     """What the page's script reads.
 
     Each text stands once in ``texts`` and rows name it by its place, since prompts recur. A text
@@ -95,14 +81,14 @@ def page_data(sheet: RaterSheet) -> dict[str, Any]:
     def place(text: str) -> int:
         return places.setdefault(text, len(places))
 
-    def shown(row: ShownRow) -> list[Any]:
+    def shown(row: layout.ShownRow) -> list[Any]:
         reference = None if row.reference is None else place(row.reference)
         return [row.token, place(row.prompt), reference, [place(text) for text in row.outputs]]
 
     sections = [
         {
             "kind": kind,
-            "title": SHEET_NAMES[kind],
+            "title": layout.SHEET_NAMES[kind],
             "noun": _SECTION_NOUNS[kind],
             "questions": _questions(sheet.criteria, kind),
             "rows": [shown(row) for row in sheet.rows(kind)],
@@ -110,11 +96,11 @@ def page_data(sheet: RaterSheet) -> dict[str, Any]:
         for kind in sheet.kinds
     ]
     return {
-        "format": PAGE_FORMAT,
-        "version": PAGE_VERSION,
+        "format": layout.PAGE_FORMAT,
+        "version": layout.PAGE_VERSION,
         "sheet": sheet.id,
         "rater": sheet.rater,
-        "empty": EMPTY,
+        "empty": layout.EMPTY,
         "idle": IDLE_MINUTES,
         "overview": OVERVIEW_ROWS,
         "sections": sections,
@@ -133,17 +119,17 @@ def _questions(criteria: Sequence[CriterionSpec], kind: RowKind) -> list[dict[st
         options: list[list[Any]] = [
             [
                 answer,
-                f"{answer}: {words}" if answer in (TIE, CANNOT_JUDGE) else words,
+                f"{answer}: {words}" if answer in (layout.TIE, layout.CANNOT_JUDGE) else words,
                 _KEYS[answer],
             ]
-            for answer, words in PREFERENCE_ANSWERS.items()
+            for answer, words in layout.PREFERENCE_ANSWERS.items()
         ]
-        return [_question(PREFERENCE, PREFERENCE_QUESTION, options)]
+        return [_question(PREFERENCE, layout.PREFERENCE_QUESTION, options)]
     questions = []
     for criterion in criteria:
         keyed = zip(criterion.scale.items(), point_keys(criterion.points), strict=True)
         options = [[point, visible(words), key] for (point, words), key in keyed]
-        options.append([CANNOT_JUDGE, CANNOT_JUDGE, _KEYS[CANNOT_JUDGE]])
+        options.append([layout.CANNOT_JUDGE, layout.CANNOT_JUDGE, _KEYS[layout.CANNOT_JUDGE]])
         questions.append(_question(criterion.name, criterion.question, options))
     return questions
 

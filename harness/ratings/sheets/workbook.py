@@ -16,26 +16,7 @@ from typing import Any
 
 from harness.errors import UsageError
 from harness.files import write_atomic
-from harness.ratings.layout import (
-    COMMENT,
-    ELSEWHERE,
-    MINUTES,
-    MOST_MINUTES,
-    OUTPUT,
-    OUTPUT_A,
-    OUTPUT_B,
-    PREFERENCE_ANSWERS,
-    PREFERENCE_QUESTION,
-    PROMPT,
-    REFERENCE,
-    ROW,
-    SHEET_NAMES,
-    RaterSheet,
-    answers,
-    asked,
-    columns,
-    general_instructions,
-)
+from harness.ratings import layout
 from harness.ratings.records import RowKind
 from harness.ratings.sheets.formula_guard import Changes, cell_text, is_live, shown_texts
 from harness.suite.ratings import PREFERENCE
@@ -44,8 +25,15 @@ INSTRUCTIONS = "Instructions"
 MAX_ROWS = 1_048_576  # of a worksheet, the header among them
 
 _CREATED = datetime(2000, 1, 1, tzinfo=UTC)  # any date but today's
-_WIDTHS = {ROW: 12, PROMPT: 45, REFERENCE: 45, OUTPUT: 65, OUTPUT_A: 50, OUTPUT_B: 50}
-_WIDTHS |= {COMMENT: 30, MINUTES: 9}
+_WIDTHS = {
+    layout.ROW: 12,
+    layout.PROMPT: 45,
+    layout.REFERENCE: 45,
+    layout.OUTPUT: 65,
+    layout.OUTPUT_A: 50,
+    layout.OUTPUT_B: 50,
+}
+_WIDTHS |= {layout.COMMENT: 30, layout.MINUTES: 9}
 _ANSWER = 20  # characters wide: a column to choose in
 _PAGE = 100  # likewise: the instructions
 _LINE, _TALLEST = 15, 27  # points per line; lines per row, of which Excel allows 409 points
@@ -82,7 +70,7 @@ _IN_PIECES = re.compile(f"_x[0-9a-fA-F]{{4}}(?={_ESCAPE})")
 _SEAMS = re.compile(r"(?<=_x[0-9a-fA-F]{4})(?=_)|(?<=^<)(?=r>)")
 
 
-def write_workbook(sheet: RaterSheet, path: Path) -> Changes:
+def write_workbook(sheet: layout.RaterSheet, path: Path) -> Changes:
     """Write one rater's workbook.
 
     Args:
@@ -124,7 +112,7 @@ def write_workbook(sheet: RaterSheet, path: Path) -> Changes:
     for kind in sheet.kinds:
         writer.rows(kind, ranges)
     book.close()
-    write_atomic(path, stream.getvalue(), hint=ELSEWHERE)
+    write_atomic(path, stream.getvalue(), hint=layout.ELSEWHERE)
     return writer.changes
 
 
@@ -132,7 +120,7 @@ def write_workbook(sheet: RaterSheet, path: Path) -> Changes:
 class _Writer:
     """What the functions that fill worksheets share."""
 
-    sheet: RaterSheet
+    sheet: layout.RaterSheet
     book: Any  # xlsxwriter's, which is untyped
     formats: dict[str, Any]
     live: dict[str, Any]  # the same, for text that would be a formula if it were typed
@@ -152,12 +140,12 @@ class _Writer:
             self._text(page, row, 1, words, "paragraph")
             row += 1
         for kind in self.sheet.kinds:
-            self._text(page, row, 0, f"{SHEET_NAMES[kind]} done", "label")
+            self._text(page, row, 0, f"{layout.SHEET_NAMES[kind]} done", "label")
             formula, value = self._progress(kind)
             page.write_formula(row, 1, formula, self.formats["paragraph"], value)
             row += 1
         for label, paragraphs in (
-            ("What to do", general_instructions(self.sheet)),
+            ("What to do", layout.general_instructions(self.sheet)),
             ("How to fill in", _FILLING),
         ):
             row += 1
@@ -176,7 +164,7 @@ class _Writer:
             self._text(page, row, 0, criterion.name, "label")
             self._text(page, row, 1, criterion.question, "label")
             _fit(page, row, [criterion.question], [_PAGE])
-            points = answers(criterion)
+            points = layout.answers(criterion)
             for offset, answer in enumerate(points, 1):
                 _fit(page, row + offset, [answer], [_PAGE])
                 self._text(page, row + offset, 1, answer, "paragraph")
@@ -184,24 +172,26 @@ class _Writer:
             row += len(points) + 2
         if self.sheet.pair:
             self._text(page, row, 0, PREFERENCE, "label")
-            self._text(page, row, 1, PREFERENCE_QUESTION, "label")
-            for offset, (answer, meaning) in enumerate(PREFERENCE_ANSWERS.items(), 1):
+            self._text(page, row, 1, layout.PREFERENCE_QUESTION, "label")
+            for offset, (answer, meaning) in enumerate(layout.PREFERENCE_ANSWERS.items(), 1):
                 self._text(page, row + offset, 0, answer, "paragraph")
                 self._text(page, row + offset, 1, meaning, "paragraph")
-            last = row + 1 + len(PREFERENCE_ANSWERS)
+            last = row + 1 + len(layout.PREFERENCE_ANSWERS)
             ranges[PREFERENCE] = f"={INSTRUCTIONS}!$A${row + 2}:$A${last}"
         return ranges
 
     def rows(self, kind: RowKind, ranges: dict[str, str]) -> None:
         """Write the worksheet of one kind of rows."""
-        page = self.book.add_worksheet(SHEET_NAMES[kind])
-        names = columns(self.sheet, kind)
-        first = len(names) - len(asked(self.sheet.criteria, kind))
+        page = self.book.add_worksheet(layout.SHEET_NAMES[kind])
+        names = layout.columns(self.sheet, kind)
+        first = len(names) - len(layout.asked(self.sheet.criteria, kind))
         rows = self.sheet.rows(kind)
         for column, name in enumerate(names):
             page.set_column(column, column, _WIDTHS.get(name, _ANSWER))
             self._text(page, 0, column, name, "header")
-        blanks = [self.formats["number" if name == MINUTES else "answer"] for name in names[first:]]
+        blanks = [
+            self.formats["number" if name == layout.MINUTES else "answer"] for name in names[first:]
+        ]
         widths = [_WIDTHS[name] for name in names[1:first]]
         for number, row in enumerate(rows, 1):
             texts = shown_texts(self.sheet, row)
@@ -223,7 +213,7 @@ class _Writer:
         self, page: Any, names: Sequence[str], first: int, count: int, ranges: dict[str, str]
     ) -> None:
         questions = {criterion.name: criterion.question for criterion in self.sheet.criteria}
-        questions[PREFERENCE] = PREFERENCE_QUESTION
+        questions[PREFERENCE] = layout.PREFERENCE_QUESTION
         for column in range(first, len(names)):
             name = names[column]
             rule: dict[str, Any]
@@ -232,10 +222,10 @@ class _Writer:
                 page.write_comment(0, column, cell_text(questions[name]), note)
                 message = "Please choose from the list of this cell, or leave it empty."
                 rule = {"validate": "list", "source": ranges[name], "error_message": message}
-            elif name == MINUTES:
-                message = f"Please write minutes, such as 2 or 0.5, {MOST_MINUTES} at most."
+            elif name == layout.MINUTES:
+                message = f"Please write minutes, such as 2 or 0.5, {layout.MOST_MINUTES} at most."
                 rule = {"validate": "decimal", "criteria": "between", "error_message": message}
-                rule |= {"minimum": 0, "maximum": MOST_MINUTES}
+                rule |= {"minimum": 0, "maximum": layout.MOST_MINUTES}
             else:
                 continue
             rule |= {"error_title": "This cannot be read", "error_type": "stop"}
@@ -245,11 +235,11 @@ class _Writer:
         """Formula that counts the rows in which nothing asked for is empty; what it gives now."""
         from xlsxwriter.utility import xl_range_abs
 
-        names, rows = columns(self.sheet, kind), len(self.sheet.rows(kind))
-        wanted = asked(self.sheet.criteria, kind)[:-2]  # comment and minutes are optional
+        names, rows = layout.columns(self.sheet, kind), len(self.sheet.rows(kind))
+        wanted = layout.asked(self.sheet.criteria, kind)[:-2]  # comment and minutes are optional
         first = len(names) - len(wanted) - 2
         filled = "*".join(
-            f'({SHEET_NAMES[kind]}!{xl_range_abs(1, column, rows, column)}<>"")'
+            f'({layout.SHEET_NAMES[kind]}!{xl_range_abs(1, column, rows, column)}<>"")'
             for column in range(first, first + len(wanted))
         )
         words = f" of {rows} rows"

@@ -9,14 +9,7 @@ from harness.report.parts.choice import build_choice
 from harness.report.parts.costs import build_measurements, build_trade_off
 from harness.report.parts.matrix import Panels, build_matrix
 from harness.report.parts.outputs import Predictions, output_health, read_predictions
-from harness.report.view.records import (
-    Choice,
-    MatrixRow,
-    Measurements,
-    OutputHealth,
-    TradeOff,
-    VariantProof,
-)
+from harness.report.view import records
 from harness.results.scores import Reading, read_results
 from harness.schema import Example, Manifest, Prediction, Proof, TrainingRun
 from harness.store.runs import Store
@@ -59,27 +52,27 @@ class RunContents:
         return read_results(self.store, self.manifest.cells, self.suite.tasks)
 
     @cached_property
-    def matrix(self) -> tuple[tuple[MatrixRow, ...], Panels]:
+    def matrix(self) -> tuple[tuple[records.MatrixRow, ...], Panels]:
         """Scores with intervals and differences, and the statistics behind them."""
         return build_matrix(self.manifest, self.readings, self.primary)
 
     @property
-    def deciding(self) -> MatrixRow | None:
+    def deciding(self) -> records.MatrixRow | None:
         """The primary metric on the report split."""
         return next((row for row in self.matrix[0] if row.primary and row.split == "report"), None)
 
     @cached_property
-    def choice(self) -> Choice:
+    def choice(self) -> records.Choice:
         """What is claimed for the chosen checkpoint."""
         return build_choice(self.manifest, self.readings, self.matrix[1], self.deciding)
 
     @cached_property
-    def measurements(self) -> Measurements:
+    def measurements(self) -> records.Measurements:
         """Memory and speed."""
         return build_measurements(self.store, self.manifest)
 
     @cached_property
-    def trade_off(self) -> TradeOff:
+    def trade_off(self) -> records.TradeOff:
         """Quality against memory and speed."""
         return build_trade_off(self.manifest, self.measurements, self.deciding)
 
@@ -89,7 +82,7 @@ class RunContents:
         return read_predictions(self.store, self.manifest)
 
     @cached_property
-    def outputs(self) -> tuple[OutputHealth, ...]:
+    def outputs(self) -> tuple[records.OutputHealth, ...]:
         """How the outputs ended."""
         return output_health(self.manifest, self.predictions)
 
@@ -105,7 +98,7 @@ class RunContents:
         return self.store.read_record("training", key, "training", TrainingRun) if key else None
 
     @cached_property
-    def proofs(self) -> tuple[VariantProof, ...]:
+    def proofs(self) -> tuple[records.VariantProof, ...]:
         """What was proved of the variants; none of results of versions that proved nothing."""
         trained = [variant.id for variant in self.manifest.variants if variant.kind != "base"]
         proofs = self.training.proofs if self.training is not None else ()
@@ -118,7 +111,7 @@ class RunContents:
                 for proof in self.store.read_later_records("scores", key, "proofs", Proof):
                     tasks.setdefault((cell.variant, proof), []).append(cell.task)
         return tuple(
-            VariantProof(variant=variant, proof=proof, tasks=tuple(own))
+            records.VariantProof(variant=variant, proof=proof, tasks=tuple(own))
             for (variant, proof), own in tasks.items()
         )
 

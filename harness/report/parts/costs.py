@@ -8,15 +8,7 @@ from harness.checks.base import findings_about
 from harness.checks.measurement import MeasurementFacts
 from harness.metrics.quantities import MEASURED
 from harness.report.parts.prices import PRICES, price_rows
-from harness.report.view.records import (
-    Figure,
-    MatrixRow,
-    MeasuredValue,
-    MeasurementRow,
-    Measurements,
-    TradeOff,
-    TradeOffPoint,
-)
+from harness.report.view import records
 from harness.report.view.repeats import of_variants
 from harness.results.measurements import (
     MEMORY,
@@ -36,7 +28,7 @@ _SAID = ("torch", "transformers")  # versions that speed depends on
 _Point = tuple[str, str, int, int, int]
 
 
-def build_measurements(store: Store, manifest: Manifest) -> Measurements:
+def build_measurements(store: Store, manifest: Manifest) -> records.Measurements:
     """Read all measurements; variants that share one share a column.
 
     Raises:
@@ -64,7 +56,7 @@ def build_measurements(store: Store, manifest: Manifest) -> Measurements:
             taken.append(f"{', '.join(names)}: {older}")
     points = sorted({point for column in columns for point in column}, key=_place)
     rows = tuple(_measurement_row(point, columns) for point in points)
-    return Measurements(
+    return records.Measurements(
         columns=tuple(tuple(names) for names in shared.values()),
         devices=tuple(sorted({item.device for column in columns for item in column.values()})),
         rows=(*rows, *price_rows(rows, suite_of(manifest).measure)),
@@ -97,9 +89,9 @@ def _place(point: _Point) -> tuple[int, _Point]:
 
 def _measurement_row(
     point: _Point, columns: Sequence[Mapping[_Point, Measurement]]
-) -> MeasurementRow:
+) -> records.MeasurementRow:
     name, unit, batch_size, prompt_tokens, new_tokens = point
-    return MeasurementRow(
+    return records.MeasurementRow(
         name=name,
         unit=unit,
         batch_size=batch_size,
@@ -109,14 +101,16 @@ def _measurement_row(
     )
 
 
-def _reading(item: Measurement | None) -> MeasuredValue | None:
+def _reading(item: Measurement | None) -> records.MeasuredValue | None:
     if item is None:
         return None
     if not item.values:
-        return MeasuredValue(median=None, reason=item.reason or "not recorded", note=item.note)
+        return records.MeasuredValue(
+            median=None, reason=item.reason or "not recorded", note=item.note
+        )
     low, median, high = np.quantile(item.values, (0.25, 0.5, 0.75)).tolist()
     several = len(item.values) > 1
-    return MeasuredValue(
+    return records.MeasuredValue(
         median=median,
         low=low if several else None,
         high=high if several else None,
@@ -126,8 +120,8 @@ def _reading(item: Measurement | None) -> MeasuredValue | None:
 
 
 def build_trade_off(
-    manifest: Manifest, measurements: Measurements, row: MatrixRow | None
-) -> TradeOff:
+    manifest: Manifest, measurements: records.Measurements, row: records.MatrixRow | None
+) -> records.TradeOff:
     """Quality on the report split against memory and decode speed.
 
     Args:
@@ -143,9 +137,10 @@ def build_trade_off(
         cell = row.cell(variant.id) if row else None
         figure = cell.figure if cell else None
         points.append(
-            TradeOffPoint(
+            records.TradeOffPoint(
                 variant=variant.id,
-                quality=figure or Figure(value=None, reason="not scored on the report split"),
+                quality=figure
+                or records.Figure(value=None, reason="not scored on the report split"),
                 memory_bytes=memory.get(variant.id),
                 decode_tokens_per_s=speed.get(variant.id),
                 price_per_million_new_tokens=price.get(variant.id),
@@ -153,7 +148,7 @@ def build_trade_off(
             )
         )
     front = _front(points, row is None or row.higher_is_better)
-    return TradeOff(
+    return records.TradeOff(
         metric=row.metric if row else "",
         memory_name=memory_row.name if memory_row else "",
         speed_sizes=sizes(speed_row) if speed_row else "",
@@ -166,7 +161,7 @@ def build_trade_off(
     )
 
 
-def _cautions(manifest: Manifest, measurements: Measurements) -> tuple[str, ...]:
+def _cautions(manifest: Manifest, measurements: records.Measurements) -> tuple[str, ...]:
     """In one sentence whose speeds to doubt; the reasons stand beside the figures."""
     if not measurements.doubts:
         return ()
@@ -178,8 +173,8 @@ def _cautions(manifest: Manifest, measurements: Measurements) -> tuple[str, ...]
 
 
 def _first(
-    measurements: Measurements, names: Sequence[str]
-) -> tuple[dict[str, float], MeasurementRow | None]:
+    measurements: records.Measurements, names: Sequence[str]
+) -> tuple[dict[str, float], records.MeasurementRow | None]:
     """Medians by variant of the first of these quantities that was measured, and its row."""
     for name in names:
         for row in measurements.rows:
@@ -189,8 +184,8 @@ def _first(
 
 
 def _cheapest(
-    measurements: Measurements, name: str
-) -> tuple[dict[str, float], MeasurementRow | None]:
+    measurements: records.Measurements, name: str
+) -> tuple[dict[str, float], records.MeasurementRow | None]:
     """Prices by variant at the one point of the grid where they are lowest, and its row."""
     priced = [(_medians(measurements, row), row) for row in measurements.rows if row.name == name]
     most = max((len(medians) for medians, _ in priced), default=0)
@@ -198,7 +193,7 @@ def _cheapest(
     return min(whole, key=lambda entry: min(entry[0].values()), default=({}, None))
 
 
-def _medians(measurements: Measurements, row: MeasurementRow) -> dict[str, float]:
+def _medians(measurements: records.Measurements, row: records.MeasurementRow) -> dict[str, float]:
     return {
         variant: reading.median
         for variants, reading in zip(measurements.columns, row.readings, strict=True)
@@ -207,7 +202,7 @@ def _medians(measurements: Measurements, row: MeasurementRow) -> dict[str, float
     }
 
 
-def _front(points: Sequence[TradeOffPoint], higher_is_better: bool) -> set[str]:
+def _front(points: Sequence[records.TradeOffPoint], higher_is_better: bool) -> set[str]:
     """Variants that no other one beats in quality, memory and decode speed.
 
     Speeds do not count where any of them is in doubt.

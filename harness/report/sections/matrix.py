@@ -3,19 +3,9 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from harness.render import table
 from harness.render.markdown import paragraphs, plain
 from harness.render.numbers import NONE, number
-from harness.render.table import (
-    Cell,
-    Head,
-    Raw,
-    Table,
-    data_table,
-    make_table,
-    numbers,
-    texts,
-    to_markdown,
-)
 from harness.report.parts.contents import RunContents
 from harness.report.sections.base import PageContext, ReportSection
 from harness.report.view.records import MatrixCell, MatrixRow, View
@@ -53,17 +43,17 @@ class MatrixSection(ReportSection):
         whole, _ = _claimed(view)
         if not whole:
             return ""
-        heads = [Head(variant.id) for variant in view.variants]
+        heads = [table.Head(variant.id) for variant in view.variants]
         return paragraphs(
             "Value and 95 % interval; below, the paired difference from "
             f"{plain(view.baseline)} and its interval. Bold: best, or not distinguishable from "
             "it, where at least one variant is distinguishably worse. Scores with a best value "
             "are of 100.",
-            to_markdown(score_table("Results", heads, whole), caption=False),
+            table.to_markdown(score_table("Results", heads, whole), caption=False),
         )
 
-    def tables(self, view: View) -> dict[str, Table]:
-        return {"scores": data_table("Scores", _COLUMNS, _lines(view))}
+    def tables(self, view: View) -> dict[str, table.Table]:
+        return {"scores": table.data_table("Scores", _COLUMNS, _lines(view))}
 
 
 def _claimed(view: View) -> tuple[list[MatrixRow], list[MatrixRow]]:
@@ -73,20 +63,23 @@ def _claimed(view: View) -> tuple[list[MatrixRow], list[MatrixRow]]:
     return whole, [row for row in rows if row.task != row.suite_task]
 
 
-def _head(view: View, name: str) -> Head:
+def _head(view: View, name: str) -> table.Head:
     """A variant's column: what it is, and what it is here."""
     verdict, variant = view.verdict, view.variant(name)
     role = {verdict.shipped: "to ship", verdict.chosen: "the choice", view.baseline: "baseline"}
     about = (variant.kind, variant.precision, role.get(name)) if variant else ()
     quiet = ", ".join(filter(None, about))
-    return Head(name, quiet, style="chosen" if name == verdict.chosen else "")
+    return table.Head(name, quiet, style="chosen" if name == verdict.chosen else "")
 
 
-def _lm_eval_table(view: View) -> Table:
+def _lm_eval_table(view: View) -> table.Table:
     """Values as lm-eval prints them, with its own standard errors."""
-    return make_table(
+    return table.make_table(
         "lm-eval results: value and its own standard error",
-        (*texts("Task", "Metric"), *numbers("Shots", "n", *(v.id for v in view.variants))),
+        (
+            *table.texts("Task", "Metric"),
+            *table.numbers("Shots", "n", *(v.id for v in view.variants)),
+        ),
         (
             (
                 *(row.task, row.metric),
@@ -100,31 +93,33 @@ def _lm_eval_table(view: View) -> Table:
     )
 
 
-def _lm_eval_cell(cell: MatrixCell) -> Cell:
+def _lm_eval_cell(cell: MatrixCell) -> table.Cell:
     figure = cell.figure
     if figure is None or figure.value is None:
         why = cell.missing or (figure.reason if figure else "") or ""
-        return Cell(NONE, note=why, style="missing")
+        return table.Cell(NONE, note=why, style="missing")
     error = f"± {number(figure.stderr, 4)}" if figure.stderr is not None else ""
-    return Cell(number(figure.value, 4), interval=error, raw=figure.value)
+    return table.Cell(number(figure.value, 4), interval=error, raw=figure.value)
 
 
-def _signatures(rows: Sequence[MatrixRow]) -> Table:
+def _signatures(rows: Sequence[MatrixRow]) -> table.Table:
     """Task, metric and signature, once each."""
     known = {(row.task, row.metric): row.signature for row in rows if row.signature}
-    lines = ((task, metric, Cell(text, code=True)) for (task, metric), text in known.items())
-    return make_table("Signature of each metric", texts("Task", "Metric", "Signature"), lines)
+    lines = ((task, metric, table.Cell(text, code=True)) for (task, metric), text in known.items())
+    return table.make_table(
+        "Signature of each metric", table.texts("Task", "Metric", "Signature"), lines
+    )
 
 
-def _lines(view: View) -> Iterator[tuple[Raw, ...]]:
+def _lines(view: View) -> Iterator[tuple[table.Raw, ...]]:
     for row in view.rows:
         for cell in row.cells:
             figure, comparison = cell.figure, cell.comparison
-            values: tuple[Raw, ...] = (None,) * 6
+            values: tuple[table.Raw, ...] = (None,) * 6
             if figure is not None:
                 bounds = (figure.value, figure.low, figure.high)
                 values = (figure.n, *bounds, figure.stderr, figure.method)
-            paired: tuple[Raw, ...] = (None,) * 7
+            paired: tuple[table.Raw, ...] = (None,) * 7
             if comparison is not None:
                 bounds = (comparison.delta, comparison.low, comparison.high)
                 outcome = (comparison.better, comparison.identical, comparison.method)
