@@ -147,6 +147,10 @@ class MixedModel(Protocol):
 class LoadedModel(Protocol):
     """Loaded weights, and the adapters over them."""
 
+    @property
+    def proofs(self) -> Sequence[Proof]:
+        """What was proved of the weights while they were loaded."""
+
     def add_adapter(self, name: str, path: Path, *, alone: bool = False) -> Sequence[Proof]:
         """Load an adapter.
 

@@ -71,6 +71,7 @@ class _Loaded:
     adapters: AdapterSet
     tokenizer: Any
     device: str
+    proofs: Sequence[Proof] = ()
 
     def add_adapter(self, name: str, path: Path, *, alone: bool = False) -> list[Proof]:
         self.adapters.add(name, path, alone=alone)
@@ -135,9 +136,9 @@ class TransformersEngine:
         import torch
 
         from harness.models.adapters import AdapterSet
-        from harness.models.load import load_base
+        from harness.models.load import load_proved
 
-        model = load_base(
+        model, proofs = load_proved(
             weights.source,
             weights.precision,
             policy,
@@ -146,7 +147,7 @@ class TransformersEngine:
             quantization=weights.quantization,
         )
         tokenizer = self.tokenizer(weights.base, weights.base_dir)
-        loaded = _Loaded(AdapterSet(model), tokenizer, policy.device)
+        loaded = _Loaded(AdapterSet(model), tokenizer, policy.device, proofs)
         del model
         try:
             yield loaded

@@ -18,8 +18,10 @@ from typing import Any
 from harness.errors import ModelError
 from harness.files import room_on_disk
 from harness.models.identity import cache_name
+from harness.models.precision import check_precision, compute_in, read_back
 from harness.models.quiet import quiet
 from harness.models.source import BUILTIN_GGUF, locate, packaged_file
+from harness.models.stored import stored_form
 from harness.resources import cache_dir
 from harness.suite.spec import BaseSpec
 
@@ -41,6 +43,16 @@ def resolve_model(base: BaseSpec, base_dir: Path) -> Path | str:
         ModelError: Nothing is there, a needed package is missing, or the Hub is out of reach.
         StoreError: There is no room for a model that has to be built.
     """
+    if base.dequantize:
+        stored = resolve_model(base.as_stored, base_dir)
+        if stored_form(base.as_stored, base_dir) is None:
+            raise ModelError(
+                "base.dequantize is set, but the model is not stored quantized.",
+                where=str(stored),
+                hint="Leave it out.",
+            )
+        folder = cache_dir() / "models" / str(cache_name(base, base_dir))
+        return _built(folder, partial(dequantize, base.as_stored, stored))
     source = locate(base, base_dir)
     if source.kind == "hub":
         _pin_revision(base)
@@ -106,6 +118,85 @@ def convert_gguf(file: Path, folder: Path) -> None:
         ) from error
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+
+
+def dequantize(base: BaseSpec, location: Path | str, folder: Path) -> None:
+    """Write a model that is stored quantized as plain fp32 safetensors, with its tokenizer.
+
+    fp32 for the reason that GGUF files are: a scale times a whole number fits nothing smaller.
+
+    Args:
+        base: The base, in its stored form.
+        location: Where transformers finds it.
+        folder: Where to write; it must exist.
+
+    Raises:
+        ModelError: It is not stored quantized, or cannot be dequantized here.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    source = {"revision": base.revision, "trust_remote_code": base.trust_remote_code}
+    try:
+        options = {**source, **_while_loading(location, source)}
+        model = AutoModelForCausalLM.from_pretrained(
+            location, dtype=torch.float32, device_map={"": "cpu"}, **options
+        )
+        compute_in(model, torch.float32)
+        if (
+            getattr(model, "hf_quantizer", None) is not None
+            and "quantization_config" not in options
+        ):
+            model = model.dequantize(dtype=torch.float32)
+        tokenizer = AutoTokenizer.from_pretrained(location, **source)
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, NotImplementedError) as error:
+        raise ModelError(
+            f"The model cannot be dequantized here: {' '.join(str(error).split())[:400]}",
+            where=str(location),
+            hint="Name the model that it was quantized from.",
+        ) from error
+    plain = _as_if_never_packed(model, base)
+    check_precision(read_back(plain), "fp32", where=str(location))
+    plain.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def _as_if_never_packed(model: Any, base: BaseSpec) -> Any:
+    """The model as its class makes it; quantizers put layers of their own into it."""
+    import torch
+    from transformers import AutoModelForCausalLM
+    from transformers.pytorch_utils import Conv1D
+
+    config = model.config
+    if hasattr(config, "quantization_config"):
+        del config.quantization_config
+    with torch.device("meta"):
+        plain = AutoModelForCausalLM.from_config(
+            config, dtype=torch.float32, trust_remote_code=base.trust_remote_code
+        )
+    weights = model.state_dict()
+    for name, module in plain.named_modules():
+        if isinstance(module, Conv1D):  # GPT-2's layers, which lie the other way round
+            weights[f"{name}.weight"] = weights[f"{name}.weight"].T.contiguous()
+    plain.load_state_dict({k: v.float() for k, v in weights.items()}, assign=True)
+    plain.tie_weights()
+    return plain
+
+
+def _while_loading(location: Path | str, source: dict[str, Any]) -> dict[str, Any]:
+    """The option that dequantizes while loading, of quantizers that have one."""
+    import inspect
+
+    from transformers import AutoConfig
+    from transformers.quantizers.auto import AutoQuantizationConfig
+
+    stored = getattr(AutoConfig.from_pretrained(location, **source), "quantization_config", None)
+    if not stored:
+        return {}
+    kind = type(AutoQuantizationConfig.from_dict(dict(stored)))
+    if "dequantize" not in inspect.signature(kind).parameters:
+        return {}
+    return {"quantization_config": kind(dequantize=True)}
 
 
 def _build_tiny(architecture: str, folder: Path) -> None:

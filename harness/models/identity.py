@@ -45,6 +45,7 @@ _PROVENANCE = frozenset(
     | {"peft_version", "revision", "task_type"}
 )
 
+_DEQUANTIZER_VERSION = 1  # raised when dequantized bases come out otherwise
 
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 
@@ -75,6 +76,10 @@ def base_identity(base: BaseSpec, base_dir: Path) -> dict[str, Any]:
     Raises:
         ModelError: The base names nothing that exists, or a folder without weights.
     """
+    if base.dequantize:
+        versions = installed_versions(("torch", "transformers", "bitsandbytes"))
+        own = {"builder": _DEQUANTIZER_VERSION, "versions": versions}
+        return {"kind": "dequantized", "of": base_identity(base.as_stored, base_dir), **own}
     source = locate(base, base_dir)
     if source.kind == "tiny":
         # The tokenizer is trained on the running Python's own docstrings.
@@ -98,20 +103,32 @@ def base_identity(base: BaseSpec, base_dir: Path) -> dict[str, Any]:
 def cache_name(base: BaseSpec, base_dir: Path) -> str | None:
     """Name of the cache folder a base is built into; None for bases that are loaded in place."""
     source = locate(base, base_dir)
-    if source.kind not in ("tiny", "builtin", "gguf"):
+    if source.kind not in ("tiny", "builtin", "gguf") and not base.dequantize:
         return None
     prefix = TINY_PREFIX.replace(":", "-") if source.kind == "tiny" else ""
-    return f"{prefix}{source.name}-{short_digest(base_identity(base, base_dir))[:12]}"
+    name = source.name.rpartition("/")[2]
+    return f"{prefix}{name}-{short_digest(base_identity(base, base_dir))[:12]}"
 
 
 def cached_commit(model: str, revision: str | None) -> str | None:
     """Commit that a Hub model's revision points to in the local cache, or None if not there."""
     if revision and re.fullmatch(r"[0-9a-f]{40}", revision):
         return revision
+    reference = _hub_folder(model) / "refs" / (revision or "main")
+    return reference.read_text("utf-8").strip() if reference.is_file() else None
+
+
+def hub_snapshot(model: str, revision: str | None) -> Path | None:
+    """Folder of a Hub model's files in the local cache, or None where it has none of them."""
+    commit = cached_commit(model, revision)
+    folder = _hub_folder(model) / "snapshots" / str(commit)
+    return folder if folder.is_dir() else None
+
+
+def _hub_folder(model: str) -> Path:
     home = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface")
     hub = Path(os.environ.get("HF_HUB_CACHE") or home / "hub").expanduser()
-    reference = hub / f"models--{model.replace('/', '--')}" / "refs" / (revision or "main")
-    return reference.read_text("utf-8").strip() if reference.is_file() else None
+    return hub / f"models--{model.replace('/', '--')}"
 
 
 def adapter_identity(path: Path) -> dict[str, Any]:

@@ -10,8 +10,10 @@ from harness.errors import ModelError
 from harness.models.builtin import resolve_model
 from harness.models.device import torch_dtype
 from harness.models.policy import DTYPE_NAMES, DevicePolicy
+from harness.models.precision import batch_proof, check_precision, compute_in, read_back
 from harness.models.quiet import quiet
-from harness.schema import QUANTIZED, Precision
+from harness.models.stored import stored_form
+from harness.schema import QUANTIZED, Precision, Proof
 from harness.suite.spec import BaseSpec, QuantizationSpec
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 Purpose = Literal["train", "quality", "measure"]
 FOUR_BIT: tuple[Precision, ...] = ("nf4", "fp4")
+_MADE_UP = ("missing_keys", "mismatched_keys", "error_msgs")  # of transformers' loading info
 
 
 def load_base(
@@ -48,28 +51,80 @@ def load_base(
         The model on its device, in evaluation mode.
 
     Raises:
-        ModelError: It cannot be found, fetched or loaded.
+        ModelError: It cannot be found, fetched or loaded, or is stored in another precision.
     """
-    location = resolve_model(base, base_dir)
+    model, _ = load_proved(
+        base,
+        precision,
+        policy,
+        base_dir=base_dir,
+        purpose=purpose,
+        quantization=quantization or QuantizationSpec(),
+    )
+    return model
+
+
+def load_proved(
+    base: BaseSpec,
+    precision: Precision,
+    policy: DevicePolicy,
+    *,
+    base_dir: Path,
+    purpose: Purpose,
+    quantization: QuantizationSpec,
+) -> tuple[PreTrainedModel, list[Proof]]:
+    """``load_base``, with what was proved of the weights while they were loaded."""
     quiet()
+    location = resolve_model(base, base_dir)
+    stored = stored_form(base, base_dir) if not base.dequantize else None
+    if stored is not None and stored.precision != precision:
+        raise ModelError(
+            f"{precision} was asked for, but the model is stored in {stored.words}.",
+            where=str(location),
+            hint=stored.way_out(),
+        )
+    options: dict[str, Any] = {}
+    if base.attn_implementation != "auto":
+        options["attn_implementation"] = base.attn_implementation
+    if precision in QUANTIZED and stored is None:
+        options["quantization_config"] = quantization_config(precision, policy, quantization)
+    model, loading = _from_pretrained(base, location, precision, policy, options)
+    if stored is not None:
+        compute_in(model, weight_dtype(precision, policy))
+    proofs = [
+        _nothing_left(loading, location),
+        check_precision(read_back(model), precision, where=str(location)),
+        *([batch_proof(model)] if precision == "int8" else []),
+    ]
+    if precision in FOUR_BIT:
+        if purpose == "quality" and policy.dequantize_for_quality:
+            model = model.dequantize(dtype=torch_dtype(policy.compute_dtype))
+        elif purpose == "train":
+            keep_gradients(model)
+    return model.eval(), proofs
+
+
+def _from_pretrained(
+    base: BaseSpec,
+    location: Path | str,
+    precision: Precision,
+    policy: DevicePolicy,
+    options: dict[str, Any],
+) -> tuple[Any, dict[str, Any]]:
+    """The model, and which keys of its files have no place or no weights."""
     import torch
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
-    options: dict[str, Any] = {}
-    if base.attn_implementation != "auto":
-        options["attn_implementation"] = base.attn_implementation
-    if precision in QUANTIZED:
-        quantization = quantization or QuantizationSpec()
-        options["quantization_config"] = quantization_config(precision, policy, quantization)
     failures = (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError)
     try:
-        model = AutoModelForCausalLM.from_pretrained(
+        model, loading = AutoModelForCausalLM.from_pretrained(
             location,
             revision=base.revision,
             dtype=weight_dtype(precision, policy),
             device_map={"": policy.device},
             trust_remote_code=base.trust_remote_code,
+            output_loading_info=True,
             **options,
         )
     except torch.OutOfMemoryError:
@@ -80,12 +135,36 @@ def load_base(
             where=str(location),
             hint=_hint(error),
         ) from error
-    if precision in FOUR_BIT:
-        if purpose == "quality" and policy.dequantize_for_quality:
-            model = model.dequantize(dtype=torch_dtype(policy.compute_dtype))
-        elif purpose == "train":
-            keep_gradients(model)
-    return model.eval()
+    return model, loading
+
+
+def _nothing_left(loading: dict[str, Any], location: Path | str) -> Proof:
+    """That every weight of the model was in its files, and all of the files went into the model.
+
+    Raises:
+        ModelError: Weights were missing, so that transformers made some up.
+    """
+    made_up = sorted(str(key) for kind in _MADE_UP for key in loading.get(kind, ()))
+    if made_up:
+        raise ModelError(
+            f"Its files lack weights of the model ({len(made_up):,}, such as {made_up[0]}), which "
+            "transformers made up at random.",
+            where=str(location),
+            hint="The files may be incomplete, of another architecture than config.json says, or "
+            "of a newer transformers.",
+        )
+    name = "all of the base is used"
+    left = sorted(str(key) for key in loading.get("unexpected_keys", ()))
+    if not left:
+        words = "Every weight of the model is in its files, and every stored one has its place."
+        return Proof(probe=name, outcome="holds", words=words)
+    return Proof(
+        probe=name,
+        outcome="fallback",
+        words=f"{len(left):,} stored weights have no place in the model that transformers makes "
+        f"of config.json, such as {left[0]}; they are left out.",
+        hint="That is right for parts such as a vision tower; of a language model it is not.",
+    )
 
 
 _NOT_SHAPE = ("_name_or_path", "transformers_version", "dtype", "torch_dtype")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import partial
 
 from harness.checks.base import findings_about
@@ -216,6 +217,7 @@ def _compute_variant(
 ) -> Events:
     """Compute a variant's cells; what was noticed of itself is kept with each."""
     variant = jobs[0].variant
+    noticed = replace(probed, proofs=(*model.proofs, *probed.proofs))
     with ExitStack() as held:
         try:
             active = held.enter_context(model.active(_adapter_of(variant)))
@@ -227,7 +229,7 @@ def _compute_variant(
             return
         for job in jobs:
             yield CellStart(variant=variant.id, task=job.task)
-            yield _outcome(work, job, partial(work.session(job).predict, active), probed)
+            yield _outcome(work, job, partial(work.session(job).predict, active), noticed)
 
 
 def _outcome(

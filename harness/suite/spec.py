@@ -42,9 +42,20 @@ class BaseSpec(Spec):
         exclude_if=lambda name: name == ENGINE,  # the run ids of suites from before it was there
     )
 
+    dequantize: bool = Field(
+        False,
+        description="Of a model that is stored quantized: evaluate its weights dequantized once.",
+        exclude_if=lambda value: not value,
+    )
+
     def at(self, folder: str) -> BaseSpec:
         """This base with other weights, such as a merged model's."""
-        return self.model_copy(update={"model": folder, "revision": None})
+        return self.model_copy(update={"model": folder, "revision": None, "dequantize": False})
+
+    @property
+    def as_stored(self) -> BaseSpec:
+        """This base in the form in which it is stored."""
+        return self.model_copy(update={"dequantize": False})
 
 
 class DataSpec(Spec):

@@ -23,6 +23,7 @@ from harness.suite.file import SuiteFile, SuiteFileErrors, load_suite
 from harness.suite.ratings import PREFERENCE
 from harness.suite.rules import CHOSEN, MERGED, ConstraintSpec, GatedMetric
 from harness.suite.spec import TaskSpec
+from harness.validate.base import base_checks
 from harness.validate.limits import limit_checks
 from harness.validate.parts import part_checks, row_checks
 
@@ -77,7 +78,7 @@ def _problems(file: SuiteFile, *, rows: bool) -> list[UsageError]:
 
 
 def _of_parts(file: SuiteFile, *, rows: bool) -> list[UsageError]:
-    found = gathered(part_checks(file))
+    found = gathered([*part_checks(file), *base_checks(file)])
     if rows and not any(isinstance(error, PromptError) for error in found):
         found += gathered(row_checks(file))
     return found

@@ -45,6 +45,8 @@ class _Parrot:
 
 
 class _Loaded:
+    proofs: Sequence[Proof] = ()
+
     def add_adapter(self, name: str, path: Path, *, alone: bool = False) -> Sequence[Proof]:
         return [Proof(probe="it can speak", outcome="holds", words="It said hello.")]
 
