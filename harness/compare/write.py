@@ -3,12 +3,90 @@
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from harness.compare.html import render_runs_html
-from harness.compare.markdown import render_runs_markdown
+from harness.compare.charts import forest_chart, loss_charts, style_of
+from harness.compare.tables import results_table, runs_table, settings_table, training_table
 from harness.compare.view import RunsView
+from harness.compare.words import READING, cautions, headline, named, not_compared, support
 from harness.files import write_atomic
-from harness.render.table import Raw, data_table, to_csv
+from harness.render.markdown import code, plain
+from harness.render.pages import page_environment, render_page
+from harness.render.table import Raw, data_table, to_csv, to_markdown
 from harness.report.write import formats_of
+
+
+def render_runs_markdown(view: RunsView) -> str:
+    """Write verdict, runs, results, settings that differ, training and provenance."""
+    parts = [
+        f"# Comparison of {len(view.runs)} runs",
+        f"**{plain(headline(view))}**",
+        *(plain(line) for line in support(view)),
+        "\n".join(f"> {plain(line)}  " for line in cautions(view)),
+        "## Runs",
+        to_markdown(runs_table(view), caption=False),
+        *_results(view),
+        "## What differs",
+        to_markdown(settings_table(view), caption=False)
+        if view.differences
+        else "Nothing that is on record.",
+        *_training(view),
+        "## Provenance",
+        "\n".join(f"- {line}" for line in _provenance(view)),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _results(view: RunsView) -> Iterator[str]:
+    if not view.whole:
+        return
+    yield "## Results"
+    yield (
+        "Value and 95 % interval; below, the paired difference from "
+        f"{plain(named(view.reference))} on the same examples and its interval. Scores with a best "
+        "value are of 100."
+    )
+    yield to_markdown(results_table(view, "", view.whole), caption=False)
+    yield "\n".join(f"- Not compared: {plain(line)}" for line in not_compared(view, view.whole))
+
+
+def _training(view: RunsView) -> Iterator[str]:
+    if any(run.training for run in view.runs):
+        yield "## Training"
+        yield to_markdown(training_table(view), caption=False)
+
+
+def _provenance(view: RunsView) -> Iterator[str]:
+    yield f"this comparison: {code(view.command)}"
+    for run in view.runs:
+        command = f", {code(run.command)}" if run.command else ""
+        yield (
+            f"{plain(run.label)}: run {plain(run.run_id)}, suite digest {plain(run.suite_digest)}"
+            f"{command}"
+        )
+
+
+def render_runs_html(view: RunsView) -> str:
+    """Write a comparison as one page that loads nothing and trusts no text."""
+    select = [row for row in view.rows if row.split == "select"]
+    values = {
+        "view": view,
+        "headline": headline(view),
+        "support": support(view),
+        "cautions": cautions(view),
+        "runs": runs_table(view),
+        "matrix": results_table(view, "Results by run and metric", view.whole),
+        "leaves": results_table(view, "Results by subject", view.leaves),
+        "select": results_table(view, "Results on the select split", select),
+        "bases": results_table(view, "Results of the baselines", view.bases, bases=True),
+        "refused": not_compared(view, view.whole),
+        "forest": forest_chart(view),
+        "curves": loss_charts(view),
+        "settings": settings_table(view),
+        "training": training_table(view) if any(run.training for run in view.runs) else None,
+        "swatches": {run.label: style_of(view, run) for run in view.runs},
+        "reading": READING,
+    }
+    styles = ("report.css", "runs.css")
+    return render_page(page_environment(), "runs.html.j2", values, styles=styles)
 
 
 def render_runs_json(view: RunsView) -> str:

@@ -1,22 +1,25 @@
-"""``harness gate``: compare a run with the accepted baseline."""
+"""``harness gate``: compare a run with the accepted baseline; one verdict, exit code, headline."""
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 from harness.errors import BaselineError, StoreError
 from harness.gate import compatibility
 from harness.gate.baseline import BaselineFiles, name_fault, read_baseline, rounded, sidecar_of
-from harness.gate.conclude import conclude
 from harness.gate.decide import Match, decide
 from harness.gate.match_measurements import match_measurements
 from harness.gate.match_scores import match_scores
 from harness.gate.subjects import GateSubject, gate_rules, no_variant, subjects_of
+from harness.gate.words import check_label
 from harness.schema import MEASURE, GateResult, Manifest
 from harness.store.runs import Store, now, usual_root
 from harness.suite.deciding import CANDIDATES
 from harness.suite.record import suite_of
 from harness.suite.rules import CHOSEN, MERGED, GateSpec
+
+Verdict = Literal["pass", "regression", "inconclusive", "incompatible", "invalid"]
 
 
 def run_gate(store: Store, manifest: Manifest, path: Path) -> GateResult:
@@ -194,3 +197,47 @@ def _unfinished(manifest: Manifest) -> str:
     done, planned = manifest.done_cells, manifest.planned_cells
     there = f"{done} of {planned} cells" if done < planned else f"{done} cells are done"
     return f"The run is not complete ({there}). Run: harness eval SUITE"
+
+
+def conclude(result: GateResult) -> GateResult:
+    """Fill verdict, exit code and headline from everything else.
+
+    Incompatible wins over missing or invalid data, that over a regression, that over too little
+    data, and that over a pass. A gate in which no score was compared decides nothing, and fails.
+    """
+    verdict, code, words = _verdict(result)
+    headline = f"{verdict.capitalize()}: {words.rstrip('.')}."
+    return result.model_copy(update={"verdict": verdict, "exit_code": code, "headline": headline})
+
+
+def _verdict(result: GateResult) -> tuple[Verdict, int, str]:
+    deciding = [check for check in result.checks if check.decides]
+    failed = [check for check in deciding if check.verdict in ("missing", "invalid")]
+    lost = [check for check in deciding if check.verdict == "regression"]
+    unsure = [check for check in deciding if check.verdict == "inconclusive"]
+    compared = [c for c in deciding if c.kind == "quality" and c.verdict != "not_compared"]
+    if result.differences:
+        return "incompatible", 4, f"{result.differences[0]}{_more(result.differences)}"
+    if failed or result.problems or not compared:
+        reasons = [
+            *result.problems,
+            *(f"{check_label(c)} is {c.verdict}: {c.reason}" for c in failed),
+        ]
+        reasons = reasons or ["no score was compared"]
+        return "invalid", 5, f"{reasons[0]}{_more(reasons)}"
+    if lost:
+        more = f" and {len(lost) - 3} more" if len(lost) > 3 else ""
+        return "regression", 1, f"worse than allowed: {', '.join(map(check_label, lost[:3]))}{more}"
+    if unsure:
+        fails = result.on_inconclusive == "fail"
+        words = f"{len(unsure)} of {len(deciding)} checks cannot be told from a loss beyond the"
+        words += " margin" if fails else " margin; let through (on_inconclusive: warn)"
+        return "inconclusive", 3 if fails else 0, words
+    same = all(check.verdict == "identical" for check in compared)
+    scores = "1 score is" if len(compared) == 1 else f"{len(compared)} scores are"
+    words = "identical to the baseline" if same else "no worse than the margins allow"
+    return "pass", 0, f"{scores} {words}"
+
+
+def _more(items: Sequence[str]) -> str:
+    return f" (and {len(items) - 1} more)" if len(items) > 1 else ""

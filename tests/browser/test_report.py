@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.compare.build import build_comparison
-from harness.compare.html import render_runs_html
+from harness.compare.write import render_runs_html
 from harness.gate.html import render_gate_html
 from harness.ratings.layout import RaterSheet, ShownRow
 from harness.ratings.sheets.page import render_page

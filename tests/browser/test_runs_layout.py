@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from harness.compare.build import build_comparison
-from harness.compare.html import render_runs_html
+from harness.compare.write import render_runs_html
 from harness.metrics.base import FloatArray
 from harness.store.runs import Store
 from tests.browser.axe import axe_source, violations

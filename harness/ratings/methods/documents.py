@@ -4,16 +4,17 @@ Both are for the team's own paper or report. They name the variants, so neither 
 Their texts are the templates ``methods.md.j2`` and ``heds.md.j2``, which share ``study.md.j2``.
 """
 
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import jinja2
 
 from harness import __version__
 from harness.ratings import layout
-from harness.ratings.design.advice import ICC, SD, power_lines
-from harness.ratings.methods.facts import facts
-from harness.ratings.records import HumanResults, Item, SheetPlan, SheetRow
+from harness.ratings.design.advice import ICC, SD, power_lines, raters_per_item
+from harness.ratings.records import HumanResults, Item, RowKind, RowPurpose, SheetPlan, SheetRow
 from harness.render.labels import listed
 from harness.resources import resource_dir
 from harness.suite.ratings import CRITERIA, PREFERENCE, REFERENCES
@@ -101,3 +102,45 @@ def _render(
 def _line(text: object) -> str:
     """On one line: a datasheet's answer is a paragraph."""
     return " ".join(str(text).split())
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Counts of an export."""
+
+    rows: Counter[tuple[RowKind, RowPurpose]]  # rows of all raters by kind and purpose
+    per_rater: tuple[int, int]  # fewest and most rows of one rater, of all kinds and purposes
+    overlap: tuple[int, int]  # fewest and most raters of one judgement that counts
+    # least distance, in rows, of a row and its repetition; None without repetitions
+    apart: int | None
+    turned: bool  # whether all repeated comparisons have their sides swapped
+    equal: int  # items by pair whose two texts are equal, which nobody is asked to compare
+    shared: int  # items with a text that several variants wrote, which is judged once
+    items: int  # items there are
+    clusters: int  # clusters that the items come from
+
+    def of(self, purpose: RowPurpose) -> int:
+        """Rows of a purpose, of both kinds."""
+        return self.rows["scale", purpose] + self.rows["pair", purpose]
+
+
+def facts(plan: SheetPlan, items: Sequence[Item], rows: Sequence[SheetRow]) -> Facts:
+    """Count what an export asks for."""
+    loads = Counter({rater: 0 for rater in plan.raters})
+    loads.update(row.rater for row in rows)
+    by_token = {row.token: row for row in rows}
+    again = [(row, by_token[row.repeats]) for row in rows if row.repeats in by_token]
+    pairs = raters_per_item(rows, "pair")
+    judged = (*pairs.values(), *raters_per_item(rows, "scale").values())
+    overlaps = [count for by_item in judged for count in by_item.values()]
+    return Facts(
+        rows=Counter((row.kind, row.purpose) for row in rows),
+        per_rater=(min(loads.values()), max(loads.values())),
+        overlap=(min(overlaps, default=0), max(overlaps, default=0)),
+        apart=min((abs(one.position - other.position) for one, other in again), default=None),
+        turned=all(one.swapped != other.swapped for one, other in again if one.kind == "pair"),
+        equal=sum(len(items) - len(pairs.get(pair, {})) for pair in plan.pairs),
+        shared=len({r.item for r in rows if r.kind == "scale" and len(r.variants) > 1}),
+        items=len(items),
+        clusters=len({item.cluster for item in items}),
+    )

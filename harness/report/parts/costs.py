@@ -1,13 +1,12 @@
-"""Memory and speed, and what quality costs."""
+"""Memory and speed, what quality costs, and what a million tokens cost on a paid machine."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
 from harness.checks.base import findings_about
 from harness.checks.measurement import MeasurementFacts
 from harness.metrics.quantities import MEASURED
-from harness.report.parts.prices import PRICES, price_rows
 from harness.report.view import records
 from harness.report.view.repeats import of_variants
 from harness.results.measurements import (
@@ -22,10 +21,17 @@ from harness.schema import Environment, Finding, Manifest, Measurement
 from harness.stats.pareto import Objective, efficient
 from harness.store.runs import Store
 from harness.suite.record import suite_of
+from harness.suite.spec import MeasureSpec
 
 _ORDER = tuple(MEASURED)
 _SAID = ("torch", "transformers")  # versions that speed depends on
 _Point = tuple[str, str, int, int, int]
+
+PRICES = {
+    "prefill_tokens_per_s": "price_per_million_prompt_tokens",
+    "decode_tokens_per_s": "price_per_million_new_tokens",
+}
+"""Speed -> the price that it makes."""
 
 
 def build_measurements(store: Store, manifest: Manifest) -> records.Measurements:
@@ -218,3 +224,48 @@ def _front(points: Sequence[records.TradeOffPoint], higher_is_better: bool) -> s
         speed = {point.variant: point.decode_tokens_per_s for point in measured}
         axes.append(Objective("decode speed", speed))
     return efficient(axes)
+
+
+def price_rows(
+    rows: tuple[records.MeasurementRow, ...], measure: MeasureSpec | None
+) -> tuple[records.MeasurementRow, ...]:
+    """Prices of a million tokens at every measured point of the grid.
+
+    The machine is taken to do nothing else, and to be busy all the time: price per hour / (tokens
+    per second × 3600) × 1,000,000. A machine that idles half of the time costs twice as much.
+
+    Args:
+        rows: Measured quantities.
+        measure: The suite's ``measure``; without ``price_per_hour`` there are no prices.
+    """
+    if measure is None or measure.price_per_hour is None:
+        return ()
+    return tuple(_priced(rows, measure.price_per_hour, measure.currency))
+
+
+def _priced(
+    rows: tuple[records.MeasurementRow, ...], price: float, unit: str
+) -> Iterator[records.MeasurementRow]:
+    for row in rows:
+        if row.name in PRICES:
+            readings = tuple(_price(reading, price) for reading in row.readings)
+            yield row.model_copy(
+                update={"name": PRICES[row.name], "unit": unit, "readings": readings}
+            )
+
+
+def _price(reading: records.MeasuredValue | None, price: float) -> records.MeasuredValue | None:
+    """A speed as a price; the fastest quartile is the cheapest."""
+    if reading is None or not reading.median:
+        return reading
+
+    def per_million(speed: float | None) -> float | None:
+        return price / (speed * 3600) * 1e6 if speed else None
+
+    return reading.model_copy(
+        update={
+            "median": per_million(reading.median),
+            "low": per_million(reading.high),
+            "high": per_million(reading.low),
+        }
+    )

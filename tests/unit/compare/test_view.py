@@ -17,11 +17,15 @@ from typer.testing import CliRunner
 from harness.cli import main as cli
 from harness.compare.build import build_comparison, run_labels
 from harness.compare.charts import forest_chart, loss_charts, style_of
-from harness.compare.html import render_runs_html
-from harness.compare.markdown import render_runs_markdown
 from harness.compare.view import RunsView
 from harness.compare.words import cautions, headline, not_compared, support, verdict_lines
-from harness.compare.write import render_runs_csv, render_runs_json, write_runs
+from harness.compare.write import (
+    render_runs_csv,
+    render_runs_html,
+    render_runs_json,
+    render_runs_markdown,
+    write_runs,
+)
 from harness.errors import UsageError
 from harness.metrics.base import FloatArray, mean_of
 from harness.report.view.records import MatrixRow

@@ -10,7 +10,7 @@ import pytest
 from scipy import stats as scipy_stats
 from statsmodels.stats.proportion import proportion_confint
 
-from harness.gate.conclude import conclude
+from harness.gate.check import conclude
 from harness.gate.decide import ScorePair, decide
 from harness.gate.repeats import Repeats
 from harness.metrics.base import FloatArray, mean_of

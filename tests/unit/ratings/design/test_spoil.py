@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.ratings.design.attention import spoil
 from harness.ratings.design.chance import Chance
-from harness.ratings.design.spoil import spoil
 
 
 def test_words_are_shuffled() -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from harness.ratings.methods.documents import methods_paragraph
-from harness.ratings.methods.facts import facts
+from harness.ratings.methods.documents import facts, methods_paragraph
 from harness.ratings.records import (
     Agreement,
     Estimate,

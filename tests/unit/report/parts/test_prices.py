@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.report.parts.prices import price_rows
+from harness.report.parts.costs import price_rows
 from harness.report.view.records import MeasuredValue, MeasurementRow
 from harness.suite.spec import MeasureSpec
 
