@@ -46,7 +46,7 @@ class AdapterSet:
 
     def __init__(self, model: Any) -> None:
         self._base = model
-        self._own = dict(model.named_parameters())
+        self._own = dict(model.named_parameters(remove_duplicate=False))  # tied: under each name
         self._peft: Any = None
         self._keys: dict[str, str] = {}  # ours -> PEFT's, which may hold no dots and not "lora"
         self._unknown: dict[str, tuple[str, ...]] = {}
@@ -191,7 +191,9 @@ class AdapterSet:
             same = peft_load.equal_to_base(info, self._own)
             self._peft = peft_load.inject(self._base, self._peft, key, config)
             peft_load.fill(self._peft, key, info)
-            written = [n for n, w in self._own.items() if w._version != before[n] and n not in same]
+            kept = {id(self._own[name]) for name in same}
+            changed = {n: w for n, w in self._own.items() if w._version != before[n]}
+            written = [name for name, weight in changed.items() if id(weight) not in kept]
             self._check_written(config, info, written)
         except (torch.OutOfMemoryError, ModelError):  # the former may well fit the base
             self._discard(key)
@@ -213,7 +215,7 @@ class AdapterSet:
         self._spoiled = self._spoiled or bool(written)
         change = self._change(None)
         if change or written:
-            names = f" ({', '.join(written)})" if written else ""
+            names = f" ({peft_load.few(written)})" if written else ""
             told = "overwrites" if written else f"changes answers by up to {change:.2g} of"
             raise ApartError(f"Loading it {told} the base itself{names}.", where=str(path))
 
@@ -230,8 +232,8 @@ class AdapterSet:
         if foreign:
             self._spoiled = True
             raise ModelError(
-                f"It holds weights of the base itself, which it would overwrite: "
-                f"{', '.join(foreign[:3])}{', …' if len(foreign) > 3 else ''}.",
+                "It holds weights of the base itself, which it would overwrite: "
+                f"{peft_load.few(foreign)}.",
                 where=str(info.path / "adapter_model.safetensors"),
                 hint="Save the adapter with PEFT's save_pretrained; what was trained in full "
                 "belongs into modules_to_save.",

@@ -102,7 +102,7 @@ def fill(model: Any, key: str, info: AdapterInfo) -> None:
     if missing or left:
         parts = [(missing, "of its layers have no stored weights")]
         parts += [(left, "of its stored weights have no layer")]
-        told = "; ".join(f"{_counted(names)} {what}" for names, what in parts if names)
+        told = "; ".join(f"{len(names)} ({few(names)}) {what}" for names, what in parts if names)
         raise misfit(info, told)
     dtype = model.get_base_model().dtype
     for weight in own.values():
@@ -181,6 +181,6 @@ def in_a_line(error: BaseException) -> str:
     return " ".join(str(error).split())[:400] or type(error).__name__
 
 
-def _counted(names: Sequence[str]) -> str:
-    more = ", …" if len(names) > _MOST_NAMES else ""
-    return f"{len(names)} ({', '.join(names[:_MOST_NAMES])}{more})"
+def few(names: Sequence[str]) -> str:
+    """The first of some names."""
+    return ", ".join(names[:_MOST_NAMES]) + (", …" if len(names) > _MOST_NAMES else "")

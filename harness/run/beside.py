@@ -71,13 +71,13 @@ def place(
             raise
         except Exception as error:  # whatever it is, it is these cells' result
             refused[variant.id] = work.in_a_line(error)
-    changes = dict(model.changes()) if probes or apart or refused else {}
-    if changes.pop(None, 0.0):
-        return Placement(apart=apart, refused=refused, spoiled=True)
+        if variant.id not in probes and model.changes().get(None):
+            return Placement(apart=apart, refused=refused, spoiled=True)
+    changes = model.changes() if probes else {}
     apart |= {
-        str(name): f"Loading others changes its answers by up to {change:.2g}."
+        name: f"Loading others changes its answers by up to {change:.2g}."
         for name, change in changes.items()
-        if change
+        if change and name is not None
     }
     stays = Probed(proofs=(_stays(len(probes)),) if probes else ())
     beside = {

@@ -311,3 +311,17 @@ def test_an_option_that_peft_does_not_know_is_told(tiny_model, first, tmp_path):
     adapters.add("known", first)
     assert adapters.unknown_options("newer") == ("of_a_later_release",)
     assert adapters.unknown_options("known") == ()
+
+
+@pytest.mark.filterwarnings("ignore:Model has `tie_word_embeddings=True`")
+def test_a_tied_table_in_the_file_is_the_bases(tiny_model, tiny_dir, second, tmp_path):
+    """PEFT saves the output layer beside an adapter of it, which here is the input table too."""
+    from peft import LoraConfig, get_peft_model
+
+    base = AutoModelForCausalLM.from_pretrained(tiny_dir, dtype=torch.float32)
+    config = LoraConfig(task_type="CAUSAL_LM", target_modules=["q_proj", "lm_head"], r=4)
+    get_peft_model(base, config).save_pretrained(tmp_path / "head")
+    adapters = AdapterSet(tiny_model)
+    adapters.add("plain", second)
+    adapters.add("head", tmp_path / "head")
+    assert not any(adapters.changes().values())
