@@ -43,12 +43,13 @@ def validate(
     as_json: options.AsJson = False,
 ) -> None:
     """Check a suite; show its matrix, its cells, what is done and why something is stale."""
-    from harness.plan.explain import describe_plan, plan_as_json
+    from harness.plan.explain import check_tasks, describe_plan, plan_as_json
 
     file, store = (
         options.loaded_suite(suite, overrides, limit, rows=True),
         options.store_in(runs_dir),
     )
+    check_tasks(file)
     if as_json:
         options.print_json(plan_as_json(file, store))
     else:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from harness.diff import difference
+from harness.doors import TASK_TYPES
+from harness.errors import UsageError
 from harness.plan.plan import (
     CellState,
     EvalCell,
@@ -20,6 +23,8 @@ from harness.plan.plan import (
 from harness.schema import CellResult, Manifest
 from harness.store.results import Kind
 from harness.store.runs import Store
+from harness.suite.errors import gathered, refuse
+from harness.tasks.base import CheckingTaskType, TaskRequest
 from harness.train.checkpoints import interrupted_at, work_folder
 from harness.validate.suite import CheckedSuite
 
@@ -33,6 +38,27 @@ class ExplainedCell:
     cell: PlannedCell
     state: CellState
     why: str = ""
+
+
+def check_tasks(file: CheckedSuite) -> None:
+    """Refuse tasks that cannot be run here, as far as that shows without running anything.
+
+    Raises:
+        UsageError: A line for each of them, with its place in the suite.
+    """
+    refuse(gathered(partial(_check_task, file, name) for name in file.suite.tasks))
+
+
+def _check_task(file: CheckedSuite, name: str) -> None:
+    kind = file.suite.tasks[name].type
+    task_type = TASK_TYPES.get(kind)
+    if isinstance(task_type, CheckingTaskType):
+        request = TaskRequest(name, file.suite, file.base_dir)
+        try:
+            TASK_TYPES.ask(kind, partial(task_type.check, request))
+        except UsageError as error:
+            where = file.at(f"tasks.{name}.task")
+            raise UsageError(error.problem, where=where, hint=error.hint) from error
 
 
 def plan_with_reasons(file: CheckedSuite, store: Store) -> tuple[Plan, list[ExplainedCell]]:

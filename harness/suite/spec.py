@@ -338,7 +338,10 @@ class LmEvalTask(TaskSpec):
     task: str = Field(description="lm-eval task or group name, or a path to a task YAML.")
     num_fewshot: int | None = Field(None, ge=0, description="Default: the task's own.")
     apply_chat_template: bool = False
-    fewshot_as_multiturn: bool = False
+    fewshot_as_multiturn: bool = Field(
+        default_factory=lambda data: bool(data.get("apply_chat_template")),
+        description="Each shot as a turn of its own; default, as lm-eval's: with a chat template.",
+    )
     system_instruction: str | None = None
     data: LmEvalData | None = None
     engine: Literal["auto", "tree", "prefix", "stock"] = Field(

@@ -158,6 +158,18 @@ class TaskType(Protocol):
 
 
 @runtime_checkable
+class CheckingTaskType(TaskType, Protocol):
+    """A task type that tells of some mistakes at once, without a model, data or the network."""
+
+    def check(self, request: TaskRequest) -> None:
+        """Refuse what cannot be run here, for ``harness validate``.
+
+        Raises:
+            UsageError: Names the mistake.
+        """
+
+
+@runtime_checkable
 class RescoringTaskType(TaskType, Protocol):
     """A task type that scores stored outputs, so that a new metric needs no model."""
 

@@ -100,6 +100,14 @@ def task_files(path: Path) -> set[Path]:
     return files
 
 
+def task_values(path: Path) -> dict[str, Any]:
+    """What a task YAML says by itself; nothing where it cannot be read."""
+    try:
+        return _read_yaml(path)[0]
+    except UsageError:
+        return {}
+
+
 def resolve_data_files(config: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """Make the data files of a task YAML absolute: they are relative to the YAML itself.
 

@@ -12,9 +12,12 @@ from typing import Any
 from harness.errors import DataError, HarnessError, MissingExtraError, UsageError
 from harness.hints import did_you_mean
 from harness.suite.spec import LmEvalTask
+from harness.tasks.lm_eval.code import not_importable
 from harness.tasks.lm_eval.identity import find_task_file, shipped_tasks_dir
 from harness.tasks.lm_eval.local import LocalData
 from harness.tasks.lm_eval.members import IndexRewriter
+from harness.tasks.lm_eval.requests import templates_compiled_once
+from harness.tasks.lm_eval.targets import check_targets
 
 try:
     import datasets
@@ -23,6 +26,7 @@ try:
     from lm_eval.tasks import TaskManager
     from lm_eval.tasks._index import TaskIndex
     from lm_eval.tasks._yaml_loader import load_yaml
+    from lm_eval.utils import env as template_environment
 except ModuleNotFoundError as error:
     raise MissingExtraError(error.name or "lm-eval", "lm-eval") from error
 
@@ -87,6 +91,9 @@ def load_tasks(task: LmEvalTask, suite_dir: Path, folder: Path) -> LoadedTasks:
     manager.task_index.update(rewriter.entries)
     with _load_errors(task, name, rewriter):
         loaded: dict[str, Any] = manager.load([name])
+    with templates_compiled_once(template_environment):
+        for leaf in loaded["tasks"].values():
+            check_targets(leaf, task.limit)
     return LoadedTasks(name, rewriter.missing, loaded)
 
 
@@ -127,10 +134,10 @@ def _load_errors(task: LmEvalTask, name: str, rewriter: IndexRewriter) -> Iterat
     try:
         yield
     except ModuleNotFoundError as error:
-        raise UsageError(
-            f"The lm-eval task {name!r} needs the package {error.name!r}, which is not installed.",
-            hint=f"Install it with: pip install {error.name}",
-        ) from error
+        if error.name is None:  # the task's own words, which say what to install
+            problem = f"The code of the lm-eval task {name!r} cannot be imported: {error}"
+            raise UsageError(problem) from error
+        raise not_importable(name, [error.name.partition(".")[0]]) from error
     except (ConnectionError, datasets.exceptions.DatasetNotFoundError) as error:
         raise DataError(
             f"The lm-eval task {name!r} needs the data set {', '.join(sources)} from the Hugging "

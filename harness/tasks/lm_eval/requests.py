@@ -80,8 +80,12 @@ def generators_now() -> Callable[[], None]:
 def templates_compiled_once(environment: Any) -> Iterator[None]:
     """Compile each template of a Jinja environment once, not for each document and each shot.
 
-    Compiling is nearly all the time that lm-eval takes to build requests with shots.
+    Compiling is nearly all the time that lm-eval takes to build requests with shots. One inside
+    another does nothing more.
     """
+    if "from_string" in vars(environment):
+        yield
+        return
     compiling = environment.from_string
     environment.from_string = functools.lru_cache(maxsize=256)(compiling)
     try:

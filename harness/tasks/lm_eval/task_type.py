@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from harness.engines.base import ActiveModel, Progress
 from harness.suite.spec import LmEvalTask
 from harness.tasks.base import Outputs, ResultIdentity, TaskRequest, TaskSession
+from harness.tasks.lm_eval.code import check_code
 from harness.tasks.lm_eval.identity import lm_eval_identity
 
 if TYPE_CHECKING:
@@ -32,6 +33,10 @@ class LmEval:
     def identity(self, request: TaskRequest, inputs: Any) -> ResultIdentity:
         """The shots are drawn with the suite's seed."""
         return ResultIdentity({"lm_eval": inputs, "seed": request.suite.seed}, "lm_eval")
+
+    def check(self, request: TaskRequest) -> None:
+        """Refuse a task whose own code needs packages that are not installed."""
+        check_code(request.spec, request.base_dir)
 
     def rehearse(self, request: TaskRequest) -> None:
         """Load the task and its data: a mistake in one must not show hours later."""

@@ -359,6 +359,26 @@ def test_multiple_choice_that_does_not_fit(run: Run, tmp_path: Path, tiny_model:
         run(task="choice.yaml")
 
 
+@pytest.mark.parametrize(
+    ("row", "problem"),
+    [
+        ({"a": 2, "c": ["yes", "no"]}, "Document 1 .* target 2, which is none of its choices"),
+        ({"a": "Yes", "c": ["yes", "no"]}, "target 'Yes', which is none"),
+        ({"a": 0, "c": ["yes", ""]}, "nothing but white space as choice 1"),
+    ],
+)
+def test_a_document_that_no_answer_is_right_for_is_refused(
+    run: Run, tmp_path: Path, row: dict[str, Any], problem: str
+) -> None:
+    """lm-eval warns in a log of thousands of lines, and counts it as a wrong answer."""
+    (tmp_path / "choice.yaml").write_text(CHOICE)
+    good = {"q": "q", "a": "no" if isinstance(row["a"], str) else 1, "c": ["yes", "no"]}
+    _write(tmp_path / "rows.jsonl", [good, {"q": "q", **row}])
+    with pytest.raises(DataError, match=problem):
+        run(task="choice.yaml")
+    assert run(task="choice.yaml", limit=1).scores[0].n == 1
+
+
 ROLLING = """
 task: rolling
 dataset_path: json
@@ -439,7 +459,26 @@ def test_chat_template_is_applied_or_asked_for(run: Run, tiny_tokenizer: Any) ->
         return
     plain, chat = run(task="smoke_mmlu", limit=1), run(**fields, system_instruction="Be brief.")
     assert plain.samples[0]["prompt_hash"] != chat.samples[0]["prompt_hash"]
-    assert "chat:yes|system:" in chat.scores[0].signature
+    assert "chat:multiturn|system:" in chat.scores[0].signature
+
+
+def test_shots_with_a_chat_template_equal_lm_evals(
+    run: Run, tmp_path: Path, tiny_model: Any, tiny_tokenizer: Any
+) -> None:
+    """A suite that says nothing of turns has them, as lm-eval's own default has."""
+    shipped = shipped_tasks_dir()
+    config = load_yaml(shipped / "smoke_mmlu.yaml")
+    files = config["dataset_kwargs"]["data_files"]
+    files = {split: str((shipped / name).resolve()) for split, name in files.items()}
+    config["dataset_kwargs"] = {"data_files": files, "cache_dir": str(tmp_path / "cache")}
+    chat: dict[str, Any] = {"num_fewshot": 2, "limit": 8, "apply_chat_template": True}
+    theirs = _direct(config, tiny_model, tiny_tokenizer, **chat)
+    ours = run("m", task="smoke_mmlu", **chat)
+    for metric in ("acc", "acc_norm"):
+        expected = theirs["results"]["smoke_mmlu"][f"{metric},none"]
+        assert _only(ours, "m", metric).value == expected
+    hashes = [sample["prompt_hash"] for sample in theirs["samples"]["smoke_mmlu"]]
+    assert [sample["prompt_hash"] for sample in ours.samples] == hashes
 
 
 def test_turns_need_a_chat_template(run: Run) -> None:
