@@ -6,19 +6,23 @@ all where the right one is "A", an article. No list of languages is needed to no
 scored against itself, against nothing, and against each half of itself.
 """
 
-from __future__ import annotations
-
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
 
-from harness.metrics.base import MeanMetric, Metric, score_corpus
+from harness.errors import MetricError
+from harness.metrics.base import MeanMetric, Metric, Option, score_corpus
 from harness.metrics.bleu import Bleu
+from harness.metrics.classification import label_set
 from harness.metrics.names import metric_name
-from harness.metrics.registry import build_metric, options_of
+from harness.metrics.registry import (
+    build_metric,
+    is_evaluate_module,
+    needs_labels,
+    options_of,
+)
 from harness.metrics.words import is_spaceless
 from harness.suite.spec import MetricSpec
 
@@ -34,10 +38,15 @@ of the models.
 
 _TRIED = 100  # texts a graded metric is tried on; the others are quick, and see every label
 _CHARACTERS = 400  # of each text: its script shows in the first lines
-_SHORTEST_HALVED = 8  # letters; half of fewer may well be right
-_SHORTEST_GRADED = 40  # letters, which several words have
+_FEW_LETTERS = 8  # letters; half of fewer may well be right
+_SEVERAL_WORDS = 40  # letters
 _LETTERS_A_WORD = 5  # of scripts with spaces; elsewhere a letter is about as much as a word
-_OTHERWISE = {"tokenizer": "unicode", "tokenize": "char", "normalize": "none"}  # options that help
+_OTHERWISE: tuple[tuple[str, Option], ...] = (  # options that may help, where a metric has them
+    ("tokenizer", "unicode"),
+    ("tokenize", "char"),
+    ("normalize", "none"),
+    ("zero_division", "nan"),
+)
 
 
 @dataclass(frozen=True)
@@ -89,7 +98,8 @@ def sight_of(metric: Metric, references: Sequence[Sequence[str]]) -> Sight:
         if fault is not None:
             faults.setdefault(fault, []).append(first)
     if not faults and lost > BLIND_SHARE:
-        fault = f"gives {0 if value is None else value:g} where all outputs equal their references"
+        found = 0.0 if value is None else value
+        fault = f"gives {found:.3g} where all outputs equal their references"
         faults = {fault: [several[0] for several in texts]}
     if not faults:
         return Sight(metric.name, len(texts), lost=lost)
@@ -98,21 +108,52 @@ def sight_of(metric: Metric, references: Sequence[Sequence[str]]) -> Sight:
     return Sight(metric.name, len(texts), sum(map(len, faults.values())), lost, reason)
 
 
+def check_sight(
+    specs: Iterable[MetricSpec], references: Sequence[Sequence[str]], where: str
+) -> list[Sight]:
+    """Try metrics on references, and refuse one that cannot see them.
+
+    Args:
+        specs: The metrics; modules of Hugging Face evaluate are left out.
+        references: One or more texts per example.
+        where: What the metrics belong to.
+
+    Raises:
+        MetricError: Names the metric, how many it cannot see, and metrics that can.
+    """
+    tried = []
+    for spec in specs:
+        if not is_evaluate_module(spec.name):
+            sight = sight_of(_built(spec, references), references)
+            if not sight.suffices:
+                raise MetricError(sight.words, where=where, hint=alternatives(spec, references))
+            tried.append(sight)
+    return tried
+
+
 def alternatives(spec: MetricSpec, references: Sequence[Sequence[str]]) -> str:
     """Metrics that do see the texts, in words: this one with another option, or chrF."""
-    others = [
-        MetricSpec(name=spec.name, options={**spec.options, option: value})
-        for option, value in _OTHERWISE.items()
+    others = {
+        f"{spec.name} with {option}: {value}": MetricSpec(
+            name=spec.name, options={**spec.options, option: value}
+        )
+        for option, value in _OTHERWISE
         if option in options_of(spec.name)
-    ]
-    found = [
-        f"{other.name} with {next(f'{k}: {v}' for k, v in other.options.items() if k in _OTHERWISE)}"
-        for other in others
-        if sight_of(build_metric(other), references).suffices
-    ]
-    if sight_of(build_metric("chrf"), references).suffices:
-        found.append("chrf")
-    return f"Use {' or '.join(found)}." if found else "Use another metric."
+    }
+    others["chrf"] = MetricSpec(name="chrf")
+    able = [words for words, other in others.items() if _suffices(other, references)]
+    return f"Use {' or '.join(able)}." if able else "Use another metric."
+
+
+def _suffices(spec: MetricSpec, references: Sequence[Sequence[str]]) -> bool:
+    try:
+        return sight_of(_built(spec, references), references).suffices
+    except MetricError:  # an option of that name with other values
+        return False
+
+
+def _built(spec: MetricSpec, references: Sequence[Sequence[str]]) -> Metric:
+    return build_metric(spec, labels=label_set(references) if needs_labels(spec) else None)
 
 
 def best_of(metric: Metric) -> float:
@@ -145,14 +186,17 @@ def _fault(metric: Metric, text: str) -> str | None:
     if _lost(metric, "", text) <= own:
         return "gives an empty output full marks"
     letters = [place for place, char in enumerate(text) if char.isalnum()]
-    if len(letters) < _SHORTEST_HALVED:
-        return None
+    return _fault_of_halves(metric, text, letters, own) if len(letters) >= _FEW_LETTERS else None
+
+
+def _fault_of_halves(metric: Metric, text: str, letters: Sequence[int], own: float) -> str | None:
+    """What it does to halves of a text: each must cost something, and be worth something."""
     middle = letters[len(letters) // 2]
     halves = [_lost(metric, half, text) for half in (text[:middle], text[middle:])]
     if min(halves) <= own:
         return "gives half of the text full marks"
     size = sum(_LETTERS_A_WORD if is_spaceless(text[place]) else 1 for place in letters)
-    if metric.graded and size >= _SHORTEST_GRADED and max(halves) >= 1:
+    if metric.graded and size >= _SEVERAL_WORDS and max(halves) >= 1:
         return "takes the text for one word, or sees only a part of it"
     return None
 

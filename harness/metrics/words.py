@@ -1,7 +1,5 @@
 """Words of texts in any script, where a metric's own tokenizer knows those of English only."""
 
-from __future__ import annotations
-
 import re
 import unicodedata
 
@@ -16,7 +14,7 @@ _LETTER = re.compile(f"[{_SPACELESS}]")
 
 
 def unicode_words(text: str) -> list[str]:
-    """Runs of letters, marks and digits, in lower case; one letter each where no spaces are put.
+    r"""Runs of letters, marks and digits, in lower case; one letter each where no spaces are put.
 
     Of ASCII texts these are the words that rouge_score's own tokenizer gives before it stems.
 
@@ -30,9 +28,7 @@ def unicode_words(text: str) -> list[str]:
             words[-1] += char if words[-1] else ""
         elif kind not in "LN":
             words.append("")
-        elif is_spaceless(char):
-            words.append(char)
-        elif words[-1] and is_spaceless(words[-1][0]):
+        elif is_spaceless(char) or is_spaceless(words[-1][:1]):
             words.append(char)
         else:
             words[-1] += char
