@@ -188,12 +188,11 @@ class AdapterSet:
         """Have PEFT load an adapter, or take it off again; which weights of the base it changed."""
         before = {name: weight._version for name, weight in self._own.items()}
         try:
-            same = peft_load.equal_to_base(info, self._own)
+            repeated = peft_load.repeated(info, self._own)
             self._peft = peft_load.inject(self._base, self._peft, key, config)
             peft_load.fill(self._peft, key, info)
-            kept = {id(self._own[name]) for name in same}
             changed = {n: w for n, w in self._own.items() if w._version != before[n]}
-            written = [name for name, weight in changed.items() if id(weight) not in kept]
+            written = [name for name, weight in changed.items() if id(weight) not in repeated]
             self._check_written(config, info, written)
         except (torch.OutOfMemoryError, ModelError):  # the former may well fit the base
             self._discard(key)

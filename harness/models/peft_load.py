@@ -111,26 +111,26 @@ def fill(model: Any, key: str, info: AdapterInfo) -> None:
             weight.data = weight.data.to(dtype)
 
 
-def equal_to_base(info: AdapterInfo, own: Mapping[str, Any]) -> set[str]:
-    """Weights of the base that an adapter's file repeats: loading them changes nothing.
+def repeated(info: AdapterInfo, own: Mapping[str, Any]) -> set[int]:
+    """Weights of the base, by id, that an adapter's file only repeats: loading changes nothing.
 
-    PEFT saves embeddings along when they are adapted.
+    PEFT saves embeddings along when they are adapted, and tied ones under either name.
 
     Args:
         info: The adapter.
-        own: The plain base's weights by name.
+        own: The plain base's weights by name, tied ones under each of theirs.
     """
     import torch
     from safetensors import safe_open
 
-    same = set()
+    equal: dict[int, bool] = {}
     with safe_open(info.path / "adapter_model.safetensors", framework="pt") as file:
         for key in file.keys():  # noqa: SIM118  # it is no mapping
-            name = key.removeprefix("base_model.model.").replace(".base_layer.", ".")
-            if name in own and file.get_slice(key).get_shape() == list(own[name].shape):
-                stored = file.get_tensor(key).to(own[name])
-                same |= {name} if torch.equal(stored, own[name]) else set()
-    return same
+            weight = own.get(key.removeprefix("base_model.model.").replace(".base_layer.", "."))
+            if weight is not None and file.get_slice(key).get_shape() == list(weight.shape):
+                stored = file.get_tensor(key).to(weight)
+                equal[id(weight)] = equal.get(id(weight), True) and torch.equal(stored, weight)
+    return {weight for weight, same in equal.items() if same}
 
 
 def _weights_of(model: Any, key: str) -> dict[str, Any]:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from peft import PeftModel
+from peft import PeftModel, PeftType, get_peft_model
+from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
@@ -15,6 +16,7 @@ from harness.errors import ApartError, ModelError
 from harness.models.adapters import AdapterSet
 from harness.models.device import decide
 from harness.models.load import load_base
+from harness.models.tiny import tiny_config
 from harness.suite.spec import BaseSpec
 
 IDS = torch.arange(3, 67).reshape(4, 16)
@@ -325,3 +327,66 @@ def test_a_tied_table_in_the_file_is_the_bases(tiny_model, tiny_dir, second, tmp
     adapters.add("plain", second)
     adapters.add("head", tmp_path / "head")
     assert not any(adapters.changes().values())
+
+
+ARCHITECTURES = {"gpt2": ["c_attn"], "qwen2": ["q_proj", "v_proj"], "gpt_neox": ["query_key_value"]}
+KINDS = {"LORA": {"r": 4}, "LOHA": {"r": 4}, "HRA": {"r": 4}}
+
+
+@pytest.fixture(scope="module", params=ARCHITECTURES)
+def architecture(request):
+    """A way to make the same small base again, and layers to adapt in it."""
+
+    def base():
+        torch.manual_seed(0)
+        config = tiny_config(request.param)
+        return AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
+
+    return base, ARCHITECTURES[request.param]
+
+
+def adapter_of(kind, base, layers, folder, *, seed):
+    """An adapter of a kind, away from where it starts, as PEFT saves it."""
+    options = {"task_type": "CAUSAL_LM", "target_modules": layers, **KINDS[kind]}
+    if layers == ["c_attn"] and kind == "LORA":
+        options["fan_in_fan_out"] = True
+    model = get_peft_model(base(), PEFT_TYPE_TO_CONFIG_MAPPING[PeftType[kind]](**options))
+    generator = torch.Generator().manual_seed(seed)
+    for weight in model.parameters():
+        if weight.requires_grad:
+            weight.data += 0.1 * torch.randn(weight.shape, generator=generator)
+    model.save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning:transformers", "ignore::UserWarning:peft")
+@pytest.mark.parametrize("kind", KINDS)
+def test_sound_adapters_of_any_kind_change_nothing(architecture, kind, tmp_path):
+    """Beside each other they answer to the last bit as PEFT has each alone; so does the base."""
+    base, layers = architecture
+    if kind != "LORA" and layers == ["c_attn"]:
+        layers = ["lm_head"]  # GPT-2's own layers are transposed, which only LoRA takes
+    paths = [adapter_of(kind, base, layers, tmp_path / str(s), seed=s) for s in (1, 2)]
+    adapters = AdapterSet(base())
+    for number, path in enumerate(paths):
+        adapters.add(str(number), path)
+    assert set(adapters.changes().values()) == {0.0}
+    assert torch.equal(active_logits(adapters, None), logits(base()))
+    for number, path in enumerate(paths):
+        truth = logits(PeftModel.from_pretrained(base(), path).eval())
+        assert torch.equal(active_logits(adapters, str(number)), truth)
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning:transformers", "ignore::UserWarning:peft")
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_with_embeddings_of_its_own_is_noticed(architecture, kind, tmp_path):
+    """Whatever the architecture calls its table."""
+    base, layers = architecture
+    layers = ["lm_head"] if kind != "LORA" and layers == ["c_attn"] else layers
+    plain = adapter_of(kind, base, layers, tmp_path / "plain", seed=1)
+    model = base()
+    table = model.get_input_embeddings().weight
+    name = next(n for n, weight in model.named_parameters() if weight is table)
+    changed = with_base_weights(plain, tmp_path, name, table.detach() * 1.01)
+    with pytest.raises(ApartError, match="overwrites the base"):
+        AdapterSet(model).add("changed", changed)
