@@ -113,7 +113,15 @@ class Weights:
 
 
 class ActiveModel(Protocol):
-    """A loaded model as one variant. Rendered prompts in; ``chat``: by the chat template."""
+    """A loaded model as one variant. Rendered prompts in; ``chat``: by the chat template.
+
+    An engine measures that its answers are those of the plain forward pass, and raises
+    ``ModelError`` where it has no way of answering that is.
+    """
+
+    @property
+    def proofs(self) -> Sequence[Proof]:
+        """What was measured so far of the variant's answers, those in common batches included."""
 
     def generate(
         self, prompts: Sequence[str], decoding: Decoding, *, chat: bool, progress: Progress

@@ -70,16 +70,22 @@ def in_memory(run: Callable[[], ResultT]) -> ResultT | None:
     """What ``run`` gives, or None when memory ran out; all other errors pass through."""
     try:
         return run()
-    except (torch.OutOfMemoryError, MemoryError):
-        pass
-    except RuntimeError as error:
-        # torch has no error class for its CPU allocator, nor for CUDA's libraries and contexts
-        if not any(text in str(error) for text in _OUT_OF_MEMORY):
+    except Exception as error:
+        if not is_out_of_memory(error):
             raise
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     return None
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an error says that memory ran out."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    # torch has no error class for its CPU allocator, nor for CUDA's libraries and contexts
+    texts = str(error)
+    return isinstance(error, RuntimeError) and any(text in texts for text in _OUT_OF_MEMORY)
 
 
 @dataclass

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -18,7 +18,7 @@ import torch
 from transformers import DynamicCache
 
 from harness.engines import kv_cache
-from harness.engines.base import Decoding, Generated
+from harness.engines.base import Decoding
 from harness.engines.batching import left_padded
 from harness.engines.endings import Endings
 from harness.engines.finite import require_finite
@@ -45,6 +45,26 @@ class PromptRow:
     ids: tuple[int, ...]
     variant: str | None = None
     number: int = 1
+
+
+@dataclass
+class Written:
+    """What was written after one prompt.
+
+    Attributes:
+        row: The prompt.
+        tokens: New tokens, the one that ends the text included.
+        reason: What ended it; None for its length.
+        likeliest: Of the first steps, if asked for, and of those after other rows of its batch were
+            taken out of it: step -> the likeliest token and its log-probability.
+        moved: The first step after other rows were taken out; None while there was none.
+    """
+
+    row: PromptRow
+    tokens: list[int] = field(default_factory=list)
+    reason: FinishReason | None = None
+    likeliest: dict[int, tuple[int, float]] = field(default_factory=dict)
+    moved: int | None = None
 
 
 class Draws:
@@ -91,6 +111,13 @@ def choose(logits: torch.Tensor, decoding: Decoding, draws: torch.Tensor | None)
     return order.gather(1, torch.minimum(rank, last)).squeeze(1)
 
 
+def likeliest(logits: torch.Tensor) -> list[tuple[int, float]]:
+    """Likeliest token of each row, and its log-probability in nats."""
+    largest, tokens = logits.max(dim=-1)
+    values = (largest - logits.logsumexp(dim=-1)).tolist()
+    return list(zip(tokens.tolist(), values, strict=True))
+
+
 class Decoder:
     """Decodes one batch at a time with one model.
 
@@ -122,31 +149,38 @@ class Decoder:
         self._grows = kv_cache.fits(model.config)
         self._prefill_tokens = _PREFILL_TOKENS.get(model.device.type, _PREFILL_TOKENS_ELSEWHERE)
 
-    def run(self, batch: Sequence[PromptRow]) -> list[Generated]:
-        """Decode prompts until each has ended; what was cut off them is not known here.
+    def run(self, batch: Sequence[PromptRow], watched: int = 0) -> list[Written]:
+        """Decode prompts until each has ended.
+
+        Args:
+            batch: The prompts.
+            watched: Steps of which the likeliest tokens are noted.
 
         Raises:
             NotFiniteError: A logit is NaN or infinite.
         """
         with torch.inference_mode():
-            return self._run(batch)
+            return self._run(batch, watched)
 
-    def _run(self, batch: Sequence[PromptRow]) -> list[Generated]:
+    def _run(self, batch: Sequence[PromptRow], watched: int) -> list[Written]:
         decoding, steps = self._decoding, self._decoding.max_new_tokens
         draws = Draws([r.ids for r in batch], steps, decoding.seed) if decoding.do_sample else None
-        new: list[list[int]] = [[] for _ in batch]
-        reasons: list[FinishReason | None] = [None] * len(batch)
+        texts = [Written(row) for row in batch]
         rows = list(range(len(batch)))  # which prompt each row of the tensors belongs to
         logits, mask, positions, cache = self._read(batch)
         for step in range(steps):
-            require_finite(logits, partial(_place, batch, rows, step))
+            own = [texts[row] for row in rows]
+            require_finite(logits, partial(place, own, step))
+            if step < watched or (watched and own[0].moved == step):
+                _note(own, step, logits)
             tokens = choose(logits, decoding, draws.at(step, rows) if draws else None)
-            for row, token in zip(rows, tokens.tolist(), strict=True):
-                if reasons[row] is None:
-                    new[row].append(token)
-                    reasons[row] = self._endings.reason(new[row])
-            keep = [i for i, row in enumerate(rows) if reasons[row] is None]
-            self._on_step(len(batch) - len(keep), sum(len(new[r]) == step + 1 for r in rows))
+            for text, token in zip(own, tokens.tolist(), strict=True):
+                if text.reason is None:
+                    text.tokens.append(token)
+                    text.reason = self._endings.reason(text.tokens)
+            keep = [i for i, text in enumerate(own) if text.reason is None]
+            new = sum(len(text.tokens) == step + 1 for text in own)
+            self._on_step(len(batch) - len(keep), new)
             if not keep or step == steps - 1:
                 break
             if len(keep) <= 0.75 * len(rows):  # copying the cache costs more than a few idle rows
@@ -154,16 +188,13 @@ class Decoder:
                 tokens, mask, positions = tokens[index], mask[index], positions[index]
                 cache.batch_select_indices(index)
                 rows = [rows[i] for i in keep]
+                for row in rows:
+                    texts[row].moved = texts[row].moved or step + 1
             mask = torch.cat([mask, mask.new_ones((len(rows), 1))], dim=1)
             positions = positions + 1
             self._assign([batch[row].variant for row in rows])
             logits, cache = self._forward(tokens[:, None], mask, positions, cache)
-        return [
-            Generated(
-                self._endings.text(tokens, reason), len(row.ids), len(tokens), reason or "length", 0
-            )
-            for row, tokens, reason in zip(batch, new, reasons, strict=True)
-        ]
+        return texts
 
     def _read(
         self, batch: Sequence[PromptRow]
@@ -225,7 +256,14 @@ class Decoder:
         return outputs.logits[:, -1].float(), cache
 
 
-def _place(batch: Sequence[PromptRow], rows: Sequence[int], step: int, at: int) -> str:
-    row = batch[rows[at]]
-    whose = f" of {row.variant}" if row.variant is not None else ""
-    return f"prompt {row.number}{whose}, new token {step + 1}"
+def place(texts: Sequence[Written], step: int, row: int) -> str:
+    """Which step of which prompt a row of logits is of, for messages."""
+    prompt = texts[row].row
+    whose = f" of {prompt.variant}" if prompt.variant is not None else ""
+    return f"prompt {prompt.number}{whose}, new token {step + 1}"
+
+
+def _note(texts: Sequence[Written], step: int, logits: torch.Tensor) -> None:
+    for text, likely in zip(texts, likeliest(logits), strict=True):
+        if text.reason is None:
+            text.likeliest[step] = likely

@@ -9,16 +9,26 @@ kernels round differently for different batch shapes, as they do everywhere.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
+from harness.engines.alone import Alone
 from harness.engines.base import Decoding, Generated, Progress
 from harness.engines.batching import halving_batches
-from harness.engines.decoder import Decoder, PromptRow
+from harness.engines.decoder import Decoder, PromptRow, Written
+from harness.engines.endings import Endings
+from harness.engines.kinds import kind_of, planted_rows
+from harness.engines.stock_generate import StockGenerator
+from harness.engines.texts import PROBE, WHAT, AloneAs, ProvenTexts, Way
+from harness.engines.trial import Trial, Trials
 from harness.errors import ModelError
 from harness.models.mixed import Mixture
 from harness.models.tokens import context_tokens, encode_prompt, truncate_left
+
+OnStep = Callable[[int, int], None]  # (rows that have ended, tokens of the step)
+Writer = Callable[[Sequence[PromptRow]], list[Written]]
 
 
 def generate(
@@ -29,6 +39,7 @@ def generate(
     *,
     chat: bool,
     progress: Progress | None = None,
+    trials: Trials | None = None,
 ) -> list[Generated]:
     """Generate a continuation of each prompt.
 
@@ -42,18 +53,48 @@ def generate(
         decoding: How to decode.
         chat: Whether the chat template rendered the prompts.
         progress: Called with (prompts done, prompts in all, tokens per second in words).
+        trials: Of the loaded base; the first texts are compared with an uncached loop, and a
+            slower way is taken where they differ. None leaves it out.
 
     Returns:
         One result per prompt, in the order of the prompts.
 
     Raises:
-        ModelError: The context has no room for prompt and answer, or the model keeps no key-value
-            cache.
+        ModelError: The context has no room for prompt and answer, or no way of decoding that is
+            tried gives the forward pass's texts.
         NotFiniteError: A logit is NaN or infinite.
         MemoryShortError: Memory does not suffice for a single prompt.
     """
     encoded = _encoded(model, tokenizer, prompts, decoding, chat=chat)
-    return _generate(model, tokenizer, encoded, decoding, progress, decoding.batch_size)[None]
+
+    at_once = decoding.batch_size
+
+    def writer(on_step: OnStep) -> Writer:
+        if trials is None:
+            return Decoder(model, tokenizer, decoding, on_step=on_step).run
+        return _proven(model, tokenizer, decoding, trials, on_step)
+
+    return _generate(model, tokenizer, encoded, decoding, progress, at_once, writer)[None]
+
+
+def _proven(
+    model: Any, tokenizer: Any, decoding: Decoding, trials: Trials, on_step: OnStep
+) -> Writer:
+    """Batches, or one prompt after another, or transformers' own loop: the first that is right."""
+    decoder = Decoder(model, tokenizer, decoding, on_step=on_step)
+    stock = StockGenerator(model, tokenizer, decoding, on_step=on_step)
+    ways: dict[str, Way] = {
+        f"written in batches of {decoding.batch_size}": decoder.run,
+        "written one by one": decoder.run,
+        "written one by one by transformers' own generate": (
+            lambda rows, watched: [stock.run(row, watched) for row in rows]
+        ),
+    }
+    use = PROBE, decoding.batch_size
+    trial = trials.of(kind_of(model), use, lambda: Trial(PROBE, WHAT, tuple(ways)))
+    planted = [PromptRow(tuple(ids)) for ids in planted_rows(model)]
+    alone = Alone(model)
+    return ProvenTexts(tuple(ways.values()), trial, lambda _: nullcontext(alone), planted).run
 
 
 def generate_together(
@@ -64,6 +105,8 @@ def generate_together(
     *,
     chat: bool,
     progress: Progress | None = None,
+    trials: Trials | None = None,
+    alone: AloneAs | None = None,
 ) -> dict[str | None, list[Generated]]:
     """Generate each prompt's continuation by every variant of a mixture, all in one batch.
 
@@ -79,6 +122,8 @@ def generate_together(
             a CPU as many as make ``batch_size`` rows in all, since more rows are no faster there.
         chat: Whether the chat template rendered the prompts.
         progress: Called with (texts done, texts in all, tokens per second in words).
+        trials: As in ``generate``; there is no slower way than not to mix.
+        alone: Gives a variant's own forward passes, as PEFT runs them; needed with ``trials``.
 
     Returns:
         Results per variant, in the order of the prompts.
@@ -91,7 +136,17 @@ def generate_together(
     if model.device.type == "cpu":
         at_once = max(1, at_once // len(mixture.variants))
     encoded = _encoded(model, tokenizer, prompts, decoding, chat=chat)
-    return _generate(model, tokenizer, encoded, decoding, progress, at_once, mixture)
+
+    def writer(on_step: OnStep) -> Writer:
+        decoder = Decoder(model, tokenizer, decoding, assign=mixture.assign, on_step=on_step)
+        if trials is None or alone is None:
+            return decoder.run
+        way = f"written by {len(mixture.variants)} variants in batches of {at_once} prompts"
+        use = PROBE, at_once
+        trial = trials.of(mixture.variants, use, lambda: Trial(PROBE, WHAT, [way]))
+        return ProvenTexts([decoder.run], trial, alone, mixed=True).run
+
+    return _generate(model, tokenizer, encoded, decoding, progress, at_once, writer, mixture)
 
 
 def _encoded(
@@ -120,6 +175,7 @@ def _generate(
     decoding: Decoding,
     progress: Progress | None,
     at_once: int,
+    writer: Callable[[OnStep], Writer],
     mixture: Mixture | None = None,
 ) -> dict[str | None, list[Generated]]:
     """Answers of every variant of a mixture, or of the model as it is under None."""
@@ -140,13 +196,11 @@ def _generate(
             note = f"{tokens / seconds:.0f} tokens/s" if seconds else ""
             progress(done, len(prompts) * len(variants), note)
 
-    assign = mixture.assign if mixture else lambda _: None
-    decoder = Decoder(model, tokenizer, decoding, assign=assign, on_step=step)
+    write, endings = writer(step), Endings(model, tokenizer, decoding)
 
     def run(batch: Sequence[tuple[int, ...]]) -> list[list[Generated]]:
-        outputs = decoder.run(
-            [PromptRow(ids, v, places[ids][0][0] + 1) for v in variants for ids in batch]
-        )
+        rows = [PromptRow(ids, v, places[ids][0][0] + 1) for v in variants for ids in batch]
+        outputs = [_generated(written, endings) for written in write(rows)]
         return [outputs[at :: len(batch)] for at in range(len(batch))]
 
     # the longest first: where memory does not suffice, it shows at once
@@ -160,3 +214,14 @@ def _generate(
         variant: [texts[place] for place in range(len(prompts))]
         for variant, texts in results.items()
     }
+
+
+def _generated(written: Written, endings: Endings) -> Generated:
+    """The text; what was cut off its prompt is not known here."""
+    return Generated(
+        text=endings.text(written.tokens, written.reason),
+        prompt_tokens=len(written.row.ids),
+        new_tokens=len(written.tokens),
+        finish_reason=written.reason or "length",
+        truncated_prompt_tokens=0,
+    )

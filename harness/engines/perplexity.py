@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import torch
 
+from harness.engines.alone import Alone
 from harness.engines.base import CompletionLoss, Progress
 from harness.engines.batching import halving_batches, left_padded
 from harness.engines.finite import require_finite_sums
+from harness.engines.kinds import kind_of, planted_rows
+from harness.engines.trial import PLANTED, Trial, Trials
 from harness.errors import ModelError
 from harness.models.adapters import forward_arguments
 from harness.models.tokens import context_tokens, encode_pair, truncate_left
+
+PROBE = "batched losses are the forward pass"
 
 
 @dataclass(frozen=True)
@@ -23,6 +28,9 @@ class _Row:
     ids: tuple[int, ...]  # prompt and completion
     scored: int  # how many of the last ids are the completion's
     truncated: int
+
+
+Way = Callable[[Sequence[_Row]], list[float]]
 
 
 def completion_losses(
@@ -34,6 +42,7 @@ def completion_losses(
     max_length: int | None = None,
     batch_size: int = 8,
     progress: Progress | None = None,
+    trials: Trials | None = None,
 ) -> list[CompletionLoss]:
     """Score the completions of (prompt, completion) pairs; prompts only condition them.
 
@@ -48,6 +57,8 @@ def completion_losses(
         max_length: Most tokens of prompt and completion; default: the model's context length.
         batch_size: Pairs per batch; halved when memory runs out.
         progress: Called with (pairs done, pairs in all).
+        trials: Of the loaded base; the first losses are compared with forward passes of each pair
+            by itself, which are taken for all where they differ. None leaves it out.
 
     Returns:
         One loss per pair, in the order of the pairs.
@@ -69,7 +80,12 @@ def completion_losses(
     ]
     rows.sort(key=lambda row: len(row.ids), reverse=True)
     results: dict[int, CompletionLoss] = {}
-    batches = halving_batches(rows, batch_size, lambda b: _losses(model, tokenizer.pad_token_id, b))
+    pad = tokenizer.pad_token_id
+    run: Way = partial(_losses, model, pad)
+    if trials is not None:
+        trial = trials.of(kind_of(model), (PROBE, batch_size), lambda: _trial(batch_size))
+        run = _ProvenLosses(run, trial, Alone(model), planted_rows(model)).run
+    batches = halving_batches(rows, batch_size, run)
     for batch, sums in batches:
         require_finite_sums(sums, partial(_place, batch, len(pairs)))
         for row, nll_sum in zip(batch, sums, strict=True):
@@ -77,6 +93,52 @@ def completion_losses(
         if progress is not None:
             progress(len(results), len(rows))
     return [results[index] for index in range(len(rows))]
+
+
+def _trial(batch_size: int) -> Trial:
+    return Trial(PROBE, "losses", (f"computed in batches of {batch_size}", "computed one by one"))
+
+
+@dataclass(frozen=True)
+class _ProvenLosses:
+    """Losses by batches, or one by one where those differ from them."""
+
+    together: Way
+    trial: Trial
+    alone: Alone
+    planted: Sequence[Sequence[int]]
+
+    def run(self, rows: Sequence[_Row]) -> list[float]:
+        return self.trial.run(partial(self._attempt, rows))
+
+    def _attempt(self, rows: Sequence[_Row]) -> list[float]:
+        if self.planted and self.trial.needs(PLANTED):
+            self._sums([_Row(0, tuple(ids), len(ids) - 1, 0) for ids in self.planted], PLANTED)
+        return self._sums(rows)
+
+    def _sums(self, rows: Sequence[_Row], planted: str = "") -> list[float]:
+        if self.trial.at:
+            sums = [self._by_itself(row)[0] for row in rows]
+            self.trial.note("one by one", sum(row.scored for row in rows), 0.0, 0.0)
+            return sums
+        sums = self.together(rows)
+        longest = max(len(row.ids) for row in rows)
+        for row, found in zip(rows[::-1], sums[::-1], strict=True):  # the shortest first
+            condition = planted or ("padded" if len(row.ids) < longest else "without padding")
+            if row.scored and self.trial.needs(condition):
+                self._compare(condition, row, found)
+        return sums
+
+    def _compare(self, condition: str, row: _Row, found: float) -> None:
+        expected, limit = self._by_itself(row)
+        difference = abs(found - expected) / row.scored
+        self.trial.note(condition, row.scored, difference, limit)
+
+    def _by_itself(self, row: _Row) -> tuple[float, float]:
+        """The summed loss, and what another exact way may differ by, in nats per token."""
+        logits = self.alone.logits(row.ids, row.scored + 1)
+        ids = torch.tensor(row.ids, device=logits.device)
+        return float(_nll_sum(logits, ids, row.scored)), self.alone.limit(logits)
 
 
 def _place(batch: Sequence[_Row], count: int, row: int) -> str:

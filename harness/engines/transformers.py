@@ -6,6 +6,7 @@ import gc
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,6 +16,9 @@ from harness.schema import QUANTIZED, Precision, Proof, VariantKind
 from harness.suite.spec import BaseSpec
 
 if TYPE_CHECKING:
+    from harness.engines.alone import Alone
+    from harness.engines.texts import AloneAs
+    from harness.engines.trial import Trials
     from harness.models.adapters import AdapterSet
     from harness.models.mixed import Mixture
     from harness.models.policy import DevicePolicy
@@ -24,11 +28,28 @@ _PROCEDURE = 3  # raised when the engine itself comes to other results from the 
 
 @dataclass(frozen=True)
 class TransformersModel:
-    """A transformers or PEFT model with its adapter already acting, in evaluation mode."""
+    """A transformers or PEFT model with its adapter already acting, in evaluation mode.
+
+    Attributes:
+        model: The model.
+        tokenizer: Its tokenizer.
+        device: Where it is.
+        trials: Of the loaded base; shared by its variants. None: nothing is tried.
+        name: Of the adapter.
+    """
 
     model: Any
     tokenizer: Any
     device: str
+    trials: Trials | None = None
+    name: str | None = None
+
+    @property
+    def proofs(self) -> Sequence[Proof]:
+        """What was measured so far of its texts, losses and log-likelihoods."""
+        from harness.engines.kinds import kind_of
+
+        return self.trials.proofs(kind_of(self.model), self.name) if self.trials else []
 
     def generate(
         self, prompts: Sequence[str], decoding: door.Decoding, **options: Any
@@ -36,7 +57,9 @@ class TransformersModel:
         """Batched generation; see ``engines.generation``."""
         from harness.engines.generation import generate
 
-        return generate(self.model, self.tokenizer, prompts, decoding, **options)
+        return generate(
+            self.model, self.tokenizer, prompts, decoding, trials=self.trials, **options
+        )
 
     def completion_losses(
         self, pairs: Sequence[tuple[str, str]], **options: Any
@@ -44,7 +67,7 @@ class TransformersModel:
         """Batched losses; see ``engines.perplexity``."""
         from harness.engines.perplexity import completion_losses
 
-        return completion_losses(self.model, self.tokenizer, pairs, **options)
+        return completion_losses(self.model, self.tokenizer, pairs, trials=self.trials, **options)
 
     def lm_eval_model(self, **options: Any) -> Any:
         """lm-eval's own class with shared prefixes; see ``engines.loglikelihood``."""
@@ -57,13 +80,16 @@ class TransformersModel:
 class _Mixed:
     mixture: Mixture
     tokenizer: Any
+    trials: Trials
+    alone: AloneAs
 
     def generate(
         self, prompts: Sequence[str], decoding: door.Decoding, **options: Any
     ) -> dict[str | None, list[door.Generated]]:
         from harness.engines.generation import generate_together
 
-        return generate_together(self.mixture, self.tokenizer, prompts, decoding, **options)
+        own: dict[str, Any] = {"trials": self.trials, "alone": self.alone}
+        return generate_together(self.mixture, self.tokenizer, prompts, decoding, **own, **options)
 
 
 @dataclass(frozen=True)
@@ -71,6 +97,7 @@ class _Loaded:
     adapters: AdapterSet
     tokenizer: Any
     device: str
+    trials: Trials
     proofs: Sequence[Proof] = ()
 
     def add_adapter(self, name: str, path: Path, *, alone: bool = False) -> list[Proof]:
@@ -83,7 +110,7 @@ class _Loaded:
     @contextmanager
     def active(self, name: str | None) -> Iterator[door.ActiveModel]:
         with self.adapters.active(name) as model:
-            yield TransformersModel(model, self.tokenizer, self.device)
+            yield TransformersModel(model, self.tokenizer, self.device, self.trials, name)
 
     def adapter_effect(self, name: str, prompts: Sequence[str], *, chat: bool) -> float:
         return self.adapters.effect(name, self.tokenizer, prompts, chat=chat)
@@ -94,7 +121,15 @@ class _Loaded:
     @contextmanager
     def mixed(self, names: Sequence[str | None]) -> Iterator[door.MixedModel]:
         with self.adapters.mixed(names) as mixture:
-            yield _Mixed(mixture, self.tokenizer)
+            yield _Mixed(mixture, self.tokenizer, self.trials, partial(self._alone, mixture))
+
+    @contextmanager
+    def _alone(self, mixture: Mixture, name: str | None) -> Iterator[Alone]:
+        """A variant's own forward passes, while it is mixed with others."""
+        from harness.engines.alone import Alone
+
+        with mixture.apart(), self.adapters.active(name) as model:
+            yield Alone(model)
 
 
 def _nothing_left(options: Sequence[str]) -> Proof:
@@ -135,6 +170,7 @@ class TransformersEngine:
         """Load weights as ``models.load.load_base`` does for judging quality."""
         import torch
 
+        from harness.engines.trial import Trials
         from harness.models.adapters import AdapterSet
         from harness.models.load import load_proved
 
@@ -147,7 +183,7 @@ class TransformersEngine:
             quantization=weights.quantization,
         )
         tokenizer = self.tokenizer(weights.base, weights.base_dir)
-        loaded = _Loaded(AdapterSet(model), tokenizer, policy.device, proofs)
+        loaded = _Loaded(AdapterSet(model), tokenizer, policy.device, Trials(), proofs)
         del model
         try:
             yield loaded

@@ -9,7 +9,7 @@ their scaling, and ``own`` is, per row, one for its own adapter's ranks and zero
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
@@ -34,6 +34,11 @@ class Mixture:
         self.rows: tuple[int, ...] = ()
         self.only: int | None = None
         self._own: dict[_Layout, torch.Tensor] = {}
+        self.passes: Sequence[tuple[Any, Any]] = ()
+
+    def apart(self) -> AbstractContextManager[None]:
+        """The layers as PEFT runs them, for as long as this is open."""
+        return _forwards([(layer, None) for layer, _ in self.passes])
 
     def assign(self, variants: Sequence[str | None]) -> None:
         """Say which variant each row of the next forward passes belongs to."""
@@ -109,17 +114,28 @@ def mixing(model: Any, keys: Mapping[str | None, str | None]) -> Iterator[Mixtur
 
     mixture = Mixture(model, keys)
     layers = [module for module in model.modules() if isinstance(module, LoraLayer)]
-    before = [layer.__dict__.get("forward") for layer in layers]
-    try:
-        for layer in layers:
-            layer.forward = _MixedLinear(layer, keys, mixture)
+    mixture.passes = [(layer, _MixedLinear(layer, keys, mixture)) for layer in layers]
+    with _forwards(mixture.passes):
         yield mixture
+
+
+@contextmanager
+def _forwards(passes: Sequence[tuple[Any, Any]]) -> Iterator[None]:
+    """Other forward passes of some layers, None for their class's own; undone on leaving."""
+    before = [(layer, vars(layer).get("forward")) for layer, _ in passes]
+    try:
+        _set_forwards(passes)
+        yield
     finally:
-        for layer, forward in zip(layers, before, strict=True):
-            if forward is None:
-                layer.__dict__.pop("forward", None)
-            else:
-                layer.forward = forward
+        _set_forwards(before)
+
+
+def _set_forwards(passes: Sequence[tuple[Any, Any]]) -> None:
+    for layer, forward in passes:
+        if forward is None:
+            vars(layer).pop("forward", None)
+        else:
+            layer.forward = forward
 
 
 class _MixedLinear:

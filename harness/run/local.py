@@ -7,20 +7,19 @@ caller but the jobs.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from functools import partial
 
 from harness.checks.base import findings_about
 from harness.console import Reporter
-from harness.engines.base import LoadedModel, Progress
+from harness.engines.base import ActiveModel, LoadedModel, Progress
 from harness.errors import ModelError, UsageError
 from harness.run.beside import Placement, Probed, place, probe
 from harness.run.execution import Execution
 from harness.run.executors import CellJob, CellOutcome, CellStart, Workers
 from harness.schema import Variant
-from harness.tasks.base import BatchingSession, Outputs, TaskOutcome
+from harness.tasks.base import BatchingSession, TaskOutcome
 
 _NOTHING = Probed()
 Events = Iterator[CellStart | CellOutcome]
@@ -229,21 +228,22 @@ def _compute_variant(
             return
         for job in jobs:
             yield CellStart(variant=variant.id, task=job.task)
-            yield _outcome(work, job, partial(work.session(job).predict, active), noticed)
+            yield _outcome(work, job, active, noticed)
 
 
 def _outcome(
     work: Execution,
     job: CellJob,
-    predict: Callable[[Progress], Outputs] | None,
+    active: ActiveModel | None,
     probed: Probed = _NOTHING,
 ) -> CellOutcome:
     """Compute and keep one cell; a failure is its result."""
     started = time.perf_counter()
     try:
         with work.reporter.task(job.id) as advance:
-            outcome = _scores(work, job, predict, advance)
-        outcome.proofs = [*job.proofs, *probed.proofs, *outcome.proofs]
+            outcome = _scores(work, job, active, advance)
+        own = active.proofs if active is not None else ()
+        outcome.proofs = [*job.proofs, *probed.proofs, *own, *outcome.proofs]
         outcome.findings += probed.findings
         outcome.findings += (noted for proof in outcome.proofs for noted in findings_about(proof))
         work.keep_scores(job.scores, outcome)
@@ -265,13 +265,13 @@ def _outcome(
 def _scores(
     work: Execution,
     job: CellJob,
-    predict: Callable[[Progress], Outputs] | None,
+    active: ActiveModel | None,
     advance: Progress,
 ) -> TaskOutcome:
     """Scores of outputs that are in the store, or are made and kept."""
-    if predict is None or work.lacks_only_scores(job):
+    if active is None or work.lacks_only_scores(job):
         return work.score_kept(job)
-    outputs = predict(advance)
+    outputs = work.session(job).predict(active, advance)
     work.keep_outputs(job, outputs)
     return work.score_kept(job) if outputs.outcome is None else outputs.outcome
 

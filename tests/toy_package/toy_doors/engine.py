@@ -23,6 +23,7 @@ from harness.schema import Proof
 @dataclass(frozen=True)
 class _Parrot:
     adapted: bool
+    proofs: Sequence[Proof] = ()
 
     def generate(
         self, prompts: Sequence[str], decoding: Decoding, *, chat: bool, progress: Progress

@@ -1,0 +1,83 @@
+"""What a model gives for one sequence by itself: the answer that every faster way must equal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from harness.models.adapters import base_of, forward_arguments
+
+TOLERANCE = 1e-3  # nats per token in fp32, where rounding gives about 1e-6
+
+
+class Alone:
+    """Ordinary forward passes of a model: a batch of one, and no cache, padding or mask.
+
+    Args:
+        model: A transformers or PEFT model in evaluation mode, as one variant.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        takes = forward_arguments(model)
+        self._options = {"use_cache": False} if "use_cache" in takes else {}
+        self._keeps = "logits_to_keep" in takes
+        self._reads_prefixes_alike = False
+
+    def logits(self, ids: Sequence[int], last: int) -> torch.Tensor:
+        """Logits after each of a sequence's last tokens, fp32, shape (last, vocabulary)."""
+        options = {"logits_to_keep": last} if self._keeps else {}
+        row = torch.tensor([list(ids)], device=self._model.device)
+        with torch.inference_mode():
+            outputs = self._model(input_ids=row, **self._options, **options)
+            # prompt learning puts tokens in front, so that only places from the end are known
+            logits: torch.Tensor = outputs.logits[0, -last:].float()
+        return logits
+
+    def steps(self, prompt: Sequence[int], new: Sequence[int]) -> torch.Tensor:
+        """Logits of the uncached loop, in which the whole text is read anew for each new token.
+
+        A model that reads a prefix as it reads it alone gives them all in one pass; one whose
+        answers depend on what follows (rotary factors by length, adapters that act from a place
+        on) is asked for each.
+
+        Args:
+            prompt: Tokens.
+            new: Tokens that were written after it.
+
+        Returns:
+            Logits that each new token was to be chosen from, shape (new tokens, vocabulary).
+        """
+        whole = self.logits([*prompt, *new[:-1]], len(new))
+        if len(new) > 1 and not self._reads_prefixes_alike:
+            first = self.logits(prompt, 1)
+            if float((first - whole[:1]).abs().max()) > self.limit(whole):
+                passes = [self.logits([*prompt, *new[:n]], 1) for n in range(1, len(new))]
+                return torch.cat([first, *passes])
+            self._reads_prefixes_alike = True
+        return whole
+
+    def limit(self, logits: torch.Tensor) -> float:
+        """What two exact ways of computing a log-probability may differ by, in nats."""
+        return TOLERANCE + rounding(base_of(self._model), float(logits.abs().max()))
+
+
+def rounding(base: Any, largest: float) -> float:
+    """Difference that rounding in half precision explains, in nats; 0 in fp32.
+
+    A log-probability is as exact as the logits it comes from, and those are rounded to the dtype
+    in every layer. Quantized layers may round to bf16 whatever the dtype: bitsandbytes' kernels
+    for CPUs do.
+
+    Args:
+        base: A model without adapters.
+        largest: Its largest logit, without sign.
+    """
+    dtype = base.get_input_embeddings().weight.dtype
+    if dtype == torch.float32:
+        if not getattr(base, "is_quantized", False):
+            return 0.0
+        dtype = torch.bfloat16
+    return 4 * float(torch.finfo(dtype).eps) * max(1.0, largest)

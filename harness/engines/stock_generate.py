@@ -1,0 +1,124 @@
+"""Texts by transformers' and PEFT's own ``generate``, one prompt at a time.
+
+It is slow, and knows of adapters what no loop from outside does: from where on an activated LoRA
+acts, where prompt learning puts its tokens. Tokens are chosen, and texts ended, as in ``decoder``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import torch
+from transformers import GenerationConfig, LogitsProcessor, StoppingCriteria
+
+from harness.engines.base import Decoding
+from harness.engines.decoder import Draws, PromptRow, Written, choose, likeliest, place
+from harness.engines.endings import Endings
+from harness.engines.finite import require_finite
+from harness.models.adapters import base_of
+
+
+class StockGenerator:
+    """Writes by ``generate``.
+
+    Args:
+        model: A causal language model in evaluation mode.
+        tokenizer: Its tokenizer.
+        decoding: How to decode.
+        on_step: Called after each step with (rows that have ended, tokens of the step).
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        decoding: Decoding,
+        *,
+        on_step: Callable[[int, int], None] = lambda _ended, _tokens: None,
+    ) -> None:
+        self._model = model
+        self._pad = tokenizer.pad_token_id
+        self._decoding = decoding
+        self._endings = Endings(model, tokenizer, decoding)
+        self._on_step = on_step
+
+    def run(self, row: PromptRow, watched: int = 0) -> Written:
+        """Write after one prompt; see ``Decoder.run``."""
+        loop = _Loop(row, self._decoding, self._endings, watched, self._on_step)
+        ids = torch.tensor([list(row.ids)], device=self._model.device)
+        config = GenerationConfig(
+            do_sample=False, max_new_tokens=self._decoding.max_new_tokens, pad_token_id=self._pad
+        )
+        with torch.inference_mode(), _bare_defaults(self._model):
+            self._model.generate(
+                input_ids=ids,
+                attention_mask=torch.ones_like(ids),
+                generation_config=config,
+                logits_processor=[loop],
+                stopping_criteria=[_Ended(loop.written)],
+            )
+        return loop.written
+
+
+class _Loop(LogitsProcessor):  # type: ignore[misc]  # transformers is not followed by mypy
+    """Chooses each token in the place of ``generate``."""
+
+    def __init__(
+        self,
+        row: PromptRow,
+        decoding: Decoding,
+        endings: Endings,
+        watched: int,
+        on_step: Callable[[int, int], None],
+    ) -> None:
+        self.written = Written(row)
+        self._decoding = decoding
+        self._endings = endings
+        self._watched = watched
+        self._on_step = on_step
+        steps, seed = decoding.max_new_tokens, decoding.seed
+        self._draws = Draws([row.ids], steps, seed) if decoding.do_sample else None
+
+    def __call__(self, _ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        text, logits = self.written, scores.float()
+        step = len(text.tokens)
+        require_finite(logits, partial(place, [text], step))
+        if step < self._watched:
+            [text.likeliest[step]] = likeliest(logits)
+        draws = self._draws.at(step, [0]) if self._draws else None
+        token = int(choose(logits, self._decoding, draws))
+        text.tokens.append(token)
+        text.reason = self._endings.reason(text.tokens)
+        self._on_step(int(text.reason is not None), 1)
+        chosen = torch.full_like(scores, -torch.inf)
+        chosen[0, token] = 0
+        return chosen
+
+
+class _Ended(StoppingCriteria):  # type: ignore[misc]  # transformers is not followed by mypy
+    def __init__(self, written: Written) -> None:
+        self._written = written
+
+    def __call__(self, ids: torch.Tensor, _scores: Any, **_: Any) -> torch.Tensor:
+        return torch.tensor([self._written.reason is not None], device=ids.device)
+
+
+@contextmanager
+def _bare_defaults(model: Any) -> Iterator[None]:
+    """Put aside what a model repository suggests, such as penalties and sampling."""
+    holders: Sequence[Any] = [
+        part
+        for part in {id(m): m for m in (model, base_of(model))}.values()
+        if hasattr(part, "generation_config")
+    ]
+    before = [part.generation_config for part in holders]
+    try:
+        for part in holders:
+            part.generation_config = GenerationConfig()
+        yield
+    finally:
+        for part, config in zip(holders, before, strict=True):
+            part.generation_config = config

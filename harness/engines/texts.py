@@ -1,0 +1,101 @@
+"""Decoding is the forward pass: the first texts are compared with an uncached loop.
+
+What is compared is written anyway, in the batches of the task: of the first steps of a padded row
+and of one without padding, the likeliest token's log-probability, against that of the whole text
+read anew by itself. A token may differ where two are nearly as likely; its log-probability may not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from functools import partial
+
+import torch
+
+from harness.engines.alone import Alone
+from harness.engines.decoder import PromptRow, Written
+from harness.engines.trial import ENOUGH, PLANTED, Trial
+
+PROBE = "decoding is the forward pass"
+WHAT = "log-probabilities of new tokens"
+_MOVED = "after others of the batch had ended"
+Way = Callable[[Sequence[PromptRow], int], list[Written]]  # (prompts, steps to watch)
+AloneAs = Callable[[str | None], AbstractContextManager[Alone]]  # of a variant
+
+
+class ProvenTexts:
+    """Writes batches by the way that a trial finds right.
+
+    Args:
+        ways: From the fastest on; the first takes a batch, the others are given one prompt.
+        trial: Of these ways.
+        alone: Gives a variant's own forward passes, as PEFT runs them.
+        planted: Prompts that hold what the adapter waits for, if it waits for anything.
+        mixed: Whether rows belong to several variants, each of which is compared.
+    """
+
+    def __init__(
+        self,
+        ways: Sequence[Way],
+        trial: Trial,
+        alone: AloneAs,
+        planted: Sequence[PromptRow] = (),
+        *,
+        mixed: bool = False,
+    ) -> None:
+        self._ways = ways
+        self._trial = trial
+        self._alone = alone
+        self._planted = planted
+        self._mixed = mixed
+
+    def run(self, batch: Sequence[PromptRow]) -> list[Written]:
+        """Write after each prompt of a batch.
+
+        Raises:
+            ModelError: No way gives what the uncached loop gives.
+        """
+        return self._trial.run(partial(self._attempt, batch))
+
+    def _attempt(self, batch: Sequence[PromptRow]) -> list[Written]:
+        if self._planted and self._trial.needs(PLANTED):
+            self._write(self._planted, planted=True)
+        return self._write(batch)
+
+    def _write(self, batch: Sequence[PromptRow], *, planted: bool = False) -> list[Written]:
+        way = self._ways[self._trial.at]
+        together = self._trial.at == 0
+        texts = []
+        for part in [batch] if together else [[row] for row in batch]:
+            written = way(part, ENOUGH)
+            for condition, text in self._witnesses(written, planted=planted):
+                self._compare(condition, text)
+            texts += written
+        return texts
+
+    def _witnesses(
+        self, written: Sequence[Written], *, planted: bool
+    ) -> Iterator[tuple[str, Written]]:
+        """Texts to compare, and in what condition each was written; the longer, the better."""
+        longest = max(len(text.row.ids) for text in written)
+        conditions: dict[str, list[Written]] = {}
+        for text in written:
+            name = "padded" if len(text.row.ids) < longest else "without padding"
+            if self._mixed:
+                name = text.row.variant or "base"
+            conditions.setdefault(PLANTED if planted else name, []).append(text)
+            if text.moved in text.likeliest:
+                conditions.setdefault(_MOVED, []).append(text)
+        for name, texts in conditions.items():
+            if self._trial.needs(name):
+                yield name, max(texts, key=lambda t: (len(t.likeliest), -len(t.row.ids)))
+
+    def _compare(self, condition: str, text: Written) -> None:
+        with self._alone(text.row.variant) as passes:
+            logits = passes.steps(text.row.ids, text.tokens[: max(text.likeliest) + 1])
+        tokens, values = zip(*text.likeliest.values(), strict=True)
+        index = torch.tensor([list(text.likeliest), tokens], device=logits.device)
+        expected = logits.log_softmax(dim=-1)[index[0], index[1]].cpu()
+        difference = float((expected - torch.tensor(values)).abs().max())
+        self._trial.note(condition, len(tokens), difference, passes.limit(logits))
