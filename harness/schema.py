@@ -234,6 +234,7 @@ class Variant(Record):
     adapter: str | None = None  # path of the adapter folder (kind full: of the model)
     step: int | None = None  # of training; None: there is none, or nothing tells it
     merged_into: Precision | None = None  # for merged: precision of the weights merged into
+    proof: Proof | None = None  # for merged: that it is the adapter; older versions proved nothing
     # "base" and "adapter", and for merged models "merged/<file>", each with its sha256
     digests: dict[str, str] = Field(default_factory=dict)
 
@@ -249,6 +250,8 @@ class MergedModel(Record):
     merged_into: Precision
     saved_as: Precision
     files: dict[str, str]  # file name -> sha256
+    untied: tuple[str, ...] = ()  # parameters that were tied in the base
+    proof: Proof | None = None  # that it is the adapter; None where an older version merged
 
 
 class CellResult(Record):
@@ -371,6 +374,7 @@ class Equivalence(Record):
     identical: bool = False
     equivalent: bool | None = None  # None: neither shown equivalent nor shown different
     no_worse: bool = False  # the second is shown to be worse by less than the margin, if at all
+    proved: bool = True  # of a merged second: its logits were compared with the first's
     needed_n: int | None = None  # examples with which it would be shown, were this the true delta
     method: str = ""
     reason: str | None = None

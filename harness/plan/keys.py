@@ -28,6 +28,7 @@ _TRAIN_SPLITS: tuple[Split, ...] = ("train", "eval")  # what a training reads of
 _TRAINING_VERSION = 1
 _PACKING_VERSION = 2
 _SCORING_VERSION = 1
+_MERGING_VERSION = 2
 
 _TRAIN_PACKAGES = ("torch", "transformers", "peft", "trl", "bitsandbytes", "accelerate")
 _METRIC_PACKAGES = ("rouge_score", "sacrebleu", "nltk")
@@ -122,6 +123,8 @@ def weights_of(file: CheckedSuite, variant: Variant) -> dict[str, Any]:
         identity["quantization"] = suite.quantization.model_dump(mode="json")
     if variant.adapter is not None:
         identity["adapter"] = variant.digests["adapter"]
+    if variant.kind == "merged":
+        identity["merging"] = _MERGING_VERSION
     return identity
 
 
@@ -133,6 +136,7 @@ def merged_of(suite: Suite, variant: Variant) -> Keyed:
             "adapter": variant.digests["adapter"],
             "precision": variant.precision,
             **asked_device(suite),
+            "procedure": _MERGING_VERSION,
         }
     )
 

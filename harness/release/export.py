@@ -163,6 +163,13 @@ def _source(store: Store, variant: Variant) -> tuple[Path, Precision | None]:
             )
         return path, None
     merged = merged_weights(store, variant)
+    if merged is not None and merged[1].proof is None:
+        raise StoreError(
+            f"Whether {variant.id} is still its adapter was not measured when it was merged.",
+            where=str(merged[0]),
+            hint="Run the eval again: it is merged anew and compared. Or copy the adapter with "
+            "--form adapter.",
+        )
     if merged is not None:
         return merged[0], merged[1].saved_as
     raise StoreError(

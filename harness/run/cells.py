@@ -11,11 +11,15 @@ from harness.plan.keys import Keyed
 from harness.plan.plan import EvalCell
 from harness.run.executors import CellJob, CellOutcome, CellStart, StoreKey, Workers
 from harness.run.state import Run, named
-from harness.schema import Finding
+from harness.schema import Finding, Proof
 
 
 def compute_cells(
-    run: Run, workers: Workers, cells: Sequence[EvalCell], weights: Path | None = None
+    run: Run,
+    workers: Workers,
+    cells: Sequence[EvalCell],
+    weights: Path | None = None,
+    proofs: Sequence[Proof] = (),
 ) -> None:
     """Take note of the cells that are there, and compute those that are missing and wanted.
 
@@ -24,6 +28,7 @@ def compute_cells(
         workers: Who computes them.
         cells: Cells of the plan.
         weights: Folder of their merged model, where they are of one.
+        proofs: What was proved of that model.
 
     Raises:
         UsageError: A mistake of the user's; what was finished is kept.
@@ -34,16 +39,18 @@ def compute_cells(
     missing = [cell for cell in cells if not cell.stored and run.wants(cell)]
     run.expected += len(missing)
     first, equal = _equal_apart(run, missing)
-    _compute(run, workers, first, weights)
+    _compute(run, workers, first, [_job(run, cell, weights, proofs) for cell in first])
     for cell in equal:
         _take_equal(run, cell)
 
 
-def _compute(run: Run, workers: Workers, cells: Sequence[EvalCell], weights: Path | None) -> None:
+def _compute(
+    run: Run, workers: Workers, cells: Sequence[EvalCell], jobs: Sequence[CellJob]
+) -> None:
     """Have cells computed, and record what becomes of each; an executor must tell of all."""
     name = run.options.executor.partition(":")[0]
     left = {cell.id: cell for cell in cells}
-    for event in _events(name, workers, [_job(run, cell, weights) for cell in cells]):
+    for event in _events(name, workers, jobs):
         if not isinstance(event, CellStart | CellOutcome):
             raise EXECUTORS.broken(name, f"told of {event!r}, which is no event of a cell")
         cell = left.get(f"{event.variant}/{event.task}")
@@ -88,7 +95,7 @@ def _equal_apart(run: Run, cells: Sequence[EvalCell]) -> tuple[list[EvalCell], l
     return first, equal
 
 
-def _job(run: Run, cell: EvalCell, weights: Path | None) -> CellJob:
+def _job(run: Run, cell: EvalCell, weights: Path | None, proofs: Sequence[Proof]) -> CellJob:
     variant = next(v for v in run.plan.variants if v.id == cell.variant)
     examples = run.plan.examples.get(cell.task)
     # training's examples where there are some
@@ -105,6 +112,7 @@ def _job(run: Run, cell: EvalCell, weights: Path | None) -> CellJob:
         examples=examples.key if examples else None,
         probe=probe,
         weights=None if folder is None else str(folder),
+        proofs=tuple(proofs),
     )
 
 

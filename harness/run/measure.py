@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Any
 
-from harness.errors import UsageError
+from harness.errors import DiskError, UsageError
 from harness.measure.job import MeasureJob, measurement_identity
 from harness.measure.process import measure
 from harness.models.load import architecture_of
 from harness.plan.keys import Keyed, keyed, merged_of
 from harness.plan.plan import MeasureCell, PlannedCell
-from harness.run.merge import merged_weights
+from harness.run.merge import merged_weights, unmerged
 from harness.run.state import Run
 from harness.schema import CellResult, Taken, Variant
 from harness.store.runs import now
@@ -18,7 +20,11 @@ from harness.suite.spec import MeasureSpec
 
 
 def measure_cells(
-    run: Run, grid: MeasureSpec, cells: Iterable[PlannedCell], failures: dict[str, str]
+    run: Run,
+    grid: MeasureSpec,
+    cells: Iterable[PlannedCell],
+    failures: dict[str, str],
+    refused: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Take note of measurements that are there, and make those that are missing and wanted.
 
@@ -27,28 +33,59 @@ def measure_cells(
         grid: What to measure.
         cells: Those to look at; only measurements whose variant exists matter.
         failures: Key -> reason: equal shapes fail alike, so each is tried once in an invocation.
+        refused: Variant -> why it cannot be merged; it is not measured in another's place.
     """
-    cells = [cell for cell in cells if isinstance(cell, MeasureCell)]
-    if not cells:
+    own = [cell for cell in cells if isinstance(cell, MeasureCell)]
+    if not own:
         return
     architecture = architecture_of(run.file.suite.base, run.file.base_dir)
     variants = {variant.id: variant for variant in run.plan.variants}
-    for cell in cells:
-        job = _job(run, grid, variants[cell.variant])
-        item = keyed(measurement_identity(job, architecture))
-        again = run.options.measure_again and run.wants(cell) and item.key not in run.measured
-        there = run.store.has("measurements", item.key) and not again
-        if not there:
+    for cell in own:
+        variant = variants[cell.variant]
+        reason = refused.get(cell.variant) if run.wants(cell) else None
+        item, there = _stored(run, grid, cell, variant, architecture)
+        if reason is None and not there:
             if not run.wants(cell):
                 continue
-            reason = failures.get(item.key) or _measure(run, variants[cell.variant], job, item)
-            if reason is not None:
-                failures[item.key] = reason
-                run.reporter.warn(f"{cell.id} failed: {reason}")
-                run.record(cell.failed(reason))
-                continue
+            reason = _merge(run, variant)
+            item, there = _stored(run, grid, cell, variant, architecture)  # now it has its shape
+        if reason is None and not there:
+            reason = failures.get(item.key) or _measure(
+                run, variant, _job(run, grid, variant), item
+            )
+            failures |= {item.key: reason} if reason is not None else {}
+        if reason is not None:
+            run.reporter.warn(f"{cell.id} failed: {reason}")
+            run.record(cell.failed(reason))
+            continue
         result = cell.done(computed=not there)
         _keep(run, cell, result.model_copy(update={"measurements_key": item.key}))
+
+
+def _stored(
+    run: Run, grid: MeasureSpec, cell: MeasureCell, variant: Variant, architecture: dict[str, Any]
+) -> tuple[Keyed, bool]:
+    """Where a measurement goes, and whether it is there and is not to be made again."""
+    job, shape = _job(run, grid, variant), architecture
+    merged = merged_of(run.file.suite, variant).key if variant.kind == "merged" else None
+    if merged is not None and run.store.has("merged", merged):
+        untied = merged_weights(run, variant)[1].untied
+        shape = {**shape, "tie_word_embeddings": False} if untied else shape
+    item = keyed(measurement_identity(job, shape))
+    again = run.options.measure_again and run.wants(cell) and item.key not in run.measured
+    return item, run.store.has("measurements", item.key) and not again
+
+
+def _merge(run: Run, variant: Variant) -> str | None:
+    """Merge what is to be measured, if it is not there; returns the reason if that failed."""
+    if variant.kind == "merged":
+        try:
+            merged_weights(run, variant)
+        except DiskError:
+            raise
+        except Exception as error:  # it is this cell's result and not the run's end
+            return unmerged(error)
+    return None
 
 
 def _keep(run: Run, cell: PlannedCell, result: CellResult) -> None:
@@ -62,8 +99,6 @@ def _measure(run: Run, variant: Variant, job: MeasureJob, item: Keyed) -> str | 
     """Measure and keep it; returns the reason if that failed."""
     run.reporter.say(f"Measuring memory and speed of {variant.id}")
     try:
-        if variant.kind == "merged":
-            merged_weights(run, variant)
         measured = measure(job, progress=run.reporter.detail)
     except UsageError:
         raise

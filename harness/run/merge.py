@@ -10,7 +10,7 @@ from harness.plan.keys import merged_of
 from harness.plan.plan import make_plan
 from harness.plan.variants import names_to_merge
 from harness.run.state import Run
-from harness.schema import Variant
+from harness.schema import MergedModel, Variant
 from harness.suite.deciding import primary_metric
 
 
@@ -27,8 +27,8 @@ def plan_merged(run: Run) -> list[Variant]:
     return [variant for variant in run.plan.variants if variant.kind == "merged"]
 
 
-def merged_weights(run: Run, variant: Variant) -> Path:
-    """Folder of a merged model, merged now unless the store has it."""
+def merged_weights(run: Run, variant: Variant) -> tuple[Path, MergedModel]:
+    """Folder of a merged model with its record, merged now unless the store has it."""
     item = merged_of(run.file.suite, variant)
     if not run.store.has("merged", item.key):
         from harness.train.merge import merge_adapter
@@ -42,7 +42,13 @@ def merged_weights(run: Run, variant: Variant) -> Path:
                 base, adapter, folder, policy, base_dir=base_dir, save_as=variant.precision
             )
             run.store.write_record(folder, "merged", merged)
-    return run.store.path("merged", item.key)
+    made = run.store.read_record("merged", item.key, "merged", MergedModel)
+    return run.store.path("merged", item.key), made
+
+
+def unmerged(error: Exception) -> str:
+    """Why a checkpoint has no merged form, for its cells."""
+    return f"it cannot be merged: {str(error).strip() or type(error).__name__}"
 
 
 def _all_scored(run: Run, adapters: list[Variant]) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
+from types import MappingProxyType
 
 from harness.checks.base import findings_about
 from harness.console import Reporter
@@ -20,9 +21,9 @@ from harness.run.cells import compute_cells, fail_cells
 from harness.run.examples import read_examples
 from harness.run.executors import Executor, Workers
 from harness.run.measure import measure_cells
-from harness.run.merge import merged_weights, plan_merged
+from harness.run.merge import merged_weights, plan_merged, unmerged
 from harness.run.state import Options, Run, check_matches, check_patterns, needs_training, start
-from harness.schema import TRAIN, Example, Manifest
+from harness.schema import TRAIN, Example, Manifest, Proof
 from harness.select.checkpoint import select_checkpoint
 from harness.store.runs import Store
 from harness.tasks.base import TaskRequest, examples_of
@@ -64,8 +65,8 @@ def _evaluate(run: Run, workers: Workers) -> Manifest:
     run.selection = select_checkpoint(
         run.store, run.plan.variants, run.results.values(), run.file.suite, run.plan.baseline
     )
-    _merge_and_compute(run, workers)
-    _measure(run, merged=True, failures=failures)
+    refused = _merge_and_compute(run, workers)
+    _measure(run, merged=True, failures=failures, refused=refused)
     return _finish(run)
 
 
@@ -111,33 +112,43 @@ def _first_phase(run: Run) -> list[EvalCell]:
     return [cell for cell in cells if cell.variant not in merged]
 
 
-def _merge_and_compute(run: Run, workers: Workers) -> None:
-    """Phase two: merge what ``matrix.merged`` asks for, and evaluate it."""
+def _merge_and_compute(run: Run, workers: Workers) -> dict[str, str]:
+    """Phase two: merge what ``matrix.merged`` asks for, and evaluate it; returns what cannot be."""
+    refused = {}
     for variant in plan_merged(run):
         own = [c for c in run.plan.cells if isinstance(c, EvalCell) and c.variant == variant.id]
         missing = [cell for cell in own if not cell.stored and run.wants(cell)]
         weights = None
+        proofs: tuple[Proof, ...] = ()
         if missing:
             try:
-                weights = merged_weights(run, variant)
+                weights, made = merged_weights(run, variant)
+                proofs = (made.proof,) if made.proof else ()
             except DiskError:
                 raise
             except Exception as error:  # it is these cells' result and not the run's end
-                reason = f"it cannot be merged: {str(error).strip() or type(error).__name__}"
+                refused[variant.id] = reason = unmerged(error)
                 run.reporter.warn(f"{variant.id} failed: {reason}")
                 fail_cells(run, missing, reason)
                 own = [cell for cell in own if cell not in missing]
-        compute_cells(run, workers, own, weights)
+        compute_cells(run, workers, own, weights, proofs)
+    return refused
 
 
-def _measure(run: Run, *, merged: bool, failures: dict[str, str] | None = None) -> dict[str, str]:
+def _measure(
+    run: Run,
+    *,
+    merged: bool,
+    failures: dict[str, str] | None = None,
+    refused: Mapping[str, str] = MappingProxyType({}),
+) -> dict[str, str]:
     """Measure merged variants, or all others; returns what failed, for equal shapes fail alike."""
     failures = {} if failures is None else failures
     grid = run.file.suite.measure
     if grid is not None:
         of_merged = _merged(run)
         cells = [cell for cell in run.plan.cells if (cell.variant in of_merged) == merged]
-        measure_cells(run, grid, cells, failures)
+        measure_cells(run, grid, cells, failures, refused)
     return failures
 
 

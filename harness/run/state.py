@@ -210,6 +210,7 @@ class Run:
                 files = {f"merged/{name}": sha256 for name, sha256 in made.files.items()}
                 update |= {
                     "merged_into": made.merged_into,
+                    "proof": made.proof,
                     "digests": {**variant.digests, **files},
                 }
         return variant.model_copy(update=update)

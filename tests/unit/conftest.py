@@ -33,6 +33,7 @@ from harness.schema import (
     Manifest,
     Measurement,
     Prediction,
+    Proof,
     Score,
     TrainingRun,
     Variant,
@@ -66,6 +67,14 @@ ENVIRONMENT = Environment(
     compute_dtype="fp32",
     decisions=("device cpu: no CUDA device is visible", "compute dtype fp32: the CPU has no AMX"),
     fingerprint="9f3b1c2d4e5f60718293",
+)
+MERGE_PROOF = Proof(
+    probe="merged is the adapter",
+    outcome="holds",
+    words="Logits of base plus adapter against those of the merged model.",
+    difference=1e-5,
+    limit=1e-3,
+    unit="logits",
 )
 SPEC: dict[str, Any] = {
     "name": "sample",
@@ -161,6 +170,7 @@ class RunFactory:
             precision="fp32" if name == "base@fp32" or kind == "merged" else "nf4",
             step=step,
             merged_into="fp32" if kind == "merged" else None,
+            proof=MERGE_PROOF if kind == "merged" else None,
             digests={"base": "ab" * 32} | ({"adapter": "cd" * 32} if step else {}),
         )
 

@@ -7,7 +7,7 @@ from harness.report.view.records import Choice, Held, MatrixRow
 from harness.report.words.comparison import detectable
 from harness.results.comparisons import comparison, equivalence
 from harness.results.scores import Reading
-from harness.schema import Comparison, Equivalence, Manifest
+from harness.schema import Comparison, Equivalence, Manifest, Variant
 from harness.select.constraints import score_of
 from harness.stats.panel import Panel
 from harness.suite.deciding import CANDIDATES
@@ -40,7 +40,7 @@ def build_choice(
         comparison=cell.comparison,
         mde=detectable(cell.comparison) if cell.comparison else None,
         held=held,
-        merged=tuple(_equivalent(manifest, panel, row, chosen, form.id) for form in forms),
+        merged=tuple(_equivalent(manifest, panel, row, chosen, form) for form in forms),
         rival=_rival(manifest, panel, chosen),
     )
 
@@ -80,23 +80,30 @@ def _held(manifest: Manifest, readings: Sequence[Reading], chosen: str) -> Itera
 
 
 def _equivalent(
-    manifest: Manifest, panel: Panel | None, row: MatrixRow, chosen: str, merged: str
+    manifest: Manifest, panel: Panel | None, row: MatrixRow, chosen: str, merged: Variant
 ) -> Equivalence:
     """Two one-sided tests of the merged model against the adapter."""
     margin = suite_of(manifest).select.equivalence_margin
     reference = _value(panel, chosen) if panel is not None else None
     own = margin_in_own_unit(margin, reference or 0.0, row.scale)
-    if panel is None or reference is None or merged not in panel.variants:
-        lacking = merged if reference is not None else chosen
+    if panel is None or reference is None or merged.id not in panel.variants:
+        lacking = merged.id if reference is not None else chosen
         return Equivalence(
             task=row.task,
             metric=row.metric,
             split=row.split,
             first=chosen,
-            second=merged,
+            second=merged.id,
             n=row.n,
             delta=None,
             margin=own,
-            reason=f"{lacking} has no score to compare",
+            reason=_why_missing(manifest, lacking, row) or f"{lacking} has no score to compare",
         )
-    return equivalence(panel, chosen, merged, own)
+    test = equivalence(panel, chosen, merged.id, own)
+    return test.model_copy(update={"proved": merged.proof is not None})
+
+
+def _why_missing(manifest: Manifest, variant: str, row: MatrixRow) -> str | None:
+    """Why a variant has no score, where its cell failed."""
+    own = [c for c in manifest.cells if (c.variant, c.task) == (variant, row.suite_task)]
+    return own[0].reason if own else None

@@ -21,8 +21,14 @@ def form_words(test: Equivalence, trade_off: TradeOff) -> str:
     if test.delta is None:
         return ""
     adapter, merged = test.first, test.second
-    if not _as_good(test):
-        return f"Ship {adapter} as an adapter: the headline's figures are of that form."
+    if not (test.proved and _as_good(test)):
+        why = "the headline's figures are of that form."
+        if not test.proved:
+            why = (
+                f"when {merged} was merged, it was not measured whether it still is that adapter. "
+                "Run the eval again to merge it anew."
+            )
+        return f"Ship {adapter} as an adapter: {why}"
     points = {point.variant: point for point in trade_off.points}
     gains = _gains(points.get(adapter), points.get(merged), trade_off.memory_name)
     if not gains:
@@ -40,7 +46,7 @@ def form_words(test: Equivalence, trade_off: TradeOff) -> str:
 
 def prefers_merged(test: Equivalence, trade_off: TradeOff) -> bool:
     """Whether the merged form is as good as the adapter, and better in memory or speed alone."""
-    if test.delta is None or not _as_good(test):
+    if test.delta is None or not test.proved or not _as_good(test):
         return False
     points = {point.variant: point for point in trade_off.points}
     gains = _gains(points.get(test.first), points.get(test.second), trade_off.memory_name)

@@ -315,7 +315,7 @@ def test_an_option_that_peft_does_not_know_is_told(tiny_model, first, tmp_path):
     assert adapters.unknown_options("known") == ()
 
 
-@pytest.mark.filterwarnings("ignore::UserWarning:peft")
+@pytest.mark.filterwarnings("ignore:Model has `tie_word_embeddings=True`")
 def test_a_tied_table_in_the_file_is_the_bases(tiny_model, tiny_dir, second, tmp_path):
     """PEFT saves the output layer beside an adapter of it, which here is the input table too."""
     from peft import LoraConfig, get_peft_model

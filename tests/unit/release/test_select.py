@@ -18,7 +18,7 @@ from harness.errors import DiskError, StoreError, UsageError
 from harness.models.identity import adapter_digest
 from harness.release.export import form_named, ship
 from harness.release.select import RunSelection, describe, select_run
-from harness.schema import Manifest, MergedModel
+from harness.schema import Manifest, MergedModel, Proof
 from harness.store.runs import Store
 from tests.unit.conftest import SPEC, RunFactory
 from tests.unit.suites import adapter
@@ -58,7 +58,8 @@ def _merged(store: Store) -> dict[str, str]:
         for name in ("config.json", "model.safetensors", "tokenizer.json"):
             (folder / name).write_text(f"merged {name}", "utf-8")
         files = {path.name: file_digest(path) for path in folder.iterdir()}
-        record = MergedModel(merged_into="fp32", saved_as="fp32", files=files)
+        proof = Proof(probe="merged is the adapter", outcome="holds", words="It is.")
+        record = MergedModel(merged_into="fp32", saved_as="fp32", files=files, proof=proof)
         store.write_record(folder, "merged", record)
     return {f"merged/{name}": digest for name, digest in files.items()}
 
@@ -323,6 +324,16 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
         with pytest.raises(UsageError, match=words):
             ship(store, found, tmp_path / name)
     assert names_in(tmp_path / "full") == ["mine"]
+
+
+def test_merged_weights_without_a_proof_are_not_copied(tmp_path: Path) -> None:
+    """An earlier version merged tied weights wrongly, and did not measure it."""
+    store, found = selected(tmp_path)
+    folder = store.path("merged", "m1")
+    made = store.read_record("merged", "m1", "merged", MergedModel)
+    store.write_record(folder, "merged", made.model_copy(update={"proof": None}))
+    with pytest.raises(StoreError, match=r"not measured when it was merged.*eval again"):
+        ship(store, found, tmp_path / "out" / "model", "merged")
 
 
 @pytest.mark.parametrize("form", ["adapter", "merged"])

@@ -17,13 +17,27 @@ from harness.plan.plan import EvalCell, make_plan
 from harness.run import examples as examples_stage
 from harness.run import merge as merging
 from harness.run import pipeline
+from harness.run.executors import CellOutcome
 from harness.run.state import Options, Run, start
-from harness.schema import Candidate, DataReport, Environment, Selection
+from harness.schema import (
+    Candidate,
+    DataReport,
+    Environment,
+    MergedModel,
+    Proof,
+    Selection,
+)
 from harness.store.runs import Store
 from harness.tasks import generation
-from tests.unit.suites import adapter, put, suite_file
+from tests.unit.suites import adapter, suite_file
 
 NOBODY: Any = SimpleNamespace(compute=lambda jobs: iter(()))  # workers that have nothing to do
+MERGED = MergedModel(
+    merged_into="fp32",
+    saved_as="fp32",
+    files={},
+    proof=Proof(probe="merged is the adapter", outcome="holds", words="It is."),
+)
 COMMIT = "0123456789012345678901234567890123456789"
 
 
@@ -111,7 +125,7 @@ def test_the_choice_sees_measurements_and_merged_models_come_after_it(
     run = with_checkpoints(tmp_path, store, measure={})
     seen: list[list[str]] = []
     monkeypatch.setattr(
-        pipeline, "measure_cells", lambda run, grid, cells, failures: seen.append(
+        pipeline, "measure_cells", lambda run, grid, cells, *_: seen.append(
             [cell.variant for cell in cells if cell.kind == "measure" and cell.state != "waiting"]
         )
     )  # fmt: skip
@@ -144,9 +158,27 @@ def test_a_merge_that_fails_marks_its_cells_and_no_others(
 
     monkeypatch.setattr(pipeline, "merged_weights", fail)
     run = with_checkpoints(tmp_path, store, matrix={"merged": "all"})
-    pipeline._merge_and_compute(run, NOBODY)
+    refused = pipeline._merge_and_compute(run, NOBODY)
+    assert refused.keys() == {"merged-2", "merged-4"}
     assert {result.variant for result in run.results.values()} == {"merged-2", "merged-4"}
     assert all("NaN found" in str(result.reason) for result in run.results.values())
+
+
+def test_what_was_proved_of_merged_weights_goes_with_their_cells(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever computes the cells keeps it with their scores."""
+    jobs: list[Any] = []
+
+    class Workers:
+        def compute(self, given: Any) -> Any:
+            jobs.extend(given)
+            yield from (CellOutcome(variant=j.variant.id, task=j.task, reason="-") for j in given)
+
+    monkeypatch.setattr(pipeline, "merged_weights", lambda *_: (tmp_path, MERGED))
+    run = with_checkpoints(tmp_path, store, matrix={"merged": "last"})
+    assert pipeline._merge_and_compute(run, Workers()) == {}
+    assert {job.proofs for job in jobs if job.variant.kind == "merged"} == {(MERGED.proof,)}
 
 
 def test_no_room_while_merging_ends_the_run(
@@ -170,8 +202,9 @@ def test_merged_weights_that_are_there_are_used(tmp_path: Path, store: Store) ->
     from harness.plan.keys import merged_of
 
     item = merged_of(run.file.suite, variant)
-    path = put(store, "merged", item.key, item.identity)
-    assert merging.merged_weights(run, variant) == path
+    with store.writing("merged", item.key, item.identity) as folder:
+        store.write_record(folder, "merged", MERGED)
+    assert merging.merged_weights(run, variant) == (store.path("merged", item.key), MERGED)
 
 
 def environment(**changes: Any) -> Environment:

@@ -36,6 +36,11 @@ def costs(memory: float | None, speed: float | None) -> TradeOff:
     ("changes", "cost", "words"),
     [
         ({"delta": None}, costs(1e9, 10), ""),
+        (
+            {"equivalent": True, "proved": False},
+            costs(1e9, 99),
+            "Ship cp as an adapter: when merged was merged, it was not measured whether it still",
+        ),
         ({"equivalent": None}, costs(1e9, 99), "Ship cp as an adapter: the headline's figures"),
         ({"equivalent": False}, costs(1e9, 99), "Ship cp as an adapter: the headline's figures"),
         (
