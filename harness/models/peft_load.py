@@ -98,7 +98,7 @@ def fill(model: Any, key: str, info: AdapterInfo) -> None:
     unwritten = {n for n, w in own.items() if w._version == before.get(n, w._version)}
     missing = sorted(unwritten & set(outcome.missing_keys))
     prompt = model.peft_config[key].is_prompt_learning  # PEFT puts its one weight in by itself
-    left = [] if prompt else sorted(outcome.unexpected_keys)
+    left = [] if prompt else _without_place(info, key, outcome.unexpected_keys)
     if missing or left:
         parts = [(missing, "of its layers have no stored weights")]
         parts += [(left, "of its stored weights have no layer")]
@@ -109,6 +109,26 @@ def fill(model: Any, key: str, info: AdapterInfo) -> None:
         weight.requires_grad_(False)
         if weight.is_floating_point():
             weight.data = weight.data.to(dtype)
+
+
+def _without_place(info: AdapterInfo, key: str, unexpected: Sequence[str]) -> list[str]:
+    """Stored weights that were not loaded, less those that repeat one that was.
+
+    PEFT stores some twice, such as the copy of a module that is trained in full.
+    """
+    import torch
+    from safetensors.torch import load_file
+
+    if not unexpected:
+        return []
+    stored = load_file(info.path / "adapter_model.safetensors")
+    left = {name: stored.pop(name.replace(f".{key}", ""), None) for name in sorted(unexpected)}
+    return [
+        name
+        for name, weight in left.items()
+        if weight is None
+        or not any(w.shape == weight.shape and torch.equal(w, weight) for w in stored.values())
+    ]
 
 
 def repeated(info: AdapterInfo, own: Mapping[str, Any]) -> set[int]:

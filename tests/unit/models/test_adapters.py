@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from peft import PeftModel, PeftType, get_peft_model
+from peft import LoraConfig, PeftModel, PeftType, get_peft_model
 from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
@@ -152,7 +152,11 @@ def test_adapter_for_other_shapes(tiny_model, first, second, tmp_path, others):
 
 def test_adapter_with_layers_the_base_lacks(tiny_model, first, tmp_path):
     """Stored weights that have no place are an error, where PEFT only warns."""
-    path = edited(first, tmp_path, lambda k, v: {k: v, k.replace("layers.0", "layers.9"): v})
+    path = edited(
+        first,
+        tmp_path,
+        lambda k, v: {k: v, k.replace("layers.0", "layers.9"): v + 1 if "layers.0" in k else v},
+    )
     with pytest.raises(ModelError, match=r"layers\.9.* of its stored weights have no layer"):
         AdapterSet(tiny_model).add("bad", path)
 
@@ -318,8 +322,6 @@ def test_an_option_that_peft_does_not_know_is_told(tiny_model, first, tmp_path):
 @pytest.mark.filterwarnings("ignore:Model has `tie_word_embeddings=True`")
 def test_a_tied_table_in_the_file_is_the_bases(tiny_model, tiny_dir, second, tmp_path):
     """PEFT saves the output layer beside an adapter of it, which here is the input table too."""
-    from peft import LoraConfig, get_peft_model
-
     base = AutoModelForCausalLM.from_pretrained(tiny_dir, dtype=torch.float32)
     config = LoraConfig(task_type="CAUSAL_LM", target_modules=["q_proj", "lm_head"], r=4)
     get_peft_model(base, config).save_pretrained(tmp_path / "head")
@@ -390,3 +392,34 @@ def test_one_with_embeddings_of_its_own_is_noticed(architecture, kind, tmp_path)
     changed = with_base_weights(plain, tmp_path, name, table.detach() * 1.01)
     with pytest.raises(ApartError, match="overwrites the base"):
         AdapterSet(model).add("changed", changed)
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning:transformers", "ignore::UserWarning:peft")
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"modules_to_save": ["embed_tokens", "lm_head"]},
+        {"trainable_token_indices": [2048, 2049]},
+    ],
+)
+def test_a_larger_vocabulary_loads_on_the_base_that_has_it(tiny_model, tiny_dir, tmp_path, options):
+    """PEFT stores the tables, some twice; on the base as it was, shapes or indices are wrong."""
+
+    def base():
+        torch.manual_seed(0)
+        model = AutoModelForCausalLM.from_pretrained(tiny_dir, dtype=torch.float32)
+        model.resize_token_embeddings(2050, mean_resizing=False)
+        return model.eval()
+
+    config = LoraConfig(task_type="CAUSAL_LM", target_modules=["q_proj"], r=4, **options)
+    model = get_peft_model(base(), config)
+    for weight in model.parameters():
+        if weight.requires_grad:
+            weight.data += 0.05 * torch.randn(weight.shape)
+    model.save_pretrained(tmp_path / "larger")
+    adapters = AdapterSet(base())
+    adapters.add("larger", tmp_path / "larger")
+    assert torch.equal(active_logits(adapters, "larger"), logits(model.eval()))
+    with pytest.raises(ModelError, match=r"2048|2050"):
+        AdapterSet(tiny_model).add("larger", tmp_path / "larger")
