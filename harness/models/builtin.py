@@ -17,6 +17,7 @@ from typing import Any
 
 from harness.errors import ModelError
 from harness.files import room_on_disk
+from harness.models.gguf_file import check_whole, keep_rotary_factors
 from harness.models.identity import cache_name
 from harness.models.precision import check_precision, compute_in, read_back
 from harness.models.quiet import quiet
@@ -96,18 +97,19 @@ def convert_gguf(file: Path, folder: Path) -> None:
         folder: Where to write; it must exist.
 
     Raises:
-        ModelError: transformers cannot read the file.
+        ModelError: transformers cannot read the file, or not all of it.
     """
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
     try:
         with contextlib.redirect_stderr(io.StringIO()):  # a progress bar that cannot be turned off
-            model = AutoModelForCausalLM.from_pretrained(
+            model, loading = AutoModelForCausalLM.from_pretrained(
                 file.parent,
                 gguf_file=file.name,
                 quantization_config=GgufConfig(dequantize=True),
                 dtype=torch.float32,
+                output_loading_info=True,
             )
             tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
     except (OSError, ValueError, KeyError, RuntimeError, ImportError, NotImplementedError) as error:
@@ -116,6 +118,8 @@ def convert_gguf(file: Path, folder: Path) -> None:
             where=str(file),
             hint="Its architecture or quantization may be unsupported; use the original model.",
         ) from error
+    keep_rotary_factors(file, model.config)
+    check_whole(file, model, loading)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 

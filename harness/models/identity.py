@@ -18,7 +18,7 @@ from harness.models.hardware import installed_versions
 from harness.models.source import BUILTIN_GGUF, TINY_PREFIX, locate, packaged_file
 from harness.suite.spec import BaseSpec
 
-CONVERTER_VERSION = 1  # raise it when models/builtin.py converts GGUF files differently
+CONVERTER_VERSION = 2  # raise it when models/builtin.py converts GGUF files differently
 TINY_BUILDER_VERSION = 1  # raise it when models/tiny.py builds different weights or tokens
 
 WEIGHT_SUFFIXES = (".safetensors", ".bin", ".gguf")
