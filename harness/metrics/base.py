@@ -32,6 +32,7 @@ class Metric(ABC):
         least: The least possible value.
         unit: What the value counts, e.g. ``"%"`` or ``""``.
         higher_is_better: False for error rates.
+        graded: Whether a part of a right answer counts for something.
         signature: Everything that changes the value, like sacrebleu's signatures.
     """
 
@@ -40,6 +41,7 @@ class Metric(ABC):
     least: float = 0.0
     unit: str = ""
     higher_is_better: bool = True
+    graded: bool = True
 
     @property
     @abstractmethod

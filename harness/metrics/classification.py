@@ -36,6 +36,7 @@ class Accuracy(base.MeanMetric):
     """
 
     name = "accuracy"
+    graded = False
 
     _: KW_ONLY
     labels: Sequence[str | int] | None = None
@@ -84,6 +85,8 @@ class LabelScore(base.Metric):
         Sokolova and Lapalme (2009), A systematic analysis of performance measures for
         classification tasks; options as in scikit-learn's ``precision_recall_fscore_support``.
     """
+
+    graded = False
 
     name: str
     measure: Measure

@@ -11,6 +11,7 @@ from pydantic.dataclasses import dataclass
 from typing_extensions import override
 
 from harness.metrics.base import STRICT, MeanMetric, format_signature
+from harness.metrics.words import unicode_words
 
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 _ARTICLES = re.compile(r"\b(?:a|an|the)\b")
@@ -39,6 +40,7 @@ class ExactMatch(MeanMetric):
     name = "exact_match"
     scale = 100.0
     unit = "%"
+    graded = False
 
     _: KW_ONLY
     normalize: Literal["squad", "none"] = "squad"
@@ -57,26 +59,40 @@ class ExactMatch(MeanMetric):
         return 100.0 * any(answer == normalize_answer(text) for text in references)
 
 
+@dataclass(config=STRICT)
 class TokenF1(MeanMetric):
     """Mean F1 of the words that a prediction shares with its best reference, in percent.
 
     Known quirk, kept from version 1.1 of the script: where prediction and reference are both
     empty after normalisation, exact match is 100 and F1 is 0.
+
+    Args:
+        tokenizer: ``squad`` takes what stands between spaces for a word; ``unicode`` has single
+            letters of scripts that put no spaces between words, and no punctuation of other
+            scripts. Of ASCII texts both give the same value.
     """
 
     name = "f1"
     scale = 100.0
     unit = "%"
 
+    _: KW_ONLY
+    tokenizer: Literal["squad", "unicode"] = "squad"
+
     @property
     @override
     def signature(self) -> str:
-        return format_signature(self.name, norm="squad-v1.1", refs="best")
+        other = None if self.tokenizer == "squad" else self.tokenizer
+        return format_signature(self.name, norm="squad-v1.1", tok=other, refs="best")
 
     @override
     def score(self, prediction: str, references: Sequence[str]) -> float:
-        words = Counter(normalize_answer(prediction).split())
-        return max(_f1(words, Counter(normalize_answer(text).split())) for text in references)
+        words = self._words(prediction)
+        return max(_f1(words, self._words(text)) for text in references)
+
+    def _words(self, text: str) -> Counter[str]:
+        answer = normalize_answer(text)
+        return Counter(answer.split() if self.tokenizer == "squad" else unicode_words(answer))
 
 
 def _f1(prediction: Counter[str], reference: Counter[str]) -> float:

@@ -49,6 +49,15 @@ def metric_names() -> tuple[str, ...]:
     return tuple(_METRICS)
 
 
+def options_of(name: str) -> tuple[str, ...]:
+    """Names of the options that a built-in metric takes.
+
+    Raises:
+        MetricError: The metric is unknown.
+    """
+    return tuple(_options(_entry(name)))
+
+
 def is_evaluate_module(name: str) -> bool:
     """Whether a name is ``evaluate:<module>``, a module of Hugging Face evaluate."""
     return name.startswith(EVALUATE)

@@ -1,7 +1,7 @@
 """ROUGE-1, ROUGE-2, ROUGE-L and ROUGE-Lsum, as rouge_score computes them.
 
-Known gap: rouge_score's tokenizer keeps only the letters a-z and digits, so text in other
-scripts scores 0; use chrF there.
+Known gap: rouge_score's own tokenizer keeps only the letters a-z and digits, so text in other
+scripts scores 0; it is refused there, and ``tokenizer: unicode`` takes the words of any script.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing_extensions import override
 
 from harness.metrics.base import STRICT, MeanMetric, format_signature
 from harness.metrics.sentences import SPLITTER, split_sentences
+from harness.metrics.words import unicode_words
 
 if TYPE_CHECKING:
     from rouge_score.rouge_scorer import RougeScorer
@@ -31,6 +32,9 @@ class Rouge(MeanMetric):
     Args:
         name: ``rouge1``, ``rouge2`` or ``rougeL``.
         use_stemmer: Compare Porter stems of words longer than three letters.
+        tokenizer: ``default`` is rouge_score's, of the letters a-z and digits; ``unicode`` has the
+            words of any script, and single letters where no spaces are put between words. Of ASCII
+            texts both give the same value.
 
     Source:
         Lin (2004), ROUGE: A Package for Automatic Evaluation of Summaries.
@@ -39,12 +43,14 @@ class Rouge(MeanMetric):
     name: Literal["rouge1", "rouge2", "rougeL", "rougeLsum"]
     _: KW_ONLY
     use_stemmer: bool = True
+    tokenizer: Literal["default", "unicode"] = "default"
 
     @cached_property
     def _scorer(self) -> RougeScorer:
         from rouge_score.rouge_scorer import RougeScorer  # loads nltk: a second or more
 
-        return RougeScorer([self.name], use_stemmer=self.use_stemmer)
+        own = None if self.tokenizer == "default" else _UnicodeWords(stem=self.use_stemmer)
+        return RougeScorer([self.name], use_stemmer=self.use_stemmer, tokenizer=own)
 
     @property
     @override
@@ -52,7 +58,7 @@ class Rouge(MeanMetric):
         libraries = ("rouge_score", "nltk") if self.use_stemmer else ("rouge_score",)
         stem, split = self.use_stemmer, self._split
         return format_signature(
-            self.name, *libraries, stem=stem, tok="default", refs="best", sents=split
+            self.name, *libraries, stem=stem, tok=self.tokenizer, refs="best", sents=split
         )
 
     @property
@@ -74,6 +80,7 @@ class RougeLsum(Rouge):
 
     Args:
         use_stemmer: As for ``Rouge``.
+        tokenizer: As for ``Rouge``.
         split_summaries: Split single-line texts into sentences; False leaves them one sentence,
             which is rouge_score's own default.
 
@@ -96,6 +103,23 @@ class RougeLsum(Rouge):
             prediction = _one_sentence_a_line(prediction)
             references = [_one_sentence_a_line(text) for text in references]
         return super().score(prediction, references)
+
+
+class _UnicodeWords:
+    """A tokenizer of rouge_score's form: words of any script, those of a-z stemmed as it does."""
+
+    def __init__(self, *, stem: bool) -> None:
+        from nltk.stem.porter import PorterStemmer
+
+        self._stemmer = PorterStemmer() if stem else None
+
+    def tokenize(self, text: str) -> list[str]:
+        return [self._stem(word) for word in unicode_words(text)]
+
+    def _stem(self, word: str) -> str:
+        if self._stemmer is None or len(word) <= 3 or not word.isascii():
+            return word
+        return str(self._stemmer.stem(word))
 
 
 def _one_sentence_a_line(text: str) -> str:

@@ -14,6 +14,7 @@ from typing import Any, cast
 
 from harness.errors import ModelError
 from harness.models.builtin import resolve_model
+from harness.schema import FinishReason
 from harness.suite.spec import BaseSpec
 
 
@@ -183,6 +184,33 @@ def decode_output(tokenizer: Any, ids: Sequence[int]) -> str:
     """The text of generated tokens, without special ones."""
     text: str = tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
     return text
+
+
+def as_output(
+    tokenizer: Any, ids: Sequence[int], stop: Sequence[str], most: int
+) -> tuple[str, int, FinishReason]:
+    """What is made of tokens when a model generates them, as the decoder does it.
+
+    Args:
+        tokenizer: As ``load_tokenizer`` gives it.
+        ids: The tokens, in the order in which they are written.
+        stop: Strings that end an output.
+        most: Tokens that are generated at most.
+
+    Returns:
+        The text, how many tokens were generated for it, and what ended it.
+    """
+    hidden = unprinted(tokenizer, stop)
+    ends = {tokenizer.eos_token_id, *hidden}
+    count = next((at for at, token in enumerate(ids, 1) if token in ends), len(ids))
+    ids = ids[: min(count, most)]
+    text = decode_output(tokenizer, ids)
+    cuts = [at for at in map(text.find, stop) if at >= 0]
+    if cuts:
+        return text[: min(cuts)], len(ids), "stop"
+    if count > most or ids[-1:] == [] or ids[-1] not in ends:
+        return text, len(ids), "length"
+    return text, len(ids), "stop" if ids[-1] in hidden else "eos"
 
 
 def unprinted(tokenizer: Any, strings: Iterable[str]) -> set[int]:

@@ -120,7 +120,7 @@ class Execution:
         key = job.predictions.key
         return task_type.score(
             self.request(job),
-            lambda name, model: self.store.read_records("predictions", key, name, model),
+            lambda name, model: self.store.read_later_records("predictions", key, name, model),
         )
 
     def keep_outputs(self, job: CellJob, outputs: Outputs) -> None:

@@ -16,11 +16,14 @@ from harness.engines.base import ActiveModel, Decoding, Generated, MixedModel, P
 from harness.metrics.base import score_corpus
 from harness.metrics.classification import label_set
 from harness.metrics.registry import build_metric, is_evaluate_module, needs_labels
+from harness.metrics.sight import check_sight
 from harness.models.hardware import installed_versions
+from harness.models.tokens import load_tokenizer
 from harness.schema import Example, Prediction
-from harness.suite.spec import GenerationTask, MetricSpec
+from harness.suite.spec import ENGINE, GenerationTask, MetricSpec
 from harness.tasks import base
 from harness.tasks.evaluate_module import EvaluateModule
+from harness.tasks.perfect import PERFECT, check_answers, perfect_answers, prove, stops_of
 
 if TYPE_CHECKING:
     from harness.console import Reporter  # rich, which planning does not need
@@ -57,19 +60,19 @@ class Generation:
         return base.ResultIdentity(outputs, metrics)
 
     def rehearse(self, request: base.TaskRequest) -> None:
-        """Run modules of Hugging Face evaluate once, before anything is made for them to score."""
-        few = [example.references for example in request.examples[:_FEW]]
-        for spec in request.spec.metric_specs:
-            if is_evaluate_module(spec.name):
-                EvaluateModule(spec, base_dir=request.base_dir).check(few)
+        """Try the metrics, and what perfect answers score, before anything is made to be scored."""
+        suite = request.suite
+        if suite.base.engine == ENGINE:  # another may have another tokenizer
+            _ready(request, load_tokenizer(suite.base, request.base_dir))
+        else:
+            _try_metrics(request)
 
     @contextmanager
     def open(
         self, request: base.TaskRequest, tokenizer: Any, reporter: Reporter
     ) -> Iterator[base.TaskSession]:
         """A session with the decoding that the suite asks for."""
-        self.rehearse(request)
-        yield _GenerationSession(request, _stops(request, tokenizer))
+        yield _ready(request, tokenizer)
 
     def score(
         self, request: base.TaskRequest, kept: Callable[[str, type[Any]], Sequence[Any]]
@@ -81,7 +84,7 @@ class Generation:
         """
         texts = {made.example_id: made.text.strip() for made in kept(PREDICTIONS, Prediction)}
         labels = label_set([example.references for example in request.examples])
-        outcome = base.TaskOutcome()
+        outcome = prove(request, kept(PERFECT, Prediction))
         scorers = [
             EvaluateModule(spec, base_dir=request.base_dir)
             if is_evaluate_module(spec.name)
@@ -113,6 +116,24 @@ class Generation:
 TASK_TYPE = Generation()
 
 
+def _ready(request: base.TaskRequest, tokenizer: Any) -> _GenerationSession:
+    """A session, once everything was tried that needs no model."""
+    _try_metrics(request)
+    stops = stops_of(request, tokenizer)
+    answers = perfect_answers(request, tokenizer, stops)
+    check_answers(request, answers)
+    return _GenerationSession(request, stops, answers)
+
+
+def _try_metrics(request: base.TaskRequest) -> None:
+    """Try each metric on references: one that cannot see them, and one that does not run."""
+    references = [example.references for example in request.examples]
+    check_sight(request.spec.metric_specs, references, f"tasks.{request.task_id}")
+    for spec in request.spec.metric_specs:
+        if is_evaluate_module(spec.name):
+            EvaluateModule(spec, base_dir=request.base_dir).check(references[:_FEW])
+
+
 def examples_identity(task: Any, examples: Any) -> dict[str, Any]:
     """What changes results on examples of the suite's own, whatever is made of them."""
     return {
@@ -124,21 +145,11 @@ def examples_identity(task: Any, examples: Any) -> dict[str, Any]:
     }
 
 
-def _stops(request: base.TaskRequest, tokenizer: Any) -> tuple[str, ...]:
-    """What ends an output: the suite's strings, and of a chat the token that ends a turn."""
-    stops = request.prompt.stop
-    if not request.prompt.is_chat or not request.examples:
-        return stops
-    from harness.models.tokens import ChatTurns
-
-    end = ChatTurns(tokenizer).end([example.completion for example in request.examples])
-    return stops if end in (None, tokenizer.eos_token, *stops) else (*stops, str(end))
-
-
 @dataclass(frozen=True)
 class _GenerationSession:
     request: base.TaskRequest
     stops: tuple[str, ...]
+    answers: tuple[Prediction, ...]  # of a perfect model
 
     def predict(self, model: ActiveModel, progress: Progress) -> base.Outputs:
         return self._outputs(model.generate(**self._asked, progress=progress))
@@ -166,7 +177,7 @@ class _GenerationSession:
             Prediction(example_id=example.id, **vars(made))
             for example, made in zip(self.request.examples, texts, strict=True)
         ]
-        return base.Outputs({PREDICTIONS: predictions})
+        return base.Outputs({PREDICTIONS: predictions, PERFECT: self.answers})
 
 
 def together_pays(task: GenerationTask, examples: Sequence[Example], policy: DevicePolicy) -> bool:

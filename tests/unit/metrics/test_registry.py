@@ -73,7 +73,7 @@ def test_an_unknown_metric_is_refused_with_near_and_all_names(name: str, near: s
     ("name", "options", "problem"),
     [
         ("bleu", {"lower": True}, "no option 'lower'. Did you mean lowercase.*options are"),
-        ("f1", {"stem": True}, "f1 has no option 'stem'. It has no options"),
+        ("perplexity", {"stem": True}, "perplexity has no option 'stem'. It has no options"),
         ("macro_f1", {"average": "micro"}, "no option 'average'"),
         ("bleu", {"lowercase": "yes"}, "option lowercase of bleu .* boolean; found 'yes'"),
         ("chrf", {"char_order": 0}, "option char_order of chrf .* found 0"),
