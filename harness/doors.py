@@ -200,6 +200,7 @@ CHECKS: Door[Any] = Door(
         "proofs": "harness.checks.proofs:CHECK",
         "adapter_effect": "harness.checks.adapter_effect:CHECK",
         "truncation": "harness.checks.truncation:CHECK",
+        "overlap": "harness.checks.overlap:CHECK",
         "lm_eval_run": "harness.checks.lm_eval_run:CHECK",
         "unchosen_merge": "harness.checks.unchosen_merge:CHECK",
         "measurement": "harness.checks.measurement:CHECK",

@@ -49,6 +49,17 @@ class Example(Record):
     metadata: dict[str, Any] = Field(default_factory=dict)
 
 
+class Overlap(Record):
+    """What an evaluation example has in common with a row that was trained on."""
+
+    example_id: str
+    split: Split
+    level: Literal["exact", "near", "contained"]
+    train_id: str
+    share: float  # similarity of near copies; of contained ones, runs of eight words in training
+    span: str  # words in common, cut where they are many
+
+
 class DataReport(Record):
     """What happened to the rows of a data source on their way to examples; nothing is silent."""
 
@@ -469,6 +480,7 @@ class Manifest(Record):
     training_key: str | None = None
     data: dict[str, DataReport] = Field(default_factory=dict)  # task id (or "train") -> report
     examples: dict[str, str] = Field(default_factory=dict)  # task id -> examples key
+    overlaps: dict[str, str] = Field(default_factory=dict)  # task id -> overlaps key
     selection: Selection | None = None
     human: HumanKeys | None = None
     findings: tuple[Finding, ...] = ()

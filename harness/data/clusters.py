@@ -39,6 +39,11 @@ def normalise(text: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
+def words_of(text: str) -> list[str]:
+    """Words of a text but for case and punctuation, a CJK character being one each."""
+    return _WORD.findall(normalise(text))
+
+
 def shingles(text: str) -> frozenset[str]:
     """Sets of three consecutive words of a normalised text; shorter texts are one shingle."""
     words = _WORD.findall(text)

@@ -12,18 +12,25 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from harness.checks.outputs import DEFINITIONS, findings_of
-from harness.schema import Example, Prediction
+from harness.schema import Example, Overlap, Prediction
 
 PROMPT = "prompt length"
 REFERENCE = "reference length"
 OUTPUT = "output length"
 FINDING = "finding"
+TRAINED = "training overlap"
 MEMBER = "task"
 
 MOST_VALUES = 12  # a field with more distinct values is no category
 MOST_FIELDS = 8
 _LONGEST_VALUE = 40
 _FEWEST_WORDS = 3  # median of words below which a text's length is counted in characters
+_TRAINED_NAMES = {
+    "exact": "the input is a training row's",
+    "near": "near copy of a training row",
+    "contained": "shares long runs of words with a training row",
+    None: "shares nothing long with training rows",
+}
 _RATIO_EDGES = (0.5, 0.8, 1.25, 2.0)
 _RATIO_NAMES = (
     "less than 0.5 of the reference",
@@ -52,7 +59,10 @@ class OutputPair:
 
 
 def example_groups(
-    ids: Sequence[str], examples: Mapping[str, Example], outputs: OutputPair
+    ids: Sequence[str],
+    examples: Mapping[str, Example],
+    outputs: OutputPair,
+    overlaps: Sequence[Overlap] = (),
 ) -> tuple[list[Group], list[str]]:
     """Every group that the records of some examples allow.
 
@@ -60,12 +70,14 @@ def example_groups(
         ids: Example ids, length n; the order of ``Group.rows``.
         examples: Examples by id.
         outputs: What baseline and candidate wrote; lengths and findings are the candidate's.
+        overlaps: What examples have in common with training rows.
 
     Returns:
         The groups, and what was left out and why, in words.
     """
     groups: list[Group] = []
     notes: list[str] = []
+    groups += overlap_groups(ids, overlaps)
     written = [outputs.candidate[name] for name in ids if name in outputs.candidate]
     known = [examples[name] for name in ids if name in examples]
     paired = len(known) == len(ids)
@@ -126,6 +138,15 @@ def quartile_groups(kind: str, unit: str, lengths: ArrayLike) -> list[Group]:
         low, high = int(values[rows].min()), int(values[rows].max())
         span = f"{low:,}" if low == high else f"{low:,} to {high:,}"
         groups.append(Group(kind, f"{span} {unit}", rows))
+    return groups if len(groups) > 1 else []
+
+
+def overlap_groups(ids: Sequence[str], overlaps: Sequence[Overlap]) -> list[Group]:
+    """Examples by what they have in common with training rows; none where nothing has."""
+    level = {overlap.example_id: overlap.level for overlap in overlaps}
+    own = [_TRAINED_NAMES[level.get(name)] for name in ids]
+    names = [name for name in _TRAINED_NAMES.values() if name in own]
+    groups = [Group(TRAINED, name, np.array([name == one for one in own])) for name in names]
     return groups if len(groups) > 1 else []
 
 

@@ -22,6 +22,7 @@ from harness.run.examples import read_examples
 from harness.run.executors import Executor, Workers
 from harness.run.measure import measure_cells
 from harness.run.merge import merged_weights, plan_merged, unmerged
+from harness.run.overlaps import look_for_overlaps
 from harness.run.state import Options, Run, check_matches, check_patterns, needs_training, start
 from harness.schema import TRAIN, Example, Manifest, Proof
 from harness.select.checkpoint import select_checkpoint
@@ -44,6 +45,7 @@ def run_suite(file: CheckedSuite, store: Store, options: Options, reporter: Repo
         check_patterns(run)
         run.findings += findings_about(file.suite)
         examples = read_examples(run)
+        look_for_overlaps(run, examples)
         with store.running(file.suite.name, run.plan.run_id), ExitStack() as held:
             workers = None
             if not options.train_only:  # a wrong address must not show after hours of training

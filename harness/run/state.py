@@ -74,6 +74,7 @@ class Run:
     created: str
     results: dict[tuple[str, str], CellResult] = field(default_factory=dict)
     data: dict[str, DataReport] = field(default_factory=dict)
+    overlaps: dict[str, str] = field(default_factory=dict)  # task -> key
     findings: list[Finding] = field(default_factory=list)
     selection: Selection | None = None
     human: HumanKeys | None = None
@@ -192,6 +193,7 @@ class Run:
             training_key=plan.training.key if plan.training and plan.training_run else None,
             data=self.data,
             examples={task: item.key for task, item in plan.examples.items()},
+            overlaps=self.overlaps,
             selection=self.selection,
             human=self.human,
             findings=tuple(dict.fromkeys(self.findings)),

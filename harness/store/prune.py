@@ -74,6 +74,7 @@ def referenced(manifests: Sequence[Manifest]) -> set[tuple[Kind, str]]:
         if manifest.training_key:
             names.add(("training", manifest.training_key))
         names.update(("examples", key) for key in manifest.examples.values())
+        names.update(("overlaps", key) for key in manifest.overlaps.values())
         if manifest.human is not None:
             names.add(("sheets", manifest.human.sheets))
             if manifest.human.ratings is not None:

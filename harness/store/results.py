@@ -28,7 +28,15 @@ from harness.files import room_on_disk, write_atomic
 from harness.schema import Record
 
 Kind = Literal[
-    "training", "examples", "predictions", "scores", "measurements", "merged", "sheets", "ratings"
+    "training",
+    "examples",
+    "predictions",
+    "scores",
+    "measurements",
+    "merged",
+    "sheets",
+    "ratings",
+    "overlaps",
 ]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 IDENTITY = "identity.json"

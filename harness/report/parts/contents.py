@@ -11,7 +11,7 @@ from harness.report.parts.matrix import Panels, build_matrix
 from harness.report.parts.outputs import Predictions, output_health, read_predictions
 from harness.report.view import records
 from harness.results.scores import Reading, read_results
-from harness.schema import Example, Manifest, Prediction, Proof, TrainingRun
+from harness.schema import Example, Manifest, Overlap, Prediction, Proof, TrainingRun
 from harness.store.runs import Store
 from harness.suite.deciding import primary_metric
 from harness.suite.record import suite_of
@@ -114,6 +114,11 @@ class RunContents:
             records.VariantProof(variant=variant, proof=proof, tasks=tuple(own))
             for (variant, proof), own in tasks.items()
         )
+
+    def overlaps_of(self, task: str) -> list[Overlap]:
+        """What examples of a task have in common with training rows, where that was looked for."""
+        key = self.manifest.overlaps.get(task)
+        return self.store.read_records("overlaps", key, "overlaps", Overlap) if key else []
 
     def outputs_of(self, variant: str, task: str) -> Mapping[str, Prediction]:
         """What a variant wrote for a task, by example id."""

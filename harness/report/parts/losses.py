@@ -71,7 +71,7 @@ def _loss(
     notes: list[str] = []
     if members is None:
         outputs = OutputPair(*(run.outputs_of(variant, task) for variant in sides))
-        groups, notes = example_groups(ids, run.examples_of(task), outputs)
+        groups, notes = example_groups(ids, run.examples_of(task), outputs, run.overlaps_of(task))
     elif len(members) > 1:
         place = {name: member for member, names in members.items() for name in names}
         owner = np.array([place[name] for name in ids])

@@ -15,6 +15,7 @@ from harness.report.view.repeats import grouped_findings
 from harness.schema import DataReport, FinishReason
 
 _ENDS: tuple[FinishReason, ...] = ("eos", "stop", "length")
+_MOST_OVERLAPS = 10  # of each task on the page
 _COLUMNS = ("task", "variant", "n", "mean_new_tokens", *_ENDS, "empty", "truncated_prompts")
 
 
@@ -27,6 +28,9 @@ class DataSection(ReportSection):
         manifest = run.manifest
         return {
             "data": manifest.data,
+            "overlaps": {
+                task: tuple(own) for task in manifest.overlaps if (own := run.overlaps_of(task))
+            },
             "findings": (*manifest.findings, *run.measurements.doubts),
             "training": run.training,
             "outputs": run.outputs,
@@ -38,6 +42,7 @@ class DataSection(ReportSection):
             findings=grouped_findings(view),
             rows=_rows_table(view.data),
             notes=[(task, note) for task, report in _grouped(view.data) for note in report.notes],
+            overlaps=_overlaps_table(view),
             outputs=_outputs_table(view),
         )
 
@@ -55,7 +60,10 @@ class DataSection(ReportSection):
             )
             for line in view.outputs
         ]
-        return {"outputs": data_table("How the outputs ended", _COLUMNS, lines)}
+        tables = {"outputs": data_table("How the outputs ended", _COLUMNS, lines)}
+        if view.overlaps:
+            tables["overlaps"] = _overlaps_csv(view)
+        return tables
 
 
 def _grouped(data: Mapping[str, DataReport]) -> list[tuple[str, DataReport]]:
@@ -98,6 +106,32 @@ def _dropped_cell(report: DataReport) -> Cell:
     )
     fold = Markup("<details><summary>{}</summary>{}</details>").format(total, shown)
     return Cell(total, lines, drawing=fold)
+
+
+def _overlaps_table(view: View) -> Table:
+    """The first overlaps of each task; the CSV has all of them."""
+    return table_of(
+        "What scored examples share with training rows",
+        [(task, item) for task, own in view.overlaps.items() for item in own[:_MOST_OVERLAPS]],
+        {
+            "Task": lambda row: row[0],
+            "Example": lambda row: Cell(row[1].example_id, style="id"),
+            "Training row": lambda row: Cell(row[1].train_id, style="id"),
+            "Overlap": lambda row: row[1].level,
+            "Share": lambda row: Cell(fmt.number(row[1].share), raw=row[1].share),
+            "Words in common": lambda row: Cell(row[1].span, style="wrapped"),
+        },
+    )
+
+
+def _overlaps_csv(view: View) -> Table:
+    names = ("example_id", "split", "level", "train_id", "share", "span")
+    lines = (
+        (task, *(getattr(item, name) for name in names))
+        for task, own in view.overlaps.items()
+        for item in own
+    )
+    return data_table("Overlaps with training rows", ("task", *names), lines)
 
 
 def _outputs_table(view: View) -> Table:

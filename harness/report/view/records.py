@@ -17,6 +17,7 @@ from harness.schema import (
     Equivalence,
     Finding,
     FinishReason,
+    Overlap,
     Proof,
     Selection,
     TrainingRun,
@@ -306,6 +307,7 @@ class View(Part):
     outputs: tuple[OutputHealth, ...]
     data: dict[str, DataReport]
     findings: tuple[Finding, ...]
+    overlaps: dict[str, tuple[Overlap, ...]] = {}
     proofs: tuple[VariantProof, ...] = ()
     cells: tuple[CellResult, ...]
     provenance: Provenance
