@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from typing import Any
 
 import jinja2
@@ -54,14 +56,24 @@ def sources(spec: PromptSpec) -> list[tuple[str, str]]:
             raise PromptError(
                 f"The response_marker {marker!r} does not occur in text.",
                 where="prompt.response_marker",
-                hint="If it is inside a field, write prompt and completion instead, with "
-                f'{{{{ field.split("{marker}")[0] }}}} and [1].',
+                hint=_of_field(spec.text, marker),
             )
         return [("prompt.text", f"{head}{marker}{SPLIT}{tail}")]
     if spec.messages:
         return [(f"prompt.messages[{i}]", m.content) for i, m in enumerate(spec.messages)]
     pairs = [("prompt.prompt", spec.prompt), ("prompt.completion", spec.completion)]
     return [(name, source) for name, source in pairs if source is not None]
+
+
+def _of_field(text: str, marker: str) -> str:
+    """How to divide a field that holds prompt and answer, so that no turn of it is lost."""
+    only = re.fullmatch(r"\s*\{\{\s*(\w+)\s*\}\}\s*", text)
+    parts = f"{only[1] if only else 'field'}.rsplit({json.dumps(marker, ensure_ascii=False)}, 1)"
+    return (
+        "If it is inside a field, divide the field where it stands last, so that earlier turns are "
+        f"part of the prompt: prompt: '{{{{ {parts}[0] }}}}{marker}' and completion: "
+        f"'{{{{ {parts}[1] }}}}'; name what ends the answer there, such as </s>, in stop."
+    )
 
 
 def fields_of(environment: jinja2.Environment, source: str) -> frozenset[str]:

@@ -27,6 +27,7 @@ _TRAIN_SPLITS: tuple[Split, ...] = ("train", "eval")  # what a training reads of
 # Raised when the harness itself comes to other results from the same input.
 _TRAINING_VERSION = 1
 _PACKING_VERSION = 2
+_WHOLE_ROWS_VERSION = 1  # of rows of which the prompt is learned too
 _SCORING_VERSION = 1
 _MERGING_VERSION = 2
 
@@ -99,6 +100,7 @@ def training_of(file: CheckedSuite, examples: Mapping[str, Keyed]) -> Keyed | No
             "versions": installed_versions(_TRAIN_PACKAGES),
             "procedure": _TRAINING_VERSION,
             **({"packing": _PACKING_VERSION} if suite.train.joins_rows else {}),
+            **({} if suite.train.completion_only_loss else {"whole_rows": _WHOLE_ROWS_VERSION}),
         }
     )
 

@@ -26,8 +26,9 @@ _TRIED = 32  # examples
 
 _SHARED = "All variants miss the same, so differences between them are smaller than they should be."
 _REPAIR = (
-    "Special tokens are not printed and stop strings end an output: leave both out of the "
-    "completion, or name a field of what is printed with prompt.references."
+    "Special tokens are not printed, and stop strings end an output: name a token that ends the "
+    "completion in prompt.stop, leave others out of it, or name a field of what is printed with "
+    "prompt.references."
 )
 _LONGER = "Raise max_new_tokens."
 _ENDLESS = (

@@ -12,7 +12,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.models.tokens import encode_pair
+from harness.errors import SuiteError
+from harness.models.tokens import ChatTurns, encode_pair
 from harness.schema import Example
 
 IGNORED = -100  # label of tokens that do not count towards the loss (PyTorch's convention)
@@ -53,9 +54,15 @@ class Encoding:
 def encode_rows(examples: Iterable[Example], tokenizer: Any, how: Encoding) -> EncodedRows:
     """Tokenize examples and build their labels; what is cut or left out is counted.
 
-    A row of whose completion no token is left to learn from is dropped.
+    A row of whose completion no token is left to learn from is dropped, also where its prompt is
+    learned: it would teach to stop before the answer.
+
+    Raises:
+        SuiteError: Nothing in the chat template ends a turn, so that no model would learn to stop.
     """
-    encoded = EncodedRows()
+    encoded, examples = EncodedRows(), list(examples)
+    if how.chat:
+        _check_turns([example.completion for example in examples if example.completion], tokenizer)
     for example in examples:
         prompt, completion = encode_pair(
             tokenizer, example.prompt, example.completion, chat=how.chat
@@ -68,13 +75,25 @@ def encode_rows(examples: Iterable[Example], tokenizer: Any, how: Encoding) -> E
         if too_long:
             kept = slice(-limit, None) if how.keep_end else slice(limit)
             ids, labels = ids[kept], labels[kept]
-        if all(label == IGNORED for label in labels):
+        answered = how.keep_end or len(ids) > len(prompt)
+        if not answered or all(label == IGNORED for label in labels):
             beyond = f"prompt alone reaches max_length ({how.max_length} tokens)"
             encoded.dropped[beyond if too_long else "completion has no tokens"] += 1
             continue
         encoded.truncated += too_long
         encoded.rows.append({"input_ids": ids, "labels": labels})
     return encoded
+
+
+def _check_turns(completions: Sequence[str], tokenizer: Any) -> None:
+    if completions and ChatTurns(tokenizer).end(completions) is None:
+        raise SuiteError(
+            "The tokenizer's chat template ends a turn with no special or added token, so nothing "
+            f"teaches the model to stop; a completion ends {completions[0][-40:]!r}.",
+            where="prompt",
+            hint="Use prompt and completion, after which EOS is put, or a tokenizer whose chat "
+            "template ends turns with EOS or a token of their own.",
+        )
 
 
 def count_lost(encoded: EncodedRows, prepared: Any, *, packed: bool) -> int:

@@ -1,5 +1,7 @@
 """Prompts: the three forms, references, and what is refused."""
 
+import re
+
 import jinja2
 import pytest
 from hypothesis import given
@@ -88,9 +90,15 @@ def test_a_marker_in_a_branch_not_taken_is_refused():
 
 
 def test_a_marker_that_is_not_in_the_template_is_refused():
-    """A text column that brings its own marker needs the separated form; the message shows it."""
-    with pytest.raises(PromptError, match=r"does not occur in text.*field\.split"):
-        Template(PromptSpec(text="{{ text }}", response_marker="### Output"))
+    """A column that brings its own marker is divided as the message says, and loses nothing."""
+    with pytest.raises(PromptError, match="does not occur in text") as refused:
+        Template(PromptSpec(text="{{ text }}", response_marker="[/INST]"))
+    prompt, completion = re.findall(r"(?:prompt|completion): '(.*?)'[ ;]", refused.value.hint)
+    spec = PromptSpec(prompt=prompt, completion=completion, stop=("</s>",))
+    text = "<s>[INST] Why? [/INST] So. </s><s>[INST] And? [/INST] No. </s>"
+    rendered = Template(spec).render({"text": text})
+    assert rendered.prompt + rendered.completion == text
+    assert rendered.references == ("No.",)
 
 
 def test_chat_form():

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
+
 import datasets
 import pytest
 
+from harness.errors import SuiteError
 from harness.models.tokens import encode_pair
 from harness.schema import Example
 from harness.train.rows import (
@@ -97,12 +100,30 @@ def test_a_prompt_that_reaches_max_length_drops_the_row(tiny_tokenizer, tokens, 
     assert encoded.dropped == {f"prompt alone reaches max_length ({limit} tokens)": 2}
 
 
-def test_without_masking_a_long_prompt_is_cut_not_dropped(tiny_tokenizer, tokens):
-    """Its tokens are learned from, too."""
-    how = encoding(3, completion_only_loss=False)
+@pytest.mark.parametrize("less", [0, 5])
+def test_a_row_without_its_answer_is_dropped_whatever_is_learned(tiny_tokenizer, tokens, less):
+    """Learning the prompt alone would teach the model to stop before the answer."""
+    prompt, completion = tokens
+    how = encoding(len(prompt) - less, completion_only_loss=False)
     encoded = encode_rows([example(*PAIR)], tiny_tokenizer, how)
-    assert encoded.lengths == [3]
-    assert (encoded.truncated, encoded.dropped) == (1, {})
+    assert encoded.rows == []
+    assert encoded.dropped == {f"prompt alone reaches max_length ({len(prompt) - less} tokens)": 1}
+    (row,) = encode_rows(
+        [example(*PAIR)], tiny_tokenizer, encoding(len(prompt) + 1, completion_only_loss=False)
+    ).rows
+    assert row["labels"] == [*prompt, completion[0]]
+
+
+def test_a_chat_template_that_never_ends_a_turn_is_refused(tiny_tokenizer):
+    """No model would learn from it when to stop; one whose turns end is learned with that end."""
+    tokenizer = copy.deepcopy(tiny_tokenizer)
+    rows, how = [example("Human: Hi\n\nAssistant:", " Hello")], encoding(chat=True)
+    tokenizer.chat_template = "{% for m in messages %}{{ m.content }}\n\n{% endfor %}"
+    with pytest.raises(SuiteError, match="nothing teaches the model to stop"):
+        encode_rows(rows, tokenizer, how)
+    tokenizer.chat_template = "{% for m in messages %}{{ m.content }}<pad>\n{% endfor %}"
+    (row,) = encode_rows([example("Human: Hi", " Hello<pad>\n")], tokenizer, how).rows
+    assert tokenizer.pad_token_id in row["labels"]
 
 
 def test_keep_end_cuts_the_beginning(tiny_tokenizer, tokens):
