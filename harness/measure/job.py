@@ -12,16 +12,15 @@ from pydantic import BaseModel, ConfigDict
 
 from harness.errors import ModelError
 from harness.models import hardware
+from harness.models.beside import ADAPTER_WEIGHTS
+from harness.models.identity import essentials
+from harness.models.stored import tensor_shapes
 from harness.schema import QUANTIZED, Precision
 from harness.suite.spec import DTYPE_VARIABLE, BaseSpec, MeasureSpec, QuantizationSpec
 
 PROTOCOL = 1  # raised whenever the way of measuring changes, so that old figures become stale
-_SHAPE_FIELDS = (
-    "r", "target_modules", "target_parameters", "rank_pattern", "layers_to_transform",
-    "layers_pattern", "modules_to_save", "trainable_token_indices", "layer_replication",
-    "lora_bias", "use_dora", "bias",
-)  # fmt: skip
-_NAMES = ("target_modules", "target_parameters", "modules_to_save")
+# Fields that change which numbers come out, and neither sizes nor operations.
+_NUMBERS_ONLY = frozenset({"lora_alpha", "alpha_pattern", "init_lora_weights", "use_rslora"})
 
 
 class MeasureJob(BaseModel):
@@ -62,9 +61,9 @@ def adapter_shape(path: str | Path) -> dict[str, Any]:
         path: Adapter folder as PEFT saves it.
 
     Returns:
-        The fields of ``adapter_config.json`` that decide sizes and operations, with names in
-        sorted order; fields that are unset are left out. Adapters that differ in nothing else
-        are equally fast and equally large.
+        All of ``adapter_config.json`` but where it came from and how it was scaled, with names in
+        sorted order and what is unset left out, and how many tensors of which shape there are.
+        Adapters that differ in nothing else are equally fast and equally large.
 
     Raises:
         ModelError: The folder has no readable ``adapter_config.json``.
@@ -72,20 +71,23 @@ def adapter_shape(path: str | Path) -> dict[str, Any]:
     file = Path(path) / "adapter_config.json"
     try:
         config = json.loads(file.read_text("utf-8"))
-        method = config["peft_type"]
+        config["peft_type"]
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise ModelError(
             f"A PEFT adapter folder with adapter_config.json was needed, found: {error}.",
             where=str(file),
             hint="Name the folder that PEFT's save_pretrained wrote.",
         ) from error
-    shape = {"peft_type": method}
-    for field in _SHAPE_FIELDS:
-        value = config.get(field)
-        if value is not None and value is not False and value not in ([], {}):
-            # PEFT writes sets of names in an arbitrary order
-            shape[field] = sorted(value) if field in _NAMES and isinstance(value, list) else value
-    return shape
+    shape = {
+        name: value
+        for name, value in essentials(config).items()
+        if name not in _NUMBERS_ONLY and not _is_unset(value)
+    }
+    return {**shape, "tensors": tensor_shapes(file.with_name(ADAPTER_WEIGHTS))}
+
+
+def _is_unset(value: Any) -> bool:
+    return value is None or value is False or value in ([], {})  # 0 is the first layer
 
 
 def measurement_identity(job: MeasureJob, architecture: dict[str, Any]) -> dict[str, Any]:

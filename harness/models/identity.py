@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from platform import python_version
@@ -137,9 +137,13 @@ def adapter_identity(path: Path) -> dict[str, Any]:
     Raises:
         ModelError: The folder is not a readable safetensors adapter.
     """
-    config = _adapter_config(path)
-    essentials = {k: _sorted(v) for k, v in config.items() if k not in _PROVENANCE}
-    return {"weights": file_digest(path / "adapter_model.safetensors"), "config": essentials}
+    config = essentials(_adapter_config(path))
+    return {"weights": file_digest(path / "adapter_model.safetensors"), "config": config}
+
+
+def essentials(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What an adapter's configuration says about what it computes, names in a fixed order."""
+    return {k: _sorted(v) for k, v in config.items() if k not in _PROVENANCE}
 
 
 def adapter_digest(path: Path) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import struct
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -128,22 +128,34 @@ def stored_dtypes(folder: Path) -> Counter[str]:
 
     Vectors and what has four axes are left out: in older models they are counters and masks.
     """
-    entries = (entry for file in folder.glob("*.safetensors") for entry in _header(file))
+    entries = (entry for file in folder.glob("*.safetensors") for entry in _header(file).values())
     return Counter(str(e.get("dtype")) for e in entries if len(e.get("shape", ())) in (2, 3))
 
 
-def _header(file: Path) -> Iterator[Mapping[str, Any]]:
-    """Entries of a safetensors file's header: dtype and shape of each tensor."""
-    with file.open("rb") as stream:
-        start = stream.read(8)
-        size = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
-        raw = stream.read(size) if 0 < size < _HEADER_LIMIT else b"{}"
+def tensor_shapes(file: Path) -> dict[str, int]:
+    """How many tensors of which kind and shape a safetensors file holds.
+
+    A kind is a tensor's name without the numbers of layers and experts, so that files of equal
+    shape are equal here whatever they hold: ``model.layers.*.mlp.up_proj.lora_A.weight 8 x 64``.
+    """
+    kinds: Counter[str] = Counter()
+    for name, entry in _header(file).items():
+        kind = ".".join("*" if part.isdecimal() else part for part in name.split("."))
+        kinds[f"{kind} {' x '.join(map(str, entry.get('shape', ())))}"] += 1
+    return dict(sorted(kinds.items()))
+
+
+def _header(file: Path) -> dict[str, Mapping[str, Any]]:
+    """A safetensors file's header: dtype and shape by name; empty where it cannot be read."""
     try:
-        header = json.loads(raw)
-    except ValueError:
-        return  # a damaged file, which loading it will say
-    if isinstance(header, dict):
-        yield from (value for name, value in header.items() if name != "__metadata__")
+        with file.open("rb") as stream:
+            start = stream.read(8)
+            size = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
+            header = json.loads(stream.read(size)) if 0 < size < _HEADER_LIMIT else {}
+    except (OSError, ValueError):
+        return {}  # loading it will say what is wrong with it
+    entries = header if isinstance(header, dict) else {}
+    return {name: value for name, value in entries.items() if name != "__metadata__"}
 
 
 def _json(file: Path) -> dict[str, Any]:

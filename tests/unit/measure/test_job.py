@@ -4,7 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from harness.digests import short_digest
 from harness.errors import ModelError
@@ -57,7 +59,47 @@ def test_adapter_shape(tmp_path: Path) -> None:
         "r": 8,
         "target_modules": ["q_proj", "v_proj"],
         "bias": "none",
+        "tensors": {},
     }
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"layer_replication": [[0, 2], [1, 2]]},
+        {"use_dora": True},
+        {"rank_pattern": {"q_proj": 32}},
+        {"modules_to_save": ["lm_head"]},
+        {"num_vectors": 64},  # of VB-LoRA
+        {"r_mamba": 4},  # whatever a later kind may bring
+    ],
+)
+def test_any_option_that_is_not_known_to_change_numbers_only_is_a_shape(
+    tmp_path: Path, option: dict[str, Any]
+) -> None:
+    """No list of what each PEFT kind has: what is unknown counts."""
+    plain, other = adapter(tmp_path / "plain"), adapter(tmp_path / "other", **option)
+    assert key(adapter=plain) != key(adapter=other)
+    scaled = adapter(tmp_path / "scaled", use_rslora=True, alpha_pattern={"q_proj": 2})
+    assert key(adapter=plain) == key(adapter=scaled)
+
+
+def test_the_sizes_of_stored_tensors_are_a_shape(tmp_path: Path) -> None:
+    """Ranks of single layers show there, also where the configuration does not tell them."""
+
+    def stored(name: str, *ranks: int) -> str:
+        path = adapter(tmp_path / name)
+        tensors = {f"layers.{i}.q_proj.lora_A.weight": np.ones((r, 4)) for i, r in enumerate(ranks)}
+        save_file(tensors, Path(path) / "adapter_model.safetensors")
+        return path
+
+    kinds = adapter_shape(stored("a", 8, 8, 2))["tensors"]
+    assert kinds == {
+        "layers.*.q_proj.lora_A.weight 2 x 4": 1,
+        "layers.*.q_proj.lora_A.weight 8 x 4": 2,
+    }
+    assert key(adapter=stored("b", 8, 8, 2)) != key(adapter=stored("c", 8, 2, 2))
+    assert key(adapter=stored("d", 8, 2)) == key(adapter=stored("e", 2, 8))
 
 
 def test_layer_zero_alone_is_a_shape(tmp_path: Path) -> None:
