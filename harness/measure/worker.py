@@ -32,21 +32,25 @@ from harness.measure.speed import synchronize
 from harness.models.adapters import AdapterSet
 from harness.models.builtin import resolve_model
 from harness.models.device import decide
-from harness.models.load import load_base, weight_dtype
+from harness.models.load import load_proved, weight_dtype
 from harness.models.policy import DevicePolicy
+from harness.models.precision import PROBE
 from harness.models.quiet import quiet
 from harness.schema import QUANTIZED, Measurement
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
-def load_variant(job: MeasureJob, policy: DevicePolicy) -> tuple[Any, AbstractContextManager[Any]]:
+def load_variant(
+    job: MeasureJob, policy: DevicePolicy
+) -> tuple[Any, AbstractContextManager[Any], str]:
     """Load the job's variant as it would be served: 4-bit weights stay 4-bit, adapters unmerged.
 
     Returns:
-        The model, and a context that gives it with the adapter active.
+        The model, a context that gives it with the adapter active, and what of the weights is in
+        another precision than its own.
     """
-    model = load_base(
+    model, proofs = load_proved(
         job.weights,
         job.precision,
         policy,
@@ -57,7 +61,8 @@ def load_variant(job: MeasureJob, policy: DevicePolicy) -> tuple[Any, AbstractCo
     adapters = AdapterSet(model)
     if job.adapter is not None:
         adapters.add("measured", Path(job.adapter), alone=True)
-    return model, adapters.active("measured" if job.adapter else None)
+    mixture = " ".join(p.words for p in proofs if p.probe == PROBE and p.outcome != "holds")
+    return model, adapters.active("measured" if job.adapter else None), mixture
 
 
 def prepare(job: MeasureJob, device: torch.device) -> None:
@@ -104,7 +109,7 @@ def measure_job(job: MeasureJob, say: Callable[[str], None]) -> list[Measurement
     rss_before = psutil.Process().memory_info().rss
     say("loading the model")
     start = time.perf_counter()
-    model, adapter = load_variant(job, policy)
+    model, adapter, mixture = load_variant(job, policy)
     synchronize(device)
     load_s = time.perf_counter() - start
     weights = memory.weights_bytes(model)
@@ -130,7 +135,7 @@ def measure_job(job: MeasureJob, say: Callable[[str], None]) -> list[Measurement
     return [
         subject.reading("load_s", (load_s,), note=how),
         first,
-        subject.reading("weights_bytes", (weights,)),
+        subject.reading("weights_bytes", (weights,), note=mixture),
         subject.reading("rss_before_load_bytes", (rss_before,)),
         subject.reading("peak_rss_bytes", (peak_rss,)),
         subject.reading("load_average", (load_average, psutil.getloadavg()[0])),

@@ -94,7 +94,7 @@ def load_proved(
     proofs = [
         _nothing_left(loading, location),
         check_precision(read_back(model), precision, where=str(location)),
-        *([batch_proof(model)] if precision == "int8" else []),
+        *([batch_proof(model)] if (precision, purpose) == ("int8", "quality") else []),
     ]
     if precision in FOUR_BIT:
         if purpose == "quality" and policy.dequantize_for_quality:

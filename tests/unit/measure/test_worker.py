@@ -8,7 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-from transformers import AutoModelForCausalLM, LlamaForCausalLM
+from transformers import (
+    AutoModelForCausalLM,
+    LlamaForCausalLM,
+    MixtralConfig,
+    MixtralForCausalLM,
+)
 
 from harness.errors import ModelError
 from harness.measure import worker
@@ -27,6 +32,24 @@ def test_precisions_differ_in_weights(job: MeasureJob) -> None:
     assert full["weights_bytes"].values == (347_456,)  # counted by hand in test_memory
     assert nf4["weights_bytes"].values == (105_904,)
     assert "activations in float32" in full["load_s"].note
+
+
+def test_a_mixture_of_precisions_stands_beside_its_bytes(job: MeasureJob, tmp_path: Path) -> None:
+    """Experts in one tensor stay out of 4 bits, and the figure of memory says so."""
+    config = MixtralConfig(
+        vocab_size=64,
+        hidden_size=64,
+        intermediate_size=64,
+        num_hidden_layers=1,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        num_local_experts=4,
+    )
+    MixtralForCausalLM(config).save_pretrained(tmp_path / "experts")
+    base = job.base.model_copy(update={"model": str(tmp_path / "experts")})
+    note = figures(job.model_copy(update={"base": base, "precision": "nf4"}))["weights_bytes"].note
+    assert "mlp.experts.gate_up_proj" in note
+    assert "of the weights are in nf4" in note
 
 
 @pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated")
