@@ -188,11 +188,15 @@ class AdapterSet:
         """Have PEFT load an adapter, or take it off again; which weights of the base it changed."""
         before = {name: weight._version for name, weight in self._own.items()}
         try:
-            repeated = peft_load.repeated(info, self._own)
+            copies = peft_load.weights_in_file(info, self._own)
             self._peft = peft_load.inject(self._base, self._peft, key, config)
             peft_load.fill(self._peft, key, info)
-            changed = {n: w for n, w in self._own.items() if w._version != before[n]}
-            written = [name for name, weight in changed.items() if id(weight) not in repeated]
+            written = [
+                name
+                for name, weight in self._own.items()
+                if weight._version != before[name]
+                and not (id(weight) in copies and torch.equal(copies[id(weight)], weight))
+            ]
             self._check_written(config, info, written)
         except (torch.OutOfMemoryError, ModelError):  # the former may well fit the base
             self._discard(key)

@@ -131,26 +131,28 @@ def _without_place(info: AdapterInfo, key: str, unexpected: Sequence[str]) -> li
     ]
 
 
-def repeated(info: AdapterInfo, own: Mapping[str, Any]) -> set[int]:
-    """Weights of the base, by id, that an adapter's file only repeats: loading changes nothing.
+def weights_in_file(info: AdapterInfo, own: Mapping[str, Any]) -> dict[int, Any]:
+    """Copies, by id, of the base's weights for which an adapter's file holds such a tensor.
 
-    PEFT saves embeddings along when they are adapted, and tied ones under either name.
+    PEFT saves embeddings along when they are adapted. Most repeat the base's, and change nothing.
 
     Args:
         info: The adapter.
         own: The plain base's weights by name, tied ones under each of theirs.
     """
-    import torch
     from safetensors import safe_open
 
-    equal: dict[int, bool] = {}
+    modules = {name: name.rpartition(".")[0] for name in own}
+    there = set()
     with safe_open(info.path / "adapter_model.safetensors", framework="pt") as file:
         for key in file.keys():  # noqa: SIM118  # it is no mapping
-            weight = own.get(key.removeprefix("base_model.model.").replace(".base_layer.", "."))
-            if weight is not None and file.get_slice(key).get_shape() == list(weight.shape):
-                stored = file.get_tensor(key).to(weight)
-                equal[id(weight)] = equal.get(id(weight), True) and torch.equal(stored, weight)
-    return {weight for weight, same in equal.items() if same}
+            shape = file.get_slice(key).get_shape()
+            there |= {
+                name
+                for name, module in modules.items()
+                if f".{module}." in key and shape == list(own[name].shape)
+            }
+    return {id(own[name]): own[name].detach().clone() for name in there}
 
 
 def _weights_of(model: Any, key: str) -> dict[str, Any]:
