@@ -12,7 +12,7 @@ from harness.compare.facts import run_facts, setting_differences
 from harness.compare.pairing import Side, SidePair
 from harness.compare.view import How, RunsView
 from harness.errors import PairingError, UsageError
-from harness.report.parts.matrix import ResampleCache, compare_with, figure_of, marks_of, shots_of
+from harness.report.parts.matrix import ResampleCache, compare_with, figure_of, marks_of, row_of
 from harness.report.view.records import MatrixCell, MatrixRow
 from harness.results.comparisons import comparison
 from harness.results.pairing import FORM
@@ -223,32 +223,16 @@ def _row(
             cells.append(MatrixCell(variant=side.label, missing=other))
         else:
             paired = panel if panel and side.label in panel.variants else None
+            figure = figure_of(reading, paired or _alone(reading, weights))
+            change = compare_with(reference.label, reading, paired, unpaired)
+            mark = marks.get(side.label)
             cells.append(
-                MatrixCell(
-                    variant=side.label,
-                    figure=figure_of(reading, paired or _alone(reading, weights)),
-                    comparison=compare_with(reference.label, reading, paired, unpaired),
-                    mark=marks.get(side.label),
-                )
+                MatrixCell(variant=side.label, figure=figure, comparison=change, mark=mark)
             )
-    score, task = first.score, held[0].suite.tasks.get(first.suite_task)
-    signatures = dict.fromkeys(side.readings[key].score.signature for side in held)
-    row = MatrixRow(
-        suite_task=first.suite_task,
-        task=key[0],
-        kind=first.kind,
-        metric=key[1],
-        split=key[2],
-        unit=score.unit,
-        scale=score.scale,
-        higher_is_better=score.higher_is_better,
-        primary=key == primary and reference in held,
-        n=score.n,
-        num_fewshot=shots_of(task, score.signature),
-        signature=" / ".join(filter(None, signatures)),
-        cells=tuple(cells),
-    )
-    return row, panel
+    readings = [side.readings[key] for side in held]
+    decides = key == primary and reference in held
+    tasks, n = held[0].suite.tasks, first.score.n
+    return row_of(readings, cells, tasks, primary=decides, n=n), panel
 
 
 def _panel(

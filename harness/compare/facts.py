@@ -7,7 +7,8 @@ from harness.compare.view import How, RunCosts, RunSummary, RunTraining, Setting
 from harness.diff import leaves
 from harness.digests import canonical_json
 from harness.report.parts.costs import build_measurements, build_trade_off
-from harness.schema import Comparison, Environment, Manifest, TrainingRun
+from harness.results.measurements import measured_on
+from harness.schema import Comparison, Manifest, TrainingRun
 
 _HARDWARE = ("device", "device_name", "cpu_count", "memory_bytes", "compute_dtype", "fingerprint")
 _SOFTWARE = ("python", "platform", "versions")
@@ -17,6 +18,7 @@ _OF_MANIFEST = {
     *("suite", "run_id", "suite_digest", "baseline", "command", "created", "updated"),
     *("complete", "limit", "training_key"),
 }
+_OF_POINT = {"memory_bytes", "decode_tokens_per_s", "price_per_million_new_tokens"}
 _OF_TRAINING = {
     *("steps", "seconds", "tokens_per_second", "peak_memory_bytes", "trainable_parameters"),
     *("rows_used", "stopped_early"),
@@ -85,17 +87,10 @@ def _costs(side: Side) -> RunCosts:
     if point is None or cell is None or cell.measurements_key is None:
         reason = side.missing(cell.task) if cell else "the suite measures nothing"
         return RunCosts(reason=reason)
-    place = side.manifest.environment
-    if (side.store.path("measurements", cell.measurements_key) / "environment.json").is_file():
-        key = cell.measurements_key
-        place = side.store.read_record("measurements", key, "environment", Environment)
+    place = measured_on(side.store, cell.measurements_key) or side.manifest.environment
     return RunCosts(
-        memory_bytes=point.memory_bytes,
-        memory_name=trade_off.memory_name,
-        decode_tokens_per_s=point.decode_tokens_per_s,
-        speed_sizes=trade_off.speed_sizes,
-        price_per_million_new_tokens=point.price_per_million_new_tokens,
-        currency=trade_off.currency,
+        **point.model_dump(include=_OF_POINT),
+        **trade_off.model_dump(include={"memory_name", "speed_sizes", "currency"}),
         fingerprint=place.fingerprint if place else None,
     )
 

@@ -43,6 +43,9 @@ from harness.stats.panel import Quantity, Sample
 from harness.store.runs import Store, now
 from harness.suite.rules import CHOSEN, MERGED, GateSpec, in_points, own_unit
 
+# fields of a score that the baseline has under the same name
+_AS_SCORED = {"task", "metric", "split", "unit", "scale", "higher_is_better", "signature"}
+
 
 @dataclass(frozen=True)
 class SoundScore:
@@ -235,15 +238,9 @@ def _accepted_scores(
         arrays[stats] = sample.stats[order]
         records.append(
             BaselineScore(
-                task=score.task,
-                metric=score.metric,
-                split=score.split,
+                **score.model_dump(include=_AS_SCORED),
                 n=len(ids),
                 value=float(sound.quantity.aggregate(sample.stats.sum(axis=0))),
-                unit=score.unit,
-                scale=score.scale,
-                higher_is_better=score.higher_is_better,
-                signature=score.signature,
                 examples=examples,
                 stats=stats,
             )

@@ -34,6 +34,8 @@ VERSION = 2
 _EARLIER = 1  # the version before, which is still read
 Arrays = Mapping[str, NDArray[Any]]
 
+# fields of a measurement that a baseline's reading has under the same name
+_AS_MEASURED = {"name", "unit", "batch_size", "prompt_tokens", "new_tokens", "device"}
 _DIGITS = 6
 _AGREES = 1e-5  # of a value: how near rounding to that many digits leaves it
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # the earliest a zip file can hold: equal content, equal bytes
@@ -205,8 +207,7 @@ class BaselineFiles:
                 )
                 raise _error(self.path, what, self.path)
             items[reading.name] = Measurement(
-                **reading.model_dump(exclude={"n", "median", "low", "high", "values"}),
-                values=tuple(values.tolist()),
+                **reading.model_dump(include=_AS_MEASURED), values=tuple(values.tolist())
             )
         return items
 
@@ -223,16 +224,11 @@ def stored_readings(
         low, high = np.quantile(values, [0.05, 0.95])
         readings.append(
             BaselineReading(
-                name=name,
-                unit=item.unit,
+                **item.model_dump(include=_AS_MEASURED),
                 n=len(values),
                 median=float(np.median(values)),
                 low=float(low),
                 high=float(high),
-                batch_size=item.batch_size,
-                prompt_tokens=item.prompt_tokens,
-                new_tokens=item.new_tokens,
-                device=item.device,
                 values=where,
             )
         )

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -74,14 +74,8 @@ class Match:
 
     def __add__(self, other: Match) -> Match:
         """Both, one after the other."""
-        return Match(
-            self.pairs + other.pairs,
-            self.repeats + other.repeats,
-            self.checks + other.checks,
-            self.differences + other.differences,
-            self.changes + other.changes,
-            self.problems + other.problems,
-        )
+        names = (field.name for field in fields(self))
+        return Match(**{name: getattr(self, name) + getattr(other, name) for name in names})
 
 
 class Decision(NamedTuple):

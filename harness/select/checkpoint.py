@@ -1,6 +1,6 @@
 """Which checkpoint to recommend: decided on the ``select`` split, and on nothing else."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal
 
 from harness.errors import PairingError
@@ -135,7 +135,7 @@ def select(
         quantity.higher_is_better,
     )
     axes = [quality, *axes]
-    candidates = _candidates(panel, order, steps, known, checks, axes)
+    candidates = tuple(_candidates(panel, order, steps, known, checks, axes))
     kept = [c.variant for c in candidates if c.allowed and c.value is not None]
     ranked = order if known is None or known in steps else [*order, known]
     best = chosen = None
@@ -182,7 +182,7 @@ def _candidates(
     baseline: str | None,
     checks: Sequence[ConstraintCheck],
     axes: Sequence[Objective],
-) -> tuple[Candidate, ...]:
+) -> Iterator[Candidate]:
     """What is known of each checkpoint, by step."""
     values = axes[0].values
     scored = [name for name in order if values.get(name) is not None]
@@ -192,26 +192,22 @@ def _candidates(
         adjusted = max_t(panel, baseline, compared, greater=panel.quantity.higher_is_better)
     front = efficient(axes)
     broken = {check.variant for check in checks if check.status == "broken"}
-    candidates = []
     for name in order:
         change = Difference(None)
         if baseline and name in compared:
             change = panel.difference(baseline, name)
-        candidates.append(
-            Candidate(
-                variant=name,
-                step=steps[name],
-                value=values.get(name),
-                delta=change.delta,
-                low=change.low,
-                high=change.high,
-                p_adjusted=adjusted.get(name),
-                allowed=name not in broken,
-                efficient=name in front,
-                axes={axis.name: axis.values.get(name) for axis in axes},
-            )
+        yield Candidate(
+            variant=name,
+            step=steps[name],
+            value=values.get(name),
+            delta=change.delta,
+            low=change.low,
+            high=change.high,
+            p_adjusted=adjusted.get(name),
+            allowed=name not in broken,
+            efficient=name in front,
+            axes={axis.name: axis.values.get(name) for axis in axes},
         )
-    return tuple(candidates)
 
 
 def _kept_scores(checks: Sequence[ConstraintCheck]) -> list[Objective]:

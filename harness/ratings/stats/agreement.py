@@ -1,6 +1,6 @@
 """How far raters agree: on every criterion, and on the preference."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import combinations
 from typing import Literal
 
@@ -32,30 +32,12 @@ def agreement(plan: SheetPlan, ratings: Iterable[Rating]) -> tuple[Agreement, ..
 def _agreement(matrix: RatingMatrix, plan: SheetPlan) -> Agreement:
     known = ~np.isnan(matrix.values)
     paired = known.sum(axis=1) >= 2
-    columns = list(zip(plan.raters, matrix.values.T, strict=True))
+    columns = zip(plan.raters, matrix.values.T, matrix.cannot_judge, strict=True)
     distribution = {
         rater: {word: int(np.sum(given == value)) for value, word in matrix.labels.items()}
         | {CANNOT_JUDGE: int(unable)}
-        for (rater, given), unable in zip(columns, matrix.cannot_judge, strict=True)
+        for rater, given, unable in columns
     }
-    pairs = []
-    for (first, a), (second, b) in combinations(columns, 2):
-        both = ~np.isnan(a) & ~np.isnan(b)
-        if both.any():
-            weights: Literal["quadratic", "none"] = (
-                "quadratic" if matrix.level == "ordinal" else "none"
-            )
-            kappa = weighted_kappa(a[both], b[both], tuple(matrix.labels), weights)
-            pairs.append(
-                PairAgreement(
-                    first=first,
-                    second=second,
-                    n=int(both.sum()),
-                    kappa=kappa,
-                    exact=float(np.mean(a[both] == b[both])),
-                    reason=NO_VARIANCE if kappa is None else None,
-                )
-            )
     return Agreement(
         name=matrix.name,
         level=matrix.level,
@@ -63,8 +45,25 @@ def _agreement(matrix: RatingMatrix, plan: SheetPlan) -> Agreement:
         units=int(paired.sum()),
         ratings=int(known[paired].sum()),
         distribution=distribution,
-        pairs=tuple(pairs),
+        pairs=tuple(_pairs(matrix, plan)),
     )
+
+
+def _pairs(matrix: RatingMatrix, plan: SheetPlan) -> Iterator[PairAgreement]:
+    weights: Literal["quadratic", "none"] = "quadratic" if matrix.level == "ordinal" else "none"
+    columns = zip(plan.raters, matrix.values.T, strict=True)
+    for (first, a), (second, b) in combinations(columns, 2):
+        both = ~np.isnan(a) & ~np.isnan(b)
+        if both.any():
+            kappa = weighted_kappa(a[both], b[both], tuple(matrix.labels), weights)
+            yield PairAgreement(
+                first=first,
+                second=second,
+                n=int(both.sum()),
+                kappa=kappa,
+                exact=float(np.mean(a[both] == b[both])),
+                reason=NO_VARIANCE if kappa is None else None,
+            )
 
 
 def weighted_kappa(

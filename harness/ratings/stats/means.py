@@ -8,7 +8,7 @@ Variants are compared within raters: see :mod:`harness.ratings.stats.blocks`.
 """
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -138,7 +138,7 @@ def _means(
     blocks: Blocks,
     clusters: Mapping[str, str],
     resamples: Resamples,
-) -> list[CriterionMean]:
+) -> Iterator[CriterionMean]:
     """Means of one criterion over the items that count.
 
     They are computed as shares of the scale's range, from 0 (the worst point) to 1: the methods
@@ -154,7 +154,6 @@ def _means(
         samples.append(Sample(variant, names, names, stats))  # clusters are the resamples'
     quantity = Quantity(plan.task, criterion.name, "rated", mean_of, scale=1.0)
     panel = Panel(quantity, samples, resamples=resamples)
-    means = []
     for variant in plan.variants:
         difference = others = None
         if plan.baseline is not None and variant != plan.baseline:
@@ -168,13 +167,10 @@ def _means(
             ]
             gains, of_items, of_raters = zip(*cells, strict=True)
             others = mean_over_raters(gains, of_items, of_raters, clusters, difference, reach)
-        means.append(
-            CriterionMean(
-                criterion=criterion.name,
-                variant=variant,
-                mean=Estimate.of(panel.interval(variant), reach=reach, worst=worst),
-                difference=difference,
-                other_raters=others,
-            )
+        yield CriterionMean(
+            criterion=criterion.name,
+            variant=variant,
+            mean=Estimate.of(panel.interval(variant), reach=reach, worst=worst),
+            difference=difference,
+            other_raters=others,
         )
-    return means

@@ -138,21 +138,18 @@ def build_trade_off(
     memory, memory_row = _first(measurements, MEMORY)
     speed, speed_row = _first(measurements, (SPEED,))
     price, price_row = _cheapest(measurements, PRICES[SPEED])
-    points = []
-    for variant in manifest.variants:
-        cell = row.cell(variant.id) if row else None
-        figure = cell.figure if cell else None
-        points.append(
-            records.TradeOffPoint(
-                variant=variant.id,
-                quality=figure
-                or records.Figure(value=None, reason="not scored on the report split"),
-                memory_bytes=memory.get(variant.id),
-                decode_tokens_per_s=speed.get(variant.id),
-                price_per_million_new_tokens=price.get(variant.id),
-                speed_in_doubt=variant.id in measurements.doubted,
-            )
+    unscored = records.Figure(value=None, reason="not scored on the report split")
+    points = [
+        records.TradeOffPoint(
+            variant=name,
+            quality=(row.figure(name) if row else None) or unscored,
+            memory_bytes=memory.get(name),
+            decode_tokens_per_s=speed.get(name),
+            price_per_million_new_tokens=price.get(name),
+            speed_in_doubt=name in measurements.doubted,
         )
+        for name in (variant.id for variant in manifest.variants)
+    ]
     front = _front(points, row is None or row.higher_is_better)
     return records.TradeOff(
         metric=row.metric if row else "",

@@ -46,27 +46,23 @@ def build_examples(run: RunContents) -> Examples:
     candidate, baseline = compared(panel, manifest)
     first = [name for name in (baseline, candidate) if name is not None]
     order = dict.fromkeys([*first, *(variant.id for variant in manifest.variants)])
-    items = []
-    for index, picked, delta in picks:
-        example = examples.get(str(panel.ids[index]))
-        if example is None:
-            continue
-        outputs = [
-            output_of(item, name, values.get(name), index)
-            for name in order
-            if (item := texts[name].get(example.id)) is not None
-        ]
-        items.append(
-            ExampleView(
-                id=example.id,
-                picked=picked,
-                delta=delta,
-                prompt=example.prompt,
-                references=example.references,
-                outputs=tuple(outputs),
-            )
+    items = tuple(
+        ExampleView(
+            id=example.id,
+            picked=picked,
+            delta=delta,
+            prompt=example.prompt,
+            references=example.references,
+            outputs=tuple(
+                output_of(item, name, values.get(name), index)
+                for name in order
+                if (item := texts[name].get(example.id)) is not None
+            ),
         )
-    return Examples(how=how, task=task, metric=metric, items=tuple(items))
+        for index, picked, delta in picks
+        if (example := examples.get(str(panel.ids[index]))) is not None
+    )
+    return Examples(how=how, task=task, metric=metric, items=items)
 
 
 def _picks(panel: Panel, manifest: Manifest) -> tuple[list[tuple[int, str, float | None]], str]:

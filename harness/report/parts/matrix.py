@@ -1,7 +1,7 @@
 """The matrix: every score with its interval and its paired difference from the baseline."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from scipy import special
 
@@ -17,6 +17,9 @@ from harness.suite.record import suite_of
 from harness.suite.spec import LmEvalTask, Suite, TaskSpec
 
 Panels = dict[Key, Panel]
+
+# fields of a score that a row has under the same name
+_OF_SCORE = {"task", "metric", "split", "unit", "scale", "higher_is_better"}
 
 
 class ResampleCache:
@@ -96,38 +99,41 @@ def _row(
     unpaired: dict[str, str],
     primary: tuple[str, str] | None,
 ) -> MatrixRow:
-    first = next(iter(by_variant.values()))
-    score = first.score
+    readings = [*by_variant.values()]
     marks = marks_of(panel) if panel else {}
     cells = []
-    for variant in manifest.variants:
-        name = variant.id
-        reading = by_variant.get(name)
-        if reading is None:
-            missing = _why_missing(manifest.cells, name, first.suite_task)
-            cells.append(MatrixCell(variant=name, missing=missing))
-            continue
-        cells.append(
-            MatrixCell(
-                variant=name,
-                figure=figure_of(reading, panel),
-                comparison=compare_with(manifest.baseline, reading, panel, unpaired),
-                mark=marks.get(name),
+    for name in (variant.id for variant in manifest.variants):
+        if reading := by_variant.get(name):
+            figure = figure_of(reading, panel)
+            change = compare_with(manifest.baseline, reading, panel, unpaired)
+            cells.append(
+                MatrixCell(variant=name, figure=figure, comparison=change, mark=marks.get(name))
             )
-        )
-    signatures = dict.fromkeys(r.score.signature for r in by_variant.values() if r.score.signature)
+        else:
+            missing = _why_missing(manifest.cells, name, readings[0].suite_task)
+            cells.append(MatrixCell(variant=name, missing=missing))
+    n = max(reading.score.n for reading in readings)
+    return row_of(readings, cells, suite.tasks, primary=primary == key[:2], n=n)
+
+
+def row_of(
+    readings: Sequence[Reading],
+    cells: Iterable[MatrixCell],
+    tasks: Mapping[str, TaskSpec],
+    *,
+    primary: bool,
+    n: int,
+) -> MatrixRow:
+    """A row of the matrix: scores of one task, metric and split; the first says what they are."""
+    first, score = readings[0], readings[0].score
+    signatures = dict.fromkeys(r.score.signature for r in readings if r.score.signature)
     return MatrixRow(
+        **score.model_dump(include=_OF_SCORE),
         suite_task=first.suite_task,
-        task=key[0],
         kind=first.kind,
-        metric=key[1],
-        split=key[2],
-        unit=score.unit,
-        scale=score.scale,
-        higher_is_better=score.higher_is_better,
-        primary=primary == key[:2],
-        n=max(reading.score.n for reading in by_variant.values()),
-        num_fewshot=shots_of(suite.tasks.get(first.suite_task), score.signature),
+        primary=primary,
+        n=n,
+        num_fewshot=shots_of(tasks.get(first.suite_task), score.signature),
         signature=" / ".join(signatures),
         cells=tuple(cells),
     )
