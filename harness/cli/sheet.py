@@ -24,7 +24,7 @@ from harness.errors import UsageError
 
 if TYPE_CHECKING:
     from harness.ratings.collect import RaterStatus
-    from harness.ratings.store import Sheets
+    from harness.ratings.records import Sheets
 
 _HELP = """Rating sheets for people: export them blinded, import them filled in.
 

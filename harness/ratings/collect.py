@@ -8,17 +8,12 @@ from functools import cache
 from pathlib import Path
 
 from harness.errors import UsageError
+from harness.ratings.records import Sheets
 from harness.ratings.returns.checking import Checked, check_returns
 from harness.ratings.returns.returns import read_return
 from harness.ratings.scores import record_ratings
 from harness.ratings.sheets.delimited import is_instructions
-from harness.ratings.store import (
-    Sheets,
-    StoredRatings,
-    read_ratings,
-    read_sheets,
-    write_ratings,
-)
+from harness.ratings.store import StoredRatings, read_ratings, read_sheets, write_ratings
 from harness.schema import HumanKeys, Manifest
 from harness.store.runs import Store, now
 
@@ -76,8 +71,7 @@ def import_returns(
                 unreadable.append(str(error))
         checked = check_returns(
             returned,
-            sheets.plan,
-            sheets.rows,
+            sheets,
             known,
             now(),
             replace=replace,

@@ -19,12 +19,13 @@ from harness.ratings.design.design import make_plan
 from harness.ratings.design.items import choose_items
 from harness.ratings.layout import ELSEWHERE, RaterSheet, rater_sheets
 from harness.ratings.methods.documents import heds_draft, methods_paragraph
+from harness.ratings.records import Sheets
 from harness.ratings.scores import record_ratings
 from harness.ratings.sheets.delimited import write_delimited
 from harness.ratings.sheets.leaks import SheetFacts
 from harness.ratings.sheets.page import render_page
 from harness.ratings.sheets.workbook import write_workbook
-from harness.ratings.store import Sheets, StoredRatings, ratings_of, read_ratings, write_sheets
+from harness.ratings.store import StoredRatings, ratings_of, read_ratings, write_sheets
 from harness.schema import HUMAN, Finding, Manifest
 from harness.store.runs import Store
 from harness.suite.record import suite_of
@@ -85,7 +86,7 @@ def export_sheets(
     suite = suite_of(manifest)
     chosen = choose_items(store, manifest, suite.human)
     sheets = make_plan(chosen, suite.human, seed=suite.seed, run=manifest.name)
-    plan, items, rows = sheets.plan, sheets.items, sheets.rows
+    plan = sheets.plan
     earlier = store.latest(manifest).human
     if earlier is not None and earlier.ratings and earlier.sheets != sheets.key and not replace:
         raise UsageError(
@@ -104,12 +105,12 @@ def export_sheets(
         changes = _write_sheets(sheets, folder / SEND, formats, reporter or Reporter(-1))
         # names of the base model, which an output should not give away
         names = sorted({variant.base_model for variant in manifest.variants})
-        leaks = tuple(findings_about(SheetFacts(plan, items, names)))
-        lines = advice(plan, items, rows)
+        leaks = tuple(findings_about(SheetFacts(plan, sheets.items, names)))
+        lines = advice(sheets)
         texts = {
             "key.csv": _key_table(sheets),
-            "heds.md": heds_draft(plan, items, rows, suite),
-            "methods.md": methods_paragraph(plan, items, rows),
+            "heds.md": heds_draft(sheets, suite),
+            "methods.md": methods_paragraph(sheets),
             "advice.md": _advice_text((*lines, *plan.notes), leaks),
         }
         for name, text in texts.items():
@@ -157,7 +158,7 @@ def _write_sheets(
 ) -> Counter[str]:
     """Each rater's files, in a folder of their own, so that nobody is sent another's."""
     changes: Counter[str] = Counter()
-    by_rater = rater_sheets(sheets.plan, sheets.items, sheets.rows)
+    by_rater = rater_sheets(sheets)
     with reporter.task("rating sheets", len(by_rater)) as advance:
         for done, sheet in enumerate(by_rater, start=1):
             make_folder(folder / sheet.rater, hint=ELSEWHERE)

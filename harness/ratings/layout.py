@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from harness.ratings.records import Item, RowKind, SheetPlan, SheetRow
+from harness.ratings.records import Item, RowKind, SheetRow, Sheets
 from harness.suite.ratings import PREFERENCE, CriterionSpec
 
 ROW = "row"  # its token
@@ -63,13 +63,11 @@ class RaterSheet:
         return any(row.reference is not None for row in (*self.scale, *self.pair))
 
 
-def rater_sheets(
-    plan: SheetPlan, items: Sequence[Item], rows: Sequence[SheetRow]
-) -> list[RaterSheet]:
-    """What each rater of a plan gets, in the plan's order of raters."""
-    by_id = {item.id: item for item in items}
+def rater_sheets(sheets: Sheets) -> list[RaterSheet]:
+    """What each rater of an export gets, in the plan's order of raters."""
+    plan, by_id = sheets.plan, {item.id: item for item in sheets.items}
     parts: dict[tuple[str, RowKind], list[ShownRow]] = {}
-    for row in sorted(rows, key=lambda row: row.position):
+    for row in sorted(sheets.rows, key=lambda row: row.position):
         shown = _shown(row, by_id[row.item], plan.show_reference)
         parts.setdefault((row.rater, row.kind), []).append(shown)
     return [

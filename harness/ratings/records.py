@@ -6,7 +6,9 @@ A *row* is one judgement that a rater is asked for: of one output (``scale``) or
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
@@ -82,6 +84,23 @@ class SheetPlan(Record):
     instructions: str = ""
     seed: int
     notes: tuple[str, ...] = ()  # what was asked for and could not be had, in words
+
+
+@dataclass(frozen=True)
+class Sheets:
+    """An export: everything that the raters' files are made of, and the key to them."""
+
+    key: str  # of this result in the store
+    plan: SheetPlan  # what is asked of whom
+    items: tuple[Item, ...]  # what is rated
+    rows: tuple[SheetRow, ...]  # by rater, kind and position
+    ties: tuple[AutoTie, ...]  # comparisons that are decided without a rater
+    identity: Mapping[str, Any] = field(default_factory=dict)  # what the key is the digest of
+
+    @property
+    def clusters(self) -> dict[str, str]:
+        """Cluster of each item, by its id."""
+        return {item.id: item.cluster for item in self.items}
 
 
 # -- what comes back ------------------------------------------------------------------------------

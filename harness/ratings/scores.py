@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from harness.digests import short_digest
+from harness.ratings.records import Sheets
 from harness.ratings.stats.blocks import blocks_of, paired_means
 from harness.ratings.stats.means import complete_items
 from harness.ratings.stats.preference import item_preferences
-from harness.ratings.store import Sheets, StoredRatings
+from harness.ratings.store import StoredRatings
 from harness.schema import HUMAN, CellResult, HumanKeys, Manifest, Score
 from harness.store.runs import Store
 from harness.suite.ratings import PREFERENCE, REFERENCES
@@ -88,11 +89,11 @@ def _metrics(sheets: Sheets, stored: StoredRatings) -> Iterator[tuple[str, _Valu
     """Values of every variant by metric, on the same items for all of them."""
     plan = sheets.plan
     for criterion in plan.criteria:
-        blocks = blocks_of(plan, sheets.items, stored.ratings, criterion.name)
+        blocks = blocks_of(sheets, stored.ratings, criterion.name)
         yield criterion.name, paired_means(plan, blocks)
     if plan.baseline is None or not plan.pairs:
         return
-    won = item_preferences(plan, sheets.items, stored.ratings, sheets.ties, plan.baseline)
+    won = item_preferences(sheets, stored.ratings, plan.baseline)
     items = complete_items(won, [name for name in plan.variants if name in won])
     shares = {name: {item: of[item] for item in items} for name, of in won.items()}
     # the baseline is no better and no worse than itself

@@ -19,28 +19,15 @@ and of kind ``ratings``, one per state of what has come back; each holds all tha
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from harness.digests import short_digest
 from harness.errors import StoreError
-from harness.ratings.records import AutoTie, Item, Rating, ReturnedFile, SheetPlan, SheetRow
+from harness.ratings.records import AutoTie, Item, Rating, ReturnedFile, SheetPlan, SheetRow, Sheets
 from harness.store.runs import Store
 
 RETURNS = "returns"  # folder of the files that raters sent back
-
-
-@dataclass(frozen=True)
-class Sheets:
-    """An export: everything that the raters' files are made of, and the key to them."""
-
-    key: str  # of this result in the store
-    plan: SheetPlan  # what is asked of whom
-    items: tuple[Item, ...]  # what is rated
-    rows: tuple[SheetRow, ...]  # by rater, kind and position
-    ties: tuple[AutoTie, ...]  # comparisons that are decided without a rater
-    identity: Mapping[str, Any] = field(default_factory=dict)  # what the key is the digest of
 
 
 @dataclass(frozen=True)

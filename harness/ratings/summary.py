@@ -1,8 +1,9 @@
 """All that the ratings of a run say, from what is kept of them."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 
-from harness.ratings.records import HumanResults, PairAccuracy, SheetPlan
+from harness.ratings.records import HumanResults, PairAccuracy, SheetPlan, Sheets
 from harness.ratings.stats.agreement import agreement
 from harness.ratings.stats.blocks import unpaired
 from harness.ratings.stats.correlation import MetricValues, accuracies, correlations, metric_values
@@ -10,7 +11,7 @@ from harness.ratings.stats.means import criterion_means, item_means
 from harness.ratings.stats.preference import preference
 from harness.ratings.stats.raters import rater_summaries
 from harness.ratings.stats.votes import item_shares, votes_of
-from harness.ratings.store import Sheets, StoredRatings, read_ratings, read_sheets
+from harness.ratings.store import StoredRatings, read_ratings, read_sheets
 from harness.results.scores import Reading, read_results
 from harness.schema import Manifest
 from harness.store.runs import Store
@@ -80,18 +81,20 @@ def _outdated(plan: SheetPlan, manifest: Manifest) -> list[str]:
 
 def _results(sheets: Sheets, stored: StoredRatings, readings: Iterable[Reading]) -> HumanResults:
     plan, items, ratings = sheets.plan, sheets.items, stored.ratings
-    claimed = [item for item in items if item.split == _CLAIMED] or list(items)
-    names = {item.id for item in claimed}
+    counted = tuple(item for item in items if item.split == _CLAIMED) or items
+    names = {item.id for item in counted}
+    ties = tuple(tie for tie in sheets.ties if tie.item in names)
+    claimed = replace(sheets, items=counted, ties=ties)
     of_claimed = [rating for rating in ratings if rating.item in names]
-    means, dropped = criterion_means(plan, claimed, of_claimed)
-    clusters = {item.id: item.cluster for item in items}
+    means, dropped = criterion_means(claimed, of_claimed)
+    clusters = sheets.clusters
     metrics = metric_values(readings, plan.task, plan.splits, plan.variants)
-    rated = {c.name: item_means(plan, items, ratings, c.name) for c in plan.criteria}
+    rated = {c.name: item_means(sheets, ratings, c.name) for c in plan.criteria}
     won = None
     decided: tuple[PairAccuracy, ...] = ()
     if plan.pairs:
-        won = preference(plan, claimed, of_claimed, [t for t in sheets.ties if t.item in names])
-        shares = item_shares(votes_of(plan, items, ratings, sheets.ties))
+        won = preference(claimed, of_claimed)
+        shares = item_shares(votes_of(sheets, ratings))
         decided = accuracies(shares, metrics, clusters)
     return HumanResults(
         plan=plan,
@@ -109,7 +112,7 @@ def _results(sheets: Sheets, stored: StoredRatings, readings: Iterable[Reading])
         dropped=dropped,
         notes=(
             *plan.notes,
-            *_notes(len(items), len(claimed), metrics, unpaired(plan, claimed, of_claimed)),
+            *_notes(len(items), len(counted), metrics, unpaired(claimed, of_claimed)),
         ),
     )
 

@@ -15,13 +15,13 @@ import xlsxwriter
 from harness.ratings.design.design import make_plan
 from harness.ratings.design.items import ItemSelection
 from harness.ratings.layout import asked, rater_sheets
-from harness.ratings.records import Agreement, Item
+from harness.ratings.records import Agreement, Item, Sheets
 from harness.ratings.returns.checking import Checked, check_returns
 from harness.ratings.returns.returns import read_return
 from harness.ratings.sheets.page import render_page
 from harness.ratings.sheets.workbook import write_workbook
 from harness.ratings.stats.agreement import agreement
-from harness.ratings.store import Sheets, StoredRatings
+from harness.ratings.store import StoredRatings
 from harness.suite.ratings import HumanSpec
 from tests.benchmarks.conftest import Measure
 from tests.unit.conftest import WORDS
@@ -63,7 +63,7 @@ def returned(sheets: Sheets, tmp_path_factory: pytest.TempPathFactory) -> list[P
     """Workbooks as they come back, with an answer in every cell."""
     folder, draw = tmp_path_factory.mktemp("returned"), random.Random(1)
     paths = []
-    for sheet in rater_sheets(sheets.plan, sheets.items, sheets.rows):
+    for sheet in rater_sheets(sheets):
         path = folder / f"{sheet.rater}.xlsx"
         with xlsxwriter.Workbook(str(path), {"constant_memory": True}) as book:
             for kind in sheet.kinds:
@@ -92,7 +92,7 @@ def test_laying_out_the_sheets(measure: Measure) -> None:
 
 def test_writing_workbooks(measure: Measure, sheets: Sheets, tmp_path: Path) -> None:
     """One XLSX per rater, the texts cleaned and the answers guarded."""
-    found = rater_sheets(sheets.plan, sheets.items, sheets.rows)
+    found = rater_sheets(sheets)
 
     def written() -> int:
         for sheet in found:
@@ -105,7 +105,7 @@ def test_writing_workbooks(measure: Measure, sheets: Sheets, tmp_path: Path) -> 
 
 def test_writing_pages(measure: Measure, sheets: Sheets) -> None:
     """One offline page per rater."""
-    found = rater_sheets(sheets.plan, sheets.items, sheets.rows)
+    found = rater_sheets(sheets)
     what = f"rating sheets: pages of {ITEMS:,} items × {RATERS} raters"
     pages = measure(what, lambda: [render_page(sheet) for sheet in found])
     assert len(pages) == RATERS
@@ -113,9 +113,7 @@ def test_writing_pages(measure: Measure, sheets: Sheets) -> None:
 
 def imported(sheets: Sheets, paths: list[Path]) -> Checked:
     files = [read_return(path) for path in paths]
-    return check_returns(
-        files, sheets.plan, sheets.rows, StoredRatings(), "2026-01-01T00:00:00+00:00"
-    )
+    return check_returns(files, sheets, StoredRatings(), "2026-01-01T00:00:00+00:00")
 
 
 def test_reading_returns(measure: Measure, sheets: Sheets, returned: list[Path]) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from scipy import special
 
-from harness.ratings.records import Item, RowKind, SheetPlan, SheetRow, VariantPair
+from harness.ratings.records import RowKind, SheetPlan, SheetRow, Sheets, VariantPair
 from harness.stats.power import POWER, mde
 
 ALPHA = 0.05  # two-sided
@@ -118,28 +118,21 @@ def minutes_by_rater(plan: SheetPlan, rows: Iterable[SheetRow]) -> dict[str, flo
     return {rater: seconds[rater] / 60 for rater in plan.raters}
 
 
-def advice(plan: SheetPlan, items: Sequence[Item], rows: Sequence[SheetRow]) -> tuple[str, ...]:
-    """What to know before the sheets are sent, a line each; what needs mending starts with Warning.
-
-    Args:
-        plan: The export's plan.
-        items: Its items.
-        rows: Rows of all raters.
-    """
-    return (*_effort(plan, items, rows), *_overlap(plan, rows), *power_lines(plan, items, rows))
+def advice(sheets: Sheets) -> tuple[str, ...]:
+    """What to know before sheets are sent, a line each; what needs mending starts with Warning."""
+    return (*_effort(sheets), *_overlap(sheets), *power_lines(sheets))
 
 
-def power_lines(
-    plan: SheetPlan, items: Sequence[Item], rows: Sequence[SheetRow]
-) -> tuple[str, ...]:
-    """What these sheets can show, a line each, with the assumptions it rests on."""
-    return (*_votes(plan, items, rows), *_points(plan, rows))
+def power_lines(sheets: Sheets) -> tuple[str, ...]:
+    """What sheets can show, a line each, with the assumptions it rests on."""
+    return (*_votes(sheets), *_points(sheets))
 
 
 # -- effort ---------------------------------------------------------------------------------------
 
 
-def _effort(plan: SheetPlan, items: Sequence[Item], rows: Sequence[SheetRow]) -> list[str]:
+def _effort(sheets: Sheets) -> list[str]:
+    plan, items, rows = sheets.plan, sheets.items, sheets.rows
     minutes = minutes_by_rater(plan, rows)
     counts = Counter((row.rater, row.kind) for row in rows)
     longest = max(plan.raters, key=lambda rater: minutes[rater])
@@ -180,7 +173,8 @@ def most_raters(rows: Iterable[SheetRow]) -> int:
     return max(Counter((r.kind, r.item, r.variants) for r in main).values(), default=0)
 
 
-def _overlap(plan: SheetPlan, rows: Sequence[SheetRow]) -> list[str]:
+def _overlap(sheets: Sheets) -> list[str]:
+    plan, rows = sheets.plan, sheets.rows
     if len(plan.raters) == 1:
         return [
             "Warning: with one rater, agreement cannot be computed, and nothing tells the quality "
@@ -202,7 +196,8 @@ def _overlap(plan: SheetPlan, rows: Sequence[SheetRow]) -> list[str]:
 # -- power ----------------------------------------------------------------------------------------
 
 
-def _votes(plan: SheetPlan, items: Sequence[Item], rows: Sequence[SheetRow]) -> list[str]:
+def _votes(sheets: Sheets) -> list[str]:
+    plan, items, rows = sheets.plan, sheets.items, sheets.rows
     if not plan.pairs:
         return []
     needed = ", ".join(f"{decisive_votes(rate)} at {_percent(rate)}" for rate in WIN_RATES)
@@ -253,7 +248,8 @@ def _pair_line(counts: Sequence[int], pairs: Sequence[VariantPair], items: int) 
     )
 
 
-def _points(plan: SheetPlan, rows: Sequence[SheetRow]) -> list[str]:
+def _points(sheets: Sheets) -> list[str]:
+    plan, rows = sheets.plan, sheets.rows
     if not plan.criteria or len(plan.variants) < 2:
         return []
     raters = raters_per_item(rows, "scale")

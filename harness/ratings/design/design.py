@@ -24,9 +24,9 @@ from harness.ratings.records import (
     RowPurpose,
     SheetPlan,
     SheetRow,
+    Sheets,
     VariantPair,
 )
-from harness.ratings.store import Sheets
 from harness.suite.ratings import HumanSpec
 
 FORMAT = 1

@@ -5,7 +5,6 @@ Their texts are the templates ``methods.md.j2`` and ``heds.md.j2``, which share 
 """
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +13,7 @@ import jinja2
 from harness import __version__
 from harness.ratings import layout
 from harness.ratings.design.advice import ICC, SD, power_lines, raters_per_item
-from harness.ratings.records import HumanResults, Item, RowKind, RowPurpose, SheetPlan, SheetRow
+from harness.ratings.records import HumanResults, RowKind, RowPurpose, Sheets
 from harness.render.labels import listed
 from harness.resources import resource_dir
 from harness.suite.ratings import CRITERIA, PREFERENCE, REFERENCES
@@ -24,41 +23,24 @@ TO_FILL_IN = "TO FILL IN:"
 """Marks what the harness cannot know; the datasheet counts it at its top."""
 
 
-def methods_paragraph(
-    plan: SheetPlan,
-    items: Sequence[Item],
-    rows: Sequence[SheetRow],
-    *,
-    results: HumanResults | None = None,
-) -> str:
+def methods_paragraph(sheets: Sheets, *, results: HumanResults | None = None) -> str:
     """One paragraph on how the ratings were made, to be pasted into a paper or report.
 
     Args:
-        plan: The export's plan.
-        items: Its items.
-        rows: Rows of all raters.
+        sheets: The export.
         results: What the ratings say, once they are back: adds what came back and the agreement.
 
     Returns:
         Sentences in the past tense on one line, and a line end.
     """
-    return _line(_render("methods.md.j2", plan, items, rows, results=results)) + "\n"
+    return _line(_render("methods.md.j2", sheets, results=results)) + "\n"
 
 
-def heds_draft(
-    plan: SheetPlan,
-    items: Sequence[Item],
-    rows: Sequence[SheetRow],
-    suite: Suite,
-    *,
-    results: HumanResults | None = None,
-) -> str:
+def heds_draft(sheets: Sheets, suite: Suite, *, results: HumanResults | None = None) -> str:
     """Draft the Human Evaluation Datasheet 3.0 as Markdown, one answer per question number.
 
     Args:
-        plan: The export's plan.
-        items: Its items.
-        rows: Rows of all raters.
+        sheets: The export.
         suite: The run's suite.
         results: What the ratings say, once they are back: fills in the agreement.
 
@@ -69,14 +51,12 @@ def heds_draft(
         Belz and Thomson (2024), HEDS 3.0: The Human Evaluation Data Sheet Version 3.0,
         arXiv:2412.07940: the numbers of its questions. Titles are our own short ones.
     """
-    power = " ".join(power_lines(plan, items, rows))
+    power = " ".join(power_lines(sheets))
     values = {"suite": suite, "power": power, "version": __version__, "results": results}
-    return _render("heds.md.j2", plan, items, rows, **values).strip() + "\n"
+    return _render("heds.md.j2", sheets, **values).strip() + "\n"
 
 
-def _render(
-    name: str, plan: SheetPlan, items: Sequence[Item], rows: Sequence[SheetRow], **values: Any
-) -> str:
+def _render(name: str, sheets: Sheets, **values: Any) -> str:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(resource_dir("reports") / "templates"),
         autoescape=False,  # noqa: S701  # Markdown for the team's own eyes
@@ -95,8 +75,8 @@ def _render(
         "PREFERENCE_ANSWERS": layout.PREFERENCE_ANSWERS,
         "PREFERENCE_QUESTION": layout.PREFERENCE_QUESTION,
     }
-    counts = facts(plan, items, rows)
-    return environment.get_template(name).render(plan=plan, facts=counts, **values)
+    template = environment.get_template(name)
+    return template.render(plan=sheets.plan, facts=facts(sheets), **values)
 
 
 def _line(text: object) -> str:
@@ -124,8 +104,9 @@ class Facts:
         return self.rows["scale", purpose] + self.rows["pair", purpose]
 
 
-def facts(plan: SheetPlan, items: Sequence[Item], rows: Sequence[SheetRow]) -> Facts:
+def facts(sheets: Sheets) -> Facts:
     """Count what an export asks for."""
+    plan, items, rows = sheets.plan, sheets.items, sheets.rows
     loads = Counter({rater: 0 for rater in plan.raters})
     loads.update(row.rater for row in rows)
     by_token = {row.token: row for row in rows}
@@ -142,5 +123,5 @@ def facts(plan: SheetPlan, items: Sequence[Item], rows: Sequence[SheetRow]) -> F
         equal=sum(len(items) - len(pairs.get(pair, {})) for pair in plan.pairs),
         shared=len({r.item for r in rows if r.kind == "scale" and len(r.variants) > 1}),
         items=len(items),
-        clusters=len({item.cluster for item in items}),
+        clusters=len(set(sheets.clusters.values())),
     )

@@ -5,11 +5,11 @@ there is one, unless the caller asks for the rest.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from harness.ratings.layout import COMMENT, MINUTES
-from harness.ratings.records import Rating, ReturnedFile, SheetPlan, SheetRow
+from harness.ratings.records import Rating, ReturnedFile, Sheets
 from harness.ratings.returns.entries import Given
 from harness.ratings.returns.merge import KnownRow, State, take
 from harness.ratings.returns.mistakes import Mistake
@@ -17,16 +17,6 @@ from harness.ratings.returns.questions import Questions
 from harness.ratings.returns.returned import Returned
 from harness.ratings.store import StoredRatings
 from harness.suite.ratings import PREFERENCE
-
-
-@dataclass(frozen=True)
-class RaterCounts:
-    """Rows of one rater."""
-
-    new: int  # answered for the first time
-    changed: int  # answered before, with something added or changed now
-    same: int  # answered before, and sent again as they were
-    unanswered: int  # still without an answer
 
 
 @dataclass(frozen=True)
@@ -42,7 +32,6 @@ class Checked:
     mistakes: tuple[Mistake, ...]
     # what was passed over or taken as meant, and how far each rater is, in words
     notes: tuple[str, ...]
-    counts: Mapping[str, RaterCounts]  # rater -> rows
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -57,8 +46,7 @@ class Checked:
 
 def check_returns(
     returned: Sequence[Returned],
-    plan: SheetPlan,
-    rows: Sequence[SheetRow],
+    sheets: Sheets,
     known: StoredRatings,
     now: str,
     *,
@@ -75,8 +63,7 @@ def check_returns(
 
     Args:
         returned: Files as they were read, later ones last.
-        plan: The export.
-        rows: All rows that were asked for.
+        sheets: The export.
         known: What was imported before.
         now: Time of the import, ISO 8601.
         replace: Whether other answers than before are a rater's correction. Otherwise they are a
@@ -86,7 +73,7 @@ def check_returns(
         elsewhere: Tells which run a token belongs to that is not of this export.
         unreadable: Problems of files that could not be read at all.
     """
-    questions = Questions(plan, rows, elsewhere)
+    questions = Questions(sheets, elsewhere)
     state = State(
         held={rating.token: KnownRow(_given(rating), rating.file) for rating in known.ratings},
         files={file.digest: file for file in known.files},
@@ -97,49 +84,31 @@ def check_returns(
     for file in returned:
         state = take(state, file, questions, now, replace=replace, again=again)
     if state.mistakes and not skip_invalid:
-        counts, _ = _counted(questions, known.ratings, known.ratings, state.sent)
-        return Checked(known.ratings, known.files, {}, state.mistakes, state.notes, counts)
+        return Checked(known.ratings, known.files, {}, state.mistakes, state.notes)
     earlier = {rating.token: rating for rating in known.ratings}
     made = [
         earlier[token] if held.row is None else _rating(questions, token, held)
         for token, held in state.held.items()
     ]
     ratings = tuple(sorted(made, key=lambda r: (r.rater, r.kind, r.position)))
-    counts, progress = _counted(questions, known.ratings, ratings, state.sent)
-    files, notes = tuple(state.files.values()), (*state.notes, *progress)
-    return Checked(ratings, files, state.blobs, state.mistakes, notes, counts)
+    files, notes = (
+        tuple(state.files.values()),
+        (*state.notes, *_progress(questions, ratings, state)),
+    )
+    return Checked(ratings, files, state.blobs, state.mistakes, notes)
 
 
-def _counted(
-    questions: Questions, before: Sequence[Rating], after: Sequence[Rating], sent: frozenset[str]
-) -> tuple[dict[str, RaterCounts], list[str]]:
-    """Rows per rater, and in words how far those are who sent something."""
-    earlier = {rating.token: rating for rating in before}
+def _progress(questions: Questions, ratings: Sequence[Rating], state: State) -> Iterator[str]:
+    """How far those are who sent something, in words."""
     total = Counter(row.rater for row in questions.rows.values())
-    tally: Counter[tuple[str, str]] = Counter()
-    for rating in after:
-        known = earlier.get(rating.token)
-        if known is None:
-            state = "new"
-        elif known != rating:
-            state = "changed"
-        else:
-            state = "same" if rating.token in sent else "kept"
-        tally[rating.rater, state] += 1
-        partial = rating.kind == "scale" and len(rating.scores) < len(questions.criteria)
-        tally[rating.rater, "partly"] += partial
-    counts, notes = {}, []
-    senders = {questions.rows[token].rater for token in sent}
+    answered = Counter(rating.rater for rating in ratings)
+    scales = (rating for rating in ratings if rating.kind == "scale")
+    partly = Counter(r.rater for r in scales if len(r.scores) < len(questions.criteria))
+    senders = {questions.rows[token].rater for token in state.sent}
     for rater in questions.plan.raters:
-        new, changed, same, kept, partly = (
-            tally[rater, state] for state in ("new", "changed", "same", "kept", "partly")
-        )
-        answered = new + changed + same + kept
-        counts[rater] = RaterCounts(new, changed, same, total[rater] - answered)
         if rater in senders:
-            part = f", {partly} of them in part" if partly else ""
-            notes.append(f"{rater}: {answered} of {total[rater]} rows are answered{part}.")
-    return counts, notes
+            part = f", {partly[rater]} of them in part" if partly[rater] else ""
+            yield f"{rater}: {answered[rater]} of {total[rater]} rows are answered{part}."
 
 
 def _rating(questions: Questions, token: str, held: KnownRow) -> Rating:

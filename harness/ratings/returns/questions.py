@@ -1,11 +1,11 @@
 """What was asked of whom, and what an entry in each of the columns says."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cached_property, lru_cache
 from typing import Any
 
 from harness.ratings.layout import COMMENT, MINUTES, ROW, SHEET_NAMES, asked
-from harness.ratings.records import SheetPlan, SheetRow
+from harness.ratings.records import Sheets
 from harness.ratings.returns.answers import (
     minutes_problem,
     parse_minutes,
@@ -21,8 +21,7 @@ class Questions:
     """What was asked of whom, ready to look up.
 
     Args:
-        plan: The export.
-        rows: All of its rows.
+        sheets: The export.
         elsewhere: Tells which run a token belongs to that is not of this export.
 
     Attributes:
@@ -33,13 +32,10 @@ class Questions:
     """
 
     def __init__(
-        self,
-        plan: SheetPlan,
-        rows: Sequence[SheetRow],
-        elsewhere: Callable[[str], str | None] | None = None,
+        self, sheets: Sheets, elsewhere: Callable[[str], str | None] | None = None
     ) -> None:
-        self.plan = plan
-        self.rows = {row.token: row for row in rows}
+        self.plan = plan = sheets.plan
+        self.rows = {row.token: row for row in sheets.rows}
         self.elsewhere = elsewhere
         self.criteria = {criterion.name: criterion for criterion in plan.criteria}
         self.answers = frozenset((*self.criteria, PREFERENCE))

@@ -7,7 +7,7 @@ for every variant of an item, how severe they are moves all variants alike.
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from harness.ratings.records import Item, Rating, SheetPlan
+from harness.ratings.records import Rating, SheetPlan, Sheets
 
 ItemMeans = dict[str, dict[str, float]]
 """Variant -> item id -> mean over the raters of that output; only what was rated is there."""
@@ -16,25 +16,22 @@ Blocks = dict[str, dict[str, dict[str, int]]]
 """Item id -> rater -> variant -> points, of raters who judged the item for every variant."""
 
 
-def blocks_of(
-    plan: SheetPlan, items: Sequence[Item], ratings: Iterable[Rating], criterion: str
-) -> Blocks:
+def blocks_of(sheets: Sheets, ratings: Iterable[Rating], criterion: str) -> Blocks:
     """What each rater said of an item, where they judged it for every variant.
 
     Args:
-        plan: The export.
-        items: Items that count, in whose order the blocks are; others are passed over.
-        ratings: All ratings.
+        sheets: The export, with the items that count, in whose order the blocks are.
+        ratings: All ratings; those of other items are passed over.
         criterion: The criterion's name.
     """
     given: dict[tuple[str, str], dict[str, int]] = {}
     for item, rater, variant, point in points_of(ratings, criterion):
         given.setdefault((item, rater), {})[variant] = point
     blocks: Blocks = {}
-    for name in (item.id for item in items):
-        for rater in plan.raters:
+    for name in (item.id for item in sheets.items):
+        for rater in sheets.plan.raters:
             block = given.get((name, rater), {})
-            if block and all(variant in block for variant in plan.variants):
+            if block and all(variant in block for variant in sheets.plan.variants):
                 blocks.setdefault(name, {})[rater] = block
     return blocks
 
@@ -59,12 +56,12 @@ def paired_means(plan: SheetPlan, blocks: Blocks) -> ItemMeans:
     }
 
 
-def unpaired(plan: SheetPlan, items: Sequence[Item], ratings: Sequence[Rating]) -> dict[str, int]:
+def unpaired(sheets: Sheets, ratings: Sequence[Rating]) -> dict[str, int]:
     """Criterion -> points that no mean counts, as their rater did not judge all of the item."""
-    names = {item.id for item in items}
+    names = {item.id for item in sheets.items}
     left = {}
-    for criterion in plan.criteria:
-        blocks = blocks_of(plan, items, ratings, criterion.name)
+    for criterion in sheets.plan.criteria:
+        blocks = blocks_of(sheets, ratings, criterion.name)
         lone = {
             (item, rater, variant)
             for item, rater, variant, _ in points_of(ratings, criterion.name)

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 import numpy as np
 
 from harness.metrics.base import mean_of
-from harness.ratings.records import CriterionMean, Estimate, Item, Rating, SheetPlan
+from harness.ratings.records import CriterionMean, Estimate, Item, Rating, SheetPlan, Sheets
 from harness.ratings.stats.blocks import Blocks, ItemMeans, blocks_of, paired_means, points_of
 from harness.ratings.stats.over_raters import mean_over_raters
 from harness.stats.intervals import Interval
@@ -24,15 +24,12 @@ from harness.suite.ratings import CriterionSpec
 _NOBODY = "there is no item of which a rater judged the outputs of all variants"
 
 
-def item_means(
-    plan: SheetPlan, items: Sequence[Item], ratings: Sequence[Rating], criterion: str
-) -> ItemMeans:
+def item_means(sheets: Sheets, ratings: Sequence[Rating], criterion: str) -> ItemMeans:
     """What raters said of each output, on average over those who judged it.
 
     Args:
-        plan: The export.
-        items: Items that count; ratings of others are passed over.
-        ratings: All ratings.
+        sheets: The export, with the items that count.
+        ratings: All ratings; those of other items are passed over.
         criterion: The criterion's name.
 
     Returns:
@@ -46,10 +43,10 @@ def item_means(
     return {
         variant: {
             item.id: sum(held) / len(held)
-            for item in items
+            for item in sheets.items
             if (held := points.get((variant, item.id)))
         }
-        for variant in plan.variants
+        for variant in sheets.plan.variants
     }
 
 
@@ -97,29 +94,24 @@ def left_out(
 
 
 def criterion_means(
-    plan: SheetPlan, items: Sequence[Item], ratings: Sequence[Rating]
+    sheets: Sheets, ratings: Sequence[Rating]
 ) -> tuple[tuple[CriterionMean, ...], dict[str, int]]:
     """Mean of each criterion by variant with its interval, and paired against the baseline.
 
     All variants are compared on the same items and, of each item, on the same raters: those who
     judged it for all variants. Near-identical items (of one cluster) are resampled together.
 
-    Args:
-        plan: The export, which says the criteria, the variants and the baseline.
-        items: Items of the export.
-        ratings: All ratings.
-
     Returns:
         One mean per criterion and variant; and reason, with the criterion -> items left out.
     """
     means: list[CriterionMean] = []
     dropped: dict[str, int] = {}
-    clusters = {item.id: item.cluster for item in items}
+    plan, clusters = sheets.plan, sheets.clusters
     drawn: dict[tuple[str, ...], Resamples] = {}  # criteria of the same items share their weights
     for criterion in plan.criteria:
         name = criterion.name
-        blocks = blocks_of(plan, items, ratings, name)
-        out = left_out(items, item_means(plan, items, ratings, name), plan.variants, blocks)
+        blocks = blocks_of(sheets, ratings, name)
+        out = left_out(sheets.items, item_means(sheets, ratings, name), plan.variants, blocks)
         dropped |= {f"{name}: {reason}": n for reason, n in out.items()}
         ids = tuple(blocks)
         if ids:

@@ -8,12 +8,10 @@ from scipy import special
 
 from harness.metrics.base import FloatArray
 from harness.ratings.records import (
-    AutoTie,
     Estimate,
-    Item,
     Preference,
     Rating,
-    SheetPlan,
+    Sheets,
     Strength,
     VariantPair,
     Wins,
@@ -45,24 +43,19 @@ _UNBOUNDED = "not bounded by the votes, only by a prior"
 _NOTHING = 1e-9  # a standard error on the log scale that only rounding keeps from zero
 
 
-def preference(
-    plan: SheetPlan, items: Sequence[Item], ratings: Iterable[Rating], ties: Iterable[AutoTie]
-) -> Preference:
+def preference(sheets: Sheets, ratings: Iterable[Rating]) -> Preference:
     """Say who wins, from the main comparisons alone.
 
     In the win matrix every item counts once, whoever rated it; in the strengths every vote does.
 
     Args:
-        plan: The plan of the sheets.
-        items: Its items.
+        sheets: The export; of its ties see :func:`votes_of`.
         ratings: All that came back; repeats and checks are passed over.
-        ties: Comparisons of equal texts, see :func:`votes_of`.
 
     Returns:
         Counts and the share of each pair, and strengths with intervals, or why there are none.
     """
-    votes = votes_of(plan, items, ratings, ties)
-    clusters = {item.id: item.cluster for item in items}
+    votes, plan, clusters = votes_of(sheets, ratings), sheets.plan, sheets.clusters
     by_pair: dict[VariantPair, list[Vote]] = {pair: [] for pair in plan.pairs}
     for vote in votes:
         by_pair[vote.pair].append(vote)
@@ -75,19 +68,13 @@ def preference(
 
 
 def item_preferences(
-    plan: SheetPlan,
-    items: Sequence[Item],
-    ratings: Iterable[Rating],
-    ties: Iterable[AutoTie],
-    baseline: str,
+    sheets: Sheets, ratings: Iterable[Rating], baseline: str
 ) -> dict[str, dict[str, float]]:
     """How far raters prefer each variant to a baseline, item by item.
 
     Args:
-        plan: The plan of the sheets.
-        items: Its items.
+        sheets: The export.
         ratings: All that came back.
-        ties: Comparisons of equal texts.
         baseline: The variant compared with.
 
     Returns:
@@ -96,7 +83,7 @@ def item_preferences(
         in it.
     """
     shares: dict[str, dict[str, float]] = {}
-    for (item, pair), share in item_shares(votes_of(plan, items, ratings, ties)).items():
+    for (item, pair), share in item_shares(votes_of(sheets, ratings)).items():
         if baseline in pair:
             first, second = pair
             variant, value = (second, share) if first == baseline else (first, 1 - share)

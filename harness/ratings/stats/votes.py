@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from harness.ratings.records import AutoTie, Estimate, Item, Rating, SheetPlan, VariantPair
+from harness.ratings.records import Estimate, Rating, SheetPlan, Sheets, VariantPair
 from harness.ratings.stats.davidson import Votes, codes_of
 from harness.stats.intervals import influence, standard_error
 from harness.stats.proportions import clustered_tango
@@ -35,9 +35,7 @@ def item_shares(votes: Iterable[Vote]) -> dict[tuple[str, VariantPair], float]:
     return {key: (1 + sum(own) / len(own)) / 2 for key, own in results.items()}
 
 
-def votes_of(
-    plan: SheetPlan, items: Sequence[Item], ratings: Iterable[Rating], ties: Iterable[AutoTie]
-) -> list[Vote]:
+def votes_of(sheets: Sheets, ratings: Iterable[Rating]) -> list[Vote]:
     """Every vote of the main comparisons, and ties of equal texts once per rater of the item.
 
     A rater of an item is one who compared other outputs of it. Where all that would be compared
@@ -46,11 +44,10 @@ def votes_of(
     it then gets as many ties as the middle item has raters, from raters in turn.
 
     Args:
-        plan: The plan of the sheets.
-        items: Its items.
+        sheets: The export.
         ratings: All that came back; repeats, checks and what was not judged are passed over.
-        ties: Comparisons of equal texts.
     """
+    plan = sheets.plan
     main = [rating for rating in ratings if rating.purpose == "main"]
     pairs = {frozenset(pair): pair for pair in plan.pairs}
     votes = []
@@ -61,10 +58,10 @@ def votes_of(
                 result = -result
             votes.append(Vote(pair, rating.item, rating.rater, result))
     tied: dict[str, list[VariantPair]] = {}
-    for tie in ties:
+    for tie in sheets.ties:
         if frozenset(tie.variants) in pairs:
             tied.setdefault(tie.item, []).append(pairs[frozenset(tie.variants)])
-    raters = _raters_of_ties(plan, [item.id for item in items], main, tied)
+    raters = _raters_of_ties(plan, [item.id for item in sheets.items], main, tied)
     votes += [
         Vote(pair, item, rater, 0, automatic=True)
         for item, equal in tied.items()

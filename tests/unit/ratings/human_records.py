@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from harness.ratings.records import (
     Agreement,
+    AutoTie,
     Correlation,
     CriterionMean,
     Estimate,
     HumanResults,
+    Item,
     PairAccuracy,
     PairAgreement,
     Preference,
     RaterSummary,
     ReturnedFile,
     SheetPlan,
+    SheetRow,
+    Sheets,
     Strength,
     Wins,
 )
@@ -121,6 +126,16 @@ def plan_of(**changes: Any) -> SheetPlan:
         "seed": 7,
     }
     return SheetPlan(**{**fields, **changes})
+
+
+def sheets_of(
+    plan: SheetPlan,
+    items: Sequence[Item] = (),
+    rows: Sequence[SheetRow] = (),
+    ties: Sequence[AutoTie] = (),
+) -> Sheets:
+    """An export that is in no store."""
+    return Sheets("key", plan, tuple(items), tuple(rows), tuple(ties))
 
 
 def means_of(criterion: str, *values: tuple[str, float, float | None]) -> list[CriterionMean]:

@@ -15,8 +15,9 @@ from harness.ratings.records import (
     ReturnedFile,
     SheetPlan,
     SheetRow,
+    Sheets,
 )
-from harness.ratings.store import Sheets, write_ratings, write_sheets
+from harness.ratings.store import write_ratings, write_sheets
 from harness.ratings.summary import summarise, why_none
 from harness.report.build import build_view
 from harness.report.html import render_html

@@ -22,6 +22,7 @@ from harness.ratings.design.design import make_plan
 from harness.ratings.design.items import ItemSelection
 from harness.ratings.records import Item, SheetPlan, SheetRow
 from harness.suite.ratings import CRITERIA, HumanSpec
+from tests.unit.ratings.human_records import sheets_of
 
 PAIRS3 = (("a", "b"), ("a", "c"), ("b", "c"))
 
@@ -184,7 +185,7 @@ def test_minutes_count_every_row_and_name_every_rater() -> None:
 def test_advice_says_rows_time_votes_and_points() -> None:
     """50 items x 2 variants by 3 raters: 150 rows, 100 minutes, 150 votes worth 94."""
     plan, items = plan_of(), items_of(50)
-    text = "\n".join(advice(plan, items, rows_of(plan, items)))
+    text = "\n".join(advice(sheets_of(plan, items, rows_of(plan, items))))
     assert "100 ratings and 50 comparisons" in text
     assert "about 100 minutes" in text
     assert "785 at 55 %, 197 at 60 %, 88 at 65 %, 50 at 70 %" in text
@@ -198,7 +199,9 @@ def test_a_long_sheet_is_warned_of_with_ways_to_cut_it() -> None:
     """More than 90 minutes: the warning says how many items would do, and what else."""
     plan = plan_of(("a", "b", "c"), 3, pairs=PAIRS3)
     items = items_of(60)
-    warning = next(x for x in advice(plan, items, rows_of(plan, items)) if "90 minutes" in x)
+    warning = next(
+        x for x in advice(sheets_of(plan, items, rows_of(plan, items))) if "90 minutes" in x
+    )
     # 60 x (3 x 45 + 3 x 30) s = 225 minutes; 60 x 90 / 225 = 24
     for part in ("Warning", "items: 24", "overlap: 1", "preference: baseline", "sittings"):
         if part != "overlap: 1":  # that would leave nobody to agree with
@@ -209,7 +212,9 @@ def test_a_long_sheet_is_warned_of_with_ways_to_cut_it() -> None:
 def test_a_short_sheet_has_no_warning() -> None:
     """Three raters, 20 items: nothing to warn of."""
     plan, items = plan_of(), items_of(20)
-    assert not any("Warning" in line for line in advice(plan, items, rows_of(plan, items)))
+    assert not any(
+        "Warning" in line for line in advice(sheets_of(plan, items, rows_of(plan, items)))
+    )
 
 
 def test_the_default_sheets_have_no_warning() -> None:
@@ -233,7 +238,7 @@ def test_the_default_sheets_have_no_warning() -> None:
         task="t", variants=("a", "b"), baseline="a", predictions={"a": "1", "b": "2"}, items=items
     )
     sheets = make_plan(chosen, spec, seed=1, run="suite/run")
-    lines = advice(sheets.plan, sheets.items, sheets.rows)
+    lines = advice(sheets)
     assert not [line for line in lines if "Warning" in line]
     minutes = minutes_by_rater(sheets.plan, sheets.rows)
     assert set(minutes.values()) == {(85 * 45 + 45 * 30) / 60}
@@ -244,49 +249,49 @@ def test_the_default_sheets_have_no_warning() -> None:
 def test_one_rater_cannot_agree() -> None:
     """With one rater the missing agreement is said."""
     plan, items = plan_of(raters=1), items_of(10)
-    lines = advice(plan, items, rows_of(plan, items))
+    lines = advice(sheets_of(plan, items, rows_of(plan, items)))
     assert any("one rater, agreement cannot be computed" in line for line in lines)
 
 
 def test_raters_without_overlap_cannot_agree() -> None:
     """Three raters of which none shares an item: the same."""
     plan, items = plan_of(), items_of(10)
-    lines = advice(plan, items, rows_of(plan, items, overlap=1))
+    lines = advice(sheets_of(plan, items, rows_of(plan, items, overlap=1)))
     assert any("no item is seen by two raters" in line for line in lines)
 
 
 def test_two_raters_are_few() -> None:
     """Two raters agree or do not; there is no majority."""
     plan, items = plan_of(raters=2), items_of(10)
-    lines = advice(plan, items, rows_of(plan, items))
+    lines = advice(sheets_of(plan, items, rows_of(plan, items)))
     assert any("no majority" in line for line in lines)
 
 
 def test_uneven_sheets_give_the_longest() -> None:
     """With 2 of 3 raters an item and 10 items, loads differ: the longest sheet is named."""
     plan, items = plan_of(), items_of(10)
-    lines = advice(plan, items, rows_of(plan, items, overlap=2))
+    lines = advice(sheets_of(plan, items, rows_of(plan, items, overlap=2)))
     assert lines[0].startswith("The longest sheet, rater-")
 
 
 def test_equal_texts_are_left_out_of_the_votes() -> None:
     """Of 50 items 10 have equal texts: 40 items vote, and the rest is accounted for."""
     plan, items = plan_of(), items_of(50)
-    text = "\n".join(power_lines(plan, items, rows_of(plan, items, equal=10)))
+    text = "\n".join(power_lines(sheets_of(plan, items, rows_of(plan, items, equal=10))))
     assert "120 votes on 40 items (texts of the other 10 are equal, and tied without" in text
 
 
 def test_only_equal_texts_give_no_votes() -> None:
     """Where all texts are equal, it is said that there are no votes."""
     plan, items = plan_of(), items_of(5)
-    lines = power_lines(plan, items, rows_of(plan, items, equal=5))
+    lines = power_lines(sheets_of(plan, items, rows_of(plan, items, equal=5)))
     assert any("no votes, as all texts are equal" in line for line in lines)
 
 
 def test_too_few_votes_are_said_to_show_nothing() -> None:
     """Five items by one rater show no preference at all."""
     plan, items = plan_of(raters=1), items_of(5)
-    lines = power_lines(plan, items, rows_of(plan, items))
+    lines = power_lines(sheets_of(plan, items, rows_of(plan, items)))
     assert any("Too few to show any preference" in line for line in lines)
 
 
@@ -294,7 +299,7 @@ def test_equal_pairs_share_a_line() -> None:
     """Three pairs with the same votes take one line, not three."""
     plan = plan_of(("a", "b", "c"), pairs=PAIRS3)
     items = items_of(30)
-    lines = power_lines(plan, items, rows_of(plan, items))
+    lines = power_lines(sheets_of(plan, items, rows_of(plan, items)))
     assert sum("votes on" in line for line in lines) == 1
     assert any(line.startswith("Each of 3 pairs: 90 votes on 30 items") for line in lines)
 
@@ -304,10 +309,10 @@ def test_what_is_not_asked_is_not_advised_on() -> None:
     items = items_of(20)
     scales = plan_of(pairs=())
     pairs = plan_of(criteria=False)
-    assert "votes" not in " ".join(power_lines(scales, items, rows_of(scales, items)))
-    assert "points" not in " ".join(power_lines(pairs, items, rows_of(pairs, items)))
+    assert "votes" not in " ".join(power_lines(sheets_of(scales, items, rows_of(scales, items))))
+    assert "points" not in " ".join(power_lines(sheets_of(pairs, items, rows_of(pairs, items))))
 
 
 def test_advice_of_nothing_does_not_fail() -> None:
     """A plan without items or rows is described, not refused."""
-    assert advice(plan_of(), [], [])
+    assert advice(sheets_of(plan_of()))

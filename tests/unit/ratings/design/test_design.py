@@ -19,8 +19,8 @@ from harness.ratings.design.design import make_plan
 from harness.ratings.design.items import ItemSelection
 from harness.ratings.design.tokens import LETTERS
 from harness.ratings.layout import rater_sheets
-from harness.ratings.records import Item, SheetRow
-from harness.ratings.store import Sheets, read_sheets, write_sheets
+from harness.ratings.records import Item, SheetRow, Sheets
+from harness.ratings.store import read_sheets, write_sheets
 from harness.store.runs import Store
 from harness.suite.ratings import CRITERIA, CriterionSpec, HumanSpec
 
@@ -206,7 +206,7 @@ def test_defaults_written_out_are_the_same_export() -> None:
 def test_nothing_that_a_rater_sees_names_a_variant() -> None:
     """Names of variants are nowhere in the raters' sheets."""
     sheets = _plan(_chosen(variants=("zebra@nf4", "yak-20", "xerus-40"), baseline="zebra@nf4"))
-    for sheet in rater_sheets(sheets.plan, sheets.items, sheets.rows):
+    for sheet in rater_sheets(sheets):
         assert not re.search("zebra|yak|xerus|suite|summaries", repr(sheet))
 
 
@@ -216,7 +216,7 @@ def test_names_of_variants_decide_nothing(monkeypatch: pytest.MonkeyPatch) -> No
     shown = []
     for names in (("base", "tuned", "merged"), ("zebra", "yak", "aardvark")):
         sheets = _plan(_chosen(variants=names), preference="all", attention=0.2)
-        shown.append(rater_sheets(sheets.plan, sheets.items, sheets.rows))
+        shown.append(rater_sheets(sheets))
     assert shown[0] == shown[1]
 
 

@@ -13,6 +13,7 @@ from harness.ratings.records import (
     SheetRow,
 )
 from harness.suite.ratings import CRITERIA
+from tests.unit.ratings.human_records import sheets_of
 
 VARIANTS = ("base@nf4", "checkpoint-40")
 
@@ -93,7 +94,7 @@ def results_of(plan: SheetPlan, alpha: Estimate) -> HumanResults:
 
 def test_facts_count_what_is_asked() -> None:
     """Rows by purpose, loads, overlap, distance of repeats, comparisons of equal texts."""
-    found = facts(plan_of(), items_of(2), rows_of())
+    found = facts(sheets_of(plan_of(), items_of(2), rows_of()))
     assert found.rows["scale", "main"] == 6
     assert found.rows["pair", "main"] == 2
     assert (found.of("repeat"), found.of("attention"), found.of("same")) == (1, 1, 0)
@@ -109,15 +110,17 @@ def test_swapped_repeats_are_told_only_where_they_are() -> None:
     first = row_of(1, kind="pair", variants=VARIANTS)
     again = {"kind": "pair", "variants": VARIANTS, "purpose": "repeat", "repeats": "t1"}
     turned, same = row_of(12, **again, swapped=True), row_of(12, **again)
-    assert "sides swapped" in methods_paragraph(plan_of(), items_of(2), [first, turned])
-    assert "sides swapped" not in methods_paragraph(plan_of(), items_of(2), [first, same])
+    assert "sides swapped" in methods_paragraph(sheets_of(plan_of(), items_of(2), [first, turned]))
+    assert "sides swapped" not in methods_paragraph(
+        sheets_of(plan_of(), items_of(2), [first, same])
+    )
 
 
 def test_sampling_says_splits_seed_and_clusters() -> None:
     """Two splits are drawn in equal parts; where clusters repeat, their number is told."""
     items = items_of(10, clusters=8)
     plan = plan_of(splits=("select", "report"))
-    text = methods_paragraph(plan, items, [])
+    text = methods_paragraph(sheets_of(plan, items, []))
     assert "10 examples" in text
     assert "seed 7" in text
     assert "the splits select and report in equal parts" in text
@@ -126,7 +129,7 @@ def test_sampling_says_splits_seed_and_clusters() -> None:
 
 def test_the_paragraph_holds_what_a_methods_section_needs() -> None:
     """Variants, sample, raters, questions, blinding, checks, statistics; one line."""
-    text = methods_paragraph(plan_of(), items_of(2), rows_of())
+    text = methods_paragraph(sheets_of(plan_of(), items_of(2), rows_of()))
     assert text.count("\n") == 1
     assert text.endswith(".\n")
     for part in (
@@ -151,8 +154,8 @@ def test_the_paragraph_holds_what_a_methods_section_needs() -> None:
 
 def test_what_was_not_asked_is_not_told() -> None:
     """Without pairs there is no Bradley-Terry, without criteria no scale, without checks none."""
-    only_scales = methods_paragraph(plan_of(pairs=()), items_of(2), rows_of()[:3])
-    only_pairs = methods_paragraph(plan_of(criteria=()), items_of(2), rows_of()[3:4])
+    only_scales = methods_paragraph(sheets_of(plan_of(pairs=()), items_of(2), rows_of()[:3]))
+    only_pairs = methods_paragraph(sheets_of(plan_of(criteria=()), items_of(2), rows_of()[3:4]))
     assert "Bradley" not in only_scales
     assert "B or tie" not in only_scales
     assert "no attention checks" in only_scales
@@ -163,14 +166,14 @@ def test_what_was_not_asked_is_not_told() -> None:
 def test_references_and_a_shown_reference_are_named_for_what_they_are() -> None:
     """The variant called references is the references of the data."""
     plan = plan_of(variants=(*VARIANTS, "references"), pairs=(), show_reference=True)
-    text = methods_paragraph(plan, items_of(2), [])
+    text = methods_paragraph(sheets_of(plan, items_of(2), []))
     assert "checkpoint-40 and the references of the data" in text
     assert "saw the prompt and the reference" in text
 
 
 def test_one_rater_is_told_in_the_singular() -> None:
     """One rater got rows; every judgement was asked of one."""
-    text = methods_paragraph(plan_of(raters=("ada",)), items_of(2), rows_of()[:4])
+    text = methods_paragraph(sheets_of(plan_of(raters=("ada",)), items_of(2), rows_of()[:4]))
     assert "One rater got 4 rows; every judgement was asked of one rater." in text
 
 
@@ -178,8 +181,12 @@ def test_results_add_what_came_back_and_alpha() -> None:
     """Answered rows, raters that sent something, alpha with its interval where there is one."""
     plan = plan_of()
     alpha = Estimate(value=0.714, low=0.5, high=0.85, n=2)
-    text = methods_paragraph(plan, items_of(2), rows_of(), results=results_of(plan, alpha))
+    text = methods_paragraph(
+        sheets_of(plan, items_of(2), rows_of()), results=results_of(plan, alpha)
+    )
     assert "Of 10 rows, 9 were answered, by 1 of 2 raters." in text
     assert "Alpha was fluency 0.71 [0.50, 0.85]." in text
     none = results_of(plan, Estimate(value=None, reason="no variance"))
-    assert "Alpha was" not in methods_paragraph(plan, items_of(2), rows_of(), results=none)
+    assert "Alpha was" not in methods_paragraph(
+        sheets_of(plan, items_of(2), rows_of()), results=none
+    )

@@ -16,6 +16,7 @@ from harness.ratings.records import (
 )
 from harness.suite.ratings import CriterionSpec
 from harness.suite.record import recorded_suite
+from tests.unit.ratings.human_records import sheets_of
 from tests.unit.ratings.methods import test_documents
 
 # The form of HEDS 3.0 (nlp-heds.github.io) counts 41 blank fields before any
@@ -72,7 +73,7 @@ def rows_of(plan: SheetPlan) -> list[SheetRow]:
 
 def draft(plan: SheetPlan | None = None, results: HumanResults | None = None) -> str:
     plan = plan or plan_of()
-    return heds_draft(plan, ITEMS, rows_of(plan), recorded_suite(SUITE), results=results)
+    return heds_draft(sheets_of(plan, ITEMS, rows_of(plan)), recorded_suite(SUITE), results=results)
 
 
 def answer(text: str, number: str) -> str:
@@ -148,10 +149,13 @@ def test_a_suite_without_training_is_described_by_its_base() -> None:
     """External checkpoints have no train section, and an empty suite no base: left open."""
     plan = plan_of()
     text = heds_draft(
-        plan, ITEMS, rows_of(plan), recorded_suite({"base": {"model": "m"}, "train": None})
+        sheets_of(plan, ITEMS, rows_of(plan)),
+        recorded_suite({"base": {"model": "m"}, "train": None}),
     )
     assert "Base model: m. Rated:" in text
-    assert "TO FILL IN: base model" in heds_draft(plan, ITEMS, rows_of(plan), recorded_suite({}))
+    assert "TO FILL IN: base model" in heds_draft(
+        sheets_of(plan, ITEMS, rows_of(plan)), recorded_suite({})
+    )
 
 
 def test_results_fill_in_the_agreement() -> None:

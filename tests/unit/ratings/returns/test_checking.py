@@ -6,6 +6,7 @@ import datetime
 import itertools
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,13 @@ import pytest
 import xlsxwriter
 
 from harness.ratings.records import Rating, SheetPlan, SheetRow
-from harness.ratings.returns.checking import Checked, RaterCounts, check_returns
+from harness.ratings.returns.checking import Checked, check_returns
 from harness.ratings.returns.mistakes import Mistake, summed_up
 from harness.ratings.returns.returned import Returned
 from harness.ratings.returns.returns import read_return
 from harness.ratings.store import StoredRatings
 from harness.suite.ratings import CRITERIA
+from tests.unit.ratings.human_records import sheets_of
 
 NOW = "2026-01-02T03:04:05Z"
 
@@ -105,11 +107,24 @@ def folder(tmp_path: Path) -> Folder:
 
 
 def check(*files: Returned, known: StoredRatings | None = None, **options: Any) -> Checked:
-    return check_returns(files, PLAN, ROWS, known or StoredRatings(), NOW, **options)
+    known = known or StoredRatings()
+    return check_returns(files, sheets_of(PLAN, rows=ROWS), known, NOW, **options)
 
 
 def kept(checked: Checked) -> StoredRatings:
     return StoredRatings(checked.ratings, checked.files)
+
+
+def counts_of(checked: Checked, rater: str, before: Checked | None = None) -> dict[str, int]:
+    """A rater's rows: answered for the first time, otherwise than before, as before, or not yet."""
+    earlier = by_token(before) if before is not None else {}
+    own = {token: rating for token, rating in by_token(checked).items() if rating.rater == rater}
+    states = Counter(
+        "new" if token not in earlier else "same" if earlier[token] == rating else "changed"
+        for token, rating in own.items()
+    )
+    asked = sum(row.rater == rater for row in ROWS)
+    return dict(states + Counter(unanswered=asked - len(own)))
 
 
 def by_token(checked: Checked) -> dict[str, Rating]:
@@ -157,10 +172,8 @@ def test_answers_become_ratings(folder: Folder) -> None:
         "imported": NOW,
     }
     assert checked.blobs == {file.digest: file.path.read_bytes()}
-    assert checked.counts == {
-        "anna": RaterCounts(new=2, changed=0, same=0, unanswered=3),
-        "ben": RaterCounts(new=0, changed=0, same=0, unanswered=5),
-    }
+    assert counts_of(checked, "anna") == {"new": 2, "unanswered": 3}
+    assert counts_of(checked, "ben") == {"unanswered": 5}
     assert "anna: 2 of 5 rows are answered." in checked.notes
 
 
@@ -235,7 +248,7 @@ def test_files_of_several_raters(folder: Folder) -> None:
     assert checked.problems == ()
     assert list(by_token(checked)) == ["bpry", "bsclx", "bscly", "cprx"]
     assert [file.rater for file in checked.files] == ["ben", "anna", "anna"]
-    assert checked.counts["anna"] == RaterCounts(new=3, changed=0, same=0, unanswered=2)
+    assert counts_of(checked, "anna") == {"new": 3, "unanswered": 2}
 
 
 # -- once more ------------------------------------------------------------------------------------
@@ -263,7 +276,7 @@ def test_the_same_answers_again_change_nothing(folder: Folder) -> None:
     assert again.ratings == before.ratings
     assert again.files == before.files
     assert any("all of its answers were already imported" in note for note in again.notes)
-    assert again.counts["anna"] == RaterCounts(new=0, changed=0, same=2, unanswered=3)
+    assert counts_of(again, "anna", before) == {"same": 2, "unanswered": 3}
 
 
 def test_fuller_file_adds_and_takes_nothing_away(folder: Folder) -> None:
@@ -281,7 +294,8 @@ def test_fuller_file_adds_and_takes_nothing_away(folder: Folder) -> None:
     assert ratings["bsclx"].file == later.digest
     assert ratings["bscly"] == by_token(before)["bscly"]
     assert [file.name for file in checked.files] == ["anna.csv", "later.csv"]
-    assert checked.counts["anna"] == RaterCounts(new=1, changed=1, same=0, unanswered=2)
+    changed = {"new": 1, "changed": 1, "same": 1, "unanswered": 2}
+    assert counts_of(checked, "anna", before) == changed
 
 
 OTHER: Table = [SCALE, ["bsclx", "", "", 1, 4], ["bsclz", "", "", 2, 2]]
@@ -321,7 +335,7 @@ def test_many_other_answers_are_one_problem(folder: Folder) -> None:
     plan_rows = [ROWS[0].model_copy(update={"token": t, "position": n}) for n, t in enumerate(rows)]
     ones = folder.csv([SCALE, *([token, "", "", 1] for token in rows)], "a.csv")
     twos = folder.csv([SCALE, *([token, "", "", 2] for token in rows)], "b.csv")
-    checked = check_returns([ones, twos], PLAN, plan_rows, StoredRatings(), NOW)
+    checked = check_returns([ones, twos], sheets_of(PLAN, rows=plan_rows), StoredRatings(), NOW)
     (problem,) = checked.problems
     assert problem.count("“2”") == 5
     assert "and 4 more; needed" in problem
@@ -336,11 +350,13 @@ def test_a_correction_is_not_undone_by_the_file_that_it_corrects(folder: Folder)
     first, corrected = folder.csv(ANNA), folder.csv(OTHER, "anna 2.csv")
     known = kept(check(first))
     for files in ([corrected, first], [first, corrected]):
-        checked = check_returns(files, PLAN, ROWS, known, NOW, replace=True)
+        checked = check_returns(files, sheets_of(PLAN, rows=ROWS), known, NOW, replace=True)
         assert checked.problems == ()
         assert by_token(checked)["bsclx"].scores == {"fluency": 1, "relevance": 4}
         assert any("already imported" in note for note in checked.notes)
-    unknown = check_returns([first, corrected], PLAN, ROWS, StoredRatings(), NOW, replace=True)
+    unknown = check_returns(
+        [first, corrected], sheets_of(PLAN, rows=ROWS), StoredRatings(), NOW, replace=True
+    )
     (problem,) = unknown.problems
     assert "imported by the same command" in problem
 
@@ -359,7 +375,8 @@ def test_correction_replaces_where_it_was_announced(folder: Folder) -> None:
     assert checked.problems == ()
     assert by_token(checked)["bsclx"].scores == {"fluency": 1, "relevance": 4}
     assert any("replaced 1 earlier answers" in note for note in checked.notes)
-    assert checked.counts["anna"] == RaterCounts(new=1, changed=1, same=0, unanswered=2)
+    changed = {"new": 1, "changed": 1, "same": 1, "unanswered": 2}
+    assert counts_of(checked, "anna", before) == changed
     back = check(folder.csv(ANNA), known=kept(checked), replace=True)
     assert by_token(back)["bsclx"].scores == {"fluency": 5, "relevance": 4}
     assert len(back.files) == 2
@@ -601,7 +618,7 @@ def test_mistakes_are_alike_by_column_and_by_what_is_needed(tmp_path: Path) -> N
         sheet.write_row(0, 0, SCALE)
         for place, row in enumerate(rows, 1):
             sheet.write_row(place, 0, [row.token, "p", "o", 6 + place, 9 if place < 4 else 3])
-    checked = check_returns([read_return(path)], PLAN, rows, StoredRatings(), NOW)
+    checked = check_returns([read_return(path)], sheets_of(PLAN, rows=rows), StoredRatings(), NOW)
     assert len(checked.problems) == checked.left_out == 103
     lines = summed_up(checked.mistakes)
     assert len(lines) == 5 + 1 + 3

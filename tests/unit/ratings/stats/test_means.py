@@ -15,6 +15,7 @@ from harness.ratings.records import CriterionMean, Item, Rating, SheetPlan
 from harness.ratings.stats.blocks import unpaired
 from harness.ratings.stats.means import complete_items, criterion_means, item_means, left_out
 from harness.suite.ratings import CRITERIA, CriterionSpec
+from tests.unit.ratings.human_records import sheets_of
 
 VARIANTS = ("base", "tuned")
 
@@ -90,13 +91,13 @@ def test_an_item_is_the_mean_of_its_raters() -> None:
         rating("i0", ("tuned",), None, rater="bob"),
         rating("i1", ("tuned",), None),
     ]
-    found = item_means(plan_of(), items_of(2), ratings, "fluency")
+    found = item_means(sheets_of(plan_of(), items_of(2)), ratings, "fluency")
     assert found == {"base": {"i0": 3.5}, "tuned": {"i0": 4.0}}
 
 
 def test_a_shared_text_counts_for_each_variant_that_wrote_it() -> None:
     """One rating of a text that two variants wrote is a value of both."""
-    found = item_means(plan_of(), items_of(1), [rating("i0", VARIANTS, 4)], "fluency")
+    found = item_means(sheets_of(plan_of(), items_of(1)), [rating("i0", VARIANTS, 4)], "fluency")
     assert found == {"base": {"i0": 4.0}, "tuned": {"i0": 4.0}}
 
 
@@ -109,7 +110,7 @@ def test_checks_on_raters_do_not_count() -> None:
         rating("i0", VARIANTS, 1, kind="pair"),
         rating("elsewhere", ("base",), 1),
     ]
-    assert item_means(plan_of(), items_of(1), ratings, "fluency")["base"] == {"i0": 4.0}
+    assert item_means(sheets_of(plan_of(), items_of(1)), ratings, "fluency")["base"] == {"i0": 4.0}
 
 
 def test_complete_items_have_a_value_of_every_variant() -> None:
@@ -128,9 +129,9 @@ def test_complete_items_have_a_value_of_every_variant() -> None:
 def test_intervals_are_those_of_student() -> None:
     """With few items: the t interval of the item means, and of their paired differences (scipy)."""
     plan, items, ratings = plan_of(), items_of(30), simulated(30)
-    means, dropped = criterion_means(plan, items, ratings)
+    means, dropped = criterion_means(sheets_of(plan, items), ratings)
     assert dropped == {}
-    values = item_means(plan, items, ratings, "fluency")
+    values = item_means(sheets_of(plan, items), ratings, "fluency")
     base, tuned = (np.array([values[name][i.id] for i in items]) for name in VARIANTS)
     found = by_variant(means)
     for name, sample in (("base", base), ("tuned", tuned)):
@@ -149,14 +150,14 @@ def test_intervals_are_those_of_student() -> None:
 def test_near_identical_items_count_as_one() -> None:
     """Items of one cluster are resampled together: fewer clusters than items."""
     items = items_of(6, i4="c0", i5="c0")
-    means, _ = criterion_means(plan_of(), items, simulated(6))
+    means, _ = criterion_means(sheets_of(plan_of(), items), simulated(6))
     assert by_variant(means)["base"].mean.method == "Student-t, 4 clusters"
 
 
 def test_bounds_stay_on_the_scale() -> None:
     """Where all say the best point the interval ends there, and still has a width."""
     ratings = [rating(f"i{n}", (name,), 5) for n in range(20) for name in VARIANTS]
-    means, _ = criterion_means(plan_of(), items_of(20), ratings)
+    means, _ = criterion_means(sheets_of(plan_of(), items_of(20)), ratings)
     found = by_variant(means)["base"].mean
     assert (found.value, found.high) == (5.0, 5.0)
     assert found.low is not None
@@ -170,7 +171,7 @@ def test_bounds_stay_on_the_scale() -> None:
 def test_all_worst_is_not_all_right() -> None:
     """The worst point of a scale from 1 is not taken for a right answer of a 0/1 score."""
     ratings = [rating(f"i{n}", (name,), 1) for n in range(20) for name in VARIANTS]
-    found = by_variant(criterion_means(plan_of(), items_of(20), ratings)[0])["base"].mean
+    found = by_variant(criterion_means(sheets_of(plan_of(), items_of(20)), ratings)[0])["base"].mean
     assert (found.value, found.low) == (1.0, 1.0)
     assert found.high is not None
     assert found.high == pytest.approx(1 + 4 * 0.1611253, abs=1e-5)
@@ -179,7 +180,7 @@ def test_all_worst_is_not_all_right() -> None:
 def test_only_items_of_all_variants_are_compared() -> None:
     """An item that was judged for one variant is in no mean, and is counted."""
     ratings = [*simulated(10), rating("i10", ("base",), 1)]
-    means, dropped = criterion_means(plan_of(), items_of(12), ratings)
+    means, dropped = criterion_means(sheets_of(plan_of(), items_of(12)), ratings)
     assert {item.mean.n for item in means} == {10}
     assert dropped == {
         "fluency: judged for some variants only": 1,
@@ -189,7 +190,7 @@ def test_only_items_of_all_variants_are_compared() -> None:
 
 def test_no_ratings_give_a_reason() -> None:
     """A criterion that nobody judged has no value, and says why."""
-    means, dropped = criterion_means(plan_of(), items_of(3), [])
+    means, dropped = criterion_means(sheets_of(plan_of(), items_of(3)), [])
     assert [item.mean.value for item in means] == [None, None]
     assert all(item.mean.reason for item in means)
     assert dropped == {"fluency: not judged by anybody": 3}
@@ -197,7 +198,7 @@ def test_no_ratings_give_a_reason() -> None:
 
 def test_one_item_has_no_interval() -> None:
     """One item gives a mean without bounds, with the reason."""
-    means, _ = criterion_means(plan_of(), items_of(1), simulated(1))
+    means, _ = criterion_means(sheets_of(plan_of(), items_of(1)), simulated(1))
     for item in means:
         assert item.mean.value is not None
         assert item.mean.low is None
@@ -206,7 +207,7 @@ def test_one_item_has_no_interval() -> None:
 
 def test_without_a_baseline_nothing_is_compared() -> None:
     """Where the baseline is not rated there are means, but no differences."""
-    means, _ = criterion_means(plan_of(baseline=None), items_of(8), simulated(8))
+    means, _ = criterion_means(sheets_of(plan_of(baseline=None), items_of(8)), simulated(8))
     assert [item.difference for item in means] == [None, None]
 
 
@@ -214,8 +215,8 @@ def test_the_order_of_ratings_does_not_matter() -> None:
     """Shuffled ratings give the same means to the last bit, with a bootstrap too."""
     ratings = simulated(120)
     shuffled = random.Random(1).sample(ratings, len(ratings))
-    first, _ = criterion_means(plan_of(), items_of(120), ratings)
-    again, _ = criterion_means(plan_of(), items_of(120), shuffled)
+    first, _ = criterion_means(sheets_of(plan_of(), items_of(120)), ratings)
+    again, _ = criterion_means(sheets_of(plan_of(), items_of(120)), shuffled)
     assert first == again
     assert "bootstrap" in first[0].mean.method
 
@@ -224,7 +225,7 @@ def test_a_scale_of_two_points_is_a_share() -> None:
     """Yes or no, from 0 to 1, has Wilson's interval (8 of 10: statsmodels proportion_confint)."""
     asked = CriterionSpec(name="fluency", question="Is it?", scale={0: "no", 1: "yes"})
     ratings = [rating(f"i{n}", (v,), int(n < 8)) for n in range(10) for v in VARIANTS]
-    means, _ = criterion_means(plan_of(criteria=(asked,)), items_of(10), ratings)
+    means, _ = criterion_means(sheets_of(plan_of(criteria=(asked,)), items_of(10)), ratings)
     found = by_variant(means)["base"].mean
     assert (found.value, found.low, found.high) == pytest.approx((0.8, 0.4901625, 0.9433178))
 
@@ -242,13 +243,13 @@ def test_a_severe_rater_who_returned_a_part_shifts_no_variant() -> None:
     """Bob is two points below ada and judged the baseline only: the variants stay equal."""
     ratings = [r for n in range(12) for r in both(f"i{n}", "ada", 4, 4)]
     ratings += [r for n in range(12) for r in both(f"i{n}", "bob", 2, None if n % 2 else 2)]
-    found = by_variant(criterion_means(plan_of(), items_of(12), ratings)[0])
+    found = by_variant(criterion_means(sheets_of(plan_of(), items_of(12)), ratings)[0])
     change = found["tuned"].difference
     assert change is not None
     assert change.value == 0.0
     assert found["base"].mean.value == found["tuned"].mean.value == pytest.approx(3.5)
-    assert unpaired(plan_of(), items_of(12), ratings) == {"fluency": 6}
-    raw = item_means(plan_of(), items_of(12), ratings, "fluency")
+    assert unpaired(sheets_of(plan_of(), items_of(12)), ratings) == {"fluency": 6}
+    raw = item_means(sheets_of(plan_of(), items_of(12)), ratings, "fluency")
     assert raw["base"]["i1"] < raw["tuned"]["i1"]  # which is what such means would be made of
 
 
@@ -271,7 +272,7 @@ def test_severity_does_not_matter_whatever_comes_back(
             base = 3 - off[at] if what in ("both", "base") else None
             tuned = 4 - off[at] if what in ("both", "tuned") else None
             ratings += both(f"i{place // 3}", raters[at], base, tuned)
-        found = by_variant(criterion_means(plan, items, ratings)[0])["tuned"].difference
+        found = by_variant(criterion_means(sheets_of(plan, items), ratings)[0])["tuned"].difference
         return found.value if found is not None else None
 
     without = gain([0, 0, 0])
@@ -282,7 +283,7 @@ def test_severity_does_not_matter_whatever_comes_back(
 def test_an_item_of_two_half_raters_is_left_out() -> None:
     """Judged for both variants, but by nobody for both: nothing is compared, and it is said."""
     ratings = [*both("i0", "ada", 4, None), *both("i0", "bob", None, 2), *both("i1", "ada", 3, 3)]
-    means, dropped = criterion_means(plan_of(), items_of(2), ratings)
+    means, dropped = criterion_means(sheets_of(plan_of(), items_of(2)), ratings)
     assert {item.mean.n for item in means} == {1}
     assert dropped == {"fluency: judged for all variants by no single rater": 1}
 
@@ -297,7 +298,7 @@ def test_the_difference_for_other_raters_is_wider() -> None:
         for r in both(f"i{n}", rater, 3, 3 + gain)
     ]
     plan = plan_of(raters=tuple(gains))
-    found = by_variant(criterion_means(plan, items_of(4), ratings)[0])["tuned"]
+    found = by_variant(criterion_means(sheets_of(plan, items_of(4)), ratings)[0])["tuned"]
     table = np.array(list(gains.values()), dtype=float)
     away = table - table.mean()
 
@@ -314,4 +315,7 @@ def test_the_difference_for_other_raters_is_wider() -> None:
     assert found.other_raters.high == pytest.approx(table.mean() + reach)
     two = plan_of(raters=("ada", "bob"))
     pair = [r for r in ratings if r.rater != "cyd"]
-    assert by_variant(criterion_means(two, items_of(4), pair)[0])["tuned"].other_raters is None
+    assert (
+        by_variant(criterion_means(sheets_of(two, items_of(4)), pair)[0])["tuned"].other_raters
+        is None
+    )

@@ -15,6 +15,7 @@ from harness.ratings.stats.over_raters import share_over_raters
 from harness.ratings.stats.preference import item_preferences, preference
 from harness.ratings.stats.votes import item_shares, share_estimate, votes_of
 from harness.suite.ratings import CRITERIA
+from tests.unit.ratings.human_records import sheets_of
 
 PAIR = ("base", "tuned")
 
@@ -85,7 +86,7 @@ def test_only_main_comparisons_count() -> None:
         vote("i1", "r2", None, judged=False),
         rated("i1", "r1"),
     ]
-    [wins] = preference(plan(), items(1), ratings, []).wins
+    [wins] = preference(sheets_of(plan(), items(1)), ratings).wins
     assert counted(wins) == (0, 1, 0, 0)
 
 
@@ -95,7 +96,7 @@ def test_sides_make_no_difference() -> None:
         vote("i1", "r1", "second", swapped=True),
         vote("i1", "r2", "first", variants=("tuned", "base")),
     ]
-    [wins] = preference(plan(), items(1), ratings, []).wins
+    [wins] = preference(sheets_of(plan(), items(1)), ratings).wins
     assert counted(wins) == (0, 2, 0, 0)
 
 
@@ -107,7 +108,7 @@ def test_each_item_counts_once_in_the_share() -> None:
         vote("i1", "r3", "tie"),
         vote("i2", "r1", "second"),
     ]
-    [wins] = preference(plan(), items(2), ratings, []).wins
+    [wins] = preference(sheets_of(plan(), items(2)), ratings).wins
     assert counted(wins) == (1, 2, 1, 0)
     assert wins.share.value == pytest.approx(0.75)
     assert wins.share.n == 2
@@ -118,7 +119,7 @@ def test_equal_texts_tie_once_per_rater_of_the_item() -> None:
     ratings = [vote("i1", "r1", "second"), vote("i1", "r2", "second")]
     ratings += [rated(name, rater) for name in ("i1", "i2") for rater in ("r1", "r2", "r3")]
     ties = [AutoTie(item="i2", variants=PAIR)]
-    [wins] = preference(plan(), items(2), ratings, ties).wins
+    [wins] = preference(sheets_of(plan(), items(2), ties=ties), ratings).wins
     assert counted(wins) == (0, 2, 2, 2)
     assert wins.share.value == pytest.approx(0.75)
 
@@ -133,7 +134,10 @@ def test_equal_texts_of_some_pairs_go_to_those_who_compared_the_others() -> None
         vote("i2", "r2", "first", variants=("a", "c")),
     ]
     found = votes_of(
-        plan(("a", "b", "c"), pairs), items(2), ratings, [AutoTie(item="i1", variants=("a", "b"))]
+        sheets_of(
+            plan(("a", "b", "c"), pairs), items(2), ties=[AutoTie(item="i1", variants=("a", "b"))]
+        ),
+        ratings,
     )
     assert [(v.item, v.rater) for v in found if v.automatic] == [("i1", "r1")]
 
@@ -143,7 +147,7 @@ def test_pairs_that_nobody_is_asked_about_have_no_ties() -> None:
     ties = [AutoTie(item="i1", variants=("b", "c"))]
     ratings = [vote("i1", "r1", "first", variants=("a", "b"))]
     asked = plan(("a", "b", "c"), [("a", "b"), ("a", "c")])
-    assert not [v for v in votes_of(asked, items(1), ratings, ties) if v.automatic]
+    assert not [v for v in votes_of(sheets_of(asked, items(1), ties=ties), ratings) if v.automatic]
 
 
 def test_items_without_any_row_tie_as_often_as_others_are_compared() -> None:
@@ -152,7 +156,7 @@ def test_items_without_any_row_tie_as_often_as_others_are_compared() -> None:
         vote("i1", "r3", "first")
     ]
     ties = [AutoTie(item=name, variants=PAIR) for name in ("i3", "i4")]
-    found = votes_of(plan(criteria=False), items(4), ratings, ties)
+    found = votes_of(sheets_of(plan(criteria=False), items(4), ties=ties), ratings)
     automatic = [(v.item, v.rater) for v in found if v.automatic]
     assert automatic == [("i3", "r1"), ("i3", "r2"), ("i4", "r3"), ("i4", "r1")]
 
@@ -160,7 +164,9 @@ def test_items_without_any_row_tie_as_often_as_others_are_compared() -> None:
 def test_equal_texts_everywhere_are_ties_of_those_who_rated_them() -> None:
     """Nothing is left to compare, so whoever rated the texts counts."""
     ties = [AutoTie(item=name, variants=PAIR) for name in ("i1", "i2")]
-    found = preference(plan(), items(2), [rated("i1", "r1"), rated("i1", "r2")], ties)
+    found = preference(
+        sheets_of(plan(), items(2), ties=ties), [rated("i1", "r1"), rated("i1", "r2")]
+    )
     assert counted(found.wins[0]) == (0, 0, 2, 2)
 
 
@@ -172,10 +178,10 @@ def test_a_variants_item_means_stand_against_the_baseline() -> None:
         vote("i1", "r2", "tie", variants=("a", "b")),
         vote("i1", "r1", "second", variants=("b", "c")),
     ]
-    found = item_preferences(asked, items(1), ratings, [], "b")
+    found = item_preferences(sheets_of(asked, items(1)), ratings, "b")
     assert found == {"a": {"i1": 0.75}, "c": {"i1": 1.0}}
-    assert item_preferences(asked, items(1), ratings, [], "x") == {}
-    shares = item_shares(votes_of(asked, items(1), ratings, []))
+    assert item_preferences(sheets_of(asked, items(1)), ratings, "x") == {}
+    shares = item_shares(votes_of(sheets_of(asked, items(1)), ratings))
     assert shares == {("i1", ("a", "b")): 0.25, ("i1", ("b", "c")): 1.0}
 
 
@@ -339,7 +345,7 @@ def of_results(results: Sequence[Sequence[str]]) -> Preference:
         for at, row in enumerate(results, 1)
         for rater, preferred in enumerate(row, 1)
     ]
-    return preference(plan(raters=len(results[0])), items(len(results)), ratings, [])
+    return preference(sheets_of(plan(raters=len(results[0])), items(len(results))), ratings)
 
 
 def test_strengths_come_best_first_with_both_intervals() -> None:
@@ -419,7 +425,7 @@ def test_groups_that_never_met_have_no_strengths() -> None:
         vote("i1", "r1", "first", variants=("a", "b")),
         vote("i1", "r1", "second", variants=("c", "d")),
     ]
-    found = preference(plan(("a", "b", "c", "d"), pairs), items(1), ratings, [])
+    found = preference(sheets_of(plan(("a", "b", "c", "d"), pairs), items(1)), ratings)
     assert found.strengths == ()
     assert found.reason == "no comparison connects a, b with c, d"
     assert found.wins[2].share.reason == "no comparison has come back"
@@ -427,10 +433,10 @@ def test_groups_that_never_met_have_no_strengths() -> None:
 
 def test_nothing_back_yet_says_so() -> None:
     """Every pair of the plan is there, without values."""
-    found = preference(plan(), items(2), [rated("i1", "r1")], [])
+    found = preference(sheets_of(plan(), items(2)), [rated("i1", "r1")])
     assert found.reason == "no comparison has come back"
     assert [wins.share.value for wins in found.wins] == [None]
-    assert preference(plan(pairs=()), items(1), [], []).reason == "nothing was compared"
+    assert preference(sheets_of(plan(pairs=()), items(1)), []).reason == "nothing was compared"
 
 
 def test_votes_that_cancel_on_every_item_leave_doubt() -> None:
