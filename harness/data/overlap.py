@@ -110,8 +110,9 @@ class _Search:
         for example in examples:
             for word in example.all:
                 self._numbers.setdefault(word, len(self._numbers) + 1)
-        self._runs = _Grams(self._numbered([e.all for e in examples]), RUN_WORDS)
-        self._shingles = _Grams(self._numbered([e.prompt for e in examples]), SHINGLE_WORDS)
+        self._runs = _Grams(self._numbered([e.all for e in examples]), len(examples), RUN_WORDS)
+        prompts = self._numbered([e.prompt for e in examples])
+        self._shingles = _Grams(prompts, len(examples), SHINGLE_WORDS)
         self._sources = np.full((self._runs.count, _SOURCES), -1, dtype=np.int32)
         self._known = np.zeros(self._runs.count, dtype=np.int64)  # sources, at most _SOURCES
         self._near: dict[int, tuple[float, int]] = {}  # example -> similarity, row
@@ -212,18 +213,19 @@ class _Grams:
 
     Args:
         rows: Numbers of words and the row of each, as ``_Search`` numbers them.
+        n_rows: Number of examples.
         n: Words of a run.
     """
 
-    def __init__(self, rows: tuple[Ints, Ints], n: int) -> None:
+    def __init__(self, rows: tuple[Ints, Ints], n_rows: int, n: int) -> None:
         self._n = n
         hashes, place = _hashes(*rows, n)
         self._hashes, gram = np.unique(hashes, return_inverse=True)
         self.count = len(self._hashes)
-        self._left_out = np.zeros(self.count, dtype=bool)
+        self._left_out = np.zeros(self.count + 1, dtype=bool)  # the last: of no run at all
         self._gram = np.full(len(rows[0]), -1, dtype=np.int64)  # that begins at each word
         self._gram[place] = gram
-        self._ends = np.searchsorted(rows[1], np.arange(rows[1][-1] + 2 if len(rows[1]) else 1))
+        self._ends = np.searchsorted(rows[1], np.arange(n_rows + 1))
         pairs = _distinct(gram, rows[1][place])
         order = np.argsort(pairs[0], kind="stable")
         self._pair_gram, self._pair_row = pairs[0][order], pairs[1][order]
@@ -236,7 +238,7 @@ class _Grams:
 
     def leave_out(self, which: NDArray[np.bool_]) -> None:
         """Take runs out of all that follows; ``which`` has shape (count,)."""
-        self._left_out = which
+        self._left_out = np.append(which, False)
         self.sizes = self._sizes()
 
     def of_row(self, index: int) -> Ints:
@@ -258,8 +260,8 @@ class _Grams:
     def _looked_up(self, ids: Ints, rows: Ints) -> tuple[Ints, Ints]:
         hashes, place = _hashes(ids, rows, self._n)
         gram = np.searchsorted(self._hashes, hashes)
-        gram[gram == self.count] = 0
-        same = self._hashes[gram] == hashes if self.count else np.zeros(len(gram), dtype=bool)
+        same = gram < self.count
+        same[same] = self._hashes[gram[same]] == hashes[same]
         return gram[same], rows[place[same]]
 
     def rows_with(self, grams: Ints) -> Ints:

@@ -100,6 +100,17 @@ def test_nothing_to_compare_is_no_overlap(trained: list[Example]) -> None:
     assert overlaps([example("a", "")], [example("s", "", split="report")])[0].level == "exact"
 
 
+def test_examples_without_words_are_no_trouble(trained: list[Example]) -> None:
+    """Alone, first and last; two of them are equal inputs."""
+    bare = [
+        Example(id=f"b{i}", prompt=text, completion="", references=(), cluster="b", split="report")
+        for i, text in enumerate(["", "...", "one two"])
+    ]
+    assert overlaps(trained, bare) == overlaps(bare[2:], bare[:2]) == []
+    assert overlaps(trained, [bare[0], example("s", body(random.Random(8))), bare[1]]) == []
+    assert [item.level for item in overlaps(bare[:1], bare)] == ["exact", "exact"]
+
+
 def test_near_copies_are_those_of_a_plain_search() -> None:
     """Every pair by its own sets of shingles, as clusters of near-identical rows are verified."""
     rng = random.Random(3)
