@@ -46,6 +46,10 @@ class NotFiniteError(ModelError):
     """A model gives logits that are NaN or infinite, so nothing it answers means anything."""
 
 
+class AloneNotFiniteError(NotFiniteError):
+    """It does so for a sequence by itself, so that no other way of computing can help."""
+
+
 class ApartError(ModelError):
     """An adapter cannot stand beside others over one base; it may, on a base of its own."""
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 
+from harness.engines.finite import require_finite
+from harness.errors import AloneNotFiniteError
 from harness.models.adapters import base_of, forward_arguments
 
 TOLERANCE = 1e-3  # nats per token in fp32, where rounding gives about 1e-6
@@ -26,17 +28,33 @@ class Alone:
         self._keeps = "logits_to_keep" in takes
         self._reads_prefixes_alike = False
 
-    def logits(self, ids: Sequence[int], last: int) -> torch.Tensor:
-        """Logits after each of a sequence's last tokens, fp32, shape (last, vocabulary)."""
+    def logits(self, ids: Sequence[int], last: int, what: str = "a sequence") -> torch.Tensor:
+        """Logits after each of a sequence's last tokens, fp32, shape (last, vocabulary).
+
+        Args:
+            ids: Tokens.
+            last: How many.
+            what: Name of the sequence, for the message.
+
+        Raises:
+            AloneNotFiniteError: One of them is NaN or infinite.
+        """
         options = {"logits_to_keep": last} if self._keeps else {}
         row = torch.tensor([list(ids)], device=self._model.device)
         with torch.inference_mode():
             outputs = self._model(input_ids=row, **self._options, **options)
             # prompt learning puts tokens in front, so that only places from the end are known
             logits: torch.Tensor = outputs.logits[0, -last:].float()
+
+        def where(row: int) -> str:
+            return f"{what}, read by itself, token {len(ids) - last + row + 1} of {len(ids)}"
+
+        require_finite(logits, where, AloneNotFiniteError)
         return logits
 
-    def steps(self, prompt: Sequence[int], new: Sequence[int]) -> torch.Tensor:
+    def steps(
+        self, prompt: Sequence[int], new: Sequence[int], what: str = "a prompt"
+    ) -> torch.Tensor:
         """Logits of the uncached loop, in which the whole text is read anew for each new token.
 
         A model that reads a prefix as it reads it alone gives them all in one pass; one whose
@@ -46,15 +64,16 @@ class Alone:
         Args:
             prompt: Tokens.
             new: Tokens that were written after it.
+            what: Name of the prompt, for messages.
 
         Returns:
             Logits that each new token was to be chosen from, shape (new tokens, vocabulary).
         """
-        whole = self.logits([*prompt, *new[:-1]], len(new))
+        whole = self.logits([*prompt, *new[:-1]], len(new), what)
         if len(new) > 1 and not self._reads_prefixes_alike:
-            first = self.logits(prompt, 1)
+            first = self.logits(prompt, 1, what)
             if float((first - whole[:1]).abs().max()) > self.limit(whole):
-                passes = [self.logits([*prompt, *new[:n]], 1) for n in range(1, len(new))]
+                passes = [self.logits([*prompt, *new[:n]], 1, what) for n in range(1, len(new))]
                 return torch.cat([first, *passes])
             self._reads_prefixes_alike = True
         return whole
@@ -65,7 +84,7 @@ class Alone:
 
 
 def rounding(base: Any, largest: float) -> float:
-    """Difference that rounding in half precision explains, in nats; 0 in fp32.
+    """Difference that rounding of logits explains, in nats.
 
     A log-probability is as exact as the logits it comes from, and those are rounded to the dtype
     in every layer. Quantized layers may round to bf16 whatever the dtype: bitsandbytes' kernels
@@ -76,8 +95,6 @@ def rounding(base: Any, largest: float) -> float:
         largest: Its largest logit, without sign.
     """
     dtype = base.get_input_embeddings().weight.dtype
-    if dtype == torch.float32:
-        if not getattr(base, "is_quantized", False):
-            return 0.0
+    if dtype == torch.float32 and getattr(base, "is_quantized", False):
         dtype = torch.bfloat16
     return 4 * float(torch.finfo(dtype).eps) * max(1.0, largest)

@@ -18,12 +18,17 @@ from harness.errors import NotFiniteError
 from harness.models.adapters import base_of
 
 
-def require_finite(logits: torch.Tensor, where: Callable[[int], str]) -> None:
+def require_finite(
+    logits: torch.Tensor,
+    where: Callable[[int], str],
+    error: type[NotFiniteError] = NotFiniteError,
+) -> None:
     """Refuse logits of which any is NaN or infinite.
 
     Args:
         logits: Shape (rows, vocabulary); read once.
         where: Says what a row is of, for the message.
+        error: What to raise.
 
     Raises:
         NotFiniteError: Names the first row that has one.
@@ -31,7 +36,7 @@ def require_finite(logits: torch.Tensor, where: Callable[[int], str]) -> None:
     low, high = torch.aminmax(logits)  # a NaN anywhere makes both NaN
     if not math.isfinite(float(low)) or not math.isfinite(float(high)):
         row = int(torch.isfinite(logits).all(dim=-1).logical_not().nonzero()[0])
-        raise NotFiniteError(f"A logit is NaN or infinite: {where(row)}.", hint=_HINT)
+        raise error(f"A logit is NaN or infinite: {where(row)}.", hint=_HINT)
 
 
 def require_finite_sums(sums: Sequence[float], where: Callable[[int], str]) -> None:
@@ -47,18 +52,25 @@ def require_finite_sums(sums: Sequence[float], where: Callable[[int], str]) -> N
 
 
 @contextmanager
-def finite_passes(model: Any, where: Callable[[int, int], str]) -> Iterator[None]:
+def finite_passes(
+    model: Any,
+    where: Callable[[int, int], str],
+    note: Callable[[int, torch.Tensor], None] = lambda _number, _logits: None,
+) -> Iterator[None]:
     """Watch the forward passes of a loop that is not ours: each one's last logits must be finite.
 
     Args:
         model: A transformers or PEFT model.
         where: Says what a row of a pass is of, both counted from 0, for the message.
+        note: Called with each pass, counted from 0, and its last logits, shape (rows, vocabulary).
     """
     passes = itertools.count()
 
     def check(_module: Any, _args: Any, outputs: Any) -> None:
         number = next(passes)
-        require_finite(outputs.logits[:, -1], lambda row: where(row, number))
+        logits = outputs.logits[:, -1]
+        require_finite(logits, lambda row: where(row, number))
+        note(number, logits.float())
 
     hook = base_of(model).register_forward_hook(check)
     try:

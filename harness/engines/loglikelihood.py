@@ -11,18 +11,22 @@ from __future__ import annotations
 
 import copy
 import sys
-from collections.abc import Sequence
-from functools import lru_cache, partial
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property, lru_cache, partial
+from typing import Any, TypeVar
 
 import numpy as np
 
 from harness.digests import value_digest
 from harness.engines.base import Progress
-from harness.engines.finite import finite_passes, require_finite_sums
+from harness.engines.finite import require_finite_sums
+from harness.engines.generate_trial import GenerateTrial
 from harness.engines.prefix_tree import Limits, TokenRequest, TreePlan, make_plan
-from harness.engines.probe import Engine, EngineChoice, choose_engine
+from harness.engines.probe import Engine, EngineChoice
+from harness.engines.request_trial import RequestTrial, spread
 from harness.engines.tree_forward import TreeScorer
+from harness.engines.trial import Trials
 from harness.errors import HarnessError, MissingExtraError
 
 try:
@@ -31,7 +35,7 @@ except ModuleNotFoundError as error:
     raise MissingExtraError(error.name or "lm-eval", "lm-eval") from error
 
 
-_SHOWN = 8  # tokens of a prompt's end by which a message names it
+AnswersT = TypeVar("AnswersT")
 
 SharedPlans = dict[str, tuple[TreePlan, int]]
 """What does not depend on weights, kept from one variant to the next.
@@ -53,6 +57,7 @@ class PrefixSharingLM(HFLM):  # type: ignore[misc]  # lm_eval is untyped
         batch_tokens: Most tokens per forward pass; default: by device and free memory.
         shared: What to take over from, and leave to, other variants with the same tokenizer.
         progress: Called with (requests done, requests in all).
+        trials: Of the loaded base, for what is tried on the requests; None: nothing is.
 
     Attributes:
         truncated: Requests cut on the left because they are longer than the model's context.
@@ -71,6 +76,7 @@ class PrefixSharingLM(HFLM):  # type: ignore[misc]  # lm_eval is untyped
         batch_tokens: int | None = None,
         shared: SharedPlans | None = None,
         progress: Progress | None = None,
+        trials: Trials | None = None,
     ) -> None:
         super().__init__(
             pretrained=model,
@@ -87,12 +93,17 @@ class PrefixSharingLM(HFLM):  # type: ignore[misc]  # lm_eval is untyped
         self.tok_encode = lru_cache(maxsize=8)(super().tok_encode)
         self._progress = progress
         self._done = self._total = self._shown = 0
+        self._trials = trials
         self.set_cache_hook(self)
 
     @property
     def choice(self) -> EngineChoice:
-        """Which engine answers log-likelihood requests; the model is probed when first asked."""
-        return choose_engine(self.model, self._engine)
+        """Which engine answers log-likelihood requests, after all that was tried."""
+        return self._trial.choice
+
+    @cached_property
+    def _trial(self) -> RequestTrial:
+        return RequestTrial(self.model, self._engine, self.batch_size, self._trials)
 
     def add_partial(self, _kind: str, _request: Any, _response: Any) -> None:
         """What lm-eval calls for its request cache as soon as a request is answered."""
@@ -110,25 +121,54 @@ class PrefixSharingLM(HFLM):  # type: ignore[misc]  # lm_eval is untyped
         """Answer requests of (context, continuation) with (log-probability, is greedy)."""
         self._total += len(requests)
         texts = [request.args for request in requests]
-        if self.choice.engine != "stock":
-            plan, truncated = self._shared.get(self._digest(texts), (None, 0))
-            if plan is not None:
-                self.truncated += truncated
-                return self._run(plan, texts)
-        answers: list[tuple[float, bool]] = super().loglikelihood(requests, disable_tqdm=True)
-        return answers
+
+        def attempt() -> list[tuple[float, bool]]:
+            if self._trial.way != "stock":
+                plan, truncated = self._shared.get(self._digest(texts), (None, 0))
+                if plan is not None:
+                    self.truncated += truncated
+                    return self._run(plan, texts, lambda index: self._tokens(*texts[index]))
+            answers: list[tuple[float, bool]] = ask(requests, disable_tqdm=True)
+            return answers
+
+        ask = super().loglikelihood
+        return self._tried(attempt)
+
+    def _tried(self, attempt: Callable[[], AnswersT]) -> AnswersT:
+        """Answers of the first engine that is right; what a wrong one had counted is forgotten."""
+        done, truncated = self._done, self.truncated
+
+        def anew() -> AnswersT:
+            self._done, self.truncated = done, truncated
+            return attempt()
+
+        return self._trial.run(anew)
+
+    def _tokens(self, context: str, continuation: str) -> tuple[list[int], list[int]] | None:
+        return self._encode_pair(context, continuation) if context else None
 
     def loglikelihood_rolling(self, requests: list[Any], disable_tqdm: bool = True) -> list[float]:
         """Answer requests of whole texts with their log-probability."""
         self._total += len(requests)
+        ask = super().loglikelihood_rolling
+
+        def attempt() -> list[float]:
+            # one plan for the windows of all texts
+            size = self.batch_size_per_gpu if self._trial.way == "stock" else sys.maxsize
+            with self._batches_of(size):
+                answers: list[float] = ask(requests, disable_tqdm=True)
+            return answers
+
+        return self._tried(attempt)
+
+    @contextmanager
+    def _batches_of(self, size: int) -> Iterator[None]:
         before = self.batch_size_per_gpu
-        if self.choice.engine != "stock":  # one plan for the windows of all texts
-            self.batch_size_per_gpu = sys.maxsize
+        self.batch_size_per_gpu = size
         try:
-            answers: list[float] = super().loglikelihood_rolling(requests, disable_tqdm=True)
+            yield
         finally:
             self.batch_size_per_gpu = before
-        return answers
 
     def generate_until(self, requests: list[Any], disable_tqdm: bool = True) -> list[str]:
         """Answer requests of (context, generation arguments) with a text."""
@@ -158,37 +198,56 @@ class PrefixSharingLM(HFLM):  # type: ignore[misc]  # lm_eval is untyped
                 )
             truncated += len(context) + len(continuation) > self.max_length + 1
         self.truncated += truncated
-        if self.choice.engine == "stock":
-            answers = super()._loglikelihood_tokens(
-                requests, disable_tqdm=True, override_bs=override_bs
-            )
+        if self._trial.way == "stock":
+            due = {
+                index: self._expected(requests[index][1:], _place(requests, index))
+                for index in spread(requests)
+            }
+            with self._batches_of(1 if self._trial.one_by_one else self.batch_size_per_gpu):
+                answers = super()._loglikelihood_tokens(
+                    requests, disable_tqdm=True, override_bs=override_bs
+                )
             require_finite_sums([value for value, _ in answers], partial(_place, requests))
+            for index, expected in due.items():
+                self._trial.note(len(requests[index][2]), answers[index][0], expected)
             return answers
-        cut = [
-            TokenRequest((context + continuation)[-(self.max_length + 1) :][:-1], continuation)
-            for _, context, continuation in requests
-        ]
+        cut = [self._cut(context, continuation) for _, context, continuation in requests]
         texts = [text for text, _, _ in requests]
         plan = make_plan(cut, self._limits)
         if texts and texts[0] is not None:
             self._shared[self._digest(texts)] = plan, truncated
-        return self._run(plan, texts)
+        return self._run(plan, texts, lambda index: requests[index][1:])
 
     @property
     def _limits(self) -> Limits:
         row_tokens = min(Limits.row_tokens, self._batch_tokens or Limits.row_tokens)
-        return Limits(branching=self.choice.engine == "tree", row_tokens=row_tokens)
+        return Limits(branching=self._trial.way == "tree", row_tokens=row_tokens)
 
     def _digest(self, texts: Sequence[tuple[str, str]]) -> str:
         return value_digest([self.max_length, repr(self._limits), [list(pair) for pair in texts]])
 
+    def _expected(
+        self, tokens: tuple[list[int], list[int]] | None, what: str
+    ) -> tuple[float, float] | None:
+        if tokens is None or self.backend != "causal":
+            return None
+        return self._trial.expected(self._cut(*tokens), what)
+
+    def _cut(self, context: list[int], continuation: list[int]) -> TokenRequest:
+        """A request as the model is to read it; what is too long is cut on the left."""
+        inputs = (context + continuation)[-(self.max_length + 1) :][:-1]
+        return TokenRequest(inputs, continuation)
+
     def _run(
-        self, plan: TreePlan, texts: Sequence[tuple[str, str] | None]
+        self,
+        plan: TreePlan,
+        texts: Sequence[tuple[str, str] | None],
+        tokens: Callable[[int], tuple[list[int], list[int]] | None],
     ) -> list[tuple[float, bool]]:
         """Answers in the order of the requests; the cache hook hears of each when it is known."""
         scorer = TreeScorer(
             self.model,
-            masks="tree" if self.choice.engine == "tree" else "native",
+            masks="tree" if self._trial.way == "tree" else "native",
             batch_tokens=self._batch_tokens,
         )
         sums = np.zeros(plan.requests)
@@ -200,7 +259,12 @@ class PrefixSharingLM(HFLM):  # type: ignore[misc]  # lm_eval is untyped
             np.logical_and.at(greedy, owners, answer.greedy)
             touched, counts = np.unique(owners, return_counts=True)
             missing[touched] -= counts
-            for index in touched[missing[touched] == 0]:
+            finished = touched[missing[touched] == 0]
+            for index in finished[:1].tolist():  # one of each of the first passes
+                expected = self._expected(tokens(index), _place(texts, index))
+                count = int(np.count_nonzero(plan.terms.request == index))
+                self._trial.note(count, float(sums[index]), expected)
+            for index in finished:
                 text = texts[index]
                 if text is not None:
                     done = (float(sums[index]), bool(greedy[index]))
@@ -212,15 +276,20 @@ class PrefixSharingLM(HFLM):  # type: ignore[misc]  # lm_eval is untyped
                 require_finite_sums(sums.tolist(), partial(_place, texts))
         return list(zip(sums.tolist(), greedy.tolist(), strict=True))
 
-    def _model_generate(self, context: Any, *args: Any, **options: Any) -> Any:
-        """lm-eval's own loop over a batch of prompts, every step of which is looked at."""
+    def _model_generate(self, context: Any, max_length: int, **options: Any) -> Any:
+        """lm-eval's own loop over a batch of prompts, compared with forward passes."""
+        ask, mask = super()._model_generate, options.pop("attention_mask")
 
-        def where(row: int, step: int) -> str:
-            end = self.tok_decode(context[row, -_SHOWN:].tolist())
-            return f"new token {step + 1} after a prompt that ends in {end!r}"
+        def generate(prompts: Any, mask: Any, longest: int) -> Any:
+            return ask(context=prompts, attention_mask=mask, max_length=longest, **options)
 
-        with finite_passes(self.model, where):
-            return super()._model_generate(context, *args, **options)
+        if self.backend != "causal":
+            return generate(context, mask, max_length)
+        return self._texts.run(generate, context, mask, max_length)
+
+    @cached_property
+    def _texts(self) -> GenerateTrial:
+        return GenerateTrial(self.model, self.tokenizer, self.batch_size, self._trials)
 
     def tok_batch_encode(
         self,

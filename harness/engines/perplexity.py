@@ -136,7 +136,7 @@ class _ProvenLosses:
 
     def _by_itself(self, row: _Row) -> tuple[float, float]:
         """The summed loss, and what another exact way may differ by, in nats per token."""
-        logits = self.alone.logits(row.ids, row.scored + 1)
+        logits = self.alone.logits(row.ids, row.scored + 1, f"completion {row.index + 1}")
         ids = torch.tensor(row.ids, device=logits.device)
         return float(_nll_sum(logits, ids, row.scored)), self.alone.limit(logits)
 

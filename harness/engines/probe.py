@@ -9,6 +9,8 @@ from weakref import WeakKeyDictionary
 
 import torch
 
+from harness.engines.alone import Alone
+from harness.engines.kinds import kind_of, planted_rows
 from harness.engines.prefix_tree import Limits, TokenRequest, make_plan
 from harness.engines.tree_forward import TreeScorer
 from harness.models.adapters import base_of
@@ -23,7 +25,6 @@ _CUTS: dict[Chosen, tuple[Limits, ...]] = {
     "tree": (Limits(shared_tokens=1), Limits(shared_tokens=1, stem_saves=1, row_tokens=12)),
     "prefix": (Limits(shared_tokens=1, stem_saves=1, branching=False),),
 }
-_TOLERANCE = 1e-3  # nats per token in fp32, where rounding gives about 1e-6
 
 
 @dataclass(frozen=True)
@@ -34,26 +35,25 @@ class EngineChoice:
     why: str
 
 
-_choices: WeakKeyDictionary[Any, dict[Engine, EngineChoice]] = WeakKeyDictionary()
+_choices: WeakKeyDictionary[Any, dict[tuple[str, Engine], EngineChoice]] = WeakKeyDictionary()
 
 
 def choose_engine(model: Any, asked: Engine) -> EngineChoice:
     """Try the engines from the fastest on, until one gives what separate forward passes give.
 
-    Branches of random tokens on common prefixes are scored. A base is tried once, and the choice
-    holds for all adapters over it.
+    Branches of random tokens on common prefixes are scored, and tokens among them that the adapter
+    waits for. The choice holds for all adapters of one configuration over one base.
 
     Args:
         model: A transformers or PEFT model in evaluation mode.
         asked: ``auto`` tries ``tree``, then ``prefix``; either of them is tried alone; ``stock``
             is taken as it is.
     """
-    peft = getattr(model, "active_peft_config", None)
-    adds_tokens = peft is not None and peft.is_prompt_learning
-    known = _choices.setdefault(model if adds_tokens else base_of(model), {})
-    if asked not in known:
-        known[asked] = _choose(model, asked)
-    return known[asked]
+    known = _choices.setdefault(base_of(model), {})
+    key = kind_of(model), asked
+    if key not in known:
+        known[key] = _choose(model, asked)
+    return known[key]
 
 
 def _choose(model: Any, asked: Engine) -> EngineChoice:
@@ -83,13 +83,16 @@ def _problem(model: Any, engine: Chosen) -> str | None:
     if engine == "tree" and attention not in ("sdpa", "eager"):
         return f"attention by {attention} takes no mask for trees"
     try:
-        requests = _requests(config.vocab_size, _length(config))
-        plain = torch.cat([_plain(model, request) for request in requests])
-        noise = _noise(base, model, requests)
+        planted = [token for ids in planted_rows(model) for token in ids]
+        requests = _requests(config.vocab_size, _length(config), planted)
+        alone = Alone(model)
+        plain = [_plain(alone, request) for request in requests]
+        expected = torch.cat([values for values, _ in plain])
+        limit = max(limit for _, limit in plain)
         for limits in _CUTS[engine]:
             scored = _together(model, engine, requests, limits)
-            worst = float((scored - plain).abs().max())
-            if not worst <= _TOLERANCE + noise:  # NaN is a difference too
+            worst = float((scored - expected).abs().max())
+            if not worst <= limit:  # NaN is a difference too
                 return f"scores of a small tree differ by {worst:.2g} nats from separate ones"
     except torch.OutOfMemoryError:
         raise
@@ -117,10 +120,11 @@ def _length(config: Any) -> int:
     return max([_STEM, *past])
 
 
-def _requests(vocabulary: int, stem_length: int) -> list[TokenRequest]:
+def _requests(vocabulary: int, stem_length: int, planted: Sequence[int] = ()) -> list[TokenRequest]:
     """Two trees of unequal width: one of four branches, one of two; some score a few tokens only.
 
-    So a pass has several branching rows, padding, and tokens that nothing is asked of.
+    What is planted stands at the end of the first stem. So a pass has several branching rows,
+    padding, and tokens that nothing is asked of.
     """
     generator = torch.Generator().manual_seed(0)
 
@@ -128,7 +132,7 @@ def _requests(vocabulary: int, stem_length: int) -> list[TokenRequest]:
         ids: list[int] = torch.randint(vocabulary, (count,), generator=generator).tolist()
         return ids
 
-    stem, other = draw(stem_length), draw(_BRANCH)
+    stem, other = [*draw(stem_length), *planted], draw(_BRANCH)
     branches = [draw(_BRANCH) for _ in range(3)]
     branches.append([*branches[1][:2], *draw(_BRANCH)])
     sequences = [stem + branch for branch in branches] + [other + draw(2), other + draw(3)]
@@ -152,28 +156,9 @@ def _together(
     return values[order]
 
 
-def _noise(base: Any, model: Any, requests: Sequence[TokenRequest]) -> float:
-    """Difference that rounding in half precision explains, in nats; 0 in fp32.
-
-    A log-probability is as exact as the logits it comes from, and those are rounded to the dtype
-    in every layer. Quantized layers may round to bf16 whatever the dtype: bitsandbytes' kernels
-    for CPUs do.
-    """
-    dtype = base.get_input_embeddings().weight.dtype
-    if dtype == torch.float32:
-        if not getattr(base, "is_quantized", False):
-            return 0.0
-        dtype = torch.bfloat16
-    ids = torch.tensor([requests[0].inputs], device=model.device)
-    with torch.inference_mode():
-        largest = float(model(input_ids=ids).logits.float().abs().max())
-    return 4 * float(torch.finfo(dtype).eps) * max(1.0, largest)
-
-
-def _plain(model: Any, request: TokenRequest) -> torch.Tensor:
-    """Log-probability of every target by an ordinary forward pass, fp32."""
-    ids = torch.tensor([request.inputs], device=model.device)
-    targets = torch.tensor(request.targets, device=model.device)
-    with torch.inference_mode():
-        logits = model(input_ids=ids).logits[0, -len(targets) :].float()
-        return -torch.nn.functional.cross_entropy(logits, targets, reduction="none").cpu()
+def _plain(alone: Alone, request: TokenRequest) -> tuple[torch.Tensor, float]:
+    """Log-probability of every target by a pass of its own, fp32, and what they may miss."""
+    logits = alone.logits(request.inputs, len(request.targets))
+    targets = torch.tensor(request.targets, device=logits.device)
+    values = -torch.nn.functional.cross_entropy(logits, targets, reduction="none")
+    return values.cpu(), alone.limit(logits)

@@ -7,7 +7,7 @@ read anew by itself. A token may differ where two are nearly as likely; its log-
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 
@@ -93,9 +93,21 @@ class ProvenTexts:
 
     def _compare(self, condition: str, text: Written) -> None:
         with self._alone(text.row.variant) as passes:
-            logits = passes.steps(text.row.ids, text.tokens[: max(text.likeliest) + 1])
-        tokens, values = zip(*text.likeliest.values(), strict=True)
-        index = torch.tensor([list(text.likeliest), tokens], device=logits.device)
-        expected = logits.log_softmax(dim=-1)[index[0], index[1]].cpu()
-        difference = float((expected - torch.tensor(values)).abs().max())
-        self._trial.note(condition, len(tokens), difference, passes.limit(logits))
+            logits = passes.steps(
+                text.row.ids, text.tokens[: max(text.likeliest) + 1], f"prompt {text.row.number}"
+            )
+        found = difference(logits, text.likeliest)
+        self._trial.note(condition, len(text.likeliest), found, passes.limit(logits))
+
+
+def difference(logits: torch.Tensor, likely: Mapping[int, tuple[int, float]]) -> float:
+    """Largest difference of log-probabilities, in nats.
+
+    Args:
+        logits: Of each step, by the uncached loop, shape (steps, vocabulary).
+        likely: Step -> likeliest token by another way, and its log-probability.
+    """
+    tokens, values = zip(*likely.values(), strict=True)
+    index = torch.tensor([list(likely), tokens], device=logits.device)
+    expected = logits.log_softmax(dim=-1)[index[0], index[1]].cpu()
+    return float((expected - torch.tensor(values)).abs().max())

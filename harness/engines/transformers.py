@@ -73,7 +73,9 @@ class TransformersModel:
         """lm-eval's own class with shared prefixes; see ``engines.loglikelihood``."""
         from harness.engines.loglikelihood import PrefixSharingLM
 
-        return PrefixSharingLM(self.model, self.tokenizer, device=self.device, **options)
+        return PrefixSharingLM(
+            self.model, self.tokenizer, device=self.device, trials=self.trials, **options
+        )
 
 
 @dataclass(frozen=True)

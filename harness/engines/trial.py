@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from harness.engines.batching import is_out_of_memory
-from harness.errors import ModelError, NotFiniteError
+from harness.errors import AloneNotFiniteError, HarnessError, ModelError, NotFiniteError
 from harness.schema import Proof
 
-ENOUGH = 8  # tokens of each condition that are compared
+ENOUGH = 8  # tokens of each condition that are compared, where nothing else is said
 PLANTED = "with the tokens that the adapter names"
 ResultT = TypeVar("ResultT")
 
@@ -30,7 +30,9 @@ class Trial:
         what: What is compared, in words that go before "of each sequence by itself".
         ways: Each way in words that go after "answered".
         at: Which of them is in use.
-        counts: Condition, such as "padded" -> tokens that were compared in it.
+        counted: What is counted.
+        enough: How many of them are compared in each condition; 0 leaves the trial out.
+        counts: Condition, such as "padded" -> how many were compared in it.
         difference: Largest that was measured of the way in use, in nats.
         limit: What it may be, in nats.
         reasons: Why each faster way was not taken.
@@ -40,6 +42,8 @@ class Trial:
     what: str
     ways: Sequence[str]
     at: int = 0
+    counted: str = "tokens"
+    enough: int = ENOUGH
     counts: Counter[str] = field(default_factory=Counter)
     difference: float = 0.0
     limit: float = 0.0
@@ -47,9 +51,9 @@ class Trial:
 
     def needs(self, condition: str) -> bool:
         """Whether more is to be compared in a condition."""
-        return self.counts[condition] < ENOUGH
+        return self.counts[condition] < self.enough
 
-    def note(self, condition: str, tokens: int, difference: float, limit: float) -> None:
+    def note(self, condition: str, count: int, difference: float, limit: float) -> None:
         """Take a comparison into account.
 
         Raises:
@@ -57,7 +61,7 @@ class Trial:
         """
         if not difference <= limit:
             raise DiffersError(f"{self.what} differ by {difference:.2g} nats ({condition})")
-        self.counts[condition] += tokens
+        self.counts[condition] += count
         self.difference = max(self.difference, difference)
         self.limit = max(self.limit, limit)
 
@@ -67,14 +71,20 @@ class Trial:
         Raises:
             ModelError: No way is left.
         """
+        if not self.enough:
+            return attempt()
         while True:
             try:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")  # what it warns of is measured, not told
                     return attempt()
             except Exception as error:  # a model may refuse masks, positions or caches in any way
-                fails_by_itself = isinstance(error, NotFiniteError) and bool(self.counts)
-                if is_out_of_memory(error) or fails_by_itself:
+                # what is wrong with the request, or with its numbers, is wrong in every way
+                theirs = isinstance(error, HarnessError) and not isinstance(error, ModelError)
+                numbers = isinstance(error, AloneNotFiniteError) or (
+                    isinstance(error, NotFiniteError) and bool(self.counts)
+                )
+                if is_out_of_memory(error) or theirs or numbers:
                     raise
                 self._fall(error)
 
@@ -98,8 +108,8 @@ class Trial:
         """What was measured; None where nothing was."""
         if not self.counts:
             return None
-        tokens = f"{self.counts.total()} tokens ({', '.join(self.counts)})"
-        words = f"{tokens}, {self.ways[self.at]}: {self.what} equal those of each sequence alone."
+        compared = f"{self.counts.total()} {self.counted} ({', '.join(self.counts)})"
+        words = f"{compared}, {self.ways[self.at]}: {self.what} equal those of each sequence alone."
         if self.reasons:
             words = f"Not {', nor '.join(self.reasons)}. Instead, {words}"
         return Proof(

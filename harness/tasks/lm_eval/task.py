@@ -138,9 +138,8 @@ class PreparedLmEval:
                 progress=progress,
             )
             asks = any(leaf.OUTPUT_TYPE != "generate_until" for leaf in loaded.leaves.values())
-            choice = lm.choice if asks else None  # an engine matters to log-likelihoods only
-            if choice is not None:
-                on_engine(choice)
+            if asks:  # an engine matters to log-likelihoods only
+                on_engine(lm.choice)
             seed_generators(self.seed)
             results = evaluate(
                 lm=lm,
@@ -157,7 +156,7 @@ class PreparedLmEval:
                 truncated=lm.truncated,
                 warnings=texts(warnings),
                 asked=task.engine,
-                engine=choice and (choice.engine, choice.why),
+                engine=(lm.choice.engine, lm.choice.why) if asks else None,
             )
             facts = _run_facts(results, loaded, noticed, self.seed)
         return outcome_of(task, facts)

@@ -15,25 +15,26 @@ from harness.engines.tree_forward import TreeScorer
 from harness.models.adapters import AdapterSet
 
 
-def test_a_base_is_tried_once_for_all_its_adapters(
+def test_a_base_and_a_kind_of_adapter_are_tried_once(
     tiny_model: Any,
     make_adapter: Callable[..., Path],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Base and adapters get the same engine, and no variant waits for a probe again."""
+    """Adapters that differ in weights only get one engine, and none waits for a probe again."""
     tried = []
     problem = probe._problem
     monkeypatch.setattr(probe, "_problem", lambda *args: tried.append(args[1]) or problem(*args))
     assert choose_engine(tiny_model, "auto").engine == "tree"
     adapters = AdapterSet(tiny_model)
-    adapters.add("a", make_adapter(tmp_path / "a"))
-    for name in ("a", None):
+    for seed, name in enumerate(("a", "b")):
+        adapters.add(name, make_adapter(tmp_path / name, seed=seed))
+    for name in ("a", "b", None):
         with adapters.active(name) as model:
             assert choose_engine(model, "auto").engine == "tree"
-    assert tried == ["tree"]
+    assert tried == ["tree", "tree"]
     assert choose_engine(tiny_model, "prefix").engine == "prefix"
-    assert tried == ["tree", "prefix"]
+    assert tried == ["tree", "tree", "prefix"]
 
 
 def test_a_mask_that_leaks_is_noticed(tiny_model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
