@@ -70,13 +70,7 @@ def card(
     wanted = None if form is None else named_form(form)
     store, manifest = options.found_run(run, runs_dir)
     written = card_run(
-        store,
-        manifest,
-        output=output,
-        variant=variant,
-        form=wanted,
-        repo_id=repo_id,
-        force=force,
+        store, manifest, output=output, variant=variant, form=wanted, repo_id=repo_id, force=force
     )
     if as_json:
         options.print_json(written.as_json())

@@ -159,9 +159,6 @@ def _renamed(reading: Reading, name: str) -> Reading:
     return dataclasses.replace(reading, variant=name, sample=sample)
 
 
-# -- scores ---------------------------------------------------------------------------------------
-
-
 def _claimed_key(side: Side) -> Key | None:
     """A run's primary metric on the first split that there is of those that are claimed."""
     primary = _primary(side)

@@ -119,8 +119,6 @@ class SidePair:
         """Identities of a task in the first run, and of the one of the second run."""
         return self.first.identity(task), self.second.identity(other)
 
-    # -- reasons ------------------------------------------------------------------------------
-
     def _other_scoring(self, before: Reading, after: Reading) -> str | None:
         if before.kind != after.kind:
             return f"another kind of task: {before.kind} against {after.kind}"

@@ -18,35 +18,6 @@ HOW = {
 }
 """How a run's variant was picked, in a word or two."""
 
-READING: tuple[tuple[str, str], ...] = (
-    (
-        "Paired difference",
-        "A run minus the reference on the same examples, matched by their ids, with the methods "
-        "that compare variants within a run. Scores are paired only where both runs were asked "
-        "the same and scored in the same way: equal ids and references (for losses equal "
-        "completions and numbers of tokens), equal metrics, equal lm-eval task. Elsewhere the "
-        "values stand side by side, and it is said why they are not compared.",
-    ),
-    (
-        "What is compared",
-        "Whole systems: weights with the prompt and the decoding that each run uses. Where prompt "
-        "or decoding differ, the difference holds their effect too; that is said.",
-    ),
-    (
-        "95 % interval",
-        "It covers the choice of examples. It does not cover another training with another seed: "
-        "each run is one training.",
-    ),
-    (
-        "Many looks",
-        "Each interval stands alone: of twenty comparisons that are truly equal, about one shows a "
-        "difference. With several runs, p-values of the deciding metric are adjusted for all of "
-        "them (Holm). The best of several runs looks better than it is, because these examples "
-        "picked it.",
-    ),
-)
-"""How to read a comparison: term and explanation."""
-
 SIDES = {
     "better": "better",
     "worse": "worse",
@@ -214,9 +185,6 @@ def verdict_lines(view: RunsView) -> list[str]:
 def loss(value: float | None) -> str:
     """A training's loss, to four decimals."""
     return number(value, 4)
-
-
-# -- parts ----------------------------------------------------------------------------------------
 
 
 def _undecidable(view: RunsView) -> str:

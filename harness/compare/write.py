@@ -6,7 +6,7 @@ from pathlib import Path
 from harness.compare.charts import forest_chart, loss_charts, style_of
 from harness.compare.tables import results_table, runs_table, settings_table, training_table
 from harness.compare.view import RunsView
-from harness.compare.words import READING, cautions, headline, named, not_compared, support
+from harness.compare.words import cautions, headline, named, not_compared, support
 from harness.files import write_atomic
 from harness.render.markdown import code, plain
 from harness.render.pages import page_environment, render_page
@@ -83,7 +83,6 @@ def render_runs_html(view: RunsView) -> str:
         "settings": settings_table(view),
         "training": training_table(view) if any(run.training for run in view.runs) else None,
         "swatches": {run.label: style_of(view, run) for run in view.runs},
-        "reading": READING,
     }
     styles = ("report.css", "runs.css")
     return render_page(page_environment(), "runs.html.j2", values, styles=styles)

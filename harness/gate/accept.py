@@ -197,11 +197,8 @@ def _keys(subject: GateSubject, rules: GateSpec) -> Iterable[Key]:
 
 def _sound(subject: GateSubject, reading: Reading) -> SoundScore:
     """Refuse a score that later runs could not be compared with."""
-    where, sample, quantity = (
-        score_words(subject.name, reading.key),
-        reading.sample,
-        reading.quantity,
-    )
+    where = score_words(subject.name, reading.key)
+    sample, quantity = reading.sample, reading.quantity
     if reading.score.value is None:
         reason = reading.score.reason or "no reason was recorded"
         hint = "Leave it out by naming the others in gate.metrics, or mend the task."

@@ -98,9 +98,6 @@ def context_of(store: Store, manifest: Manifest, subjects: Iterable[GateSubject]
     }
 
 
-# -- differences ----------------------------------------------------------------------------------
-
-
 def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     """Dotted keys whose values differ, sorted, each with what it was and is."""
     return [

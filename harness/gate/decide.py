@@ -145,9 +145,6 @@ def decide(
     return Decision(tuple(checks), level)
 
 
-# -- scores ---------------------------------------------------------------------------------------
-
-
 def _look(
     pair: ScorePair, shared: dict[str, Resamples], seed: int, n_resamples: int
 ) -> _Look | str:

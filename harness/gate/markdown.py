@@ -22,9 +22,8 @@ from harness.render.text import visible
 from harness.schema import GateCheck, GateResult
 
 SUMMARY_BYTES = 1_048_576  # what GitHub takes as the summary of a step
-COMMENT_BYTES = (
-    65_536  # its limit for a comment is as many characters, so bytes are on the safe side
-)
+# its limit for a comment is as many characters, so bytes are on the safe side
+COMMENT_BYTES = 65_536
 _HEADLINE_CHARS = 1_000
 _NAME_CHARS = 80
 _HEADER = ("verdict", "check", "n", "baseline", "this run", "gain", "margin", "MDE", "note")

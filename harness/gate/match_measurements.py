@@ -72,9 +72,7 @@ def match_measurements(
 
 
 def _same_record(
-    before: BaselineMeasurements,
-    then: Mapping[str, Measurement],
-    after: SubjectMeasurements | None,
+    before: BaselineMeasurements, then: Mapping[str, Measurement], after: SubjectMeasurements | None
 ) -> bool:
     """Whether a run took its measurements from the stored record that the baseline has."""
     if after is None or not before.key or before.key != after.key:
@@ -86,9 +84,7 @@ def _same_record(
 
 
 def _other_hardware(
-    before: BaselineMeasurements,
-    then: Mapping[str, Measurement],
-    after: SubjectMeasurements | None,
+    before: BaselineMeasurements, then: Mapping[str, Measurement], after: SubjectMeasurements | None
 ) -> str | None:
     if after is None:
         return None

@@ -180,9 +180,6 @@ def no_score(rule: GatedMetric, subject: GateSubject) -> UsageError:
     )
 
 
-# -- which scores ---------------------------------------------------------------------------------
-
-
 def default_keys(subject: GateSubject) -> Iterator[Key]:
     """Scores that are gated where ``gate.metrics`` names none.
 

@@ -25,9 +25,6 @@ RowPurpose = Literal["main", "repeat", "attention", "same"]
 """``main`` counts; the others are about the rater: shown twice, spoilt, a text beside itself."""
 
 
-# -- the plan of the sheets -----------------------------------------------------------------------
-
-
 class Item(Record):
     """An example whose outputs are rated, with all that raters may see of it."""
 
@@ -103,9 +100,6 @@ class Sheets:
         return {item.id: item.cluster for item in self.items}
 
 
-# -- what comes back ------------------------------------------------------------------------------
-
-
 class Rating(Record):
     """What one rater said about one row."""
 
@@ -136,9 +130,6 @@ class ReturnedFile(Record):
     format: ReturnFormat
     rows: int  # that hold an answer
     imported: str  # ISO 8601
-
-
-# -- what the ratings say -------------------------------------------------------------------------
 
 
 class Estimate(Record):

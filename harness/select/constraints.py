@@ -16,9 +16,6 @@ TAIL = 0.05
 """Each bound alone holds with 95 %: a constraint is broken or kept only if the data shows it."""
 
 
-# -- scores ---------------------------------------------------------------------------------------
-
-
 def check_score(margin: rules.Margin, score: ConstraintScore, variant: str) -> ConstraintCheck:
     """Whether a variant's score is not too far below the baseline's.
 
@@ -68,9 +65,6 @@ def _score_words(margin: rules.Margin, score: ConstraintScore, scale: float | No
     return f"{name}: at most {allowed} worse than {score.baseline}"
 
 
-# -- measurements ---------------------------------------------------------------------------------
-
-
 def check_measurement(
     spec: rules.ConstraintSpec, variant: str, medians: Medians | None, missing: str | None
 ) -> ConstraintCheck:
@@ -118,9 +112,6 @@ def _measurement_words(spec: rules.ConstraintSpec) -> str:
         if value is not None
     ]
     return f"{measured_name(name)} {' and '.join(bounds)}"
-
-
-# -- all together ---------------------------------------------------------------------------------
 
 
 def check_constraints(

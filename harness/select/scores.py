@@ -62,12 +62,7 @@ class ConstraintScore:
 
 
 def constraint_score(
-    baseline: str,
-    task: str,
-    metric: str | None,
-    readings: Sequence[Reading],
-    part: Part,
-    seed: int,
+    baseline: str, task: str, metric: str | None, readings: Sequence[Reading], part: Part, seed: int
 ) -> ConstraintScore:
     """Find a task's (or a group member's) per-example statistics on one part of the examples.
 

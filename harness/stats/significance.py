@@ -14,14 +14,7 @@ from harness.metrics.base import FloatArray
 from harness.stats.panel import Panel
 from harness.stats.proportions import mcnemar_exact
 
-__all__ = [
-    "equivalence_p",
-    "holm",
-    "max_t",
-    "mcnemar_exact",
-    "paired_test",
-    "sign_flip_test",
-]
+__all__ = ["equivalence_p", "holm", "max_t", "mcnemar_exact", "paired_test", "sign_flip_test"]
 
 Alternative = Literal["two-sided", "greater", "less"]
 

@@ -191,9 +191,6 @@ def _explain(problem: Mapping[str, Any], places: Places) -> SuiteError:
     return SuiteError(f"{name} {message}{value}.{f' {advice}' if advice else ''}", where=where)
 
 
-# -- near keys ------------------------------------------------------------------------------------
-
-
 def _near_key(key: Key, content: Any) -> str:
     """A suggestion for a misspelt key: a near one of the same level."""
     if not key:

@@ -128,9 +128,6 @@ def power_lines(sheets: Sheets) -> tuple[str, ...]:
     return (*_votes(sheets), *_points(sheets))
 
 
-# -- effort ---------------------------------------------------------------------------------------
-
-
 def _effort(sheets: Sheets) -> list[str]:
     plan, items, rows = sheets.plan, sheets.items, sheets.rows
     minutes = minutes_by_rater(plan, rows)
@@ -191,9 +188,6 @@ def _overlap(sheets: Sheets) -> list[str]:
             "every mean. Three or more are better."
         ]
     return []
-
-
-# -- power ----------------------------------------------------------------------------------------
 
 
 def _votes(sheets: Sheets) -> list[str]:

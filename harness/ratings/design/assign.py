@@ -11,9 +11,6 @@ RaterPair = tuple[int, int]
 """A rater and a pair of variants, by their places."""
 
 
-# -- raters ---------------------------------------------------------------------------------------
-
-
 class _Meetings:
     """Who has judged how much so far, and with whom.
 
@@ -82,9 +79,6 @@ def is_connected(seats: Sequence[Sequence[int]], raters: int) -> bool:
     for seated in set(map(tuple, seats)):
         meetings.add(seated)
     return len(set(meetings.group)) <= 1
-
-
-# -- sides ----------------------------------------------------------------------------------------
 
 
 def assign_sides(

@@ -135,9 +135,6 @@ def _pairs(selection: ItemSelection, spec: HumanSpec) -> tuple[VariantPair, ...]
     return tuple(p for p in pairs if spec.preference == "all" or selection.baseline in p)
 
 
-# -- main rows ------------------------------------------------------------------------------------
-
-
 def _main_rows(
     selection: ItemSelection,
     spec: HumanSpec,
@@ -172,9 +169,6 @@ def _distinct(item: Item, variants: Sequence[str]) -> list[tuple[str, ...]]:
 
 def _differ(item: Item, pair: VariantPair) -> bool:
     return not same_text(item.outputs[pair[0]], item.outputs[pair[1]])
-
-
-# -- checks, order, tokens ------------------------------------------------------------------------
 
 
 def _with_checks(selection: ItemSelection, spec: HumanSpec, main: Drafts, key: str) -> Drafts:
@@ -231,9 +225,6 @@ def _rows(
                     spoilt=draft.spoilt,
                     repeats=tokens[draft.repeats] if draft.repeats else None,
                 )
-
-
-# -- notes ----------------------------------------------------------------------------------------
 
 
 def _seat_notes(seats: Sequence[tuple[int, ...]], spec: HumanSpec) -> Iterator[str]:

@@ -146,9 +146,6 @@ def _item(example: Example, outputs: _Outputs, references: bool) -> Item:
     )
 
 
-# -- notes ----------------------------------------------------------------------------------------
-
-
 def _partial_notes(partial: Counter[tuple[str, Split]], splits: Sequence[Split]) -> Iterator[str]:
     """Examples that were passed over, counted."""
     for reason in dict.fromkeys(reason for reason, _ in partial):

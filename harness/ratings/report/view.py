@@ -77,9 +77,6 @@ def human_section(
     )
 
 
-# -- what weakens it ------------------------------------------------------------------------------
-
-
 def _cautions(results: HumanResults, primary: tuple[str, str] | None) -> list[str]:
     lines = []
     low = [item.name for item in low_agreement(results)]
@@ -107,9 +104,6 @@ def _cautions(results: HumanResults, primary: tuple[str, str] | None) -> list[st
             what = "goes against the raters" if side == "worse" else "is not shown to follow them"
             lines.append(f"{metric_name(metric)}, by which the checkpoint is chosen, {what}.")
     return lines
-
-
-# -- where it comes from --------------------------------------------------------------------------
 
 
 def _notes(results: HumanResults) -> list[str]:

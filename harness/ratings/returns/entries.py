@@ -7,10 +7,7 @@ from typing import Any
 from harness.ratings import layout
 from harness.ratings.design.tokens import LETTERS
 from harness.ratings.records import RowKind, SheetRow
-from harness.ratings.returns.answers import (
-    Problem,
-    shown,
-)
+from harness.ratings.returns.answers import Problem, shown
 from harness.ratings.returns.mistakes import Mistake
 from harness.ratings.returns.questions import Questions
 from harness.ratings.returns.returned import Returned, ReturnedRow, ReturnedTable
@@ -79,9 +76,6 @@ def _wrong(file: Returned, place: tuple[ReturnedTable, int, str], problem: Probl
         table.column_words(column),
         1,
     )
-
-
-# -- what belongs where ---------------------------------------------------------------------------
 
 
 def _refusal(
@@ -175,9 +169,6 @@ def _column_remarks(file: Returned, questions: Questions, table: ReturnedTable) 
         yield f"{file.path}: has no column {' or '.join(missing)} any more."
     elif extra:
         yield f"{file.path}: passed over {' and '.join(extra)}, columns that nobody asked for."
-
-
-# -- what the rows say ----------------------------------------------------------------------------
 
 
 def _read(

@@ -21,21 +21,6 @@ from harness.suite.ratings import PREFERENCE, CriterionSpec
 IDLE_MINUTES = 2  # without input, after which a row's clock stands still
 OVERVIEW_ROWS = 600  # up to here the overview shows a button per row
 
-_KEEPING = (
-    "Every answer is kept at once in this browser, on this computer, and nowhere else: you may "
-    "close the page and go on later where you left off. Private windows and cleared browsing data "
-    "lose it. To go on in another browser, save the file here and load it there."
-)
-_TIME = (
-    "The page notes how long each row is in view and writes it into the file as minutes. Time "
-    f"away from the page, and time without any input for more than {IDLE_MINUTES} minutes, does "
-    "not count."
-)
-_RETURN = (
-    "When you are done, choose “Save file to send back” and send that file to whoever gave you "
-    "this page. The page itself sends nothing."
-)
-
 _SECTION_NOUNS: dict[RowKind, str] = {"scale": "Rating", "pair": "Preference"}
 _KEYS = {layout.A: "a", layout.B: "b", layout.TIE: "t", layout.CANNOT_JUDGE: "x"}
 
@@ -63,7 +48,8 @@ def render_page(sheet: layout.RaterSheet) -> str:
             data=_embedded(data),
             rater=sheet.rater,
             sections=data["sections"],
-            instructions=[*layout.general_instructions(sheet), _TIME, _KEEPING, _RETURN],
+            instructions=layout.general_instructions(sheet),
+            idle=IDLE_MINUTES,
             question=layout.PREFERENCE_QUESTION,
             rows=len(sheet.scale) + len(sheet.pair),
         )

@@ -27,10 +27,8 @@ TENTATIVE = 0.667
 NO_VARIANCE = "no variance: all answers that can be compared are the same"
 UNANIMOUS = "raters agree throughout, which gives no interval"
 
-_MANY_UNITS, _COARSE = (
-    5_000,
-    40,
-)  # beyond so many, so many groups: the package takes 7 ms for 10,000
+# beyond so many, so many groups: the package takes 7 ms for 10,000
+_MANY_UNITS, _COARSE = 5_000, 40
 
 
 def krippendorff_alpha(ratings: ArrayLike, level: Level) -> float | None:

@@ -108,9 +108,6 @@ def _wins(pair: VariantPair, votes: Sequence[Vote], clusters: Mapping[str, str])
     )
 
 
-# -- strengths ------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, eq=False)
 class _Spread:
     """How uncertain the strengths are: standard errors, Student's df, and that in words."""

@@ -139,9 +139,6 @@ def _base(variant: Variant, identities: Iterable[Mapping[str, Any]]) -> Base:
     return Base(variant.base_model, base.get("kind") == "hub", variant.base_revision or commit)
 
 
-# -- data -----------------------------------------------------------------------------------------
-
-
 def _training_data(store: Store, manifest: Manifest) -> TaskData | None:
     key = manifest.examples.get("train")
     if manifest.training_key is None:

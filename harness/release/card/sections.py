@@ -14,8 +14,6 @@ from harness.report.words.comparison import change_words, figure_words
 from harness.report.words.selection import claims
 from harness.suite.record import suite_of
 
-# -- scores ---------------------------------------------------------------------------------------
-
 
 def results(card: Card) -> Iterator[str]:
     """All scores of the variant that no choice was made by, with what they were made with."""
@@ -114,9 +112,6 @@ def _splits(card: Card, rows: Sequence[MatrixRow]) -> str:
     return bullets(lines)
 
 
-# -- cost -----------------------------------------------------------------------------------------
-
-
 def cost(card: Card) -> Iterator[str]:
     """Memory, speed and price beside the baseline's, and the machine they were measured on."""
     yield "## Cost"
@@ -166,9 +161,6 @@ def hardware(card: Card) -> str:
         return "a machine that was not recorded"
     room = f"{count(place.cpu_count, 'core')}, {size(place.memory_bytes)}"
     return f"{place.device_name} ({room}), compute dtype {place.compute_dtype}"
-
-
-# -- people ---------------------------------------------------------------------------------------
 
 
 def ratings(card: Card) -> Iterator[str]:

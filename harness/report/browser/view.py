@@ -17,13 +17,7 @@ from harness.schema import CellResult, Example, Manifest, Prediction
 from harness.store.runs import Store
 from harness.suite.spec import task_facts
 
-FINDINGS = (
-    findings.TRUNCATED,
-    findings.CUT,
-    findings.EMPTY,
-    findings.LOOP,
-    findings.COPY,
-)
+FINDINGS = (findings.TRUNCATED, findings.CUT, findings.EMPTY, findings.LOOP, findings.COPY)
 """What is flagged of an output: bit 0 of its flags is the first of these."""
 
 MISSING = 1 << len(FINDINGS)

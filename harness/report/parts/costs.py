@@ -9,14 +9,7 @@ from harness.checks.measurement import MeasurementFacts
 from harness.metrics.quantities import MEASURED
 from harness.report.view import records
 from harness.report.view.repeats import of_variants
-from harness.results.measurements import (
-    MEMORY,
-    SPEED,
-    doubts,
-    measured_at,
-    measured_on,
-    sizes,
-)
+from harness.results.measurements import MEMORY, SPEED, doubts, measured_at, measured_on, sizes
 from harness.schema import Environment, Finding, Manifest, Measurement
 from harness.stats.pareto import Objective, efficient
 from harness.store.runs import Store

@@ -18,13 +18,7 @@ class VerdictSection(ReportSection):
     def build(self, run: RunContents) -> dict[str, Any]:
         manifest = run.manifest
         verdict = build_verdict(
-            manifest,
-            run.matrix[0],
-            run.primary,
-            run.trade_off,
-            run.choice,
-            run.human,
-            run.outputs,
+            manifest, run.matrix[0], run.primary, run.trade_off, run.choice, run.human, run.outputs
         )
         return {
             "description": run.suite.description,
