@@ -227,7 +227,9 @@ def _leakage(examples: Sequence[Example]) -> list[str]:
     ]
 
 
-def check_first_rows(source: DataSource, spec: DataSpec, prompt: PromptSpec) -> None:
+def check_first_rows(
+    source: DataSource, spec: DataSpec, prompt: PromptSpec
+) -> list[tuple[str, ...]]:
     """Render the first rows of a source that is quick to read; others are left for the run.
 
     Quick to read are the built-in's known fields and local JSONL, JSON and CSV files that are not
@@ -238,13 +240,16 @@ def check_first_rows(source: DataSource, spec: DataSpec, prompt: PromptSpec) -> 
         spec: The suite's data.
         prompt: The suite's prompt.
 
+    Returns:
+        The references of each row that was kept; none of a built-in source.
+
     Raises:
         DataError: A file cannot be read, or the source holds no rows.
         PromptError: The template is invalid, names a field that a row lacks, or fails.
     """
     template = Template(prompt, plain_chat if prompt.is_chat else None)
     if source.kind == "hub":
-        return
+        return []
     files = _files(source, spec)
     quick = [
         (path, split, read)
@@ -258,4 +263,5 @@ def check_first_rows(source: DataSource, spec: DataSpec, prompt: PromptSpec) -> 
         raise no_rows(spec)
     counts = Counts()
     rows = [DataRow(clean(row.fields, counts.changed), row.split, row.where) for row in rows]
-    render_all(spec, template, rows, [row.where for row in rows], counts)
+    kept = render_all(spec, template, rows, [row.where for row in rows], counts)
+    return [] if source.kind == "builtin" else [row.rendered.references for row in kept]

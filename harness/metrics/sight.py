@@ -37,10 +37,12 @@ of the models.
 """
 
 _TRIED = 100  # texts a graded metric is tried on; the others are quick, and see every label
+_MOST = 0.5  # of the first rows
 _CHARACTERS = 400  # of each text: its script shows in the first lines
 _FEW_LETTERS = 8  # letters; half of fewer may well be right
 _SEVERAL_WORDS = 40  # letters
 _LETTERS_A_WORD = 5  # of scripts with spaces; elsewhere a letter is about as much as a word
+_NONE_PERFECT = "gives {:.3g} where all outputs equal their references"
 _OTHERWISE: tuple[tuple[str, Option], ...] = (  # options that may help, where a metric has them
     ("tokenizer", "unicode"),
     ("tokenize", "char"),
@@ -58,7 +60,7 @@ class Sight:
         tried: References it was tried on.
         blind: Those that it cannot see.
         lost: The share of its range that is out of a perfect model's reach, in [0, 1].
-        reason: What it does to most of those it cannot see, and an example; empty without any.
+        reason: What it does to most of those it cannot see, with an example, or else to all texts.
     """
 
     metric: str
@@ -70,13 +72,20 @@ class Sight:
     @property
     def suffices(self) -> bool:
         """Whether it sees enough for its values to mean something."""
-        return max(self.blind / max(1, self.tried), self.lost) <= BLIND_SHARE
+        return max(self.share, self.lost) <= BLIND_SHARE
+
+    @property
+    def share(self) -> float:
+        """Of references that it cannot see, in [0, 1]."""
+        return self.blind / max(1, self.tried)
 
     @property
     def words(self) -> str:
         """What it does not see, in one sentence."""
-        lost = f"{metric_name(self.metric)} cannot see {self.blind} of {self.tried} references"
-        return f"{lost}: it {self.reason}."
+        name = metric_name(self.metric)
+        if not self.blind:
+            return f"No model can have the best {name}: it {self.reason}."
+        return f"{name} cannot see {self.blind} of {self.tried} references: it {self.reason}."
 
 
 def sight_of(metric: Metric, references: Sequence[Sequence[str]]) -> Sight:
@@ -97,12 +106,9 @@ def sight_of(metric: Metric, references: Sequence[Sequence[str]]) -> Sight:
         fault = _fault(metric, first)
         if fault is not None:
             faults.setdefault(fault, []).append(first)
-    if not faults and lost > BLIND_SHARE:
-        found = 0.0 if value is None else value
-        fault = f"gives {found:.3g} where all outputs equal their references"
-        faults = {fault: [several[0] for several in texts]}
     if not faults:
-        return Sight(metric.name, len(texts), lost=lost)
+        found = 0.0 if value is None else value
+        return Sight(metric.name, len(texts), lost=lost, reason=_NONE_PERFECT.format(found))
     most = max(faults, key=lambda fault: len(faults[fault]))
     reason = f"{most} ({faults[most][0][:60]!r})"
     return Sight(metric.name, len(texts), sum(map(len, faults.values())), lost, reason)
@@ -129,6 +135,27 @@ def check_sight(
                 raise MetricError(sight.words, where=where, hint=alternatives(spec, references))
             tried.append(sight)
     return tried
+
+
+def check_first_sight(spec: MetricSpec, references: Sequence[Sequence[str]], where: str) -> None:
+    """Refuse a metric that cannot see most of the first rows, which may not stand for the others.
+
+    Args:
+        spec: The metric.
+        references: One or more texts of each of the first rows.
+        where: What the metric belongs to.
+
+    Raises:
+        MetricError: As `check_sight`.
+    """
+    if is_evaluate_module(spec.name) or not references:
+        return
+    metric = _built(spec, references)
+    if not metric.graded and not isinstance(metric, MeanMetric):
+        return  # the first rows need not have all labels
+    sight = sight_of(metric, references)
+    if sight.share > _MOST:
+        raise MetricError(sight.words, where=where, hint=alternatives(spec, references))
 
 
 def alternatives(spec: MetricSpec, references: Sequence[Sequence[str]]) -> str:

@@ -3,7 +3,7 @@
 What one part says of another is for :mod:`harness.validate.suite`.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -14,6 +14,7 @@ from harness.doors import ENGINES
 from harness.errors import DataError, MetricError, PromptError, SuiteError, UsageError
 from harness.metrics.evaluate_options import local_script, read_options
 from harness.metrics.registry import EVALUATE, check_metric, is_evaluate_module
+from harness.metrics.sight import check_first_sight
 from harness.schema import HUMAN, MEASURE, TRAIN
 from harness.suite.arguments import argument_problems
 from harness.suite.file import SuiteFile
@@ -118,19 +119,42 @@ def _check_prompt(file: SuiteFile, owner: str, prompt: PromptSpec) -> None:
 
 
 def row_checks(file: SuiteFile) -> Iterator[Callable[[], object]]:
-    """Checks of the data: that local files are there, hold rows, and have what a prompt names."""
+    """Checks of the data: that local files are there, hold rows, and have what a prompt names.
+
+    Then that metrics see the references of the first rows. Each check is to be made before the
+    next one is taken.
+    """
     suite = file.suite
     seen: list[tuple[DataSpec, PromptSpec]] = []
+    references: list[list[tuple[str, ...]]] = []  # of the first rows of those
     owners = [TRAIN] if suite.train is not None else []
     for owner in [*owners, *suite.tasks]:
         if owner == TRAIN or not suite.tasks[owner].brings_data:
             pair = suite.task_data(owner)
             if pair not in seen:
                 seen.append(pair)
-                yield partial(_check_rows, file, owner, *pair)
+                references.append([])
+                yield partial(_check_rows, file, owner, *pair, references[-1])
+            if owner != TRAIN and suite.tasks[owner].writes_texts:
+                yield from _sight_checks(file, owner, references[seen.index(pair)])
 
 
-def _check_rows(file: SuiteFile, owner: str, data: DataSpec, prompt: PromptSpec) -> None:
+def _sight_checks(
+    file: SuiteFile, task: str, references: Sequence[Sequence[str]]
+) -> Iterator[Callable[[], object]]:
+    for place, spec in enumerate(file.suite.tasks[task].metric_specs or ()):
+        key = f"tasks.{task}.metrics[{place}]"
+        yield partial(check_first_sight, spec, references, file.at(key))
+
+
+def _check_rows(
+    file: SuiteFile,
+    owner: str,
+    data: DataSpec,
+    prompt: PromptSpec,
+    references: list[tuple[str, ...]],
+) -> None:
+    """Refuse data that cannot be used; otherwise note the references of the first rows."""
     key = _key_of(file.suite, owner, "data")
     try:
         source = resolve(data, file.base_dir)
@@ -139,7 +163,7 @@ def _check_rows(file: SuiteFile, owner: str, data: DataSpec, prompt: PromptSpec)
         problem = f"{error.where}: {error.problem}" if error.where else error.problem
         raise DataError(problem, where=where, hint=error.hint) from error
     try:
-        check_first_rows(source, data, prompt)
+        references += check_first_rows(source, data, prompt)
     except (DataError, PromptError) as error:
         raise placed(error, file, owner) from error
 

@@ -4,7 +4,7 @@ import pytest
 
 from harness.errors import MetricError
 from harness.metrics.registry import build_metric
-from harness.metrics.sight import check_sight, sight_of, spread
+from harness.metrics.sight import check_first_sight, check_sight, sight_of, spread
 from harness.suite.spec import MetricSpec
 
 ENGLISH = ["The cup is red and stands on the long table.", "In 1998 it was sold to a buyer."] * 9
@@ -43,7 +43,9 @@ def test_what_a_metric_cannot_see_shows_on_the_references(metric):
     for name in TEXTS:
         spec = MetricSpec(name=metric)
         if name in BLIND[metric]:
-            with pytest.raises(MetricError, match=r"tasks.qa: .* cannot see .* Use .*"):
+            with pytest.raises(
+                MetricError, match=r"tasks.qa: (.* cannot see|No model can have) .* Use .*"
+            ):
                 check_sight([spec], refs(name), "tasks.qa")
         else:
             (sight,) = check_sight([spec], refs(name), "tasks.qa")
@@ -89,8 +91,21 @@ def test_a_few_texts_are_counted_and_let_through():
 def test_a_label_that_never_occurs_is_out_of_reach():
     """Macro F1 over labels of which one is in no reference cannot be 1."""
     spec = MetricSpec(name="macro_f1", options={"labels": ["yes", "no", "maybe"]})
-    with pytest.raises(MetricError, match=r"macro F1 .* gives 0.667.* zero_division: nan"):
+    with pytest.raises(
+        MetricError, match=r"can have the best macro F1.* gives 0.667.* zero_division: nan"
+    ):
         check_sight([spec], [["yes"], ["no"]], "tasks.qa")
+
+
+def test_first_rows_need_not_stand_for_all():
+    """Only what most of them show is refused by validate; labels and lengths may come later."""
+    greek = [["Η Αθήνα είναι η πρωτεύουσα."]]
+    with pytest.raises(MetricError, match=r"suite.yaml:7: ROUGE-L cannot see 2 of 3"):
+        check_first_sight(MetricSpec(name="rougeL"), [*greek, *greek, ["Yes."]], "suite.yaml:7")
+    check_first_sight(MetricSpec(name="rougeL"), [*greek, ["Yes."]], "suite.yaml:7")
+    check_first_sight(MetricSpec(name="bleu"), [["yes"]], "suite.yaml:7")
+    labels = MetricSpec(name="macro_f1", options={"labels": ["yes", "no"]})
+    check_first_sight(labels, [["yes"]], "suite.yaml:7")
 
 
 def test_what_is_tried_is_spread_over_all():
