@@ -16,6 +16,7 @@ from typing import Any
 from harness.digests import file_digest
 
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
+TOKENIZER_PROBE = "what lies beside the adapter is what it is evaluated with"
 TRAINER_STATE = "trainer_state.json"
 
 # A number that a name gives as a step. Of an epoch, a rank or a version it is none.

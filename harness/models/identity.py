@@ -76,6 +76,10 @@ def base_identity(base: BaseSpec, base_dir: Path) -> dict[str, Any]:
     Raises:
         ModelError: The base names nothing that exists, or a folder without weights.
     """
+    if base.tokenizer is not None:
+        weights = base.model_copy(update={"tokenizer": None})
+        folder = base_dir / Path(base.tokenizer).expanduser()
+        return {**base_identity(weights, base_dir), "tokenizer": tokenizer_digest(folder)}
     if base.dequantize:
         versions = installed_versions(("torch", "transformers", "bitsandbytes"))
         own = {"builder": _DEQUANTIZER_VERSION, "versions": versions}
@@ -100,8 +104,26 @@ def base_identity(base: BaseSpec, base_dir: Path) -> dict[str, Any]:
     return {"kind": "gguf", "digest": digest, "converter": CONVERTER_VERSION}
 
 
+def tokenizer_digest(folder: Path) -> str:
+    """Digest of the tokenizer and chat template in a folder.
+
+    Raises:
+        ModelError: There is none.
+    """
+    files = model_files(folder, TOKENIZER_PATTERNS)
+    if not any(file.name == "tokenizer_config.json" for file in files):
+        raise ModelError(
+            "base.tokenizer needs a folder with tokenizer_config.json.",
+            where=str(folder),
+            hint="Give the folder that tokenizer.save_pretrained wrote; relative paths start from "
+            "the suite file's folder.",
+        )
+    return short_digest({file.name: file_digest(file) for file in files})
+
+
 def cache_name(base: BaseSpec, base_dir: Path) -> str | None:
     """Name of the cache folder a base is built into; None for bases that are loaded in place."""
+    base = base.model_copy(update={"tokenizer": None})  # it is no part of what is built
     source = locate(base, base_dir)
     if source.kind not in ("tiny", "builtin", "gguf") and not base.dequantize:
         return None

@@ -14,6 +14,7 @@ from typing import Any, cast
 
 from harness.errors import ModelError
 from harness.models.builtin import resolve_model
+from harness.models.identity import tokenizer_digest
 from harness.schema import FinishReason
 from harness.suite.spec import BaseSpec
 
@@ -30,11 +31,16 @@ def load_tokenizer(base: BaseSpec, base_dir: Path) -> Any:
     from transformers import AutoTokenizer
     from transformers.utils import logging
 
-    location = resolve_model(base, base_dir)
+    location: Path | str
+    if base.tokenizer is not None:
+        location, revision = base_dir / Path(base.tokenizer).expanduser(), None
+        tokenizer_digest(location)  # refuses a folder that has none
+    else:
+        location, revision = resolve_model(base, base_dir), base.revision
     logging.set_verbosity_error()
     try:
         tokenizer = AutoTokenizer.from_pretrained(
-            location, revision=base.revision, trust_remote_code=base.trust_remote_code
+            location, revision=revision, trust_remote_code=base.trust_remote_code
         )
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise ModelError(

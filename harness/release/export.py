@@ -16,11 +16,13 @@ from harness.digests import file_digest
 from harness.errors import DiskError, StoreError, UsageError
 from harness.files import room_on_disk, write_atomic
 from harness.models import identity
+from harness.models.beside import TOKENIZER_PROBE
 from harness.release.card.card import card_files
 from harness.release.card.data import card_of
 from harness.release.card.forms import Form, merged_digests, merged_form, merged_weights, named_form
 from harness.release.card.results import hub_installed
 from harness.release.select import FINISH, RunSelection, as_json, no_score_words, unscored
+from harness.report.view.records import View
 from harness.schema import Precision, Variant
 from harness.store.runs import Store
 
@@ -45,7 +47,8 @@ def form_named(name: str | None, copy_to: Path | None) -> Form | None:
 def ship(store: Store, selected: RunSelection, folder: Path, form: Form | None = None) -> Path:
     """Leave the chosen checkpoint in a folder of its own, ready to ship, with its record.
 
-    Weights, configuration and tokenizer are copied, what only a trainer needs is not. A model card
+    Weights, configuration and tokenizer are copied, what only a trainer needs is not, nor a
+    tokenizer or chat template by which the figures are not. A model card
     lies beside them, with its results as metadata where huggingface_hub is installed. The copy is
     checked against the digests of the run before it appears under its name.
 
@@ -86,7 +89,8 @@ def ship(store: Store, selected: RunSelection, folder: Path, form: Form | None =
             target.parent.mkdir(parents=True, exist_ok=True)
             made = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
         try:
-            names = _files_of(source, variant)
+            left_out = _not_evaluated_with(selected.view, variant, source)
+            names = [name for name in _files_of(source, variant) if name not in left_out]
             for name in names:
                 shutil.copyfile(source / name, made / name)
             _verify(made, variant, source)
@@ -101,7 +105,9 @@ def ship(store: Store, selected: RunSelection, folder: Path, form: Form | None =
             )
             changed = _name_base(made, variant, hub=card.base.hub)
             files = {name: file_digest(made / name) for name in names}
-            write_atomic(made / RECORD, as_json(_record(selected, variant, files) | changed))
+            record = _record(selected, variant, files) | changed
+            record |= {"left_out_of_copy": left_out} if left_out else {}
+            write_atomic(made / RECORD, as_json(record))
             for name, text in card_files(card).files.items():
                 write_atomic(made / name, text)
             made.chmod(0o755)
@@ -186,6 +192,23 @@ def _files_of(source: Path, variant: Variant) -> list[str]:
         return sorted(merged_digests(variant))
     patterns = identity.ADAPTER_PATTERNS if variant.kind == "adapter" else identity.MODEL_PATTERNS
     return [path.name for path in identity.model_files(source, patterns)]
+
+
+def _not_evaluated_with(view: View, variant: Variant, source: Path) -> dict[str, str]:
+    """Tokenizer files beside an adapter that it was not evaluated with, and why they stay behind.
+
+    Whoever loads the copy then takes the base's, by which its figures are.
+    """
+    failed = [
+        own.proof.words
+        for own in view.proofs
+        if (own.variant, own.proof.probe, own.proof.outcome)
+        == (variant.id, TOKENIZER_PROBE, "fails")
+    ]
+    if variant.kind != "adapter" or not failed:
+        return {}
+    files = identity.model_files(source, identity.TOKENIZER_PATTERNS)
+    return {file.name: failed[0] for file in files}
 
 
 def _verify(folder: Path, variant: Variant, source: Path) -> None:

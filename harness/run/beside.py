@@ -10,6 +10,7 @@ from harness.checks.adapter_effect import AdapterFacts
 from harness.checks.base import findings_about
 from harness.engines.base import LoadedModel
 from harness.errors import ApartError, ModelError, UsageError
+from harness.models.own_tokenizer import tokenizer_proof
 from harness.run.execution import Execution
 from harness.run.executors import CellJob
 from harness.schema import Finding, Proof, Variant
@@ -105,9 +106,11 @@ def probe(
         key, task = job.probe
         prompts = [example.prompt for example in work.examples(key)[:_PROMPTS]]
         chat = work.suite.task_data(task)[1].is_chat
-    proofs = model.add_adapter(variant.id, Path(str(variant.adapter)), alone=bool(alone))
+    folder = Path(str(variant.adapter))
+    proofs = model.add_adapter(variant.id, folder, alone=bool(alone))
     effect = model.adapter_effect(variant.id, prompts, chat=chat)
     work.reporter.detail(f"  {variant.id}: largest change of a logit {effect:.3g}")
+    beside = tokenizer_proof(folder, work.tokenizer, given=work.suite.base.tokenizer)
     isolated = Proof(
         probe=_PROBE,
         outcome="isolated",
@@ -115,7 +118,7 @@ def probe(
     )
     return Probed(
         findings=tuple(findings_about(AdapterFacts(variant.id, effect))),
-        proofs=(*((isolated,) if alone else ()), *proofs),
+        proofs=(*((isolated,) if alone else ()), *proofs, beside),
     )
 
 

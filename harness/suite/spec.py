@@ -48,14 +48,21 @@ class BaseSpec(Spec):
         exclude_if=lambda value: not value,
     )
 
+    tokenizer: str | None = Field(
+        None,
+        description="Folder of the tokenizer and chat template that all variants are trained and "
+        "evaluated with, such as an adapter's that ships with its own; default: the base's.",
+        exclude_if=lambda value: value is None,
+    )
+
     def at(self, folder: str) -> BaseSpec:
         """This base with other weights, such as a merged model's."""
         return self.model_copy(update={"model": folder, "revision": None, "dequantize": False})
 
     @property
     def as_stored(self) -> BaseSpec:
-        """This base in the form in which it is stored."""
-        return self.model_copy(update={"dequantize": False})
+        """This base in the form in which it is stored, with its own tokenizer."""
+        return self.model_copy(update={"dequantize": False, "tokenizer": None})
 
 
 class DataSpec(Spec):

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ from typer.testing import CliRunner
 from harness.cli.main import app
 from harness.digests import file_digest
 from harness.errors import DiskError, StoreError, UsageError
+from harness.models.beside import TOKENIZER_PROBE
 from harness.models.identity import adapter_digest
 from harness.release.export import form_named, ship
 from harness.release.select import RunSelection, describe, select_run
+from harness.report.view.records import VariantProof
 from harness.schema import Manifest, MergedModel, Proof
 from harness.store.runs import Store
 from tests.unit.conftest import SPEC, RunFactory
@@ -182,6 +185,24 @@ def test_a_copied_adapter_names_no_folder_of_this_machine(
     assert ("changed_in_copy" in record) == (trained_on != shipped)
     readme = (folder / "README.md").read_text("utf-8")
     assert "base_model_name_or_path` in adapter_config.json), here smollm2" in readme
+
+
+def test_a_tokenizer_that_it_was_not_evaluated_with_stays_behind(tmp_path: Path) -> None:
+    """Whoever loads the copy then takes the base's; record and card say so."""
+    store, choice = selected(tmp_path)
+    chosen = str(choice.chosen)
+    words = "Beside the adapter lies another chat template than it is evaluated with."
+    for outcome, ships in (("fails", False), ("fallback", True)):
+        proof = Proof(probe=TOKENIZER_PROBE, outcome=outcome, words=words)
+        proofs = (VariantProof(variant=chosen, proof=proof, tasks=("summary",)),)
+        view = choice.view.model_copy(update={"proofs": proofs})
+        folder = ship(store, replace(choice, view=view), tmp_path / outcome)
+        assert ("tokenizer.json" in names_in(folder)) == ships
+        record = json.loads((folder / "harness-selection.json").read_text("utf-8"))
+        assert ("tokenizer.json" in record["files"]) == ships
+        assert record.get("left_out_of_copy") == (None if ships else {"tokenizer.json": words})
+        text = (folder / "README.md").read_text("utf-8")
+        assert ('AutoTokenizer.from_pretrained(".")' in text) == ships
 
 
 def test_the_model_card_is_safe_and_says_how_to_load(tmp_path: Path) -> None:
