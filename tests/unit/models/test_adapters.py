@@ -319,7 +319,7 @@ def test_an_option_that_peft_does_not_know_is_told(tiny_model, first, tmp_path):
     assert adapters.unknown_options("known") == ()
 
 
-@pytest.mark.filterwarnings("ignore::UserWarning:peft")
+@pytest.mark.filterwarnings("ignore::UserWarning")
 def test_a_tied_table_in_the_file_is_the_bases(tiny_model, tiny_dir, second, tmp_path):
     """PEFT saves the output layer beside an adapter of it, which here is the input table too."""
     base = AutoModelForCausalLM.from_pretrained(tiny_dir, dtype=torch.float32)
