@@ -44,18 +44,19 @@ SECTION = ProofsSection()
 
 @dataclass(frozen=True)
 class _Row:
-    """Proofs that say the same; of those that hold, the one with the largest difference."""
+    """Proofs that say the same; of measured ones that hold, the one with the largest difference."""
 
     proof: Proof
     variants: Sequence[str]
 
 
 def _rows(proofs: Iterable[VariantProof]) -> list[_Row]:
-    """One row for each probe that holds, with all its variants; one for each other outcome."""
+    """One row for each probe that held with a figure, with all its variants; one for the rest."""
     alike: dict[tuple[str, ...], list[VariantProof]] = {}
     for item in proofs:
         proof = item.proof
-        said = () if proof.outcome == "holds" else (proof.words,)
+        held = proof.outcome == "holds" and proof.difference is not None
+        said = () if held else (proof.words,)
         alike.setdefault((proof.probe, proof.outcome, *said), []).append(item)
     rows = [
         _Row(
