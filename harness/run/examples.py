@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from harness.checks.base import findings_about
+from harness.checks.data_rows import DataFacts
 from harness.errors import DataError, PromptError, SuiteError
 from harness.plan.keys import Keyed
 from harness.run.state import Run
@@ -28,6 +30,9 @@ def read_examples(run: Run) -> dict[str, list[Example]]:
             by_key[item.key] = run.store.read_records("examples", item.key, "examples", Example)
         run.data[task] = run.store.read_record("examples", item.key, "report", DataReport)
         by_task[task] = by_key[item.key]
+    first = {item.key: task for task, item in reversed(run.plan.examples.items())}
+    for task in reversed(first.values()):
+        run.findings += findings_about(DataFacts(task, run.data[task]))
     _check_splits(run, by_task)
     return by_task
 

@@ -24,6 +24,7 @@ from harness.run.measure import measure_cells
 from harness.run.merge import merged_weights, plan_merged, unmerged
 from harness.run.overlaps import look_for_overlaps
 from harness.run.state import Options, Run, check_matches, check_patterns, needs_training, start
+from harness.run.written import look_at_outputs
 from harness.schema import TRAIN, Example, Manifest, Proof
 from harness.select.checkpoint import select_checkpoint
 from harness.store.runs import Store
@@ -52,9 +53,9 @@ def run_suite(file: CheckedSuite, store: Store, options: Options, reporter: Repo
                 start_workers = partial(executor.start, address, reporter)
                 workers = EXECUTORS.ask(name, lambda: held.enter_context(start_workers()))
             _train(run, examples)
-            if run.plan.training_run is not None:
-                proofs = run.plan.training_run.proofs
-                run.findings += [noted for proof in proofs for noted in findings_about(proof)]
+            if (training := run.plan.training_run) is not None:
+                for facts in (training, *training.proofs):
+                    run.findings += findings_about(facts)
             run.ended = options.train_only
             manifest = run.save()  # it names the training, which prune might take for garbage else
             return manifest if workers is None else _evaluate(run, workers)
@@ -159,6 +160,7 @@ def _finish(run: Run) -> Manifest:
     planned = [(cell.variant, cell.task) for cell in run.plan.cells]
     run.results = {place: run.results[place] for place in planned if place in run.results}
     run.ended = True
+    look_at_outputs(run)
     manifest = run.save()
     check_matches(run)
     return manifest
