@@ -19,7 +19,7 @@ from harness.errors import ModelError
 from harness.files import room_on_disk
 from harness.models.gguf_file import check_whole, keep_rotary_factors
 from harness.models.identity import cache_name
-from harness.models.precision import check_precision, compute_in, read_back
+from harness.models.precision import all_used, check_precision, compute_in, read_back
 from harness.models.quiet import quiet
 from harness.models.source import BUILTIN_GGUF, locate, packaged_file
 from harness.models.stored import stored_form
@@ -143,9 +143,15 @@ def dequantize(base: BaseSpec, location: Path | str, folder: Path) -> None:
     source = {"revision": base.revision, "trust_remote_code": base.trust_remote_code}
     try:
         options = {**source, **_while_loading(location, source)}
-        model = AutoModelForCausalLM.from_pretrained(
-            location, dtype=torch.float32, device_map={"": "cpu"}, **options
+        model, loading = AutoModelForCausalLM.from_pretrained(
+            location,
+            dtype=torch.float32,
+            device_map={"": "cpu"},
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are refused, by name
+            **options,
         )
+        all_used(loading, where=str(location))
         compute_in(model, torch.float32)
         if (
             getattr(model, "hf_quantizer", None) is not None

@@ -10,7 +10,7 @@ from harness.errors import ModelError
 from harness.models.builtin import resolve_model
 from harness.models.device import torch_dtype
 from harness.models.policy import DTYPE_NAMES, DevicePolicy
-from harness.models.precision import batch_proof, check_precision, compute_in, read_back
+from harness.models.precision import all_used, batch_proof, check_precision, compute_in, read_back
 from harness.models.quiet import quiet
 from harness.models.stored import stored_form
 from harness.schema import QUANTIZED, Precision, Proof
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 Purpose = Literal["train", "quality", "measure"]
 FOUR_BIT: tuple[Precision, ...] = ("nf4", "fp4")
-_MADE_UP = ("missing_keys", "mismatched_keys", "error_msgs")  # of transformers' loading info
 
 
 def load_base(
@@ -92,7 +91,7 @@ def load_proved(
     if stored is not None:
         compute_in(model, weight_dtype(precision, policy))
     proofs = [
-        _nothing_left(loading, location),
+        all_used(loading, where=str(location)),
         check_precision(read_back(model), precision, where=str(location)),
         *([batch_proof(model)] if (precision, purpose) == ("int8", "quality") else []),
     ]
@@ -125,6 +124,7 @@ def _from_pretrained(
             device_map={"": policy.device},
             trust_remote_code=base.trust_remote_code,
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are refused below, by name
             **options,
         )
     except torch.OutOfMemoryError:
@@ -136,35 +136,6 @@ def _from_pretrained(
             hint=_hint(error),
         ) from error
     return model, loading
-
-
-def _nothing_left(loading: dict[str, Any], location: Path | str) -> Proof:
-    """That every weight of the model was in its files, and all of the files went into the model.
-
-    Raises:
-        ModelError: Weights were missing, so that transformers made some up.
-    """
-    made_up = sorted(str(key) for kind in _MADE_UP for key in loading.get(kind, ()))
-    if made_up:
-        raise ModelError(
-            f"Its files lack weights of the model ({len(made_up):,}, such as {made_up[0]}), which "
-            "transformers made up at random.",
-            where=str(location),
-            hint="The files may be incomplete, of another architecture than config.json says, or "
-            "of a newer transformers.",
-        )
-    name = "all of the base is used"
-    left = sorted(str(key) for key in loading.get("unexpected_keys", ()))
-    if not left:
-        words = "Every weight of the model is in its files, and every stored one has its place."
-        return Proof(probe=name, outcome="holds", words=words)
-    return Proof(
-        probe=name,
-        outcome="fallback",
-        words=f"{len(left):,} stored weights have no place in the model that transformers makes "
-        f"of config.json, such as {left[0]}; they are left out.",
-        hint="That is right for parts such as a vision tower; of a language model it is not.",
-    )
 
 
 _NOT_SHAPE = ("_name_or_path", "transformers_version", "dtype", "torch_dtype")

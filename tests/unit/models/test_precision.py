@@ -4,7 +4,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, BitsAndBytesConfig, MixtralConfig, Qwen3MoeConfig
+from safetensors.torch import save_file
+from transformers import (
+    AutoModelForCausalLM,
+    BitsAndBytesConfig,
+    LlamaConfig,
+    MixtralConfig,
+    Qwen3MoeConfig,
+)
 
 from harness.errors import ModelError
 from harness.models.builtin import resolve_model
@@ -128,8 +135,47 @@ def test_weights_that_the_files_lack_are_not_made_up(tiny_dir, tmp_path):
     weights = model.state_dict()
     weights.pop("model.layers.0.mlp.up_proj.weight")
     model.save_pretrained(tmp_path, state_dict=weights)
-    with pytest.raises(ModelError, match=r"lack weights .*such as model.layers.0.mlp.up_proj"):
+    with pytest.raises(
+        ModelError, match=r"lack weights .*random: model.layers.0.mlp.up_proj.weight\."
+    ):
         load(tmp_path, "fp32")
+
+
+def test_weights_of_another_shape_are_named_with_both(tiny_dir, tmp_path):
+    """The case of 4-bit mixtures of experts of before transformers 5, packed expert by expert."""
+    model = AutoModelForCausalLM.from_pretrained(tiny_dir)
+    packed = {"model.norm.weight": torch.ones(64, 1)}
+    model.save_pretrained(tmp_path, state_dict={**model.state_dict(), **packed})
+    with pytest.raises(ModelError, match=r"norm.weight \(stored as \(64, 1\), needed as \(128,\)"):
+        load(tmp_path, "fp32")
+
+
+def test_weights_in_fp8_can_be_dequantized(tmp_path):
+    """Blocks of 128 x 128 with a scale each, as several large models are published."""
+    config = LlamaConfig(
+        vocab_size=len(tiny_tokenizer()),
+        hidden_size=128,
+        intermediate_size=128,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+    )
+    model = AutoModelForCausalLM.from_config(config)
+    weights, expected = dict(model.state_dict()), dict(model.state_dict())
+    for name in [name for name in weights if name.endswith("proj.weight")]:
+        scale = weights[name].abs().max() / 448  # the largest number of float8_e4m3fn
+        weights[name] = (weights[name] / scale).to(torch.float8_e4m3fn)
+        weights[f"{name}_scale_inv"] = scale.reshape(1, 1)
+        expected[name] = weights[name].float() * scale
+    config.quantization_config = {"quant_method": "fp8", "weight_block_size": [128, 128]}
+    config.save_pretrained(tmp_path)
+    tiny_tokenizer().save_pretrained(tmp_path)
+    save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ModelError, match="stored in fp8"):
+        load(tmp_path, "bf16")
+    made, proofs = load(tmp_path, "fp32", dequantize=True)
+    assert {proof.outcome for proof in proofs} == {"holds"}
+    for name, weight in made.state_dict().items():
+        torch.testing.assert_close(weight, expected[name])
 
 
 def test_stored_weights_without_a_place_are_told(tiny_dir, tmp_path):
