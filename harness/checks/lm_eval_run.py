@@ -22,6 +22,7 @@ class LmEvalFacts:
         warnings: What lm-eval warned of.
         asked: The engine that the suite asks for.
         engine: What computed log-likelihoods, and why; None where none were asked for.
+        turn_end: A token at which texts end beside EOS.
     """
 
     task: str
@@ -31,6 +32,7 @@ class LmEvalFacts:
     warnings: Sequence[str]
     asked: str = "auto"
     engine: tuple[str, str] | None = None
+    turn_end: str | None = None
 
 
 class LmEvalRun:
@@ -60,6 +62,14 @@ class LmEvalRun:
             )
         for text in facts.warnings:
             yield Finding(check=_CHECK, severity="info", what=f"{facts.task}: lm-eval says: {text}")
+        if facts.turn_end is not None:
+            yield Finding(
+                check=_CHECK,
+                severity="info",
+                what=f"{facts.task}: texts end at {facts.turn_end!r}, too, which ends a turn in "
+                "the chat template and is not EOS.",
+                why="lm-eval by itself has them written on, unless the model names that token.",
+            )
         if facts.engine is not None:
             yield self._engine(facts.task, facts.asked, *facts.engine)
 

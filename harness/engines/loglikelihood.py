@@ -58,6 +58,7 @@ class PrefixSharingLM(HFLM):  # type: ignore[misc]  # lm_eval is untyped
         shared: What to take over from, and leave to, other variants with the same tokenizer.
         progress: Called with (requests done, requests in all).
         trials: Of the loaded base, for what is tried on the requests; None: nothing is.
+        turn_end: A token at which texts end beside EOS, such as that of a chat template.
 
     Attributes:
         truncated: Requests cut on the left because they are longer than the model's context.
@@ -77,6 +78,7 @@ class PrefixSharingLM(HFLM):  # type: ignore[misc]  # lm_eval is untyped
         shared: SharedPlans | None = None,
         progress: Progress | None = None,
         trials: Trials | None = None,
+        turn_end: str | None = None,
     ) -> None:
         super().__init__(
             pretrained=model,
@@ -94,6 +96,7 @@ class PrefixSharingLM(HFLM):  # type: ignore[misc]  # lm_eval is untyped
         self._progress = progress
         self._done = self._total = self._shown = 0
         self._trials = trials
+        self._turn_end = turn_end
         self.set_cache_hook(self)
 
     @property
@@ -174,7 +177,8 @@ class PrefixSharingLM(HFLM):  # type: ignore[misc]  # lm_eval is untyped
         """Answer requests of (context, generation arguments) with a text."""
         self._total += len(requests)
         answers: list[str] = super().generate_until(requests, disable_tqdm=True)
-        return answers
+        end = self._turn_end
+        return answers if end is None else [text.partition(end)[0] for text in answers]
 
     def _loglikelihood_tokens(
         self,
@@ -279,6 +283,8 @@ class PrefixSharingLM(HFLM):  # type: ignore[misc]  # lm_eval is untyped
     def _model_generate(self, context: Any, max_length: int, **options: Any) -> Any:
         """lm-eval's own loop over a batch of prompts, compared with forward passes."""
         ask, mask = super()._model_generate, options.pop("attention_mask")
+        if self._turn_end is not None:
+            options["eos_token_id"] = self._ends(self._turn_end)
 
         def generate(prompts: Any, mask: Any, longest: int) -> Any:
             return ask(context=prompts, attention_mask=mask, max_length=longest, **options)
@@ -286,6 +292,13 @@ class PrefixSharingLM(HFLM):  # type: ignore[misc]  # lm_eval is untyped
         if self.backend != "causal":
             return generate(context, mask, max_length)
         return self._texts.run(generate, context, mask, max_length)
+
+    def _ends(self, turn_end: str) -> list[int]:
+        """Tokens that end a text: those that the model names, and the end of a turn."""
+        named = self.model.generation_config.eos_token_id
+        own = named if isinstance(named, list) else [named, self.eot_token_id]
+        ends = {*own, self.tokenizer.convert_tokens_to_ids(turn_end)}
+        return sorted(ends - {None})
 
     @cached_property
     def _texts(self) -> GenerateTrial:

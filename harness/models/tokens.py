@@ -144,25 +144,29 @@ class ChatTurns:
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
         self._marks = {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}
-        shortest = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "a"}]
+        asking = {"role": "user", "content": "a"}
+        answers = [{"role": "assistant", "content": content} for content in "ab"]
         try:
-            self._shortest = [render_chat(tokenizer)(shortest, False)]
+            render = render_chat(tokenizer)
+            self._shortest = [render([asking, answer], False) for answer in answers]
         except ModelError:  # some templates want more than that
             self._shortest = []
 
-    def end(self, completions: Sequence[str]) -> str | None:
+    def end(self, completions: Sequence[str] = ()) -> str | None:
         """The token that ends a turn, as the chat template writes it.
 
         It need not be EOS: many a base keeps EOS for the end of a document, and a model that
         learnt its turns from the template would write on.
 
         Args:
-            completions: Rendered completions, at least one.
+            completions: Rendered completions, if there are any.
 
         Returns:
             The first special or added token in what all completions have in common at their end,
-            and an answer of one letter has, too; None where no such token ends a turn.
+            and answers of one letter have, too; None where no such token ends a turn.
         """
+        if not completions and not self._shortest:
+            return None
         ending = _common_end([*completions, *self._shortest])
         ids = self._tokenizer.encode(ending, add_special_tokens=False)
         first = next((token for token in ids if token in self._marks), None)

@@ -23,6 +23,7 @@ from harness.engines.loglikelihood import SharedPlans
 from harness.engines.probe import EngineChoice
 from harness.errors import DataError, MetricError, MissingExtraError, ModelError, UsageError
 from harness.models.quiet import recorded
+from harness.models.tokens import ChatTurns
 from harness.suite.spec import LmEvalTask
 from harness.tasks.lm_eval.hub import hub_data
 from harness.tasks.lm_eval.load import FOLDER_PREFIX, LoadedTasks, load_tasks
@@ -79,7 +80,8 @@ def prepare_lm_eval(
             for leaf in loaded.leaves.values():
                 _configure(leaf, task)
                 leaf.build_all_requests = RequestsOnce(leaf, seed)
-        return PreparedLmEval(task, task_id, seed, loaded, warnings, undo.pop_all())
+        end = _turn_end(task, loaded, tokenizer)
+        return PreparedLmEval(task, task_id, seed, loaded, warnings, undo.pop_all(), end)
 
 
 @dataclass(eq=False)
@@ -97,6 +99,7 @@ class PreparedLmEval:
     loaded: LoadedTasks | None
     warnings: Records
     undo: InitVar[ExitStack]
+    turn_end: str | None = None  # where it is not EOS
     shared: SharedPlans = field(default_factory=dict)
 
     def __post_init__(self, undo: ExitStack) -> None:
@@ -136,6 +139,7 @@ class PreparedLmEval:
                 batch_tokens=task.batch_tokens,
                 shared=self.shared,
                 progress=progress,
+                turn_end=self.turn_end,
             )
             asks = any(leaf.OUTPUT_TYPE != "generate_until" for leaf in loaded.leaves.values())
             if asks:  # an engine matters to log-likelihoods only
@@ -157,6 +161,7 @@ class PreparedLmEval:
                 warnings=texts(warnings),
                 asked=task.engine,
                 engine=(lm.choice.engine, lm.choice.why) if asks else None,
+                turn_end=self.turn_end,
             )
             facts = _run_facts(results, loaded, noticed, self.seed)
         return outcome_of(task, facts)
@@ -165,6 +170,13 @@ class PreparedLmEval:
         """Let go of the rows and remove the folder they are in; ``run`` is over then."""
         self.loaded = None
         self._undo()
+
+
+def _turn_end(task: LmEvalTask, loaded: LoadedTasks, tokenizer: Any) -> str | None:
+    """The token that ends a chat's turn, where texts are written and lm-eval does not know it."""
+    writes = any(leaf.OUTPUT_TYPE == "generate_until" for leaf in loaded.leaves.values())
+    end = ChatTurns(tokenizer).end() if task.apply_chat_template and writes else None
+    return None if end == tokenizer.eos_token else end
 
 
 def _run_facts(results: Any, loaded: LoadedTasks, noticed: LmEvalFacts, seed: int) -> RunFacts:

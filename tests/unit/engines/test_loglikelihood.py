@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import random
 from functools import cache
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import AddedToken
 
 pytest.importorskip("lm_eval")
 
@@ -163,6 +165,20 @@ def test_generation_is_lm_evals(architecture: str, engine: Any, tiny_tokenizer: 
     expected = stock(model, tiny_tokenizer).generate_until(requests, disable_tqdm=True)
     assert any(expected)
     assert ours(model, tiny_tokenizer, engine=engine).generate_until(requests) == expected
+
+
+def test_generation_ends_at_the_end_of_a_turn(tiny_tokenizer: Any) -> None:
+    """What lm-eval would have written on after it is not there, in any row of a batch."""
+    tokenizer, model = copy.deepcopy(tiny_tokenizer), tree_model("llama")
+    contexts = ["Open the", "Return a list of", "Raise"]
+    requests = instances([(text, {"until": [], "max_gen_toks": 9}) for text in contexts], "gen")
+    whole = ours(model, tokenizer, engine="stock").generate_until(requests)
+    turn_end = tokenizer.convert_ids_to_tokens(tokenizer.encode(whole[0])[4])
+    tokenizer.add_tokens([AddedToken(turn_end, special=True)])
+    shown = tokenizer.decode(tokenizer.convert_tokens_to_ids(turn_end))
+    texts = ours(model, tokenizer, engine="stock", turn_end=turn_end).generate_until(requests)
+    assert len(texts[0]) < len(whole[0])
+    assert texts == [text.partition(shown)[0] for text in whole]
 
 
 @pytest.mark.parametrize("split", [1, 3])
