@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.digests import file_digest
+from harness.schema import Proof
 
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 TOKENIZER_PROBE = "what lies beside the adapter is what it is evaluated with"
@@ -76,13 +78,42 @@ class TrainerState:
 
     def eval_loss(self, step: int | None) -> float | None:
         """The loss on held-out rows that the trainer logged at a step."""
+        losses = dict(self.logged("eval_loss")) if step is not None else {}
+        loss = losses.get(step or 0)
+        return loss if loss is not None and math.isfinite(loss) else None
+
+    def logged(self, name: str) -> list[tuple[int, float]]:
+        """Steps at which a quantity was logged, each with its value, NaN included."""
         log = self.values.get("log_history")
-        for entry in log if isinstance(log, list) else []:
-            if isinstance(entry, dict) and entry.get("step") == step and step is not None:
-                loss = entry.get("eval_loss")
-                if isinstance(loss, int | float) and loss == loss:  # noqa: PLR0124  # not NaN
-                    return float(loss)
-        return None
+        lines = log if isinstance(log, list) else []
+        entries = [line for line in lines if isinstance(line, dict) and name in line]
+        pairs = ((_whole(entry.get("step")), entry[name]) for entry in entries)
+        return [(s, float(v)) for s, v in pairs if s is not None and isinstance(v, int | float)]
+
+    def proof(self) -> Proof:
+        """How far the training was, and how its losses went; a loss that is no number is told."""
+        step, steps, losses = self.step, _whole(self.values.get("max_steps")), self.logged("loss")
+        here = f"at step {step:,}" if step is not None else "at a step that nothing tells"
+        words = [f"Saved {here}{f' of {steps:,}' if steps else ''}, by {TRAINER_STATE}."]
+        if len(losses) > 1:
+            words.append(f"Training loss {losses[0][1]:.4g} at first, {losses[-1][1]:.4g} at last.")
+        evaluated = [pair for pair in self.logged("eval_loss") if math.isfinite(pair[1])]
+        if evaluated:
+            lowest = min(evaluated, key=lambda pair: pair[1])
+            own = self.eval_loss(step)
+            words.append(f"Eval loss {own:.4g} here." if own is not None else "")
+            words.append(f"The lowest of {len(evaluated)} was {lowest[1]:.4g} at step {lowest[0]}.")
+        named = ("loss", "eval_loss", "grad_norm")
+        broken = [(s, n) for n in named for s, v in self.logged(n) if not math.isfinite(v)]
+        if broken:
+            first = min(broken)
+            words.append(f"From step {first[0]} on, {first[1]} was no finite number.")
+        return Proof(
+            probe="its trainer's state",
+            outcome="fallback" if broken else "holds",
+            words=" ".join(word for word in words if word),
+            hint="What was trained after that step is not to be trusted." if broken else "",
+        )
 
 
 def trainer_state(folder: Path) -> TrainerState | None:

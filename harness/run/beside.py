@@ -10,6 +10,7 @@ from harness.checks.adapter_effect import AdapterFacts
 from harness.checks.base import findings_about
 from harness.engines.base import LoadedModel
 from harness.errors import ApartError, ModelError, UsageError
+from harness.models.beside import trainer_state
 from harness.models.own_tokenizer import tokenizer_proof
 from harness.run.execution import Execution
 from harness.run.executors import CellJob
@@ -118,8 +119,19 @@ def probe(
     )
     return Probed(
         findings=tuple(findings_about(AdapterFacts(variant.id, effect))),
-        proofs=(*((isolated,) if alone else ()), *proofs, beside),
+        proofs=(
+            *((isolated,) if alone else ()),
+            *proofs,
+            beside,
+            *_trained_elsewhere(work, folder),
+        ),
     )
+
+
+def _trained_elsewhere(work: Execution, folder: Path) -> tuple[Proof, ...]:
+    """What a trainer left written of its training; ours keeps a record of its own."""
+    state = trainer_state(folder) if work.suite.train is None else None
+    return () if state is None else (state.proof(),)
 
 
 def _stays(adapters: int) -> Proof:

@@ -74,3 +74,26 @@ def test_the_eval_loss_at_a_step_is_read_from_the_log(tmp_path):
     state = trainer_state(left(tmp_path, {"global_step": 20, "log_history": log}))
     assert state is not None
     assert [state.eval_loss(step) for step in (20, 30, None)] == [0.9, None, None]
+
+
+def test_the_trainers_losses_are_told(tmp_path):
+    """How far it was, how the loss went, and where the lowest was: all as the trainer logged it."""
+    log = [
+        {"step": 1, "loss": 2.5, "grad_norm": 1.0},
+        {"step": 10, "eval_loss": 1.1},
+        {"step": 20, "loss": 0.5, "grad_norm": 1.0},
+        {"step": 20, "eval_loss": 1.4},
+    ]
+    state = {"global_step": 20, "max_steps": 30, "log_history": log}
+    proof = trainer_state(left(tmp_path / "checkpoint-20", state)).proof()
+    assert proof.outcome == "holds"
+    assert proof.words == (
+        "Saved at step 20 of 30, by trainer_state.json. Training loss 2.5 at first, 0.5 at last. "
+        "Eval loss 1.4 here. The lowest of 2 was 1.1 at step 10."
+    )
+    log += [{"step": 21, "loss": 0.0, "grad_norm": float("nan")}]  # as it is logged after a NaN
+    proof = trainer_state(left(tmp_path / "checkpoint-21", {**state, "global_step": 21})).proof()
+    assert proof.outcome == "fallback"
+    assert "From step 21 on, grad_norm was no finite number" in proof.words
+    for odd in ({}, {"log_history": 3}, {"log_history": [3, {"step": "x", "loss": []}]}):
+        assert trainer_state(left(tmp_path / "odd", odd)).proof().outcome == "holds"
