@@ -217,6 +217,8 @@ def _ends(check: GateCheck) -> tuple[str, str]:
 def _limit(value: float | None, check: GateCheck) -> str:
     """A margin or the like, in the unit of the gain."""
     scale, unit = _gain_scale(check)
+    if not (unit or scale) and check.unit:
+        unit = f" {check.unit}"  # a bare 0.02 could be points
     return fmt.NONE if value is None else _trimmed(in_points(value, scale)) + unit
 
 

@@ -111,7 +111,13 @@ def _reading(
     except MetricError as error:
         return without(str(error))
     quantity = Quantity(
-        score.task, score.metric, score.split, aggregate, score.higher_is_better, score.scale
+        score.task,
+        score.metric,
+        score.split,
+        aggregate,
+        score.higher_is_better,
+        score.scale,
+        score.unit,
     )
     sample = Sample(cell.variant, ids.astype(np.str_), clusters.astype(np.str_), stats)
     return Reading(cell.variant, cell.task, cell.kind, score, quantity, sample)

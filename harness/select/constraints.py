@@ -26,7 +26,7 @@ def check_score(margin: rules.Margin, score: ConstraintScore, variant: str) -> C
     scale = quantity.scale if quantity else None
     common: dict[str, Any] = {
         "variant": variant,
-        "what": _score_words(margin, score, scale),
+        "what": _score_words(margin, score),
         "data": score.data,
         "scale": scale,
         "higher_is_better": quantity.higher_is_better if quantity else True,
@@ -54,14 +54,16 @@ def check_score(margin: rules.Margin, score: ConstraintScore, variant: str) -> C
     )
 
 
-def _score_words(margin: rules.Margin, score: ConstraintScore, scale: float | None) -> str:
+def _score_words(margin: rules.Margin, score: ConstraintScore) -> str:
     name = f"{score.task} {score.metric}".strip()
     if not margin:
         return f"{name}: not worse than {score.baseline}"
     if isinstance(margin, str):
         allowed = f"{100 * rules.share(margin):g} %"
     else:
-        allowed = f"{margin:g}{' points' if scale else ''}"
+        of = score.quantity
+        unit = "" if of is None else " points" if of.scale else f" {of.unit}".rstrip()
+        allowed = f"{margin:g}{unit}"
     return f"{name}: at most {allowed} worse than {score.baseline}"
 
 

@@ -33,6 +33,7 @@ class Quantity:
     aggregate: Aggregate  # metric of column sums, shape (..., k) -> (...)
     higher_is_better: bool = True  # False for error rates and losses
     scale: float | None = None  # the best possible value, or None
+    unit: str = ""  # of its values, such as "nats/token"
 
     @property
     def sign(self) -> float:

@@ -20,7 +20,8 @@ _HINTS = {
 }
 _MARGIN_HINT = "It is how much worse something may get: points of 100 such as 2, or a share as 5%."
 _KEY_HINTS = dict.fromkeys(
-    ("margin", "unscaled_margin", "equivalence_margin", "max_drop"), _MARGIN_HINT
+    ("margin", "unscaled_margin", "equivalence_margin", "max_drop", "points", "nats", "other"),
+    _MARGIN_HINT,
 )
 _ELSEWHERE = {  # keys that are often looked for at the top of a suite -> where they are
     "lr": "train.args.learning_rate",

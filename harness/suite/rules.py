@@ -30,6 +30,19 @@ class Spec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+MarginUnit = Literal["points", "nats", "other"]
+
+
+class Margins(Spec):
+    """Margins by what a metric is counted in: 2 is little in points, and no margin in nats."""
+
+    points: Margin = Field(2.0, description="Of metrics with a best value: points of 100.")
+    nats: Margin = Field(0.02, description="Of losses, in nats per token.")
+    other: Margin = Field(
+        "2%", description="Of all others, such as perplexity or a rating: a share, or their unit."
+    )
+
+
 CHOSEN, MERGED = "chosen", "merged"  # names that stand for a variant of the run
 
 
@@ -77,8 +90,10 @@ class SelectSpec(Spec):
         "best: the best value.",
     )
     constraints: tuple[ConstraintSpec, ...] = ()
-    equivalence_margin: Margin = Field(
-        2.0, description="Merged and adapter are equivalent within this: points, or a share."
+    equivalence_margin: Margin | Margins = Field(
+        2.0,
+        description="Merged and adapter are equivalent within this: points, a share of any metric "
+        "such as 5%, or by unit, as {points: 2, nats: 0.02, other: 2%}, which are the defaults.",
     )
 
 
@@ -153,6 +168,25 @@ def in_points(value: float, scale: float | None) -> float:
 def own_unit(value: float, scale: float | None) -> float:
     """The inverse of :func:`in_points`."""
     return value * scale / 100 if scale else value
+
+
+def margin_unit(scale: float | None, unit: str) -> MarginUnit:
+    """What margins of a metric are counted in.
+
+    Args:
+        scale: The metric's best possible value, or None.
+        unit: Of its values, such as ``"nats/token"``.
+    """
+    return "points" if scale else "nats" if unit.startswith("nats") else "other"
+
+
+def margin_for(rule: Margin | Margins, unit: MarginUnit) -> Margin:
+    """The margin of a metric: a plain number is in points, and says nothing of other metrics."""
+    if isinstance(rule, str):
+        return rule
+    by_unit = rule if isinstance(rule, Margins) else Margins(points=rule)
+    margin: Margin = getattr(by_unit, unit)
+    return margin
 
 
 def margin_in_own_unit(margin: float | str, reference: float, scale: float | None) -> float:

@@ -15,15 +15,19 @@ from harness.metrics.names import LM_EVAL_SCALES
 from harness.metrics.quantities import better_higher, unit_of
 from harness.metrics.registry import build_metric, is_evaluate_module, stand_in
 from harness.schema import HUMAN
-from harness.suite.deciding import first_metric
+from harness.suite.deciding import first_metric, primary_metric
 from harness.suite.file import SuiteFile
 from harness.suite.ratings import PREFERENCE
 from harness.suite.rules import (
     ConstraintSpec,
     GatedMeasurement,
     GatedMetric,
+    Margins,
+    MarginUnit,
     amount,
     in_points,
+    margin_for,
+    margin_unit,
     share,
 )
 from harness.suite.spec import LmEvalTask, MetricSpec, Suite
@@ -40,14 +44,17 @@ class Reach:
     least: float | None = None  # the least possible value, in the metric's own unit
     best: float | None = None  # the greatest possible value, where higher is better
     higher_is_better: bool = True  # False for error rates and losses
+    counted_in: MarginUnit = "other"  # what margins are
 
     @property
     def unit(self) -> str:
-        """What limits are counted in."""
+        """What limits are counted in, within a sentence."""
         return " points" if self.scale else ""
 
 
-_POINTS = Reach(scale=1.0, least=0.0, best=1.0)
+_POINTS = Reach(scale=1.0, least=0.0, best=1.0, counted_in="points")
+_NATS = Reach(least=0.0, higher_is_better=False, counted_in="nats")
+_WIDEST_LOSS = 1.0  # nats per token: a perplexity 2.7 times as high
 
 
 def limit_checks(file: SuiteFile) -> Iterator[Callable[[], None]]:
@@ -66,8 +73,8 @@ def limit_checks(file: SuiteFile) -> Iterator[Callable[[], None]]:
         yield partial(_check_gated, file, f"gate.metrics[{place}]", rule)
     for place, watched in enumerate(suite.gate.measurements):
         yield partial(_check_measured, file, f"gate.measurements[{place}].margin", watched)
-    margin = suite.select.equivalence_margin
-    yield partial(_check_margin, file, "select.equivalence_margin", margin, _POINTS)
+    yield partial(_check_unscaled, file)
+    yield partial(_check_equivalence, file)
     for place, constraint in enumerate(suite.select.constraints):
         yield partial(_check_constraint, file, f"select.constraints[{place}]", constraint)
 
@@ -78,6 +85,42 @@ def _check_gated(file: SuiteFile, key: str, rule: GatedMetric) -> None:
         _check_margin(file, f"{key}.margin", rule.margin, reach)
     if rule.floor is not None:
         _check_floor(file, f"{key}.floor", rule.floor, rule.metric, reach)
+
+
+def _check_unscaled(file: SuiteFile) -> None:
+    """Refuse a margin of metrics without a best value that hardly any loss breaks."""
+    gate = file.suite.gate
+    named = [(rule.task, rule.metric) for rule in gate.metrics if rule.margin is None]
+    if not gate.metrics:  # then all are gated
+        tasks = file.suite.tasks.items()
+        named = [(name, spec.name) for name, task in tasks for spec in task.metric_specs or ()]
+    if any(_reach(file.suite, *metric).counted_in == "nats" for metric in named):
+        _check_margin(file, "gate.unscaled_margin", gate.unscaled_margin, _NATS)
+
+
+def _check_equivalence(file: SuiteFile) -> None:
+    """Refuse what everything keeps to, and points where what decides is not counted in them."""
+    rules, key = file.suite.select, "select.equivalence_margin"
+    if isinstance(rules.equivalence_margin, Margins):
+        _check_margin(file, f"{key}.points", rules.equivalence_margin.points, _POINTS)
+        _check_margin(file, f"{key}.nats", rules.equivalence_margin.nats, _NATS)
+        return
+    _check_margin(file, key, rules.equivalence_margin, _POINTS)
+    primary = primary_metric(file.suite)
+    reach = _reach(file.suite, *primary) if primary is not None else Reach()
+    written = "equivalence_margin" in rules.model_fields_set
+    if isinstance(rules.equivalence_margin, str) or not written or reach == Reach():
+        return
+    if primary is not None and reach.counted_in != "points":
+        unit = "nats per token" if reach.counted_in == "nats" else "a unit of its own"
+        default = margin_for(Margins(), reach.counted_in)
+        raise SuiteError(
+            f"{key} is {rules.equivalence_margin:g}, which is points of 100, but what decides is "
+            f"{primary[1]}, in {unit}: it would not be used.",
+            where=file.at(key),
+            hint=f"Write equivalence_margin: {{{reach.counted_in}: {default}}}, the default, or "
+            "what you mean in its place.",
+        )
 
 
 def _check_measured(file: SuiteFile, key: str, watched: GatedMeasurement) -> None:
@@ -134,7 +177,18 @@ def _check_floor(file: SuiteFile, key: str, floor: float, metric: str, reach: Re
 
 
 def _check_margin(file: SuiteFile, key: str, margin: float | str, reach: Reach) -> None:
-    """Refuse a margin that the loss of everything keeps to; lower-is-better has no such end."""
+    """Refuse a margin that the loss of everything keeps to; lower-is-better has no such end.
+
+    Losses have none either, but are known well enough to say that nobody means so much.
+    """
+    if reach.counted_in == "nats" and not isinstance(margin, str) and margin >= _WIDEST_LOSS:
+        raise SuiteError(
+            f"{key} is {margin:g}, but losses are in nats per token: {_WIDEST_LOSS:g} more is a "
+            "perplexity 2.7 times as high, so hardly anything could break it.",
+            where=file.at(key),
+            hint="Write nats such as 0.02, or a share such as 2%; points of 100 are for metrics "
+            "with a best value.",
+        )
     if not reach.higher_is_better or reach.least is None or reach.least < 0:
         return
     if isinstance(margin, str):
@@ -167,7 +221,7 @@ def _reach(suite: Suite, name: str, metric: str | None) -> Reach:
     if isinstance(task, LmEvalTask):
         scale = LM_EVAL_SCALES.get(metric.partition(",")[0])
         least = None if metric.startswith("mcc") else 0.0
-        return Reach(scale, least, scale) if scale else Reach()
+        return Reach(scale, least, scale, counted_in="points") if scale else Reach()
     specs = (task.metric_specs or ()) if task is not None else ()
     return next((_of_metric(spec) for spec in specs if spec.name == metric), Reach())
 
@@ -176,10 +230,12 @@ def _of_metric(spec: MetricSpec) -> Reach:
     if is_evaluate_module(spec.name):
         options = read_options(spec)
         best = options.scale if options.higher_is_better else None
-        return Reach(options.scale, None, best, options.higher_is_better)
+        unit = margin_unit(options.scale, options.unit)
+        return Reach(options.scale, None, best, options.higher_is_better, unit)
     found = build_metric(spec, labels=stand_in(spec))
     best = found.scale if found.higher_is_better else None
-    return Reach(found.scale, found.least, best, found.higher_is_better)
+    unit = margin_unit(found.scale, found.unit)
+    return Reach(found.scale, found.least, best, found.higher_is_better, unit)
 
 
 def _of_ratings(suite: Suite, metric: str) -> Reach:

@@ -12,7 +12,7 @@ from harness.select.constraints import score_of
 from harness.stats.panel import Panel
 from harness.suite.deciding import CANDIDATES
 from harness.suite.record import suite_of
-from harness.suite.rules import margin_in_own_unit
+from harness.suite.rules import margin_for, margin_in_own_unit, margin_unit
 
 
 def build_choice(
@@ -83,7 +83,8 @@ def _equivalent(
     manifest: Manifest, panel: Panel | None, row: MatrixRow, chosen: str, merged: Variant
 ) -> Equivalence:
     """Two one-sided tests of the merged model against the adapter."""
-    margin = suite_of(manifest).select.equivalence_margin
+    rule = suite_of(manifest).select.equivalence_margin
+    margin = margin_for(rule, margin_unit(row.scale, row.unit))
     reference = _value(panel, chosen) if panel is not None else None
     own = margin_in_own_unit(margin, reference or 0.0, row.scale)
     if panel is None or reference is None or merged.id not in panel.variants:

@@ -29,7 +29,10 @@ def difference_words(comparison: Comparison, row: MatrixRow) -> str:
 def equivalence_words(test: Equivalence, row: MatrixRow) -> str:
     """Whether two variants are shown to be as good as each other, with n and the margin."""
     margin = f"{in_points(test.margin, row.scale):.4g}"  # as it was asked for
-    within = f"{margin} {'point' if margin == '1' else 'points'}" if row.scale else margin
+    unit = row.unit
+    if row.scale:
+        unit = "point" if margin == "1" else "points"
+    within = f"{margin} {unit}".rstrip()
     if test.delta is None:
         return f"{test.second} was not compared with {test.first}: {test.reason}."
     if test.identical:

@@ -13,6 +13,7 @@ from tests.unit.suites import SUITE, suite_file
 
 TASKS = {
     **SUITE["tasks"],
+    "held_out": {"type": "perplexity", "splits": ["select", "report"]},
     "answers": {
         "type": "generation",
         "metrics": [
@@ -84,6 +85,26 @@ REFUSED: dict[str, tuple[dict[str, Any], list[str]]] = {
         {"select": {"equivalence_margin": 100}},
         ["select.equivalence_margin is 100"],
     ),
+    "points of a loss": (
+        gated("eval_loss", "held_out", margin=2),
+        [f"{MARGIN} 2, but losses are in nats per token", "Write nats such as 0.02"],
+    ),
+    "points of all losses": (
+        {"gate": {"unscaled_margin": 2}},
+        ["gate.unscaled_margin is 2, but losses are in nats"],
+    ),
+    "drop of a loss in points": (
+        constrained(task="held_out", max_drop=2),
+        ["select.constraints[0].max_drop is 2, but losses are in nats"],
+    ),
+    "equivalence of a loss in points": (
+        {"select": {"task": "held_out", "equivalence_margin": 2}},
+        ["equivalence_margin is 2, which is points of 100", "eval_loss, in nats per token", "0.02"],
+    ),
+    "equivalence of any loss": (
+        {"select": {"equivalence_margin": {"nats": 2}}},
+        ["select.equivalence_margin.nats is 2, but losses are in nats"],
+    ),
     "drop of everything": (
         constrained(task="answers", max_drop="150%"),
         ["select.constraints[0].max_drop is 150%"],
@@ -122,6 +143,11 @@ def test_a_limit_that_cannot_be_meant_is_refused(tmp_path: Path, case: str) -> N
         gated("chrf", floor=0.5),
         gated("ter", floor=120, margin=150),
         gated("eval_loss", "held_out", floor=2.5, margin="150%"),
+        gated("eval_loss", "held_out", margin=0.05),
+        {"gate": {"unscaled_margin": 0.05}},
+        {"select": {"equivalence_margin": {"nats": 0.05, "other": "1%"}}},
+        {"select": {"task": "held_out", "equivalence_margin": "1%"}},
+        {"select": {"task": "held_out"}},
         gated("evaluate:own.py", floor=-20),
         gated("acc", "hellaswag", floor=25),
         gated("word_perplexity", "hellaswag", floor=600, margin=600),

@@ -176,6 +176,13 @@ def test_equivalence_in_words(sample: Any, changes: dict[str, Any], words: str) 
     assert equivalence_words(found(**changes), row) == words
 
 
+def test_equivalence_of_losses_says_its_unit(sample: Any) -> None:
+    """What is not in points is in the metric's own unit."""
+    row = next(row for row in sample.view.rows if row.metric == "eval_loss")
+    words = equivalence_words(found(equivalent=True), row)
+    assert words.startswith("b is equivalent to a within 0.02 nats/token (difference +0.001")
+
+
 def test_a_merged_form_is_of_the_same_adapter(sample: Any) -> None:
     """Not only of the same step: two trainings may both have a checkpoint-40."""
     manifest = sample.manifest
