@@ -79,32 +79,6 @@ def needed_n(
     return enough
 
 
-def paired_binary_mde(
-    n: int, discordance: float, alpha: float = 0.05, power: float = POWER
-) -> float:
-    """Minimal detectable difference of two shares on the same examples, before anything is run.
-
-    Args:
-        n: Examples.
-        discordance: Share of examples that one of the two has right and the other wrong.
-        alpha: One-sided level.
-        power: Probability of finding it.
-
-    Returns:
-        A difference of shares, in [0, 1]; larger than ``discordance`` where even that could not
-        be found.
-
-    Source:
-        Connor (1987), Sample size for testing differences in proportions for the paired-sample
-        design, Biometrics 43: n d^2 = (z_alpha sqrt(psi) + z_power sqrt(psi - d^2))^2, solved for
-        the difference d; psi is the discordance.
-    """
-    reject, find = float(special.ndtri(1 - alpha)), float(special.ndtri(power))
-    root = (n + find**2) * (reject**2 - find**2)
-    inside = n * reject**2 - root
-    return math.sqrt(discordance) * (reject * math.sqrt(n) + math.sqrt(inside)) / (n + find**2)
-
-
 def score_mde(
     n: float,
     discordance: float,
@@ -134,8 +108,10 @@ def score_mde(
         A difference of shares.
 
     Source:
-        As :func:`paired_binary_mde`, with the margin in place of no difference: Tango (1998),
-        Statistics in Medicine 17, section 3.
+        Connor (1987), Sample size for testing differences in proportions for the paired-sample
+        design, Biometrics 43: n d^2 = (z_alpha sqrt(psi) + z_power sqrt(psi - d^2))^2, with the
+        discordance psi; the margin in place of no difference: Tango (1998), Statistics in Medicine
+        17, section 3.
     """
     reject = float(special.ndtri(1 - level) if df is None else special.stdtrit(df, 1 - level))
     find, effect = float(special.ndtri(power)), 0.0

@@ -31,26 +31,6 @@ UNANIMOUS = "raters agree throughout, which gives no interval"
 _MANY_UNITS, _COARSE = 5_000, 40
 
 
-def krippendorff_alpha(ratings: ArrayLike, level: Level) -> float | None:
-    """Agreement beyond chance, 1 - observed / expected disagreement.
-
-    Args:
-        ratings: One answer per unit and rater, shape (units, raters); NaN where there is none.
-        level: What a difference of two answers counts: 1 (``nominal``), the squared difference of
-            the answers (``interval``), or of their ranks among all answers (``ordinal``).
-
-    Returns:
-        Above -1, and 1 where raters agree throughout. None where no unit has two answers, and
-        where all answers of such units are the same: chance then explains nothing.
-
-    Source:
-        Krippendorff (2011), Computing Krippendorff's Alpha-Reliability.
-    """
-    values, counts, _ = _tabulate(ratings)
-    alpha = _alpha(values, counts, level)
-    return None if np.isnan(alpha) else alpha
-
-
 def alpha_estimate(
     ratings: ArrayLike, level: Level, clusters: ArrayLike | None = None, *, seed: int = 0
 ) -> Estimate:
@@ -62,14 +42,20 @@ def alpha_estimate(
     frequent points is in `tests/unit/ratings/stats/test_alpha.py`.
 
     Args:
-        ratings: As for :func:`krippendorff_alpha`.
-        level: Likewise.
+        ratings: One answer per unit and rater, shape (units, raters); NaN where there is none.
+        level: What a difference of two answers counts: 1 (``nominal``), the squared difference of
+            the answers (``interval``), or of their ranks among all answers (``ordinal``).
         clusters: Item of every unit, shape (units,): its units leave together. Default: every
             unit is an item of its own.
         seed: Of the grouping of items, where there are many.
 
     Returns:
-        The estimate; ``n`` is the number of units with two answers or more.
+        The estimate: above -1, and 1 where raters agree throughout; ``n`` is the number of units
+        with two answers or more. No value where no unit has two answers, and where all answers of
+        such units are the same: chance then explains nothing.
+
+    Source:
+        Krippendorff (2011), Computing Krippendorff's Alpha-Reliability.
     """
     values, counts, paired = _tabulate(ratings)
     units = len(counts)

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats as scipy_stats
 from statsmodels.stats.power import TTestPower
 
-from harness.stats.power import mde, needed_n, paired_binary_mde, score_mde
+from harness.stats.power import mde, needed_n, score_mde
 from harness.stats.proportions import tango_interval
 
 
@@ -82,14 +82,14 @@ def test_needed_n_of_a_tiny_distance_ends() -> None:
 )
 def test_the_table_of_paired_shares(discordance: float, expected: tuple[float, ...]) -> None:
     """Points found with n = 500, 1000, 2000: (z.95 + z.80) sqrt(discordance / n), by hand."""
-    found = [100 * paired_binary_mde(n, discordance) for n in (500, 1_000, 2_000)]
+    found = [100 * score_mde(n, discordance, 0.0, None, 0.05) for n in (500, 1_000, 2_000)]
     assert [round(value, 1) for value in found] == list(expected)
 
 
 def test_paired_shares_find_what_they_say() -> None:
     """Connor's equation holds, and a simulation of McNemar's test has a power of 80 %."""
     n, discordance = 400, 0.25
-    delta = paired_binary_mde(n, discordance)
+    delta = score_mde(n, discordance, 0.0, None, 0.05)
     left = np.sqrt(n) * delta
     assert left == pytest.approx(
         1.644854 * np.sqrt(discordance) + 0.841621 * np.sqrt(discordance - delta**2), rel=1e-5
@@ -101,10 +101,12 @@ def test_paired_shares_find_what_they_say() -> None:
 
 
 def test_the_score_test_s_mde_is_connor_s_without_a_margin() -> None:
-    """With a margin of zero it solves the equation that paired_binary_mde solves in closed form."""
+    """With a margin of zero it solves Connor's equation, which has a closed form."""
+    reject, power = 1.6448536270, 0.8416212336
     for n, discordance in ((500, 0.1), (1_000, 0.2), (2_000, 0.4)):
-        found = score_mde(n, discordance, 0.0, None, 0.05)
-        assert found == pytest.approx(paired_binary_mde(n, discordance), rel=1e-6)
+        inside = n * reject**2 - (n + power**2) * (reject**2 - power**2)
+        connor = np.sqrt(discordance) * (reject * np.sqrt(n) + np.sqrt(inside)) / (n + power**2)
+        assert score_mde(n, discordance, 0.0, None, 0.05) == pytest.approx(connor, rel=1e-6)
 
 
 def test_a_score_test_finds_its_mde_in_80_percent() -> None:
