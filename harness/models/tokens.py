@@ -153,7 +153,7 @@ class ChatTurns:
             self._shortest = []
 
     def end(self, completions: Sequence[str] = ()) -> str | None:
-        """The token that ends a turn, as the chat template writes it.
+        """The token or the text that ends a turn, as the chat template writes it.
 
         It need not be EOS: many a base keeps EOS for the end of a document, and a model that
         learnt its turns from the template would write on.
@@ -163,14 +163,17 @@ class ChatTurns:
 
         Returns:
             The first special or added token in what all completions have in common at their end,
-            and answers of one letter have, too; None where no such token ends a turn.
+            and answers of one letter have, too; without one there all of its text; None where
+            nothing ends a turn.
         """
         if not completions and not self._shortest:
             return None
         ending = _common_end([*completions, *self._shortest])
         ids = self._tokenizer.encode(ending, add_special_tokens=False)
         first = next((token for token in ids if token in self._marks), None)
-        return None if first is None else str(self._tokenizer.convert_ids_to_tokens(first))
+        if first is None:  # some write tokens that the tokenizer does not have
+            return (ending.strip() or None) if self._shortest else None
+        return str(self._tokenizer.convert_ids_to_tokens(first))
 
     def printed(self, completion: str) -> str:
         """What a perfect model is seen to say, when its tokens are decoded like any output.

@@ -163,7 +163,9 @@ def _proof(request: TaskRequest, answers: Sequence[Prediction], reach: _Reach) -
         words += f" max_new_tokens cuts {cut} of {len(answers)}."
     if endless:
         outcome = "fallback" if outcome == "holds" else outcome
-        words += f" Nothing ends {endless} of them: no token of the chat template ends a turn."
+        words += (
+            f" Nothing ends {endless} of them: the chat template writes nothing after an answer."
+        )
         hint = _ENDLESS
     return Proof(
         probe=PROBE,

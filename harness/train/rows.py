@@ -88,7 +88,7 @@ def encode_rows(examples: Iterable[Example], tokenizer: Any, how: Encoding) -> E
 def _check_turns(completions: Sequence[str], tokenizer: Any) -> None:
     if completions and ChatTurns(tokenizer).end(completions) is None:
         raise SuiteError(
-            "The tokenizer's chat template ends a turn with no special or added token, so nothing "
+            "The tokenizer's chat template writes nothing after an answer, so nothing "
             f"teaches the model to stop; a completion ends {completions[0][-40:]!r}.",
             where="prompt",
             hint="Use prompt and completion, after which EOS is put, or a tokenizer whose chat "

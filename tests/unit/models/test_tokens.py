@@ -150,7 +150,19 @@ TEMPLATES = {  # after those of public models: template, a completion, its turn'
         "<end>",
         "Yes.",
     ),
-    "no token": ("{% for m in messages %}\n\n{{ m.content }}{% endfor %}", "Yes.", None, "Yes."),
+    "a token that there is not": (
+        TURN.replace("<|im_end|>", "<|end|>"),
+        "Yes.<|end|>\n",
+        "<|end|>",
+        "Yes.",
+    ),
+    "the next header is always there": (
+        TURN + "<|im_start|>assistant",
+        "Yes.<|im_end|>\n<|im_start|>assistant",
+        "<|im_end|>",
+        "Yes.",
+    ),
+    "nothing": ("{% for m in messages %}\n\n{{ m.content }}{% endfor %}", "Yes.", None, "Yes."),
     "reasoning is put in": (
         TURN.replace("{{ m.content", "<think>\n\n</think>\n\n{{ m.content"),
         "<think>\n\n</think>\n\nYes.<|im_end|>\n",

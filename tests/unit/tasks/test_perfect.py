@@ -157,7 +157,7 @@ def test_a_template_without_an_end_is_told(ask, tokenizer):
     tokenizer.chat_template = "{% for m in messages %}\n\n{{ m.content }}{% endfor %}"
     proof = proof_of(ask(ANSWERS, CHAT), tokenizer)
     assert proof.outcome == "fallback"
-    assert "no token of the chat template ends a turn" in proof.words
+    assert "the chat template writes nothing after an answer" in proof.words
 
 
 def test_a_metric_that_cannot_see_the_references_is_refused(ask, tokenizer):
