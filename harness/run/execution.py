@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import traceback
+from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import cache, cached_property
 from pathlib import Path
@@ -16,7 +17,7 @@ from harness.doors import ENGINES, TASK_TYPES
 from harness.engines.base import Engine, Weights
 from harness.models.device import decide, environment
 from harness.run.executors import CellJob, StoreKey
-from harness.schema import Environment, Example, Precision, Record
+from harness.schema import Environment, Example, Precision, Proof, Record
 from harness.store.runs import Store
 from harness.suite.spec import suite_model
 from harness.tasks.base import (
@@ -118,13 +119,20 @@ class Execution:
         if job.predictions is None or not isinstance(task_type, RescoringTaskType):
             raise TASK_TYPES.broken(self.suite.tasks[job.task].type, "gave no scores")
         key = job.predictions.key
-        return task_type.score(
+        outcome = task_type.score(
             self.request(job),
             lambda name, model: self.store.read_later_records("predictions", key, name, model),
         )
+        outcome.proofs += self.store.read_later_records("predictions", key, "proofs", Proof)
+        return outcome
 
-    def keep_outputs(self, job: CellJob, outputs: Outputs) -> None:
+    def keep_outputs(self, job: CellJob, outputs: Outputs, proofs: Sequence[Proof]) -> None:
         """Write outputs into the store, unless it has them, or none are kept.
+
+        Args:
+            job: Whose they are.
+            outputs: What the task's session gave.
+            proofs: What was measured of the model's answers.
 
         Raises:
             PluginError: The task type says that it writes texts, and gives none.
@@ -143,6 +151,7 @@ class Execution:
                     for line in lines
                 )
                 (folder / f"{name}.jsonl").write_text(text, "utf-8")
+            self.store.write_records(folder, "proofs", proofs)
             self.store.write_record(folder, "environment", self.environment)
 
     def keep_scores(self, at: StoreKey, outcome: TaskOutcome) -> None:

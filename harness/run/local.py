@@ -202,7 +202,8 @@ def _predict_mixed(
     with model.mixed(list(by_name)) as mixture, work.reporter.task(label) as advance:
         outputs = session.predict_together(mixture, advance)
     for name, job in by_name.items():
-        work.keep_outputs(job, outputs[name])
+        with model.active(name) as active:
+            work.keep_outputs(job, outputs[name], active.proofs)
     return None
 
 
@@ -242,8 +243,7 @@ def _outcome(
     try:
         with work.reporter.task(job.id) as advance:
             outcome = _scores(work, job, active, advance)
-        own = active.proofs if active is not None else ()
-        outcome.proofs = [*job.proofs, *probed.proofs, *own, *outcome.proofs]
+        outcome.proofs = [*job.proofs, *probed.proofs, *outcome.proofs]
         outcome.findings += probed.findings
         outcome.findings += (noted for proof in outcome.proofs for noted in findings_about(proof))
         work.keep_scores(job.scores, outcome)
@@ -272,8 +272,11 @@ def _scores(
     if active is None or work.lacks_only_scores(job):
         return work.score_kept(job)
     outputs = work.session(job).predict(active, advance)
-    work.keep_outputs(job, outputs)
-    return work.score_kept(job) if outputs.outcome is None else outputs.outcome
+    work.keep_outputs(job, outputs, active.proofs)
+    if outputs.outcome is None:
+        return work.score_kept(job)
+    outputs.outcome.proofs += active.proofs
+    return outputs.outcome
 
 
 def _failure(work: Execution, job: CellJob, reason: str, seconds: float = 0.0) -> CellOutcome:

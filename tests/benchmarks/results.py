@@ -21,6 +21,11 @@ GOALS_HEADER = (
     "|---|---|---|---|---|---|---|",
 )
 
+PROBES_HEADER = (
+    "| goal | target | measured | | the run | by probe |",
+    "|---|---|---|---|---|---|",
+)
+
 
 @dataclass(frozen=True)
 class Settings:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from importlib import import_module
 
 from tests.benchmarks import main_jobs, nf4, pure_python, report_page
-from tests.benchmarks.results import GOALS_HEADER, Result, Settings
+from tests.benchmarks.results import GOALS_HEADER, PROBES_HEADER, Result, Settings
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,14 @@ def _job(name: str) -> Row:
     return Row(title, "main-jobs", lambda settings: main_jobs.measure(name, settings))
 
 
+def _probes(title: str, function: str) -> Row:
+    def run(settings: Settings) -> Result:
+        found: Result = getattr(import_module("tests.benchmarks.probes"), function)(settings)
+        return found
+
+    return Row(title, "probes", run)
+
+
 ROWS: dict[str, Row] = {
     "hellaswag-0-shot": _goal(
         "HellaSwag 0-shot, 100 documents, against HFLM", "loglikelihood:hellaswag_0_shot"
@@ -93,6 +101,8 @@ ROWS: dict[str, Row] = {
     ),
     "python": Row("hot pure-Python parts, by pytest-benchmark", "python", pure_python.measure),
     **{name: _job(name) for name in main_jobs.JOBS},
+    "probes-tiny": _probes("all probes of the suite tiny, in seconds", "tiny"),
+    "probes-demo": _probes("all probes of the suite demo, as a share of its time", "demo"),
     "report-render": Row(
         "report of 10,000 examples x 8 variants: build and render it", "report", report_page.render
     ),
@@ -108,5 +118,6 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "parity": (),
     "python": pure_python.HEADER,
     "main-jobs": main_jobs.HEADER,
+    "probes": PROBES_HEADER,
     "report": report_page.HEADER,
 }

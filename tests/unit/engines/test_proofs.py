@@ -142,7 +142,8 @@ def test_what_is_right_stays_in_batches(architecture: str, kind: str, tiny_token
     assert losses(ours) == pytest.approx(losses_alone(model, tiny_tokenizer), rel=1e-4)
     texts, scored = ours.proofs
     for proof in (texts, scored):
-        assert (proof.outcome, proof.limit) == ("holds", 1e-3)
+        assert proof.outcome == "holds"
+        assert proof.limit == pytest.approx(1e-3, rel=0.05)
         assert proof.difference is not None
         assert proof.difference < 1e-4
         assert "padded" in proof.words
