@@ -205,6 +205,7 @@ CHECKS: Door[Any] = Door(
         "overlap": "harness.checks.overlap:CHECK",
         "training_curve": "harness.checks.training_curve:CHECK",
         "written": "harness.checks.written:CHECK",
+        "forgetting": "harness.checks.forgetting:CHECK",
         "lm_eval_run": "harness.checks.lm_eval_run:CHECK",
         "unchosen_merge": "harness.checks.unchosen_merge:CHECK",
         "measurement": "harness.checks.measurement:CHECK",

@@ -6,6 +6,7 @@ from typing import Any
 
 from harness.checks.base import findings_about
 from harness.checks.data_rows import DataFacts
+from harness.data.sources import resolve
 from harness.errors import DataError, PromptError, SuiteError
 from harness.plan.keys import Keyed
 from harness.run.state import Run
@@ -32,7 +33,9 @@ def read_examples(run: Run) -> dict[str, list[Example]]:
         by_task[task] = by_key[item.key]
     first = {item.key: task for task, item in reversed(run.plan.examples.items())}
     for task in reversed(first.values()):
-        run.findings += findings_about(DataFacts(task, run.data[task]))
+        data, _ = run.file.suite.task_data(task)
+        if resolve(data, run.file.base_dir).kind != "builtin":  # which is made by leaving rows out
+            run.findings += findings_about(DataFacts(task, run.data[task]))
     _check_splits(run, by_task)
     return by_task
 

@@ -3,9 +3,10 @@
 from functools import cache
 
 from harness.checks.base import findings_about
+from harness.checks.forgetting import NeutralFacts
 from harness.checks.written import WrittenFacts
 from harness.run.state import Run, named
-from harness.schema import CellResult, Example, Prediction
+from harness.schema import CellResult, Example, Prediction, Score
 
 
 def look_at_outputs(run: Run) -> None:
@@ -41,3 +42,29 @@ def look_at_outputs(run: Run) -> None:
             examples=examples(cell.task),
         )
         run.findings += named(cell.variant, findings_about(facts))
+    _look_at_neutral_texts(run)
+
+
+def _look_at_neutral_texts(run: Run) -> None:
+    """Tell which variants lost on texts that are not those of the training."""
+    baseline, suite = run.plan.baseline, run.file.suite
+    for name, task in suite.tasks.items():
+        data = getattr(task, "data", None)
+        if task.per_token and data is not None and data != suite.data:
+            losses = {
+                cell.variant: loss
+                for cell in run.results.values()
+                if cell.task == name and (loss := _loss(run, cell)) is not None
+            }
+            for variant, loss in losses.items() if baseline in losses else ():
+                facts = NeutralFacts(name, baseline, loss, losses[baseline])
+                run.findings += named(variant, findings_about(facts))
+
+
+def _loss(run: Run, cell: CellResult) -> float | None:
+    """The loss of a cell on the first of its splits; None where it has none."""
+    if cell.status != "done" or cell.scores_key is None:
+        return None
+    scores = run.store.read_records("scores", cell.scores_key, "scores", Score)
+    losses = [score.value for score in scores if score.metric == "eval_loss"]
+    return next((loss for loss in losses if loss is not None), None)
