@@ -3,39 +3,11 @@
 import math
 
 from harness.schema import Comparison, Equivalence
-from harness.stats.panel import Panel, Quantity, Sample
+from harness.stats.panel import Panel
 from harness.stats.power import POWER, needed_n
-from harness.stats.resampling import N_RESAMPLES
 from harness.stats.significance import equivalence_p, paired_test
 
 _POWER_EACH = (1 + POWER) / 2  # of either one-sided test, so that both are passed with POWER
-
-
-def compare(
-    quantity: Quantity,
-    baseline: Sample,
-    candidate: Sample,
-    *,
-    seed: int = 0,
-    n_resamples: int = N_RESAMPLES,
-) -> Comparison:
-    """Compare a candidate with the baseline on the same examples.
-
-    Args:
-        quantity: What is compared.
-        baseline: Statistics of the baseline.
-        candidate: Statistics of the candidate; order is free, ids must be the same.
-        seed: Seed of the resampling.
-        n_resamples: Number of resamples.
-
-    Raises:
-        PairingError: The two do not hold exactly the same examples.
-
-    Source:
-        Koehn (2004), Statistical Significance Tests for Machine Translation Evaluation.
-    """
-    panel = Panel(quantity, [baseline, candidate], seed=seed, n_resamples=n_resamples)
-    return comparison(panel, baseline.variant, candidate.variant)
 
 
 def comparison(panel: Panel, baseline: str, candidate: str) -> Comparison:
@@ -43,6 +15,9 @@ def comparison(panel: Panel, baseline: str, candidate: str) -> Comparison:
 
     The interval is that of :meth:`Panel.difference`, the p-value an exact McNemar test or one of
     sign flips. Equal statistics give ``identical`` rather than a test.
+
+    Source:
+        Koehn (2004), Statistical Significance Tests for Machine Translation Evaluation.
     """
     quantity, interval = panel.quantity, panel.difference(baseline, candidate)
     p_value, test = paired_test(panel, baseline, candidate)

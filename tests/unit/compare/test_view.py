@@ -29,9 +29,9 @@ from harness.compare.write import (
 from harness.errors import UsageError
 from harness.metrics.base import FloatArray, mean_of
 from harness.report.view.records import MatrixRow
-from harness.results.comparisons import compare
+from harness.results.comparisons import comparison
 from harness.schema import Checkpoint, Comparison, Example, LogEntry, Manifest, TrainingRun
-from harness.stats.panel import Quantity, Sample
+from harness.stats.panel import Panel, Quantity, Sample
 from harness.store.runs import Store
 from tests.unit.gate.gate_runs import ENVIRONMENT, SPEC, VARIANTS, N, Runs
 from tests.unit.report.page_parser import Page
@@ -103,7 +103,8 @@ def test_runs_are_paired_by_example(store: Store) -> None:
         Sample(name, ids, ids, np.stack([array, np.ones(N)], axis=1))
         for name, array in (("small/r1", values), ("small/r2", values + SLOPE))
     ]
-    wanted = compare(Quantity(*PRIMARY, mean_of, scale=1.0), *sides, seed=7)
+    panel = Panel(Quantity(*PRIMARY, mean_of, scale=1.0), sides, seed=7)
+    wanted = comparison(panel, *panel.variants)
     assert found.delta == pytest.approx(0.1)
     assert (found.low, found.high, found.n) == (wanted.low, wanted.high, N)
     assert (found.baseline, found.better, found.identical) == ("small/r1", True, False)

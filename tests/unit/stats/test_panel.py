@@ -7,12 +7,18 @@ from scipy import stats as scipy_stats
 from harness.errors import PairingError
 from harness.metrics.base import FloatArray, mean_of
 from harness.metrics.registry import build_metric
-from harness.results.comparisons import compare, comparison
+from harness.results.comparisons import comparison
+from harness.schema import Comparison
 from harness.stats.panel import Panel, Quantity, Sample
 from harness.stats.proportions import tango_interval
 from harness.stats.resampling import Resamples
 
 ROUGE = Quantity("summary", "rougeL", "report", mean_of, scale=1.0)
+
+
+def compare(quantity: Quantity, baseline: Sample, candidate: Sample) -> Comparison:
+    """The comparison of two samples of the same examples."""
+    return comparison(Panel(quantity, [baseline, candidate]), baseline.variant, candidate.variant)
 
 
 def sample(name: str, values: FloatArray, ids: list[str] | None = None) -> Sample:
