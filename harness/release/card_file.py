@@ -4,7 +4,7 @@ Nothing here loads torch; huggingface_hub is imported when a card is written.
 """
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -75,11 +75,8 @@ def card_run(
         )
     shipped = shipped_variant(manifest, variant, form)
     merged = merged_weights(store, shipped)
-    card = card_of(
-        store,
-        manifest,
-        build_view(store, manifest),
-        shipped,
+    card = replace(
+        card_of(store, manifest, build_view(store, manifest), shipped),
         saved_as=merged[1].saved_as if merged is not None else None,
         files=_names(Path(shipped.adapter)) if shipped.adapter else (),
         repo_id=repo_id,

@@ -9,6 +9,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -94,15 +95,8 @@ def ship(store: Store, selected: RunSelection, folder: Path, form: Form | None =
             for name in names:
                 shutil.copyfile(source / name, made / name)
             _verify(made, variant, source)
-            card = card_of(
-                store,
-                manifest,
-                selected.view,
-                variant,
-                saved_as=saved_as,
-                files=names,
-                record=RECORD,
-            )
+            card = card_of(store, manifest, selected.view, variant)
+            card = replace(card, saved_as=saved_as, files=tuple(names), record=RECORD)
             changed = _name_base(made, variant, hub=card.base.hub)
             files = {name: file_digest(made / name) for name in names}
             record = _record(selected, variant, files) | changed

@@ -18,6 +18,10 @@ from harness.ratings.returns.returned import Returned
 from harness.ratings.store import StoredRatings
 from harness.suite.ratings import PREFERENCE
 
+# fields of a row that its rating has under the same name
+_OF_ROW = {"token", "rater", "kind", "purpose", "item", "variants", "swapped", "position"}
+_OF_ROW |= {"repeats"}
+
 
 @dataclass(frozen=True)
 class Checked:
@@ -78,7 +82,7 @@ def check_returns(
         held={rating.token: KnownRow(_given(rating), rating.file) for rating in known.ratings},
         files={file.digest: file for file in known.files},
         names={file.digest: file.name for file in known.files},
-        mistakes=tuple(map(Mistake, unreadable)),
+        remarks=tuple(map(Mistake, unreadable)),
     )
     again = replace and all(file.digest in state.names for file in returned)  # to count again
     for file in returned:
@@ -91,11 +95,8 @@ def check_returns(
         for token, held in state.held.items()
     ]
     ratings = tuple(sorted(made, key=lambda r: (r.rater, r.kind, r.position)))
-    files, notes = (
-        tuple(state.files.values()),
-        (*state.notes, *_progress(questions, ratings, state)),
-    )
-    return Checked(ratings, files, state.blobs, state.mistakes, notes)
+    notes = (*state.notes, *_progress(questions, ratings, state))
+    return Checked(ratings, tuple(state.files.values()), state.blobs, state.mistakes, notes)
 
 
 def _progress(questions: Questions, ratings: Sequence[Rating], state: State) -> Iterator[str]:
@@ -114,20 +115,12 @@ def _progress(questions: Questions, ratings: Sequence[Rating], state: State) -> 
 def _rating(questions: Questions, token: str, held: KnownRow) -> Rating:
     row, given = questions.rows[token], held.given
     return Rating(
-        token=token,
-        rater=row.rater,
-        kind=row.kind,
-        purpose=row.purpose,
-        item=row.item,
-        variants=row.variants,
-        swapped=row.swapped,
-        position=row.position,
+        **row.model_dump(include=_OF_ROW),
         scores={name: given[name] for name in questions.criteria if name in given},
         preferred=given.get(PREFERENCE),
         judged=row.kind == "scale" or given[PREFERENCE] is not None,
         comment=given.get(COMMENT, ""),
         minutes=given.get(MINUTES),
-        repeats=row.repeats,
         file=held.file,
     )
 

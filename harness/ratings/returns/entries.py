@@ -1,7 +1,6 @@
 """What one returned file says about the rows of an export, and what is wrong with it."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from harness.ratings import layout
@@ -23,32 +22,26 @@ _SIDES: Mapping[bool, Mapping[str | None, str | None]] = {
 }
 """Whether the second of the variants is shown as A -> side -> which of the variants."""
 
+Entries = Mapping[str, tuple[Given, ReturnedRow]]
+"""Token -> what its row says, and where it stands."""
+
 Remark = Mistake | str
 """Something that is wrong with a file, or a note on it, in words."""
 
 
-@dataclass(frozen=True)
-class Entries:
-    """What one file says."""
+def entries_of(file: Returned, questions: Questions) -> tuple[Entries | None, list[Remark]]:
+    """What a file says of the rows that were asked for, and what is remarkable about it.
 
-    file: Returned
-    # token -> what its row says, and where it stands; None where the file as a whole is refused: it
-    # is of another export, or of several raters
-    given: dict[str, tuple[Given, ReturnedRow]] | None
-    # each with file, place, what was found, what was needed, how to mend it
-    mistakes: tuple[Mistake, ...]
-    notes: tuple[str, ...]  # what was passed over or taken as meant, in words
-
-
-def entries_of(file: Returned, questions: Questions) -> Entries:
-    """What a file says of the rows that were asked for."""
+    Nothing is said by a file that is refused as a whole: it is of another export, or of several
+    raters.
+    """
     unread = (file.path, "unread")
     remarks: list[Remark] = [
         *(Mistake(words, unread, str(file.path), "this file", 1) for words in file.problems),
         *file.notes,
     ]
     pairs = [(r, questions.rows[r.token]) for r in file.rows if r.token in questions.rows]
-    given = None
+    given: Entries | None = None
     if refusal := _refusal(file, questions, pairs):
         remarks.append(refusal)
     else:
@@ -58,12 +51,7 @@ def entries_of(file: Returned, questions: Questions) -> Entries:
             remarks += _column_remarks(file, questions, table)
         given, more = _read(file, questions, pairs)
         remarks += more
-    return Entries(
-        file,
-        given,
-        tuple(remark for remark in remarks if isinstance(remark, Mistake)),
-        tuple(remark for remark in remarks if isinstance(remark, str)),
-    )
+    return given, remarks
 
 
 def _wrong(file: Returned, place: tuple[ReturnedTable, int, str], problem: Problem) -> Mistake:
@@ -173,7 +161,7 @@ def _column_remarks(file: Returned, questions: Questions, table: ReturnedTable) 
 
 def _read(
     file: Returned, questions: Questions, rows: Iterable[tuple[ReturnedRow, SheetRow]]
-) -> tuple[dict[str, tuple[Given, ReturnedRow]], list[Remark]]:
+) -> tuple[Entries, list[Remark]]:
     """Token -> what its row says; rows that say two things are left out."""
     given: dict[str, tuple[Given, ReturnedRow]] = {}
     remarks: list[Remark] = []

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.ratings.records import ReturnedFile
 from harness.ratings.returns.answers import shown
-from harness.ratings.returns.entries import Given, as_shown, entries_of
+from harness.ratings.returns.entries import Entries, Given, Remark, as_shown, entries_of
 from harness.ratings.returns.mistakes import Mistake
 from harness.ratings.returns.questions import Questions
 from harness.ratings.returns.returned import Returned, ReturnedRow
@@ -39,13 +39,21 @@ class State:
     # digest -> bytes of those that are new
     blobs: Mapping[str, bytes] = field(default_factory=dict)
     sent: frozenset[str] = frozenset()  # tokens with an answer in this call
-    mistakes: tuple[Mistake, ...] = ()
-    notes: tuple[str, ...] = ()
+    remarks: tuple[Remark, ...] = ()
 
-    def told(self, notes: Iterable[str] = (), mistakes: Iterable[Mistake] = ()) -> State:
+    @property
+    def mistakes(self) -> tuple[Mistake, ...]:
+        """What is wrong with files."""
+        return tuple(remark for remark in self.remarks if isinstance(remark, Mistake))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What else is to be told of them."""
+        return tuple(remark for remark in self.remarks if isinstance(remark, str))
+
+    def told(self, *remarks: Remark) -> State:
         """The same with more to tell."""
-        more = {"notes": (*self.notes, *notes), "mistakes": (*self.mistakes, *mistakes)}
-        return dataclasses.replace(self, **more)  # type: ignore[arg-type]
+        return dataclasses.replace(self, remarks=(*self.remarks, *remarks))
 
 
 def take(
@@ -63,30 +71,26 @@ def take(
     """
     digest, path = file.digest, file.path
     if digest in state.seen:
-        return state.told([f"{path}: the same file as {state.seen[digest]}."])
+        return state.told(f"{path}: the same file as {state.seen[digest]}.")
     state = dataclasses.replace(state, seen={**state.seen, digest: str(path)})
     if digest in state.names and not again:
-        return state.told([f"{path}: already imported, as {state.names[digest]}; nothing new."])
-    entries = entries_of(file, questions)
-    state = state.told(entries.notes, entries.mistakes)
-    if entries.given is None:
+        return state.told(f"{path}: already imported, as {state.names[digest]}; nothing new.")
+    entries, remarks = entries_of(file, questions)
+    state = state.told(*remarks)
+    if entries is None:
         return state
-    clashes = _clashes(entries.given, state.held, questions)
+    clashes = _clashes(entries, state.held, questions)
     if clashes and replace and not clashes.keys() & state.merged:
         count = sum(map(len, clashes.values()))
-        state = state.told([f"{path}: replaced {count} earlier answers."])
+        state = state.told(f"{path}: replaced {count} earlier answers.")
     elif clashes:
         corrected = state.merged if replace else frozenset()
-        return state.told(mistakes=_clash_mistakes(path, clashes, state.names, corrected))
-    return _merged(state, file, entries.given, questions, now)
+        return state.told(*_clash_mistakes(path, clashes, state.names, corrected))
+    return _merged(state, file, entries, questions, now)
 
 
 def _merged(
-    state: State,
-    file: Returned,
-    entries: Mapping[str, tuple[Given, ReturnedRow]],
-    questions: Questions,
-    now: str,
+    state: State, file: Returned, entries: Entries, questions: Questions, now: str
 ) -> State:
     """The state with a file's answers."""
     answered, added, idle = set(), {}, 0
@@ -108,7 +112,7 @@ def _merged(
     elif not added:
         notes.append(f"{file.path}: all of its answers were already imported.")
     state = dataclasses.replace(
-        state.told(notes),
+        state.told(*notes),
         held={**state.held, **added},
         sent=state.sent | answered,
         merged=state.merged | {file.digest},
@@ -132,9 +136,7 @@ def _merged(
 
 
 def _clashes(
-    entries: Mapping[str, tuple[Given, ReturnedRow]],
-    held: Mapping[str, KnownRow],
-    questions: Questions,
+    entries: Entries, held: Mapping[str, KnownRow], questions: Questions
 ) -> dict[str, list[str]]:
     """File -> places where other answers are known of the same rows."""
     clashes: dict[str, list[str]] = {}

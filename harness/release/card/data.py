@@ -1,7 +1,7 @@
 """What a model card is about: the weights, their base, and where the data come from."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -81,28 +81,14 @@ class Card:
         return tuple(r for r in self.view.rows if r.split in CLAIMED and r not in rows)
 
 
-def card_of(
-    store: Store,
-    manifest: Manifest,
-    view: View,
-    variant: Variant,
-    *,
-    saved_as: Precision | None = None,
-    files: Sequence[str] = (),
-    record: str | None = None,
-    repo_id: str | None = None,
-) -> Card:
-    """Gather what a card is written from.
+def card_of(store: Store, manifest: Manifest, view: View, variant: Variant) -> Card:
+    """Gather what a card is written from, as far as the records of a run tell.
 
     Args:
         store: Where the results lie.
         manifest: The run.
         view: Its report.
         variant: The weights to ship.
-        saved_as: Precision that merged weights are stored at, where known.
-        files: Names of the files beside the card.
-        record: The one of them that holds the whole record.
-        repo_id: The Hub repository that it will be in.
 
     Raises:
         StoreError: A result that the manifest names is unreadable.
@@ -125,10 +111,6 @@ def card_of(
         base=_base(variant, (identity for _, identity in identities)),
         data=data,
         training_data=_training_data(store, manifest),
-        saved_as=saved_as,
-        files=tuple(files),
-        record=record,
-        repo_id=repo_id,
     )
 
 

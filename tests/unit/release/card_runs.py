@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -88,4 +89,4 @@ def card_for(store: Store, manifest: Manifest, variant: str = "checkpoint-40", *
     view = build_view(store, manifest)
     found = view.variant(variant)
     assert found is not None
-    return card_of(store, manifest, view, found, **more)
+    return dataclasses.replace(card_of(store, manifest, view, found), **more)
