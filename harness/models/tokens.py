@@ -18,6 +18,10 @@ from harness.models.identity import tokenizer_digest
 from harness.schema import FinishReason
 from harness.suite.spec import BaseSpec
 
+# Some templates print today's date. Equal keys must mean equal prompts, whatever the day, so they
+# print what Llama 3.1's has by default; a macro takes the place of what transformers gives.
+_SAME_DAY = "{%- macro strftime_now(format) -%}26 Jul 2024{%- endmacro -%}"
+
 
 def load_tokenizer(base: BaseSpec, base_dir: Path) -> Any:
     """Load a base's tokenizer, with a pad token.
@@ -72,12 +76,19 @@ def render_chat(tokenizer: Any) -> Callable[[list[dict[str, str]], bool], str]:
             hint="Use prompt and completion (or text) instead of messages, or an instruct model.",
         )
 
+    own = tokenizer.chat_template
+    dated = isinstance(own, str) and "strftime_now" in own
+    template = f"{_SAME_DAY}{own}" if dated else None
+
     def render(messages: list[dict[str, str]], add_generation_prompt: bool) -> str:
         import jinja2
 
         try:
             text = tokenizer.apply_chat_template(
-                messages, add_generation_prompt=add_generation_prompt, tokenize=False
+                messages,
+                chat_template=template,
+                add_generation_prompt=add_generation_prompt,
+                tokenize=False,
             )
         except (jinja2.TemplateError, ValueError) as error:
             raise ModelError(

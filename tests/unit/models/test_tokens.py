@@ -209,3 +209,10 @@ def test_tokens_that_are_not_printed(chats):
     assert "<|im_end|>" not in chats.all_special_tokens
     ids = unprinted(chats, ["<|im_end|>", "</s>", "<end>", "the", "no token at all"])
     assert chats.convert_ids_to_tokens(sorted(ids)) == ["</s>", "<|im_end|>"]
+
+
+def test_the_day_changes_no_prompt(chats):
+    """Templates that print today's date print one date, so that results of any day compare."""
+    chats.chat_template = "Today: {{ strftime_now('%d %b %Y') }}\n" + TURN
+    prompt = render_chat(chats)([{"role": "user", "content": "Hi"}], False)
+    assert prompt.startswith("Today: 26 Jul 2024\n<|im_start|>user")
