@@ -12,7 +12,7 @@ from harness.errors import UsageError
 from harness.files import write_atomic
 from harness.release.card.card import README, CardFiles, card_files, is_untouched
 from harness.release.card.data import card_of
-from harness.release.card.forms import Form, is_hub_id, merged_form, merged_weights
+from harness.release.card.forms import Form, check_proof, is_hub_id, merged_form, merged_weights
 from harness.release.card.results import FOLDER, require_hub
 from harness.render.numbers import count
 from harness.render.text import visible
@@ -65,7 +65,8 @@ def card_run(
         MissingExtraError: huggingface_hub is not installed.
         UsageError: Nothing was chosen and nothing is named, there is no such variant, form or
             repository, or a file is in the way.
-        StoreError: A result that the manifest names is unreadable.
+        StoreError: A result that the manifest names is unreadable, or the merged form that is asked
+            for was not compared with its adapter.
         DiskError: The folder cannot be written.
     """
     require_hub()
@@ -74,6 +75,7 @@ def card_run(
             f"{repo_id!r} is no repository of the Hub.", where="--repo-id", hint="Use OWNER/NAME."
         )
     shipped = shipped_variant(manifest, variant, form)
+    check_proof(shipped)
     merged = merged_weights(store, shipped)
     card = replace(
         card_of(store, manifest, build_view(store, manifest), shipped),

@@ -20,7 +20,14 @@ from harness.models import identity
 from harness.models.beside import TOKENIZER_PROBE
 from harness.release.card.card import card_files
 from harness.release.card.data import card_of
-from harness.release.card.forms import Form, merged_digests, merged_form, merged_weights, named_form
+from harness.release.card.forms import (
+    Form,
+    check_proof,
+    merged_digests,
+    merged_form,
+    merged_weights,
+    named_form,
+)
 from harness.release.card.results import hub_installed
 from harness.release.select import FINISH, RunSelection, as_json, no_score_words, unscored
 from harness.report.view.records import View
@@ -163,14 +170,8 @@ def _source(store: Store, variant: Variant) -> tuple[Path, Precision | None]:
             )
         return path, None
     merged = merged_weights(store, variant)
-    if merged is not None and merged[1].proof is None:
-        raise StoreError(
-            f"Whether {variant.id} is still its adapter was not measured when it was merged.",
-            where=str(merged[0]),
-            hint="Run the eval again: it is merged anew and compared. Or copy the adapter with "
-            "--form adapter.",
-        )
     if merged is not None:
+        check_proof(variant)
         return merged[0], merged[1].saved_as
     raise StoreError(
         f"The weights of {variant.id} are not kept any more.",

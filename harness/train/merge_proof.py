@@ -58,10 +58,10 @@ def read(model: Any) -> Reading:
     embed = model.get_input_embeddings()
     vocabulary = torch.arange(embed.weight.shape[0], device=embed.weight.device)
     with torch.inference_mode():
-        vectors = [embed(ids).float().cpu() for ids in vocabulary.split(_AT_ONCE)]
-    width = vectors[0].shape[-1]
-    view = torch.randn(width, _DIRECTIONS, generator=torch.Generator().manual_seed(0))
-    return Reading(_logits(model), torch.cat([part @ view for part in vectors]) / width**0.5)
+        width = embed(vocabulary[:1]).shape[-1]  # some models have wider embeddings than weights
+        view = torch.randn(width, _DIRECTIONS, generator=torch.Generator().manual_seed(0))
+        parts = [embed(ids).float().cpu() @ view for ids in vocabulary.split(_AT_ONCE)]
+    return Reading(_logits(model), torch.cat(parts) / width**0.5)
 
 
 def effect(plain: Reading, adapted: Reading) -> float:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, cast, get_args
 
-from harness.errors import UsageError
+from harness.errors import StoreError, UsageError
 from harness.schema import Manifest, MergedModel, Variant
 from harness.store.runs import Store
 
@@ -49,6 +49,21 @@ def merged_form(manifest: Manifest, checkpoint: Variant) -> Variant:
             ),
         )
     return forms[0]
+
+
+def check_proof(variant: Variant) -> None:
+    """Refuse a merged form that is not known to be its adapter.
+
+    Raises:
+        StoreError: It was not compared with it.
+    """
+    if variant.kind == "merged" and variant.proof is None:
+        raise StoreError(
+            f"{variant.id} is not shown to be its adapter: it was not merged, or by a version that "
+            "did not compare the two.",
+            where="--form merged",
+            hint="Run the eval again, which merges and compares, or take --form adapter.",
+        )
 
 
 def merged_weights(store: Store, variant: Variant) -> tuple[Path, MergedModel] | None:
