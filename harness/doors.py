@@ -204,6 +204,7 @@ CHECKS: Door[Any] = Door(
         "data_rows": "harness.checks.data_rows:CHECK",
         "overlap": "harness.checks.overlap:CHECK",
         "training_curve": "harness.checks.training_curve:CHECK",
+        "training_rows": "harness.checks.training_rows:CHECK",
         "written": "harness.checks.written:CHECK",
         "forgetting": "harness.checks.forgetting:CHECK",
         "lm_eval_run": "harness.checks.lm_eval_run:CHECK",

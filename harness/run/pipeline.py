@@ -24,6 +24,7 @@ from harness.run.measure import measure_cells
 from harness.run.merge import merged_weights, plan_merged, unmerged
 from harness.run.overlaps import look_for_overlaps
 from harness.run.state import Options, Run, check_matches, check_patterns, needs_training, start
+from harness.run.trained import look_at_training
 from harness.run.written import look_at_outputs
 from harness.schema import TRAIN, Example, Manifest, Proof
 from harness.select.checkpoint import select_checkpoint
@@ -53,9 +54,7 @@ def run_suite(file: CheckedSuite, store: Store, options: Options, reporter: Repo
                 start_workers = partial(executor.start, address, reporter)
                 workers = EXECUTORS.ask(name, lambda: held.enter_context(start_workers()))
             _train(run, examples)
-            if (training := run.plan.training_run) is not None:
-                for facts in (training, *training.proofs):
-                    run.findings += findings_about(facts)
+            look_at_training(run)
             run.ended = options.train_only
             manifest = run.save()  # it names the training, which prune might take for garbage else
             return manifest if workers is None else _evaluate(run, workers)

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from harness.checks.base import findings_about
+from harness.checks.training_curve import CurveFacts
 from harness.schema import LogEntry, TrainingRun
 from tests.unit.conftest import ENVIRONMENT
 
@@ -22,7 +23,12 @@ def training(losses: Sequence[float], evals: Sequence[float] = (), **changes: An
 
 
 def told(run: TrainingRun) -> list[str]:
-    return [f"{finding.severity}: {finding.what}" for finding in findings_about(run)]
+    curve = CurveFacts(
+        [(entry.step, entry.loss) for entry in run.log if entry.loss is not None],
+        [(entry.step, entry.eval_loss) for entry in run.log if entry.eval_loss is not None],
+    )
+    findings = [*findings_about(run), *findings_about(curve)]
+    return [f"{finding.severity}: {finding.what}" for finding in findings]
 
 
 FALLING = [3 * 0.97**n + 1 + 0.1 * (-1) ** n for n in range(60)]

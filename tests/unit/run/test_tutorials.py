@@ -23,6 +23,7 @@ from harness.run.written import look_at_outputs
 from harness.schema import Finding, Prediction
 from harness.store.runs import Store
 from harness.validate.suite import read_suite
+from tests.unit.checks.test_training_curve import told as told_of
 from tests.unit.checks.test_training_curve import training
 from tests.unit.suites import TRAIN, adapter, suite_file
 
@@ -86,7 +87,7 @@ def test_rows_were_dropped_and_the_eval_loss_is_nothing() -> None:
     """A length filter leaves 9 of 47 rows, and the validation loss falls to 0.011."""
     curve = training([2 - n / 20 for n in range(20)], (1.0, 0.2, 0.011), rows_used=9,
                      rows_dropped={"too long": 38})  # fmt: skip
-    texts = " ".join(finding.what for finding in findings_about(curve))
+    texts = " ".join(told_of(curve))
     assert "38 of 47 training rows were left out" in texts
     assert "The eval loss falls to 0.011" in texts
 
