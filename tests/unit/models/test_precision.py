@@ -88,6 +88,21 @@ def test_the_dequantized_base_is_the_stored_one_in_full(in_4_bits, name):
     torch.testing.assert_close(logits(plain), logits(stored))
 
 
+def test_a_base_stored_in_8_bits_is_that_quantized_while_loading(tiny_dir, tmp_path):
+    """The same logits to the last bit, from the file as from the plain weights."""
+    options = BitsAndBytesConfig(load_in_8bit=True)
+    model = AutoModelForCausalLM.from_pretrained(
+        tiny_dir, quantization_config=options, dtype=torch.float32, device_map={"": "cpu"}
+    )
+    model.save_pretrained(tmp_path)
+    tiny_tokenizer().save_pretrained(tmp_path)
+    stored, _ = load(tmp_path, "int8", "measure")
+    fresh, _ = load("tiny:llama", "int8", "measure")
+    assert torch.equal(logits(stored), logits(fresh))
+    with pytest.raises(ModelError, match=r"stored in int8 \(bitsandbytes\)"):
+        load(tmp_path, "nf4")
+
+
 def test_what_is_not_stored_quantized_is_not_dequantized(tiny_dir, tmp_path):
     """The option is refused where it would do nothing."""
     with pytest.raises(ModelError, match="not stored quantized"):
