@@ -78,9 +78,16 @@ class Alone:
             self._reads_prefixes_alike = True
         return whole
 
-    def limit(self, logits: torch.Tensor) -> float:
-        """What two exact ways of computing a log-probability may differ by, in nats."""
-        return TOLERANCE + rounding(base_of(self._model), float(logits.abs().max()))
+    def limit(self, logits: torch.Tensor, mean_of: int = 1) -> float:
+        """What two exact ways of computing a log-probability may differ by, in nats.
+
+        Args:
+            logits: That it comes from.
+            mean_of: Tokens that a mean is taken over, in which most of the rounding cancels: of
+                SmolLM2-135M in bf16 single tokens moved by up to 0.07 nats, means of 18 by 0.006.
+        """
+        largest = rounding(base_of(self._model), float(logits.abs().max()))
+        return TOLERANCE + largest / min(mean_of, 16)
 
 
 def rounding(base: Any, largest: float) -> float:

@@ -138,7 +138,8 @@ class _ProvenLosses:
         """The summed loss, and what another exact way may differ by, in nats per token."""
         logits = self.alone.logits(row.ids, row.scored + 1, f"completion {row.index + 1}")
         ids = torch.tensor(row.ids, device=logits.device)
-        return float(_nll_sum(logits, ids, row.scored)), self.alone.limit(logits)
+        limit = self.alone.limit(logits, mean_of=max(1, row.scored))
+        return float(_nll_sum(logits, ids, row.scored)), limit
 
 
 def _place(batch: Sequence[_Row], count: int, row: int) -> str:

@@ -84,7 +84,7 @@ class RequestTrial:
             return None
         targets = torch.tensor(request.targets, device=logits.device)
         answer = -float(torch.nn.functional.cross_entropy(logits, targets, reduction="sum"))
-        return answer, self._alone.limit(logits)
+        return answer, self._alone.limit(logits, mean_of=count)
 
     def note(self, count: int, found: float, expected: tuple[float, float] | None) -> None:
         """Compare an answer, of so many tokens, with what was expected.

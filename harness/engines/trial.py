@@ -109,7 +109,8 @@ class Trial:
         if not self.counts:
             return None
         compared = f"{self.counts.total()} {self.counted} ({', '.join(self.counts)})"
-        words = f"{compared}, {self.ways[self.at]}: {self.what} equal those of each sequence alone."
+        words = f"{compared}, {self.ways[self.at]}: {self.what} are those of each "
+        words += "sequence alone, up to rounding."
         if self.reasons:
             words = f"Not {', nor '.join(self.reasons)}. Instead, {words}"
         return Proof(
