@@ -10,7 +10,7 @@ from harness.compare.words import cautions, headline, named, not_compared, suppo
 from harness.files import write_atomic
 from harness.render.markdown import code, plain
 from harness.render.pages import page_environment, render_page
-from harness.render.table import Raw, data_table, to_csv, to_markdown
+from harness.render.table import Raw, data_table, raw_fields, to_csv, to_markdown
 from harness.report.write import formats_of
 
 
@@ -98,9 +98,13 @@ def render_runs_csv(view: RunsView) -> str:
     return to_csv(data_table("Scores of all runs", _COLUMNS, _lines(view)))
 
 
+_OF_FIGURE = ("n", "value", "low", "high", "method")
+_OF_COMPARISON = (
+    *("baseline", "delta", "low", "high", "better", "identical", "method", "p_value"),
+)
 _COLUMNS = (
     *("task", "metric", "split", "run", "suite", "run_id", "what", "variant"),
-    *("n", "value", "low", "high", "method"),
+    *_OF_FIGURE,
     *("reference", "delta", "delta_low", "delta_high", "better", "identical"),
     *("delta_method", "p_value", "p_holm", "unit", "scale", "higher_is_better", "reason"),
 )
@@ -140,23 +144,11 @@ def _lines(view: RunsView) -> Iterator[tuple[Raw, ...]]:
     for what, rows in (("compared", view.rows), ("base", view.base_rows)):
         for row in rows:
             for run, cell in zip(view.runs, row.cells, strict=True):
-                figure, comparison = cell.figure, cell.comparison
-                values: tuple[Raw, ...] = (None,) * 5
-                if figure is not None:
-                    bounds = (figure.value, figure.low, figure.high)
-                    values = (figure.n, *bounds, figure.method)
-                paired: tuple[Raw, ...] = (None,) * 8
-                if comparison is not None:
-                    bounds = (comparison.delta, comparison.low, comparison.high)
-                    paired = (comparison.baseline, *bounds, comparison.better, comparison.identical)
-                    paired += (comparison.method, comparison.p_value)
                 yield (
                     *(row.task, row.metric, row.split, run.label, run.suite, run.run_id, what),
-                    *(run.variant if what == "compared" else run.baseline, *values, *paired),
+                    run.variant if what == "compared" else run.baseline,
+                    *raw_fields(cell.figure, *_OF_FIGURE),
+                    *raw_fields(cell.comparison, *_OF_COMPARISON),
                     run.p_holm if row.primary else None,
-                    *(row.unit, row.scale),
-                    row.higher_is_better,
-                    cell.missing
-                    or (figure.reason if figure else None)
-                    or (comparison.reason if comparison else None),
+                    *(row.unit, row.scale, row.higher_is_better, cell.reason),
                 )

@@ -173,6 +173,11 @@ def data_table(caption: str, names: Sequence[str], lines: Iterable[Sequence[Raw]
     return Table(caption, texts(*names), tuple(rows))
 
 
+def raw_fields(record: object, *names: str) -> tuple[Raw, ...]:
+    """Fields of a record for a line of a CSV; None for each where there is no record."""
+    return tuple(None if record is None else getattr(record, name) for name in names)
+
+
 def with_points_aligned(table: Table) -> Table:
     """The table with its values padded, so that each column's decimal points are in a line."""
     columns = [aligned([cell.text for cell in column]) for column in zip(*table.rows, strict=True)]

@@ -1,11 +1,11 @@
 """Human ratings as tables of values in the records' own units, for CSV files."""
 
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
 
 from harness.ratings.records import Estimate, HumanResults
-from harness.render.table import Raw, Table, data_table
+from harness.render.table import Raw, Table, data_table, raw_fields
 
+_Lines = Iterator[tuple[Raw, ...]]
 _BOUNDS = ("value", "low", "high", "n", "method", "reason")
 _OTHERS = ("other_raters_low", "other_raters_high")  # of the difference, or the second's share
 _COUNTS = (
@@ -18,35 +18,31 @@ def _prefixed(prefix: str) -> tuple[str, ...]:
     return tuple(f"{prefix}_{name}" for name in _BOUNDS)
 
 
-def _bounds(of: Estimate | None, names: tuple[str, ...] = _BOUNDS) -> tuple[Raw, ...]:
-    return tuple(getattr(of, name, None) for name in names)
+def _bounds(of: Estimate | None) -> tuple[Raw, ...]:
+    return raw_fields(of, *_BOUNDS)
 
 
-def _others(of: Estimate | None) -> tuple[Raw, ...]:
-    return _bounds(of, ("low", "high"))
-
-
-def _means(human: HumanResults) -> Iterator[tuple[Raw, ...]]:
+def _means(human: HumanResults) -> _Lines:
     for item in human.means:
         against = human.plan.baseline if item.difference is not None else None
-        paired = (against, *_bounds(item.difference), *_others(item.other_raters))
+        paired = (against, *_bounds(item.difference), *raw_fields(item.other_raters, "low", "high"))
         yield (item.criterion, item.variant, *_bounds(item.mean), *paired)
 
 
-def _wins(human: HumanResults) -> Iterator[tuple[Raw, ...]]:
+def _wins(human: HumanResults) -> _Lines:
     if human.preference is None:
         return
     strengths = {item.variant: item.strength.value for item in human.preference.strengths}
     for wins in human.preference.wins:
         yield (
-            *(wins.first, wins.second, wins.first_wins, wins.second_wins, wins.ties),
-            *(wins.automatic, *_bounds(wins.share)),
+            *raw_fields(wins, "first", "second", "first_wins", "second_wins", "ties", "automatic"),
+            *_bounds(wins.share),
             *(strengths.get(wins.first), strengths.get(wins.second)),
-            *(wins.raters, *_others(wins.other_raters)),
+            *(wins.raters, *raw_fields(wins.other_raters, "low", "high")),
         )
 
 
-def _agreement(human: HumanResults) -> Iterator[tuple[Raw, ...]]:
+def _agreement(human: HumanResults) -> _Lines:
     for item in human.agreement:
         about = (item.name, item.level)
         yield (*about, None, item.units, "krippendorff_alpha", *_bounds(item.alpha), None)
@@ -55,7 +51,7 @@ def _agreement(human: HumanResults) -> Iterator[tuple[Raw, ...]]:
             yield (*about, f"{pair.first} {pair.second}", pair.n, "kappa", *kappa, pair.exact)
 
 
-def _metrics(human: HumanResults) -> Iterator[tuple[Raw, ...]]:
+def _metrics(human: HumanResults) -> _Lines:
     for of in human.accuracies:
         yield (of.metric, "preference", "accuracy", *_bounds(of.accuracy), None)
     for item in human.correlations:
@@ -63,47 +59,31 @@ def _metrics(human: HumanResults) -> Iterator[tuple[Raw, ...]]:
             yield (item.metric, item.criterion, what, *_bounds(own), item.items)
 
 
-def _raters(human: HumanResults | None) -> Table:
-    criteria = [c.name for c in human.plan.criteria] if human is not None else []
-    lines = []
-    for item in human.raters if human is not None else ():
-        severity = (item.severity[c].value if c in item.severity else None for c in criteria)
-        lines.append((item.rater, *(getattr(item, name) for name in _COUNTS), *severity))
-    return data_table("raters", ("rater", *_COUNTS, *(f"severity_{c}" for c in criteria)), lines)
+def _raters(human: HumanResults) -> _Lines:
+    for item in human.raters:
+        severity = (item.severity.get(criterion.name) for criterion in human.plan.criteria)
+        points = (own.value if own is not None else None for own in severity)
+        yield (item.rater, *raw_fields(item, *_COUNTS), *points)
 
 
-def _table(
-    name: str,
-    header: tuple[str, ...],
-    lines: Callable[[HumanResults], Iterator[tuple[Raw, ...]]],
-    human: HumanResults | None,
-) -> Table:
-    return data_table(name, header, lines(human) if human is not None else ())
-
-
-RATING_TABLES: dict[str, Callable[[HumanResults | None], Table]] = {
-    name: partial(_table, name, header, lines)
-    for name, header, lines in (
-        (
-            "rating_means",
-            ("criterion", "variant", *_BOUNDS, "baseline", *_prefixed("difference"), *_OTHERS),
-            _means,
-        ),
-        (
-            "rating_wins",
-            (
-                *("first", "second", "first_wins", "second_wins", "ties", "automatic_ties"),
-                *(*_prefixed("second_share"), "first_strength", "second_strength"),
-                *("raters", *_OTHERS),
-            ),
-            _wins,
-        ),
-        (
-            "rating_agreement",
-            ("question", "level", "raters", "units", "what", *_BOUNDS, "exact"),
-            _agreement,
-        ),
-        ("rating_metrics", ("metric", "criterion", "what", *_BOUNDS, "items"), _metrics),
+def rating_tables(human: HumanResults | None) -> dict[str, Table]:
+    """Name -> table; without any rows where there are no ratings."""
+    criteria = [f"severity_{c.name}" for c in human.plan.criteria] if human is not None else []
+    means = ("criterion", "variant", *_BOUNDS, "baseline", *_prefixed("difference"), *_OTHERS)
+    wins = (
+        *("first", "second", "first_wins", "second_wins", "ties", "automatic_ties"),
+        *(*_prefixed("second_share"), "first_strength", "second_strength", "raters", *_OTHERS),
     )
-} | {"raters": _raters}
-"""Name -> table; without any rows where there are no ratings."""
+    agreement = ("question", "level", "raters", "units", "what", *_BOUNDS, "exact")
+    metrics = ("metric", "criterion", "what", *_BOUNDS, "items")
+    tables: dict[str, tuple[Sequence[str], Callable[[HumanResults], _Lines]]] = {
+        "rating_means": (means, _means),
+        "rating_wins": (wins, _wins),
+        "rating_agreement": (agreement, _agreement),
+        "rating_metrics": (metrics, _metrics),
+        "raters": (("rater", *_COUNTS, *criteria), _raters),
+    }
+    return {
+        name: data_table(name, header, lines(human) if human is not None else ())
+        for name, (header, lines) in tables.items()
+    }

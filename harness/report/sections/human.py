@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from harness.ratings.report.csv import RATING_TABLES
+from harness.ratings.report.csv import rating_tables
 from harness.ratings.report.view import Section, human_section
 from harness.ratings.summary import why_none
 from harness.render.markdown import bullets, paragraphs, plain, quoted
@@ -44,7 +44,7 @@ class HumanSection(ReportSection):
         )
 
     def tables(self, view: View) -> dict[str, Table]:
-        return {name: make(view.human) for name, make in RATING_TABLES.items()}
+        return rating_tables(view.human)
 
 
 def _section(view: View) -> Section | None:

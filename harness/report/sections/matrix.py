@@ -11,8 +11,10 @@ from harness.report.sections.base import PageContext, ReportSection
 from harness.report.view.records import MatrixCell, MatrixRow, View
 from harness.report.words.scores import score_table
 
+_OF_FIGURE = ("n", "value", "low", "high", "stderr", "method")
+_OF_COMPARISON = ("baseline", "delta", "low", "high", "better", "identical", "method")
 _COLUMNS = (
-    *("task", "metric", "split", "variant", "n", "value", "low", "high", "stderr", "method"),
+    *("task", "metric", "split", "variant", *_OF_FIGURE),
     *("baseline", "delta", "delta_low", "delta_high", "better", "identical", "delta_method"),
     *("mark", "unit", "scale", "higher_is_better", "num_fewshot", "signature", "reason"),
 )
@@ -114,21 +116,12 @@ def _signatures(rows: Sequence[MatrixRow]) -> table.Table:
 def _lines(view: View) -> Iterator[tuple[table.Raw, ...]]:
     for row in view.rows:
         for cell in row.cells:
-            figure, comparison = cell.figure, cell.comparison
-            values: tuple[table.Raw, ...] = (None,) * 6
-            if figure is not None:
-                bounds = (figure.value, figure.low, figure.high)
-                values = (figure.n, *bounds, figure.stderr, figure.method)
-            paired: tuple[table.Raw, ...] = (None,) * 7
-            if comparison is not None:
-                bounds = (comparison.delta, comparison.low, comparison.high)
-                outcome = (comparison.better, comparison.identical, comparison.method)
-                paired = (comparison.baseline, *bounds, *outcome)
-            reason = cell.missing or (figure.reason if figure else None)
             yield (
-                *(row.task, row.metric, row.split, cell.variant, *values, *paired),
+                *(row.task, row.metric, row.split, cell.variant),
+                *table.raw_fields(cell.figure, *_OF_FIGURE),
+                *table.raw_fields(cell.comparison, *_OF_COMPARISON),
                 *(cell.mark, row.unit, row.scale, row.higher_is_better, row.num_fewshot),
-                *(row.signature, reason or (comparison.reason if comparison else None)),
+                *(row.signature, cell.reason),
             )
 
 

@@ -56,6 +56,12 @@ class MatrixCell(Part):
     mark: Mark | None = None
     missing: str | None = None  # why there is no figure
 
+    @property
+    def reason(self) -> str | None:
+        """Why there is no figure, no interval or no difference: the first of these."""
+        parts = (self.figure, self.comparison)
+        return self.missing or next((part.reason for part in parts if part and part.reason), None)
+
 
 class MatrixRow(Part):
     """One metric of one task on one split, over all variants.
