@@ -1,7 +1,5 @@
 """Measures a loaded model at one point of the grid: warm-up, then timed repeats."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import product

@@ -1,7 +1,5 @@
 """Whether other processes kept the machine busy during a measurement. Torch-free."""
 
-from __future__ import annotations
-
 import os
 import time
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 These are different quantities; each is recorded under its own name and none stands for another.
 """
 
-from __future__ import annotations
-
 import resource
 import sys
 from collections.abc import Iterator

@@ -5,8 +5,6 @@ another's; when it crashes or is killed, that is the result of this measurement
 and not the end of the run. Torch-free.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import signal

@@ -5,8 +5,6 @@ number of new tokens, no stop at end-of-sequence, so that every repeat does the 
 device is synchronised before each reading of the clock.
 """
 
-from __future__ import annotations
-
 import time
 from dataclasses import dataclass
 from itertools import pairwise
@@ -20,21 +18,14 @@ from harness.models.adapters import forward_arguments
 
 @dataclass(frozen=True)
 class Timing:
-    """One timed call of a batch; all times in seconds.
+    """One timed call of a batch; all times in seconds."""
 
-    Attributes:
-        prefill_s: The forward pass over the prompt.
-        ttft_s: Start of the call until the first new token is known.
-        gaps_s: Times between consecutive new tokens, shape (new_tokens - 1,).
-        e2e_s: Start of the call until the last new token is known.
-        kv_cache_bytes: Size of the attention cache at the end of the call, which then holds
-            prompt_tokens + new_tokens - 1 tokens per sequence.
-    """
-
-    prefill_s: float
-    ttft_s: float
-    gaps_s: tuple[float, ...]
-    e2e_s: float
+    prefill_s: float  # the forward pass over the prompt
+    ttft_s: float  # start of the call until the first new token is known
+    gaps_s: tuple[float, ...]  # times between consecutive new tokens, shape (new_tokens - 1,)
+    e2e_s: float  # start of the call until the last new token is known
+    # size of the attention cache at the end of the call, which then holds prompt_tokens +
+    # new_tokens - 1 tokens per sequence
     kv_cache_bytes: int
 
 

@@ -5,8 +5,6 @@ line per step; the result goes to the file that JOB names, and whatever librarie
 standard error.
 """
 
-from __future__ import annotations
-
 import ctypes
 import json
 import os
