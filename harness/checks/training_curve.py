@@ -2,14 +2,17 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from math import sqrt
 from statistics import median
 
 from harness.schema import Finding
 
-_FEWEST = 10  # logged losses from which a curve is read
-_PART = 10  # a tenth of the losses is the start, and the end
+_PART, _SMALLEST = 10, 5  # a tenth of the losses is a part, of five or more
+_FEWEST = 3  # parts
 _RISE, _RISE_SHARE = 0.3, 0.25  # nats, and share of the lowest loss: the larger is a divergence
-_LEARNT = 0.02  # share of the loss that learning takes away at least
+_RISE_ERRORS = 6  # standard errors that a rise must exceed as well: the lowest of ten is chosen
+_LEARNT, _LEARNT_ERRORS = 0.05, 2  # share of the loss that learning takes away at least
 _KNOWN = 0.05  # nats per token below which a text is all but known by heart
 _OVERFIT = 0.02  # share by which the eval loss rises over its lowest
 
@@ -42,27 +45,36 @@ class TrainingCurve:
 
 
 def _of_losses(losses: Curve, evals: Curve) -> Iterator[tuple[str, str, str]]:
-    if len(losses) < _FEWEST:
+    size = max(_SMALLEST, len(losses) // _PART)
+    if len(losses) < _FEWEST * size:
         return
-    size = len(losses) // _PART
     parts = [losses[at : at + size] for at in range(0, len(losses) - size + 1, size)]
     levels = [median(loss for _, loss in part) for part in parts]
     start, end, low = levels[0], levels[-1], min(levels)
-    if end - low > max(_RISE, _RISE_SHARE * low):
+    deviation = 1.25 * _deviation([loss for _, loss in losses])  # of medians, times sqrt(n)
+    last_third = median(loss for _, loss in losses[-(len(losses) // 3) :])
+    fall = start - last_third
+    fall += _LEARNT_ERRORS * deviation * sqrt(1 / size + 3 / len(losses))  # as far as can be told
+    if end - low > max(_RISE, _RISE_SHARE * low, _RISE_ERRORS * deviation / sqrt(size)):
         step = parts[levels.index(low)][-1][0]
         yield (
             f"The training loss rose from {low:.3g} about step {step} to {end:.3g} at the end.",
             "The training diverges: later checkpoints have unlearnt.",
             "Lower train.args.learning_rate, or add warmup_steps; earlier checkpoints may do.",
         )
-    elif start - low < _LEARNT * start and start > _KNOWN and not _falls(evals):
+    elif fall < _LEARNT * start and start > _KNOWN and not _falls(evals):
         yield (
-            f"The training loss stays where it began: {start:.3g} at the start, {end:.3g} at the "
-            "end.",
+            f"The training loss stays where it began: {start:.3g} at the start, "
+            f"{last_third:.3g} in the last third.",
             "Nothing was learnt, so checkpoints score as the base does.",
             "Raise train.args.learning_rate or the number of steps, and check that labels are "
             "not masked.",
         )
+
+
+def _deviation(losses: Sequence[float]) -> float:
+    """Standard deviation of single losses around their trend, from neighbours' differences."""
+    return 1.05 * median(abs(after - before) for before, after in pairwise(losses))
 
 
 def _falls(evals: Curve) -> bool:
