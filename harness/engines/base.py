@@ -207,7 +207,7 @@ class Engine(Protocol):
         """What of the engine can change a result (versions, its own procedure); part of keys."""
 
     def tokenizer(self, base: BaseSpec, base_dir: Path) -> Any:
-        """The base's tokenizer, as transformers has it."""
+        """The base's tokenizer, as transformers has it; None where the engine has no such thing."""
 
     def load(self, weights: Weights, policy: DevicePolicy) -> AbstractContextManager[LoadedModel]:
         """Load weights; they are freed when the context ends."""

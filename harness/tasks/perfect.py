@@ -40,7 +40,7 @@ _ENDLESS = (
 def stops_of(request: TaskRequest, tokenizer: Any) -> tuple[str, ...]:
     """What ends an output: the suite's strings, and of a chat the token that ends a turn."""
     stops = request.prompt.stop
-    if not request.prompt.is_chat or not request.examples:
+    if tokenizer is None or not request.prompt.is_chat or not request.examples:
         return stops
     end = ChatTurns(tokenizer).end([example.completion for example in request.examples])
     return stops if end in (None, tokenizer.eos_token, *stops) else (*stops, str(end))
@@ -56,6 +56,8 @@ def perfect_answers(
         tokenizer: That of every variant.
         stops: Strings that end an output.
     """
+    if tokenizer is None:  # an engine of another package may have none
+        return ()
     answers = []
     for example in spread([e for e in request.examples if e.completion], _TRIED):
         prompt, ids = encode_pair(
