@@ -9,15 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.options import (
-    DEFAULT_RUNS,
-    LimitOption,
-    RunsDir,
-    SetOption,
-    SuiteArgument,
-    loaded_suite,
-    store_in,
-)
+from harness.cli import options
 from harness.cli.report import write_own_report
 from harness.errors import UsageError
 
@@ -31,7 +23,7 @@ Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but warn
 
 
 def eval_(
-    suite: SuiteArgument,
+    suite: options.SuiteArgument,
     only: Annotated[
         list[str] | None,
         typer.Option(
@@ -40,9 +32,9 @@ def eval_(
             help="Compute only these cells; wildcards work; repeatable.",
         ),
     ] = None,
-    limit: LimitOption = None,
-    overrides: SetOption = None,
-    runs_dir: RunsDir = DEFAULT_RUNS,
+    limit: options.LimitOption = None,
+    overrides: options.SetOption = None,
+    runs_dir: options.RunsDir = options.DEFAULT_RUNS,
     measure_again: Annotated[
         bool,
         typer.Option("--measure-again", help="Measure memory and speed anew, in place of stored."),
@@ -61,14 +53,14 @@ def eval_(
     from harness.run.pipeline import run_suite
     from harness.run.state import Options
 
-    file, store = loaded_suite(suite, overrides, limit), store_in(runs_dir)
-    options = Options(
+    file, store = options.loaded_suite(suite, overrides, limit), options.store_in(runs_dir)
+    asked = Options(
         only=tuple(only or ()),
         command=_command_line(),
         measure_again=measure_again,
         executor=executor,
     )
-    manifest = run_suite(file, store, options, _reporter(verbose, quiet))
+    manifest = run_suite(file, store, asked, _reporter(verbose, quiet))
     path = _print_outcome(store, manifest)
     if open_report:
         typer.launch(str(path))
@@ -77,9 +69,9 @@ def eval_(
 
 
 def train(
-    suite: SuiteArgument,
-    overrides: SetOption = None,
-    runs_dir: RunsDir = DEFAULT_RUNS,
+    suite: options.SuiteArgument,
+    overrides: options.SetOption = None,
+    runs_dir: options.RunsDir = options.DEFAULT_RUNS,
     verbose: Verbose = False,
     quiet: Quiet = False,
 ) -> None:
@@ -88,15 +80,15 @@ def train(
     from harness.run.state import Options
     from harness.schema import TrainingRun
 
-    file, store = loaded_suite(suite, overrides, None), store_in(runs_dir)
+    file, store = options.loaded_suite(suite, overrides, None), options.store_in(runs_dir)
     if file.suite.train is None:
         raise UsageError(
             "This suite has no train section.",
             where=str(file.path),
             hint="Add one, or evaluate with: harness eval",
         )
-    options = Options(command=_command_line(), train_only=True)
-    manifest = run_suite(file, store, options, _reporter(verbose, quiet))
+    asked = Options(command=_command_line(), train_only=True)
+    manifest = run_suite(file, store, asked, _reporter(verbose, quiet))
     if manifest.training_key is None:
         raise TypeError("training leaves a key")
     folder = store.path("training", manifest.training_key)
