@@ -6,6 +6,7 @@ from harness.render.markdown import paragraphs, plain, quoted
 from harness.report.parts.contents import RunContents
 from harness.report.sections.base import PageContext, ReportSection
 from harness.report.view.records import View
+from harness.report.words.cautions import Evidence
 from harness.report.words.facts import headline_parts, lead_facts
 from harness.report.words.verdict import build_verdict
 
@@ -17,9 +18,8 @@ class VerdictSection(ReportSection):
 
     def build(self, run: RunContents) -> dict[str, Any]:
         manifest = run.manifest
-        verdict = build_verdict(
-            manifest, run.matrix[0], run.primary, run.trade_off, run.choice, run.human, run.outputs
-        )
+        figures = (run.matrix[0], run.primary, run.trade_off, run.choice)
+        verdict = build_verdict(Evidence(manifest, *figures, run.human, run.outputs))
         return {
             "description": run.suite.description,
             "verdict": verdict,

@@ -1,11 +1,12 @@
 """What limits a verdict: raters who disagree, outputs cut off, few examples, cells that failed."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from harness.ratings.records import HumanResults
 from harness.ratings.report.lead import preferred_words, rated_worse
 from harness.render.numbers import count
-from harness.report.view.records import Choice, MatrixRow, Outcome, OutputHealth
+from harness.report.view.records import Choice, MatrixRow, Outcome, OutputHealth, TradeOff
 from harness.report.words.comparison import detectable_words, difference_words
 from harness.schema import Comparison, Manifest
 
@@ -13,33 +14,46 @@ _SMALL_N = 30
 _MANY_CUT = 0.1  # share of outputs cut off from which on it is a caution
 
 
-def cautions(
-    manifest: Manifest,
-    row: MatrixRow | None,
-    choice: Choice,
-    outcome: Outcome,
-    shipped: str | None,
-    human: HumanResults | None,
-    outputs: Sequence[OutputHealth],
-) -> list[str]:
+@dataclass(frozen=True)
+class Evidence:
+    """What a verdict rests on."""
+
+    manifest: Manifest
+    rows: Sequence[MatrixRow]
+    primary: tuple[str, str] | None  # task and metric that decide
+    trade_off: TradeOff
+    choice: Choice
+    human: HumanResults | None = None  # the ratings, if there are any
+    outputs: Sequence[OutputHealth] = ()
+
+    @property
+    def chosen(self) -> str | None:
+        """The chosen checkpoint."""
+        return self.manifest.selection.chosen if self.manifest.selection else None
+
+    @property
+    def row(self) -> MatrixRow | None:
+        """The primary metric on the report split."""
+        key = (*self.primary, "report") if self.primary else None
+        return next((r for r in self.rows if (r.task, r.metric, r.split) == key), None)
+
+
+def cautions(evidence: Evidence, outcome: Outcome, shipped: str | None) -> list[str]:
     """What a reader of the verdict must know besides, the gravest first.
 
     Args:
-        manifest: The run.
-        row: The primary metric on the report split.
-        choice: What is claimed for the choice.
+        evidence: What the verdict rests on.
         outcome: Of the verdict.
         shipped: The variant that the headline's figures are of; None where nothing was chosen.
-        human: The ratings, if there are any.
-        outputs: How the outputs ended.
     """
-    chosen = manifest.selection.chosen if manifest.selection else None
-    lines = of_raters(human, chosen)
+    manifest, chosen, row = evidence.manifest, evidence.chosen, evidence.row
+    rival = evidence.choice.rival
+    lines = of_raters(evidence.human, chosen)
     if row is not None and chosen is not None:
-        lines += cut_off(outputs, row.suite_task, (manifest.baseline, shipped or chosen))
-        if choice.rival is not None:
-            lines.append(overtaken(choice.rival, row))
-        if choice.comparison is not None:
+        lines += cut_off(evidence.outputs, row.suite_task, (manifest.baseline, shipped or chosen))
+        if rival is not None:
+            lines.append(overtaken(rival, row))
+        if evidence.choice.comparison is not None:
             if outcome != "ship":  # where a gain is shown, what might be missed is no caution
                 lines += detectable_words(row.comparison(chosen), row, row.n)
             lines += few(row.n)

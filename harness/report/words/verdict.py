@@ -2,19 +2,17 @@
 
 from collections.abc import Iterator, Sequence
 
-from harness.ratings.records import HumanResults
 from harness.render.numbers import count, joined, metric_name, number, size
 from harness.render.text import visible
 from harness.report.view.records import (
     Choice,
     MatrixRow,
     Outcome,
-    OutputHealth,
     TradeOff,
     Verdict,
     View,
 )
-from harness.report.words.cautions import cautions, rater_words
+from harness.report.words.cautions import Evidence, cautions, rater_words
 from harness.report.words.comparison import (
     detectable_words,
     difference_words,
@@ -25,26 +23,15 @@ from harness.report.words.forms import form_words, prefers_merged
 from harness.schema import HUMAN, Comparison, Manifest, Selection
 
 
-def build_verdict(
-    manifest: Manifest,
-    rows: Sequence[MatrixRow],
-    primary: tuple[str, str] | None,
-    trade_off: TradeOff,
-    choice: Choice,
-    human: HumanResults | None = None,
-    outputs: Sequence[OutputHealth] = (),
-) -> Verdict:
+def build_verdict(evidence: Evidence) -> Verdict:
     """Say which checkpoint to ship: chosen on ``select``, with figures from ``report``."""
-    selection = manifest.selection
-    chosen = selection.chosen if selection else None
-    key = (*primary, "report") if primary else None
-    row = next((row for row in rows if (row.task, row.metric, row.split) == key), None)
-    shipped, outcome, headline = chosen, *_outcome(manifest, row, trade_off)
+    chosen, row, trade_off = evidence.chosen, evidence.row, evidence.trade_off
+    shipped, outcome, headline = chosen, *_outcome(evidence.manifest, row, trade_off)
     if outcome == "ship" and chosen is not None and row is not None:
-        better, words = _merged_headline(choice, row, trade_off)
+        better, words = _merged_headline(evidence.choice, row, trade_off)
         shipped, headline = (better, words) if better else (chosen, headline)
-    support = list(_support(manifest, rows, row, trade_off, choice, human, shipped))
-    if left := open_words(selection):
+    support = list(_support(evidence, shipped))
+    if left := open_words(evidence.manifest.selection):
         if outcome == "ship":
             headline = f"{headline.removesuffix('.')}; {left} (see Choice)."
         elif chosen is not None:
@@ -57,10 +44,7 @@ def build_verdict(
         shipped=shipped,
         headline=headline,
         support=tuple(support),
-        cautions=(
-            *cautions(manifest, row, choice, outcome, shipped, human, outputs),
-            *trade_off.cautions,
-        ),
+        cautions=(*cautions(evidence, outcome, shipped), *trade_off.cautions),
     )
 
 
@@ -161,31 +145,24 @@ def _merged_headline(choice: Choice, row: MatrixRow, trade_off: TradeOff) -> tup
     return None, ""
 
 
-def _support(
-    manifest: Manifest,
-    rows: Sequence[MatrixRow],
-    row: MatrixRow | None,
-    trade_off: TradeOff,
-    choice: Choice,
-    human: HumanResults | None,
-    shipped: str | None,
-) -> Iterator[str]:
+def _support(evidence: Evidence, shipped: str | None) -> Iterator[str]:
     """What the choice gives in its other form, in other metrics and to raters; why it is chosen."""
-    selection = manifest.selection
+    selection, row, trade_off = evidence.manifest.selection, evidence.row, evidence.trade_off
     if selection is None or selection.chosen is None:
         return
     chosen = selection.chosen
     if row is not None:
         if shipped != chosen:
             yield from _form_line(f"As an adapter ({chosen})", chosen, row, trade_off)
-        for test in choice.merged:
+        for test in evidence.choice.merged:
             if row.comparison(test.second) is None:
                 continue
             if test.second != shipped:
                 yield from _form_line(f"Merged ({test.second})", test.second, row, trade_off)
             yield f"{equivalence_words(test, row)} {form_words(test, trade_off)}".rstrip()
-    yield from _others(rows, shipped or chosen, row)
-    yield from (line for side, line in rater_words(human, chosen) if side != "worse")
+    yield from _others(evidence.rows, shipped or chosen, row)
+    raters = rater_words(evidence.human, chosen)
+    yield from (line for side, line in raters if side != "worse")
     yield f"Why this checkpoint: {selection.reason}"
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from harness.report.build import build_view
 from harness.report.view.records import Choice, Verdict, View
+from harness.report.words.cautions import Evidence
 from harness.report.words.comparison import detectable
 from harness.report.words.verdict import build_verdict, verdict_text
 from harness.schema import Comparison, Equivalence, Manifest
@@ -62,7 +63,7 @@ def test_a_merged_form_as_good_and_cheaper_is_what_to_ship(sample: Any) -> None:
     cheaper = view.trade_off.model_copy(update={"points": points})
 
     def verdict(choice: Choice) -> Verdict:
-        return build_verdict(manifest, view.rows, view.primary, cheaper, choice)
+        return build_verdict(Evidence(manifest, view.rows, view.primary, cheaper, choice))
 
     merged = verdict(view.choice.model_copy(update={"merged": (found,)}))
     assert (merged.chosen, merged.shipped) == (chosen, "merged-40")

@@ -21,6 +21,7 @@ from harness.report.html import render_html
 from harness.report.markdown import render_markdown
 from harness.report.tables import render_csv, render_json
 from harness.report.view.records import View
+from harness.report.words.cautions import Evidence
 from harness.report.words.verdict import build_verdict
 from harness.schema import HumanKeys
 from tests.unit.ratings.human_records import (
@@ -580,15 +581,8 @@ def test_csv_without_ratings_is_a_header(sample: Any, table: Any) -> None:
 
 def verdict_of(sample: Any, found: HumanResults) -> Any:
     view = sample.view
-    return build_verdict(
-        sample.manifest,
-        view.rows,
-        view.primary,
-        view.trade_off,
-        view.choice,
-        found,
-        view.outputs,
-    )
+    figures = (view.rows, view.primary, view.trade_off, view.choice)
+    return build_verdict(Evidence(sample.manifest, *figures, found, view.outputs))
 
 
 def for_choice(sample: Any, share: Estimate) -> dict[str, Any]:
