@@ -68,28 +68,38 @@ class ProvenTexts:
         together = self._trial.at == 0
         texts = []
         for part in [batch] if together else [[row] for row in batch]:
-            written = way(part, ENOUGH)
-            for condition, text in self._witnesses(written, planted=planted):
+            conditions = [PLANTED] * len(part) if planted else self._conditions(part)
+            written = way(part, self._steps(conditions))
+            for condition, text in self._witnesses(conditions, written):
                 self._compare(condition, text)
             texts += written
         return texts
 
+    def _conditions(self, batch: Sequence[PromptRow]) -> list[str]:
+        """What is to be known of each row: that it is right with padding, or as its variant."""
+        if self._mixed:
+            return [row.variant or "base" for row in batch]
+        longest = max(len(row.ids) for row in batch)
+        return ["padded" if len(row.ids) < longest else "without padding" for row in batch]
+
+    def _steps(self, conditions: Sequence[str]) -> int:
+        """How many steps to watch: noting the likeliest tokens costs as much as choosing some."""
+        if any(self._trial.needs(condition) for condition in set(conditions)):
+            return ENOUGH
+        return int(self._trial.needs(_MOVED))
+
     def _witnesses(
-        self, written: Sequence[Written], *, planted: bool
+        self, conditions: Sequence[str], written: Sequence[Written]
     ) -> Iterator[tuple[str, Written]]:
         """Texts to compare, and in what condition each was written; the longer, the better."""
-        longest = max(len(text.row.ids) for text in written)
-        conditions: dict[str, list[Written]] = {}
-        for text in written:
-            name = "padded" if len(text.row.ids) < longest else "without padding"
-            if self._mixed:
-                name = text.row.variant or "base"
-            conditions.setdefault(PLANTED if planted else name, []).append(text)
+        groups: dict[str, list[Written]] = {}
+        for condition, text in zip(conditions, written, strict=True):
+            groups.setdefault(condition, []).append(text)
             if text.moved in text.likeliest:
-                conditions.setdefault(_MOVED, []).append(text)
-        for name, texts in conditions.items():
-            if self._trial.needs(name):
-                yield name, max(texts, key=lambda t: (len(t.likeliest), -len(t.row.ids)))
+                groups.setdefault(_MOVED, []).append(text)
+        for condition, texts in groups.items():
+            if self._trial.needs(condition):
+                yield condition, max(texts, key=lambda t: (len(t.likeliest), -len(t.row.ids)))
 
     def _compare(self, condition: str, text: Written) -> None:
         with self._alone(text.row.variant) as passes:

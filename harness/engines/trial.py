@@ -100,7 +100,7 @@ class Trial:
         raise ModelError(
             f"No way of answering gives what forward passes of each sequence by itself give. "
             f"Tried: {', '.join(self.reasons)}.",
-            hint="Merge the adapter and evaluate the merged model, or leave this task out.",
+            hint="Of an adapter, evaluate the merged model; else leave such tasks out.",
         ) from error
 
     @property
