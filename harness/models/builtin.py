@@ -19,7 +19,8 @@ from harness.errors import ModelError
 from harness.files import room_on_disk
 from harness.models.gguf_file import check_whole, keep_rotary_factors
 from harness.models.identity import cache_name
-from harness.models.precision import all_used, check_precision, compute_in, read_back
+from harness.models.loaded import all_used
+from harness.models.precision import check_precision, compute_in, read_back
 from harness.models.quiet import quiet
 from harness.models.source import BUILTIN_GGUF, locate, packaged_file
 from harness.models.stored import stored_form

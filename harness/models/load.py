@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from harness.errors import ModelError
 from harness.models.builtin import resolve_model
 from harness.models.device import torch_dtype
+from harness.models.identity import hub_snapshot
+from harness.models.loaded import all_used, check_values
 from harness.models.policy import DTYPE_NAMES, DevicePolicy
-from harness.models.precision import all_used, batch_proof, check_precision, compute_in, read_back
+from harness.models.precision import batch_proof, check_precision, compute_in, read_back
 from harness.models.quiet import quiet
 from harness.models.stored import stored_form
 from harness.schema import QUANTIZED, Precision, Proof
@@ -88,6 +90,9 @@ def load_proved(
     if precision in QUANTIZED and stored is None:
         options["quantization_config"] = quantization_config(precision, policy, quantization)
     model, loading = _from_pretrained(base, location, precision, policy, options)
+    folder = location if isinstance(location, Path) else hub_snapshot(location, base.revision)
+    if folder is not None:
+        check_values(model, folder)
     if stored is not None:
         compute_in(model, weight_dtype(precision, policy))
     proofs = [

@@ -7,7 +7,6 @@ quantized stays so, fused experts of a mixture stay out of 4 bits, parts are kep
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     import torch
 
 PROBE = "precision is what it says"
-_MADE_UP = ("missing_keys", "mismatched_keys", "error_msgs")  # of transformers' loading info
 _TOKENS = 24  # of each row that is tried beside another
 _ROUNDING = 1e-3  # logits; batches of other sizes add up in another order
 _REST = 0.01  # more of the matrices than this left out of a quantization is told as a warning
@@ -130,43 +128,6 @@ def check_precision(forms: WeightForms, precision: Precision, *, where: str) -> 
         unit="% of the matrices",
         hint=f"Memory and quality are those of this mixture, not of a model wholly in {precision}.",
     )
-
-
-def all_used(loading: Mapping[str, Any], *, where: str) -> Proof:
-    """That every weight of the model was in its files, and all of the files went into the model.
-
-    Raises:
-        ModelError: Weights were missing, so that transformers made some up.
-    """
-    made_up = sorted(_described(key) for kind in _MADE_UP for key in loading.get(kind, ()))
-    if made_up:
-        raise ModelError(
-            f"Its files lack weights of the model, and transformers made them up at random: "
-            f"{made_up[0]}" + (f" and {len(made_up) - 1:,} more." if made_up[1:] else "."),
-            where=where,
-            hint="The files may be incomplete, of another architecture than config.json says, or "
-            "in a form that this transformers does not know.",
-        )
-    name = "all of the base is used"
-    left = sorted(str(key) for key in loading.get("unexpected_keys", ()))
-    if not left:
-        words = "Every weight of the model is in its files, and every stored one has its place."
-        return Proof(probe=name, outcome="holds", words=words)
-    return Proof(
-        probe=name,
-        outcome="fallback",
-        words=f"{len(left):,} stored weights have no place in the model that transformers makes "
-        f"of config.json, such as {left[0]}; they are left out.",
-        hint="That is right for parts such as a vision tower; of a language model it is not.",
-    )
-
-
-def _described(key: Any) -> str:
-    """A weight's name; of one that is stored in another shape, with both."""
-    if isinstance(key, tuple) and len(key) == 3:
-        name, stored, needed = key
-        return f"{name} (stored as {tuple(stored)}, needed as {tuple(needed)})"
-    return str(key)
 
 
 def compute_in(model: Any, dtype: torch.dtype) -> None:

@@ -203,6 +203,23 @@ def test_stored_weights_without_a_place_are_told(tiny_dir, tmp_path):
     assert "model.layers.0.mlp.up_proj.bias" in first.words
 
 
+@pytest.mark.parametrize("precision", ["fp32", "nf4"])
+def test_a_model_that_holds_other_numbers_than_its_files_is_refused(monkeypatch, precision):
+    """As where the model's code draws weights anew after loading, and the report is clean."""
+
+    def redraw(*args, **options):
+        model, loading = load_plain(*args, **options)
+        for module in model.modules():
+            if isinstance(module, torch.nn.Embedding):
+                torch.nn.init.normal_(module.weight.data)
+        return model, loading
+
+    load_plain = AutoModelForCausalLM.from_pretrained
+    monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", redraw)
+    with pytest.raises(ModelError, match=r"1 of \d matrices .* such as model.embed_tokens.weight"):
+        load("tiny:llama", precision)
+
+
 def test_int8_answers_that_depend_on_the_batch_are_told():
     """Columns that are outliers in one row leave the quantization in all rows beside it."""
     _, proofs = load("tiny:llama", "int8", llm_int8_threshold=1.0)
