@@ -20,6 +20,9 @@ from harness.suite.record import recorded_suite, suite_of
 from harness.suite.rules import CHOSEN, MERGED, GatedMetric, GateSpec, Margin
 from harness.suite.spec import Suite
 
+# fields of a score that its check has under the same name
+_OF_SCORE = {"task", "metric", "split", "unit", "scale", "higher_is_better", "n"}
+
 ScoreRule = tuple[BaselineScore, GatedMetric | None]
 """An accepted score that the rules name, with its rule where it has one of its own."""
 
@@ -207,20 +210,13 @@ def _unpaired(
 ) -> GateCheck:
     """A check of a score that only one side has, or that has no value."""
     record = score.score if isinstance(score, Reading) else score
-    task, metric, split = score.key
     return GateCheck(
+        **record.model_dump(include=_OF_SCORE),
         subject=subject.name,
         variant=subject.variant_id,
         kind="quality",
-        task=task,
-        metric=metric,
-        split=split,
         verdict=verdict,
         decides=verdict != "not_compared",
-        unit=record.unit,
-        scale=record.scale,
-        higher_is_better=record.higher_is_better,
-        n=record.n,
         baseline_value=None if isinstance(score, Reading) else score.value,
         value=score.score.value if isinstance(score, Reading) else None,
         reason=reason,

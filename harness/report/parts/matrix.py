@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 
 from scipy import special
 
@@ -154,16 +155,9 @@ def figure_of(reading: Reading, panel: Panel | None) -> Figure:
             share=panel.is_share,
         )
     if estimate is not None:
-        return Figure(
-            value=estimate.value if estimate.value is not None else score.value,
-            low=estimate.low,
-            high=estimate.high,
-            n=estimate.n,
-            clusters=estimate.clusters,
-            method=estimate.method,
-            reason=estimate.reason or score.reason,
-            stderr=score.stderr,
-        )
+        known = asdict(estimate) | {"reason": estimate.reason or score.reason}
+        known |= {"value": score.value} if estimate.value is None else {}
+        return Figure(**known, stderr=score.stderr)
     if score.value is not None and score.stderr is not None:
         reach = float(special.ndtri((1 + CONFIDENCE) / 2)) * score.stderr
         return Figure(

@@ -21,21 +21,8 @@ class ProvenanceSection(ReportSection):
     name, title, label = "provenance", "Provenance", "Provenance"
 
     def build(self, run: RunContents) -> dict[str, Any]:
-        manifest = run.manifest
-        provenance = Provenance(
-            run_id=manifest.run_id,
-            suite=manifest.suite,
-            suite_digest=manifest.suite_digest,
-            spec=manifest.spec,
-            command=manifest.command,
-            created=manifest.created,
-            updated=manifest.updated,
-            complete=manifest.complete,
-            seed=run.suite.seed,
-            training_key=manifest.training_key,
-            environment=manifest.environment,
-        )
-        return {"provenance": provenance}
+        known = run.manifest.model_dump(include=Provenance.model_fields.keys() - {"seed"})
+        return {"provenance": Provenance(**known, seed=run.suite.seed)}
 
     def html(self, view: View, page: PageContext) -> str:
         spec = view.provenance.spec
