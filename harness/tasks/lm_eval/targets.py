@@ -91,6 +91,8 @@ def _is_among(target: Any, choices: Sequence[str], *, by_text: bool) -> bool:
 def _stray(target: Any, choices: Sequence[str]) -> str:
     near = isinstance(target, str) and target.strip() in [choice.strip() for choice in choices]
     but = " (but for white space at its ends)" if near else ""
+    if not isinstance(target, str) and str(target) in choices:
+        but = " (lm-eval takes a number, and a template that gives one, for a place among them)"
     return f"has the target {_short(target)}, which is none of its choices{but}: " + _short(
         list(choices)
     )

@@ -44,6 +44,7 @@ def test_an_index_or_a_choice_is_a_target(target: Any) -> None:
         ({"c": ["yes", "no"], "a": None}, "target None"),
         ({"c": ["yes", "no"], "a": "maybe"}, "target 'maybe'"),
         ({"c": ["yes", "no"], "a": " yes\n"}, "but for white space at its ends"),
+        ({"c": ["3", "4"], "a": 4}, "takes a number, .* for a place among them"),
         ({"c": ["yes", ""], "a": 0}, "nothing but white space as choice 1"),
         ({"c": ["yes", "\n \n"], "a": 0}, "nothing but white space as choice 1"),
         ({"c": [], "a": 0}, r"no list of choices, but \[\]"),
