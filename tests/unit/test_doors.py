@@ -123,7 +123,7 @@ def test_a_job_is_a_record_that_can_be_sent(tmp_path: Path) -> None:
 
     run = start(read_suite(str(suite(tmp_path))), Store(tmp_path / "r"), Options(), Reporter(-1))
     for cell in run.plan.cells:
-        job = _job(run, cell, None)  # type: ignore[arg-type]
+        job = _job(run, cell, None, ())  # type: ignore[arg-type]
         assert CellJob.model_validate_json(job.model_dump_json()) == job
 
 
