@@ -101,6 +101,7 @@ def convert_gguf(file: Path, folder: Path) -> None:
         ModelError: transformers cannot read the file, or not all of it.
     """
     import torch
+    from gguf import GGUFReader
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
     try:
@@ -119,8 +120,9 @@ def convert_gguf(file: Path, folder: Path) -> None:
             where=str(file),
             hint="Its architecture or quantization may be unsupported; use the original model.",
         ) from error
-    keep_rotary_factors(file, model.config)
-    check_whole(file, model, loading)
+    reader = GGUFReader(file)
+    keep_rotary_factors(reader, model.config)
+    check_whole(reader, model, loading, where=str(file))
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 

@@ -55,21 +55,19 @@ _MEANING: Mapping[str, Callable[[Any], Any]] = {
 }
 
 
-def check_whole(file: Path, model: Any, loading: Mapping[str, Any]) -> None:
+def check_whole(reader: Any, model: Any, loading: Mapping[str, Any], *, where: str) -> None:
     """Refuse a file of which something is not in the model.
 
     Args:
-        file: The GGUF file.
+        reader: gguf's reader of the file.
         model: What transformers made of it.
         loading: transformers' loading info.
+        where: The file, for messages.
 
     Raises:
         ModelError: With the names of keys and tensors that were left out, or of weights that were
             made up.
     """
-    from gguf import GGUFReader
-
-    reader = GGUFReader(file)
     keys = [key for key in _unread(reader) if not _says_the_same(reader, key, model.config)]
     tensors = _left_tensors(reader, model)
     made_up = sorted(map(str, loading.get("missing_keys", ())))
@@ -86,24 +84,22 @@ def check_whole(file: Path, model: Any, loading: Mapping[str, Any]) -> None:
     if faults:
         raise ModelError(
             f"transformers would make another model of this file: {'; '.join(faults)}.",
-            where=str(file),
+            where=where,
             hint="Use the original model, or a newer transformers.",
         )
 
 
-def keep_rotary_factors(file: Path, config: Any) -> None:
+def keep_rotary_factors(reader: Any, config: Any) -> None:
     """Write into a configuration what a file stores of its rotary frequencies (Llama 3's).
 
     They are divisors, one per frequency, which is what transformers' ``longrope`` takes; used for
     short and long texts alike and without a factor on the attention, it computes the same.
 
     Args:
-        file: The GGUF file.
+        reader: gguf's reader of the file.
         config: Of the model that transformers made of it; changed in place.
     """
-    from gguf import GGUFReader
-
-    factors = next((t for t in GGUFReader(file).tensors if t.name == _ROTARY_FACTORS), None)
+    factors = next((t for t in reader.tensors if t.name == _ROTARY_FACTORS), None)
     rope = getattr(config, "rope_parameters", None) or {}
     if factors is None or rope.get("rope_type") != "default":
         return
