@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from functools import partial
 from typing import Any
 
@@ -28,11 +28,19 @@ class GenerateTrial:
         tokenizer: Its tokenizer.
         batch_size: Prompts of a batch.
         trials: Of the loaded base; None leaves the comparison out.
+        task: What tells the task from others, which have trials of their own.
     """
 
-    def __init__(self, model: Any, tokenizer: Any, batch_size: Any, trials: Trials | None) -> None:
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        batch_size: Any,
+        trials: Trials | None,
+        task: Hashable = None,
+    ) -> None:
         ways = [f"written by lm-eval in batches of {batch_size}", "written by lm-eval one by one"]
-        use = PROBE, "lm-eval", batch_size
+        use = PROBE, "lm-eval", batch_size, task
         make = partial(Trial, PROBE, WHAT, ways, enough=ENOUGH if trials else 0)
         self._trial = trials.of(kind_of(model), use, make) if trials else make()
         self._model = model

@@ -72,15 +72,24 @@ def generate(
     def writer(on_step: OnStep) -> Writer:
         if trials is None:
             return Decoder(model, tokenizer, decoding, on_step=on_step).run
-        return _proven(model, tokenizer, decoding, trials, on_step)
+        return _proven(model, tokenizer, decoding, trials, on_step, tuple(prompts[:1]))
 
     return _generate(model, tokenizer, encoded, decoding, progress, at_once, writer)[None]
 
 
 def _proven(
-    model: Any, tokenizer: Any, decoding: Decoding, trials: Trials, on_step: OnStep
+    model: Any,
+    tokenizer: Any,
+    decoding: Decoding,
+    trials: Trials,
+    on_step: OnStep,
+    task: tuple[str, ...],
 ) -> Writer:
-    """Batches, or one prompt after another, or transformers' own loop: the first that is right."""
+    """Batches, or one prompt after another, or transformers' own loop: the first that is right.
+
+    A task, known by its first prompt, has a trial of its own: one of longer prompts may be past a
+    window that another keeps within.
+    """
     decoder = Decoder(model, tokenizer, decoding, on_step=on_step)
     stock = StockGenerator(model, tokenizer, decoding, on_step=on_step)
     ways: dict[str, Way] = {
@@ -90,7 +99,7 @@ def _proven(
             lambda rows, watched: [stock.run(row, watched) for row in rows]
         ),
     }
-    use = PROBE, decoding.batch_size
+    use = PROBE, decoding.batch_size, task
     trial = trials.of(kind_of(model), use, lambda: Trial(PROBE, WHAT, tuple(ways)))
     planted = [PromptRow(tuple(ids)) for ids in planted_rows(model)]
     alone = Alone(model)
@@ -142,7 +151,7 @@ def generate_together(
         if trials is None or alone is None:
             return decoder.run
         way = f"written by {len(mixture.variants)} variants in batches of {at_once} prompts"
-        use = PROBE, at_once
+        use = PROBE, at_once, tuple(prompts[:1])
         trial = trials.of(mixture.variants, use, lambda: Trial(PROBE, WHAT, [way]))
         return ProvenTexts([decoder.run], trial, alone, mixed=True).run
 

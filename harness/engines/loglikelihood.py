@@ -96,6 +96,7 @@ class PrefixSharingLM(HFLM):  # type: ignore[misc]  # lm_eval is untyped
         self._progress = progress
         self._done = self._total = self._shown = 0
         self._trials = trials
+        self._task = id(self._shared)  # what a task's variants share is its own
         self._turn_end = turn_end
         self.set_cache_hook(self)
 
@@ -106,7 +107,8 @@ class PrefixSharingLM(HFLM):  # type: ignore[misc]  # lm_eval is untyped
 
     @cached_property
     def _trial(self) -> RequestTrial:
-        return RequestTrial(self.model, self._engine, self.batch_size, self._trials)
+        how = self._engine, self.batch_size
+        return RequestTrial(self.model, *how, self._trials, self._task)
 
     def add_partial(self, _kind: str, _request: Any, _response: Any) -> None:
         """What lm-eval calls for its request cache as soon as a request is answered."""
@@ -302,7 +304,8 @@ class PrefixSharingLM(HFLM):  # type: ignore[misc]  # lm_eval is untyped
 
     @cached_property
     def _texts(self) -> GenerateTrial:
-        return GenerateTrial(self.model, self.tokenizer, self.batch_size, self._trials)
+        how = self.tokenizer, self.batch_size
+        return GenerateTrial(self.model, *how, self._trials, self._task)
 
     def tok_batch_encode(
         self,

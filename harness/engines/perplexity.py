@@ -83,7 +83,9 @@ def completion_losses(
     pad = tokenizer.pad_token_id
     run: Way = partial(_losses, model, pad)
     if trials is not None:
-        trial = trials.of(kind_of(model), (PROBE, batch_size), lambda: _trial(batch_size))
+        trial = trials.of(
+            kind_of(model), (PROBE, batch_size, *pairs[:1]), lambda: _trial(batch_size)
+        )
         run = _ProvenLosses(run, trial, Alone(model), planted_rows(model)).run
     batches = halving_batches(rows, batch_size, run)
     for batch, sums in batches:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -29,9 +29,17 @@ class RequestTrial:
         asked: The engine that is asked for.
         batch_size: Requests per forward pass of the stock engine.
         trials: Of the loaded base; None leaves the comparison out.
+        task: What tells the task from others, which have trials of their own.
     """
 
-    def __init__(self, model: Any, asked: Engine, batch_size: Any, trials: Trials | None) -> None:
+    def __init__(
+        self,
+        model: Any,
+        asked: Engine,
+        batch_size: Any,
+        trials: Trials | None,
+        task: Hashable = None,
+    ) -> None:
         self._chosen = choose_engine(model, asked)
         first = self._chosen.engine
         slower: list[Chosen] = ["prefix"] if (first, asked) == ("tree", "auto") else []
@@ -40,7 +48,7 @@ class RequestTrial:
         ways[-1] += ", one by one"
         options: dict[str, Any] = {"counted": "requests", "enough": _ENOUGH if trials else 0}
         make = partial(Trial, PROBE, "log-likelihoods", ways, **options)
-        use = PROBE, asked, batch_size
+        use = PROBE, asked, batch_size, task
         self._trial = trials.of(kind_of(model), use, make) if trials else make()
         self._alone = Alone(model)
 

@@ -141,19 +141,21 @@ class Trials:
 
         Args:
             whose: The kind of model, or the names of variants that answer together.
-            use: What it is tried for.
+            use: What it is tried for: a probe, and whatever could be right for one task and not
+                for another.
             make: Makes a new one.
         """
         key = whose, use
-        if key not in self._trials:
-            self._trials[key] = make()
-        return self._trials[key]
+        trial = self._trials.pop(key, None) or make()
+        self._trials[key] = trial  # the latest use comes last
+        return trial
 
     def proofs(self, kind: str, name: str | None) -> list[Proof]:
-        """What was measured so far of a kind of model, and of a variant among others."""
-        own = (
-            trial.proof
+        """What each probe measured of a kind of model, or of a variant among others, at last."""
+        own = {
+            proof.probe: proof
             for (whose, _), trial in self._trials.items()
-            if whose == kind or (isinstance(whose, tuple) and name in whose)
-        )
-        return [proof for proof in own if proof is not None]
+            if (whose == kind or (isinstance(whose, tuple) and name in whose))
+            and (proof := trial.proof) is not None
+        }
+        return list(own.values())

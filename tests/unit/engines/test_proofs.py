@@ -275,6 +275,27 @@ def test_a_kind_is_tried_once(tiny_tokenizer: Any, monkeypatch: pytest.MonkeyPat
     assert 0 < counts[0] == counts[1] < counts[2]
 
 
+def test_a_task_is_tried_by_itself(tiny_tokenizer: Any) -> None:
+    """Longer prompts may be past a limit that shorter ones keep within; the latest is told."""
+    model = build("mistral", sliding_window=24)
+    ours = door(model, tiny_tokenizer)
+    write(ours)
+    assert ours.proofs[0].outcome == "holds"
+    forward = model.forward
+    model.forward = lambda **given: _forgetful(forward, **given)
+    long = [f"{prompt} and so on" * 8 for prompt in PROMPTS]
+    ours.generate(long, Decoding(max_new_tokens=NEW, batch_size=4), chat=False)
+    assert [proof.outcome for proof in ours.proofs] == ["fallback"]
+
+
+def _forgetful(forward: Any, **given: Any) -> Any:
+    """A pass that is wrong in batches of long rows."""
+    outputs = forward(**given)
+    if given["input_ids"].shape[0] > 1:
+        outputs.logits = outputs.logits * 0.9
+    return outputs
+
+
 def test_positions_that_depend_on_the_length(tiny_tokenizer: Any) -> None:
     """Where a longer text is read otherwise from its start, each step is compared by itself."""
     scaling = {"rope_type": "dynamic", "factor": 4.0, "rope_theta": 1e4}
