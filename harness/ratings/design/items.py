@@ -137,10 +137,7 @@ def _item(example: Example, outputs: _Outputs, references: bool) -> Item:
     if references:
         texts[REFERENCES] = example.references[0]
     return Item(
-        id=example.id,
-        cluster=example.cluster,
-        split=example.split,
-        prompt=example.prompt,
+        **example.model_dump(include={"id", "cluster", "split", "prompt"}),
         reference=example.references[0] if example.references else None,
         outputs=texts,
     )

@@ -14,6 +14,9 @@ from harness.suite.spec import task_facts
 Predictions = dict[tuple[str, str], list[Prediction]]
 """Predictions by variant and task."""
 
+# fields of a prediction that an example's output has under the same name
+_OF_PREDICTION = {"text", "finish_reason", "new_tokens", "truncated_prompt_tokens"}
+
 
 def read_predictions(store: Store, manifest: Manifest) -> Predictions:
     """Everything that was generated in a run.
@@ -63,14 +66,7 @@ def output_of(
 ) -> ExampleOutput:
     """What a variant wrote, with its value; ``values`` are of all examples, shape (n,)."""
     value = None if values is None else finite(values[index])
-    return ExampleOutput(
-        variant=variant,
-        text=item.text,
-        value=value,
-        finish_reason=item.finish_reason,
-        new_tokens=item.new_tokens,
-        truncated_prompt_tokens=item.truncated_prompt_tokens,
-    )
+    return ExampleOutput(variant=variant, value=value, **item.model_dump(include=_OF_PREDICTION))
 
 
 def finite(value: float) -> float | None:
