@@ -42,17 +42,21 @@ def measure_cells(
     variants = {variant.id: variant for variant in run.plan.variants}
     for cell in own:
         variant = variants[cell.variant]
-        reason = refused.get(cell.variant) if run.wants(cell) else None
-        item, there = _stored(run, grid, cell, variant, architecture)
-        if reason is None and not there:
-            if not run.wants(cell):
-                continue
+        wanted, job = run.wants(cell), _job(run, grid, variant)
+        reason = refused.get(cell.variant) if wanted else None
+        shape = _shape(run, cell, variant, job, architecture)
+        if reason is None and shape is None and wanted:
             reason = _merge(run, variant)
-            item, there = _stored(run, grid, cell, variant, architecture)  # now it has its shape
+            shape = _shape(run, cell, variant, job, architecture)
+        if shape is None and reason is None:
+            continue
+        item = keyed(measurement_identity(job, shape or architecture))
+        again = run.options.measure_again and wanted and item.key not in run.measured
+        there = run.store.has("measurements", item.key) and not again
         if reason is None and not there:
-            reason = failures.get(item.key) or _measure(
-                run, variant, _job(run, grid, variant), item
-            )
+            if not wanted:
+                continue
+            reason = failures.get(item.key) or _measure(run, variant, job, item)
             failures |= {item.key: reason} if reason is not None else {}
         if reason is not None:
             run.reporter.warn(f"{cell.id} failed: {reason}")
@@ -62,18 +66,22 @@ def measure_cells(
         _keep(run, cell, result.model_copy(update={"measurements_key": item.key}))
 
 
-def _stored(
-    run: Run, grid: MeasureSpec, cell: MeasureCell, variant: Variant, architecture: dict[str, Any]
-) -> tuple[Keyed, bool]:
-    """Where a measurement goes, and whether it is there and is not to be made again."""
-    job, shape = _job(run, grid, variant), architecture
-    merged = merged_of(run.file.suite, variant).key if variant.kind == "merged" else None
-    if merged is not None and run.store.has("merged", merged):
-        untied = merged_weights(run, variant)[1].untied
-        shape = {**shape, "tie_word_embeddings": False} if untied else shape
-    item = keyed(measurement_identity(job, shape))
-    again = run.options.measure_again and run.wants(cell) and item.key not in run.measured
-    return item, run.store.has("measurements", item.key) and not again
+def _shape(
+    run: Run, cell: MeasureCell, variant: Variant, job: MeasureJob, base: dict[str, Any]
+) -> dict[str, Any] | None:
+    """The architecture that is measured; None where only merging will tell.
+
+    A merged model has the base's, unless its embeddings had to be untied. Where its weights are
+    gone, an earlier measurement in this run tells.
+    """
+    untied = {**base, "tie_word_embeddings": False}
+    if variant.kind != "merged":
+        return base
+    if run.store.has("merged", merged_of(run.file.suite, variant).key):
+        return untied if merged_weights(run, variant)[1].untied else base
+    known = run.results.get((cell.variant, cell.task))
+    keys = {keyed(measurement_identity(job, shape)).key: shape for shape in (untied, base)}
+    return keys.get(str(known.measurements_key)) if known is not None else None
 
 
 def _merge(run: Run, variant: Variant) -> str | None:
@@ -97,6 +105,8 @@ def _keep(run: Run, cell: PlannedCell, result: CellResult) -> None:
 
 def _measure(run: Run, variant: Variant, job: MeasureJob, item: Keyed) -> str | None:
     """Measure and keep it; returns the reason if that failed."""
+    if (reason := _merge(run, variant)) is not None:  # the weights may be gone by now
+        return reason
     run.reporter.say(f"Measuring memory and speed of {variant.id}")
     try:
         measured = measure(job, progress=run.reporter.detail)
