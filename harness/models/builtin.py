@@ -101,7 +101,6 @@ def convert_gguf(file: Path, folder: Path) -> None:
         ModelError: transformers cannot read the file, or not all of it.
     """
     import torch
-    from gguf import GGUFReader
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
     try:
@@ -120,6 +119,8 @@ def convert_gguf(file: Path, folder: Path) -> None:
             where=str(file),
             hint="Its architecture or quantization may be unsupported; use the original model.",
         ) from error
+    from gguf import GGUFReader  # which transformers had, or it would have said so
+
     reader = GGUFReader(file)
     keep_rotary_factors(reader, model.config)
     check_whole(reader, model, loading, where=str(file))
