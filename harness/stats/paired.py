@@ -6,9 +6,8 @@
 * the percentile bootstrap of the difference for everything else, corpus metrics included.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 from scipy import special
@@ -34,7 +33,7 @@ class Difference:
     method: str = ""  # how the bounds were found, in words
     reason: str | None = None  # why something is None
 
-    def turned(self, sign: float) -> Difference:
+    def turned(self, sign: float) -> Self:
         """The same as a gain, for which ``sign`` is that of the quantity."""
         if sign > 0 or self.delta is None:
             return self

@@ -1,8 +1,6 @@
 """What a suite may say about human raters: what they see, and what they are asked of it."""
 
-from __future__ import annotations
-
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -29,7 +27,7 @@ class CriterionSpec(Spec):
     )
 
     @model_validator(mode="after")
-    def _anchored(self) -> CriterionSpec:
+    def _anchored(self) -> Self:
         points = list(self.scale)
         if points != list(range(points[0], points[0] + len(points))) or points[0] < 0:
             raise ValueError("scale must hold whole numbers from 0 or more, rising by one")
@@ -137,7 +135,7 @@ class HumanSpec(Spec):
     instructions: str = Field("", description="Added to the instructions that raters read first.")
 
     @model_validator(mode="after")
-    def _consistent(self) -> HumanSpec:
+    def _consistent(self) -> Self:
         for name in self.criteria:
             if isinstance(name, str) and name not in CRITERIA:
                 raise ValueError(

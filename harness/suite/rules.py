@@ -1,9 +1,7 @@
 """What a suite may say about deciding: which checkpoint to choose, and what a gate lets through."""
 
-from __future__ import annotations
-
 from collections import Counter
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -64,7 +62,7 @@ class ConstraintSpec(Spec):
     max: Amount | None = Field(None, description="Largest median; bytes may be written as 4 GB.")
 
     @model_validator(mode="after")
-    def _one_kind(self) -> ConstraintSpec:
+    def _one_kind(self) -> Self:
         if (self.task is None) == (self.measurement is None):
             raise ValueError("a constraint names exactly one of task and measurement")
         if self.task is not None:
@@ -149,7 +147,7 @@ class GateSpec(Spec):
     )
 
     @model_validator(mode="after")
-    def _once(self) -> GateSpec:
+    def _once(self) -> Self:
         named = [
             " ".join(filter(None, (rule.task, rule.metric, rule.split))) for rule in self.metrics
         ]

@@ -1,11 +1,10 @@
 """What one more returned file adds to what is known of a study's rows."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 from harness.ratings.records import ReturnedFile
 from harness.ratings.returns.answers import shown
@@ -51,7 +50,7 @@ class State:
         """What else is to be told of them."""
         return tuple(remark for remark in self.remarks if isinstance(remark, str))
 
-    def told(self, *remarks: Remark) -> State:
+    def told(self, *remarks: Remark) -> Self:
         """The same with more to tell."""
         return dataclasses.replace(self, remarks=(*self.remarks, *remarks))
 
