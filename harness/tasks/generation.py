@@ -16,14 +16,20 @@ from harness.engines.base import ActiveModel, Decoding, Generated, MixedModel, P
 from harness.metrics.base import score_corpus
 from harness.metrics.classification import label_set
 from harness.metrics.registry import build_metric, is_evaluate_module, needs_labels
-from harness.metrics.sight import check_sight
 from harness.models.hardware import installed_versions
 from harness.models.tokens import load_tokenizer
 from harness.schema import Example, Prediction
 from harness.suite.spec import ENGINE, GenerationTask, MetricSpec
 from harness.tasks import base
 from harness.tasks.evaluate_module import EvaluateModule
-from harness.tasks.perfect import PERFECT, check_answers, perfect_answers, prove, stops_of
+from harness.tasks.perfect import (
+    PERFECT,
+    check_answers,
+    perfect_answers,
+    prove,
+    stops_of,
+    try_metrics,
+)
 
 if TYPE_CHECKING:
     from harness.console import Reporter  # rich, which planning does not need
@@ -127,11 +133,11 @@ def _ready(request: base.TaskRequest, tokenizer: Any) -> _GenerationSession:
 
 def _try_metrics(request: base.TaskRequest) -> None:
     """Try each metric on references: one that cannot see them, and one that does not run."""
-    references = [example.references for example in request.examples]
-    check_sight(request.spec.metric_specs, references, f"tasks.{request.task_id}")
+    try_metrics(request)
+    references = [example.references for example in request.examples[:_FEW]]
     for spec in request.spec.metric_specs:
         if is_evaluate_module(spec.name):
-            EvaluateModule(spec, base_dir=request.base_dir).check(references[:_FEW])
+            EvaluateModule(spec, base_dir=request.base_dir).check(references)
 
 
 def examples_identity(task: Any, examples: Any) -> dict[str, Any]:

@@ -7,6 +7,7 @@ not reach, no model does. Apart from that each metric is tried on the references
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from operator import itemgetter
 from typing import Any, Literal
 
@@ -15,10 +16,13 @@ from harness.metrics.base import score_corpus
 from harness.metrics.classification import label_set
 from harness.metrics.names import metric_name
 from harness.metrics.registry import build_metric, is_evaluate_module, needs_labels
-from harness.metrics.sight import BLIND_SHARE, check_sight, lost_share, spread
+from harness.metrics.sight import BLIND_SHARE, Sight, check_sight, lost_share, spread
 from harness.models.tokens import ChatTurns, as_output, encode_pair
 from harness.schema import Finding, Prediction, Proof
+from harness.suite.spec import MetricSpec
 from harness.tasks.base import TaskOutcome, TaskRequest
+
+Texts = tuple[tuple[str, ...], ...]  # the references of each example
 
 PROBE = "a perfect answer scores full marks"
 PERFECT = "perfect"  # the answers, kept beside the outputs
@@ -102,15 +106,47 @@ def prove(request: TaskRequest, answers: Sequence[Prediction]) -> TaskOutcome:
     Raises:
         MetricError: A metric cannot see the references.
     """
-    where = f"tasks.{request.task_id}"
-    references = [example.references for example in request.examples]
-    tried = check_sight(request.spec.metric_specs, references, where)
-    dim = [sight for sight in tried if sight.blind]
+    dim = [sight for sight in try_metrics(request) if sight.blind]
     findings = [Finding(check=PROBE, severity="info", what=s.words, why=_SHARED) for s in dim]
     reach = _reach(request, answers)
     return TaskOutcome(
         findings=findings, proofs=[] if reach is None else [_proof(request, answers, reach)]
     )
+
+
+def try_metrics(request: TaskRequest) -> Sequence[Sight]:
+    """Try a task's metrics on its references.
+
+    Raises:
+        MetricError: A metric cannot see them.
+    """
+    references = tuple(example.references for example in request.examples)
+    return _sights(f"tasks.{request.task_id}", _specs(request), references)
+
+
+def _specs(request: TaskRequest) -> tuple[str, ...]:
+    """The metrics as JSON; modules of Hugging Face evaluate are left out."""
+    named = [spec for spec in request.spec.metric_specs if not is_evaluate_module(spec.name)]
+    return tuple(spec.model_dump_json() for spec in named)
+
+
+@lru_cache(maxsize=16)  # the same for all variants, and METEOR takes its time
+def _sights(where: str, specs: tuple[str, ...], references: Texts) -> Sequence[Sight]:
+    return check_sight([MetricSpec.model_validate_json(spec) for spec in specs], references, where)
+
+
+@lru_cache(maxsize=16)  # likewise
+def _values(
+    specs: tuple[str, ...], texts: tuple[str, ...], own: Texts, labels: tuple[str, ...]
+) -> list[tuple[float, str, float, float]]:
+    """Lost share of the range, name, value and best value, by metric that is defined on them."""
+    values = []
+    for spec in map(MetricSpec.model_validate_json, specs):
+        metric = build_metric(spec, labels=labels if needs_labels(spec) else None)
+        value, best = (score_corpus(metric, t, own)[0] for t in (texts, [r[0] for r in own]))
+        if value is not None and best is not None:
+            values.append((lost_share(metric, value, best), metric_name(spec.name), value, best))
+    return values
 
 
 @dataclass(frozen=True)
@@ -124,28 +160,20 @@ class _Reach:
 
 def _reach(request: TaskRequest, answers: Sequence[Prediction]) -> _Reach | None:
     """What some answers score, against what their own references would; None without answers."""
-    by_id = {example.id: example.references for example in request.examples}
-    own = [by_id[answer.example_id] for answer in answers]
-    texts = [answer.text.strip() for answer in answers]
+    by_id = {example.id: tuple(example.references) for example in request.examples}
+    own = tuple(by_id[answer.example_id] for answer in answers)
+    texts = tuple(answer.text.strip() for answer in answers)
     labels = label_set([example.references for example in request.examples])
-    reaches = []
-    for spec in request.spec.metric_specs if answers else ():
-        if is_evaluate_module(spec.name):  # of equal texts it gives what it gives
-            continue
-        metric = build_metric(spec, labels=labels if needs_labels(spec) else None)
-        value, best = (score_corpus(metric, t, own)[0] for t in (texts, [r[0] for r in own]))
-        lost = 0.0 if best is None else lost_share(metric, best if value is None else value, best)
-        reaches.append((lost, metric_name(spec.name), value, best))
-    if not reaches:
+    values = _values(_specs(request), texts, own, labels) if answers else []
+    if not values:
         return None
-    lost, name, value, best = max(reaches, key=itemgetter(0))
+    lost, name, value, best = max(values, key=itemgetter(0))
     other = next(((t, r[0]) for t, r in zip(texts, own, strict=True) if t not in r), None)
-    found = "nothing" if value is None else f"{value:.4g}"
-    words = f"On {len(texts)} examples a perfect answer scores {name} {found}, not {best:.4g}"
+    words = f"On {len(texts)} examples a perfect answer scores {name} {value:.4g}, not {best:.4g}"
     if other is not None:
         words += f": {other[0][:60]!r} is printed where the reference is {other[1][:60]!r}"
-    values = ", ".join(f"{name} {value:.4g}" for _, name, value, _ in reaches)
-    return _Reach(lost, f"{words}.", values)
+    told = ", ".join(f"{name} {value:.4g}" for _, name, value, _ in values)
+    return _Reach(lost, f"{words}.", told)
 
 
 def _is_cut(request: TaskRequest, answer: Prediction) -> bool:
