@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -92,12 +93,16 @@ def adapter(folder: Path, width: int) -> Path:
     return folder
 
 
-def test_an_adapter_for_another_base_is_refused(tmp_path: Path) -> None:
-    """Shapes that do not fit are told as such, with the adapter's folder."""
+def test_an_adapter_for_another_base_is_a_failed_column(tmp_path: Path) -> None:
+    """Shapes that do not fit are told as such, with the adapter's folder; the base is evaluated."""
     adapter(tmp_path / "foreign", width=96)
-    text = refused(tmp_path, {**suite_on_rows(tmp_path), "checkpoints": "foreign"})
-    assert "foreign" in text
-    assert "does not fit" in text
+    suite = {**suite_on_rows(tmp_path), "checkpoints": "foreign", "matrix": {"merged": "none"}}
+    path = write_suite(tmp_path, suite)
+    done = harness("eval", str(path), "--limit", "2", cwd=tmp_path, runs=tmp_path / "runs")
+    assert done.code == 1, done.err
+    assert re.search(r"foreign/\S+ failed: .*/foreign: The adapter does not fit this base", done.err)
+    assert "Traceback" not in done.err
+    assert (tmp_path / done.out.strip().splitlines()[-1].removeprefix("Report: ")).is_file()
 
 
 def test_a_bin_adapter_is_refused(tmp_path: Path) -> None:
