@@ -12,6 +12,8 @@ pytest.importorskip("lm_eval")
 from harness.engines.base import Decoding
 from harness.engines.generation import generate
 from harness.engines.perplexity import completion_losses
+from harness.engines.transformers import TransformersModel
+from harness.engines.trial import Trials
 from harness.errors import NotFiniteError
 from tests.unit.engines.lm_requests import TREE, answers, build, ending_requests, instances, ours
 
@@ -96,3 +98,17 @@ def test_large_logits_are_no_fault(whole: Any, tiny_tokenizer: Any) -> None:
     assert len(completion_losses(whole, tiny_tokenizer, PAIRS, chat=False)) == 2
     requests = ending_requests(1)
     assert len(answers(ours(whole, tiny_tokenizer, engine="stock"), requests)) == len(requests)
+
+
+def test_no_slower_way_is_taken_for_what_is_no_number(half: Any, tiny_tokenizer: Any) -> None:
+    """A model that is tried on its first answers fails at once, and says where."""
+    ours = TransformersModel(half, tiny_tokenizer, "cpu", Trials())
+    decoding = Decoding(max_new_tokens=3)
+    with pytest.raises(NotFiniteError, match=r"prompt \d, .*token"):
+        ours.generate(PROMPTS, decoding, chat=False)
+    with pytest.raises(NotFiniteError, match="completion 2, read by itself, token"):
+        ours.completion_losses(PAIRS, chat=False, max_length=None, batch_size=8)
+    lm = ours.lm_eval_model(batch_size=4)
+    with pytest.raises(NotFiniteError, match=r"request \d of 4, read by itself"):
+        answers(lm, ending_requests(1))
+    assert ours.proofs == []
