@@ -7,6 +7,7 @@ same in both, whatever merges a tokenizer would make across the border.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from itertools import takewhile
 from pathlib import Path
@@ -150,10 +151,14 @@ class ChatTurns:
 
     Args:
         tokenizer: As ``load_tokenizer`` gives it, with a chat template.
+
+    Attributes:
+        hidden: Token inside an answer of which nothing is printed -> answers that held it.
     """
 
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
+        self.hidden: Counter[str] = Counter()
         self._marks = {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}
         asking = {"role": "user", "content": "a"}
         answers = [{"role": "assistant", "content": content} for content in "ab"]
@@ -195,6 +200,8 @@ class ChatTurns:
         end = self.end([completion])
         text = completion if end is None else completion.partition(end)[0]
         ids = self._tokenizer.encode(text, add_special_tokens=False)
+        marks = [str(self._tokenizer.convert_ids_to_tokens(i)) for i in self._marks & set(ids)]
+        self.hidden.update(mark for mark in marks if unprinted(self._tokenizer, [mark]))
         return decode_output(self._tokenizer, ids)
 
 

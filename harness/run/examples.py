@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from harness.checks.base import findings_about
@@ -46,17 +47,24 @@ def _render(run: Run, task: str, item: Keyed) -> None:
     data, prompt = run.file.suite.task_data(task)
     run.reporter.say(f"Reading data of {task}: {data.source or ', '.join(data.files.values())}")
     chat: dict[str, Any] = {}
+    hidden: Mapping[str, int] = {}
     if prompt.is_chat:
         from harness.models.tokens import ChatTurns, load_tokenizer, render_chat
 
         tokenizer = load_tokenizer(run.file.suite.base, run.file.base_dir)
-        chat = {"render_chat": render_chat(tokenizer), "printed": ChatTurns(tokenizer).printed}
+        turns = ChatTurns(tokenizer)
+        hidden = turns.hidden
+        chat = {"render_chat": render_chat(tokenizer), "printed": turns.printed}
     try:
         examples, report = load_examples(
             data, prompt, seed=run.file.suite.seed, base_dir=run.file.base_dir, **chat
         )
     except (DataError, PromptError) as error:
         raise placed(error, run.file, task) from error
+    if hidden:  # known once the rows are rendered
+        tokens = ", ".join(f"{token} ({rows} rows)" for token, rows in sorted(hidden.items()))
+        note = f"Special tokens inside answers are not printed, so no metric sees them: {tokens}."
+        report = report.model_copy(update={"notes": (*report.notes, note)})
     run.reporter.say(f"  {_rows_in_words(report)}")
     with run.store.writing("examples", item.key, item.identity) as folder:
         run.store.write_records(folder, "examples", examples)

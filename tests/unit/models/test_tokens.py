@@ -202,6 +202,7 @@ def test_a_token_of_the_answer_does_not_end_it(chats):
     turns = ChatTurns(chats)
     assert turns.end(["f()<call><|im_end|>\n", "g()<call><|im_end|>\n"]) == "<|im_end|>"
     assert turns.printed("f()<call><|im_end|>\n") == "f()"  # a special token is not printed
+    assert turns.hidden == {"<call>": 1}
 
 
 def test_tokens_that_are_not_printed(chats):
