@@ -100,7 +100,7 @@ def test_an_adapter_for_another_base_is_a_failed_column(tmp_path: Path) -> None:
     path = write_suite(tmp_path, suite)
     done = harness("eval", str(path), "--limit", "2", cwd=tmp_path, runs=tmp_path / "runs")
     assert done.code == 1, done.err
-    assert re.search(r"foreign/\S+ failed: .*/foreign: The adapter does not fit this base", done.err)
+    assert re.search(r"foreign/\S+ failed: .*/foreign: The adapter does not fit", done.err)
     assert "Traceback" not in done.err
     assert (tmp_path / done.out.strip().splitlines()[-1].removeprefix("Report: ")).is_file()
 
