@@ -11,12 +11,15 @@ import torch
 
 pytest.importorskip("lm_eval")
 
+from harness.errors import ModelError
 from harness.models.adapters import AdapterSet
 from harness.models.tokens import encode_pair
 from tests.unit.engines.test_proofs import COMPLETION, PROMPTS, door, losses, uncached, write
 from tests.unit.models.test_peft_kinds import KINDS, NEED_MORE, OF_OTHERS, base, saved
 
 pytestmark = pytest.mark.slow
+
+LOOK_AHEAD = {"LILY"}  # PEFT weighs its experts by all tokens of a batch, later ones included
 
 
 def plain_losses(model: Any, tokenizer: Any) -> list[float]:
@@ -35,12 +38,16 @@ def plain_losses(model: Any, tokenizer: Any) -> list[float]:
 def test_it_answers_as_its_forward_pass(
     kind: str, tiny_dir: Path, tiny_tokenizer: Any, tmp_path: Path
 ) -> None:
-    """Those that put tokens in front need a slower way, and get it."""
+    """Those that put tokens in front need a slower way, and get it; what no cache can do fails."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         adapters = AdapterSet(base(tiny_dir))
         adapters.add("a", saved(kind, tiny_dir, tmp_path / "a", seed=5), alone=True)
         with adapters.active("a") as model:
             ours = door(model, tiny_tokenizer)
+            if kind in LOOK_AHEAD:
+                with pytest.raises(ModelError, match="No way of answering"):
+                    write(ours)
+                return
             assert write(ours) == uncached(model, tiny_tokenizer)
             assert losses(ours) == pytest.approx(plain_losses(model, tiny_tokenizer), rel=1e-4)
