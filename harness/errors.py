@@ -102,3 +102,13 @@ class MissingExtraError(UsageError):
             f"This needs the package {package!r}, which is not installed.",
             hint=f"Install it with: pip install 'qlora-harness[{extra}]'",
         )
+
+
+def in_a_line(error: BaseException, most: int = 400) -> str:
+    """What a library raised, in one line.
+
+    Args:
+        error: What was raised.
+        most: Characters to keep.
+    """
+    return " ".join(str(error).split())[:most] or type(error).__name__

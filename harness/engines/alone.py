@@ -10,6 +10,7 @@ import torch
 from harness.engines.finite import require_finite
 from harness.errors import AloneNotFiniteError
 from harness.models.adapters import base_of, forward_arguments
+from harness.models.precision import rounding
 
 TOLERANCE = 1e-3  # nats per token in fp32, where rounding gives about 1e-6
 
@@ -86,22 +87,13 @@ class Alone:
             mean_of: Tokens that a mean is taken over, in which most of the rounding cancels: of
                 SmolLM2-135M in bf16 single tokens moved by up to 0.07 nats, means of 18 by 0.006.
         """
-        largest = rounding(base_of(self._model), float(logits.abs().max()))
+        largest = rounding(_dtype(base_of(self._model)), float(logits.abs().max()))
         return TOLERANCE + largest / min(mean_of, 16)
 
 
-def rounding(base: Any, largest: float) -> float:
-    """Difference that rounding of logits explains, in nats.
-
-    A log-probability is as exact as the logits it comes from, and those are rounded to the dtype
-    in every layer. Quantized layers may round to bf16 whatever the dtype: bitsandbytes' kernels
-    for CPUs do.
-
-    Args:
-        base: A model without adapters.
-        largest: Its largest logit, without sign.
-    """
-    dtype = base.get_input_embeddings().weight.dtype
+def _dtype(base: Any) -> torch.dtype:
+    """In which a base's layers compute: bitsandbytes' kernels for CPUs round to bf16 anyway."""
+    dtype: torch.dtype = base.get_input_embeddings().weight.dtype
     if dtype == torch.float32 and getattr(base, "is_quantized", False):
         dtype = torch.bfloat16
-    return 4 * float(torch.finfo(dtype).eps) * max(1.0, largest)
+    return dtype

@@ -9,6 +9,13 @@ from harness.models.tokens import decode_output, unprinted
 from harness.schema import FinishReason
 
 
+def end_ids(model: Any, tokenizer: Any) -> set[int]:
+    """Tokens that end a text, by a model's generation configuration and by its tokenizer."""
+    named = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
+    ids = {tokenizer.eos_token_id, *(named if isinstance(named, list) else [named])}
+    return ids - {None}
+
+
 class Endings:
     """What ends the texts of a model.
 
@@ -22,9 +29,7 @@ class Endings:
         self._tokenizer = tokenizer
         self._stop = decoding.stop
         self._stop_ids = unprinted(tokenizer, decoding.stop)
-        named = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
-        end_ids = {tokenizer.eos_token_id, *(named if isinstance(named, list) else [named])}
-        self._end_ids = end_ids - {None} - self._stop_ids
+        self._end_ids = end_ids(model, tokenizer) - self._stop_ids
         # A stop string of n bytes lies within the last n tokens, since none of those that are
         # shown is shorter than a byte; a few more allow for tokens that decode to nothing.
         self._window = max((len(stop.encode()) for stop in decoding.stop), default=0) + 4

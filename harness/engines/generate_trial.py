@@ -10,6 +10,7 @@ import torch
 
 from harness.engines.alone import Alone
 from harness.engines.decoder import likeliest
+from harness.engines.endings import end_ids
 from harness.engines.finite import finite_passes
 from harness.engines.kinds import kind_of
 from harness.engines.texts import PROBE, WHAT, difference
@@ -46,9 +47,7 @@ class GenerateTrial:
         self._model = model
         self._tokenizer = tokenizer
         self._alone = Alone(model)
-        named = model.generation_config.eos_token_id
-        ends = [tokenizer.eos_token_id, *(named if isinstance(named, list) else [named])]
-        self._ends = {tokenizer.pad_token_id, *ends}
+        self._ends = {tokenizer.pad_token_id, *end_ids(model, tokenizer)}
 
     def run(
         self, generate: Generate, prompts: torch.Tensor, mask: torch.Tensor, longest: int

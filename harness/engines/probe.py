@@ -13,6 +13,7 @@ from harness.engines.alone import Alone
 from harness.engines.kinds import kind_of, planted_rows
 from harness.engines.prefix_tree import Limits, TokenRequest, make_plan
 from harness.engines.tree_forward import TreeScorer
+from harness.errors import in_a_line
 from harness.models.adapters import base_of
 
 Engine = Literal["auto", "tree", "prefix", "stock"]
@@ -97,8 +98,7 @@ def _problem(model: Any, engine: Chosen) -> str | None:
     except torch.OutOfMemoryError:
         raise
     except Exception as error:  # a model may refuse masks, positions or caches in any way
-        text = " ".join(str(error).split())[:200] or type(error).__name__
-        return f"{type(base).__name__} refuses it ({text})"
+        return f"{type(base).__name__} refuses it ({in_a_line(error, 200)})"
     return None
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from harness.errors import ApartError, ModelError
+from harness.errors import ApartError, ModelError, in_a_line
 from harness.models import mixed, peft_load
 from harness.models.identity import AdapterInfo, check_adapter
 from harness.models.tokens import encode_prompt
@@ -210,7 +210,7 @@ class AdapterSet:
         """What PEFT raised for an adapter: without the others it may not."""
         if alone or not self._keys or peft_load.is_misfit(error):
             return peft_load.refusal(info, error)
-        told = f"PEFT does not run it beside the others: {peft_load.in_a_line(error)}"
+        told = f"PEFT does not run it beside the others: {in_a_line(error)}"
         return ApartError(told, where=str(info.path))
 
     def _check_base_stays(self, path: Path, written: Sequence[str]) -> None:

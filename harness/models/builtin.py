@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from harness.errors import ModelError
+from harness.errors import ModelError, in_a_line
 from harness.files import room_on_disk
 from harness.models.gguf_file import check_whole, keep_rotary_factors
 from harness.models.identity import cache_name
@@ -26,6 +26,11 @@ from harness.models.source import BUILTIN_GGUF, locate, packaged_file
 from harness.models.stored import stored_form
 from harness.resources import cache_dir
 from harness.suite.spec import BaseSpec
+
+# what transformers raises of a file or a quantization that it cannot open
+_REFUSALS = (
+    OSError, ValueError, KeyError, RuntimeError, ImportError, NotImplementedError,
+)  # fmt: skip
 
 
 def resolve_model(base: BaseSpec, base_dir: Path) -> Path | str:
@@ -113,7 +118,7 @@ def convert_gguf(file: Path, folder: Path) -> None:
                 output_loading_info=True,
             )
             tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError, NotImplementedError) as error:
+    except _REFUSALS as error:
         raise ModelError(
             f"transformers cannot convert this GGUF file: {error}",
             where=str(file),
@@ -163,9 +168,9 @@ def dequantize(base: BaseSpec, location: Path | str, folder: Path) -> None:
         ):
             model = model.dequantize(dtype=torch.float32)
         tokenizer = AutoTokenizer.from_pretrained(location, **source)
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError, NotImplementedError) as error:
+    except _REFUSALS as error:
         raise ModelError(
-            f"The model cannot be dequantized here: {' '.join(str(error).split())[:400]}",
+            f"The model cannot be dequantized here: {in_a_line(error)}",
             where=str(location),
             hint="Name the model that it was quantized from.",
         ) from error

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from harness.errors import in_a_line
 from harness.models.beside import TOKENIZER_PROBE as PROBE
 from harness.models.identity import TOKENIZER_PATTERNS, model_files
 from harness.schema import Proof
@@ -56,8 +57,9 @@ def tokenizer_proof(folder: Path, tokenizer: Any, *, given: str | None = None) -
         theirs = _beside(folder, files, tokenizer)
     except Exception as error:  # whatever a stranger's files make of a library
         words = f"What lies beside the adapter ({', '.join(files)}) cannot be read"
-        reason = " ".join(str(error).split())[:200]
-        return Proof(probe=PROBE, outcome="fallback", words=f"{words}: {reason}", hint=_HINT)
+        return Proof(
+            probe=PROBE, outcome="fallback", words=f"{words}: {in_a_line(error, 200)}", hint=_HINT
+        )
     differences = list(_differences(theirs, tokenizer))
     if differences:
         words = f"Beside the adapter lies {'; '.join(differences)} than it is evaluated with."

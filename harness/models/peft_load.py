@@ -9,7 +9,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from harness.errors import ModelError
+from harness.errors import ModelError, in_a_line
 from harness.models.identity import AdapterInfo
 from harness.models.quiet import quiet
 
@@ -196,11 +196,6 @@ def refusal(info: AdapterInfo, error: Exception) -> ModelError:
         "please report it."
     )
     return ModelError(f"PEFT cannot load this adapter: {told}", where=str(info.path), hint=hint)
-
-
-def in_a_line(error: BaseException) -> str:
-    """An error of a library in one line."""
-    return " ".join(str(error).split())[:400] or type(error).__name__
 
 
 def few(names: Sequence[str]) -> str:

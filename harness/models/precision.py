@@ -23,6 +23,21 @@ _REST = 0.01  # more of the matrices than this left out of a quantization is tol
 _NAMES = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16", "float64": "fp64"}
 
 
+def rounding(dtype: torch.dtype, largest: float) -> float:
+    """Difference of logits, or of the log-probabilities of them, that rounding explains.
+
+    A log-probability is as exact as the logits it comes from, and those are rounded to the dtype
+    in every layer.
+
+    Args:
+        dtype: In which layers compute.
+        largest: Largest logit, without sign.
+    """
+    import torch
+
+    return 4 * float(torch.finfo(dtype).eps) * max(1.0, largest)
+
+
 @dataclass
 class WeightForms:
     """How many weights a model holds in which form.

@@ -12,11 +12,10 @@ from typing import Any, Literal
 import torch
 
 from harness.digests import file_digest
-from harness.errors import ModelError
+from harness.errors import ModelError, in_a_line
 from harness.models.adapters import AdapterSet
 from harness.models.device import torch_dtype
 from harness.models.load import load_base
-from harness.models.peft_load import in_a_line
 from harness.models.policy import DTYPE_NAMES, DevicePolicy
 from harness.models.tokens import load_tokenizer
 from harness.models.tying import separate, tie_equal, tied_names

@@ -13,7 +13,9 @@ from typing import Any
 
 import torch
 
-from harness.errors import SuiteError
+from harness.errors import SuiteError, in_a_line
+from harness.models.adapters import base_of
+from harness.models.precision import rounding
 from harness.schema import Proof
 from harness.train.rows import IGNORED
 
@@ -116,7 +118,7 @@ def _together(trainer: Any, batch: dict[str, Any], alone: torch.Tensor) -> tuple
     except torch.OutOfMemoryError:
         raise
     except (ValueError, TypeError, RuntimeError, ImportError) as error:
-        return f"refuses packed rows ({' '.join(str(error).split())[:200]})", None
+        return f"refuses packed rows ({in_a_line(error, 200)})", None
     finally:
         trainer.model.eval()
     return "lets rows that are packed into one sequence see each other", difference
@@ -162,12 +164,9 @@ def _noise(trainer: Any, logits: torch.Tensor) -> float:
         half = torch.bfloat16
     if half is None:
         half = trainer.model.get_input_embeddings().weight.dtype
-    if half == torch.float32:
-        return 0.0
-    return 4 * float(torch.finfo(half).eps) * max(1.0, float(logits.abs().max()))
+    return 0.0 if half == torch.float32 else rounding(half, float(logits.abs().max()))
 
 
 def _model_name(trainer: Any) -> str:
-    model = trainer.model
-    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    inner = base_of(trainer.model)
     return f"{type(inner).__name__} with {inner.config._attn_implementation} attention"

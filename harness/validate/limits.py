@@ -32,8 +32,6 @@ from harness.suite.rules import (
 )
 from harness.suite.spec import LmEvalTask, MetricSpec, Suite
 
-_ALL_POINTS = 100.0
-
 
 @dataclass(frozen=True)
 class Reach:
