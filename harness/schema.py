@@ -216,6 +216,7 @@ class TrainingRun(Record):
     rows_used: int
     rows_dropped: dict[str, int] = Field(default_factory=dict)
     rows_truncated: int = 0
+    answers_truncated: int = 0  # of those, rows that lost tokens of their completion
     packed_sequences: int | None = None  # sequences that the rows were packed into, with packing
     eval_rows_used: int = 0
     eval_rows_dropped: dict[str, int] = Field(default_factory=dict)

@@ -203,6 +203,11 @@ class TrainSpec(Spec):
     lora: LoraSpec = LoraSpec()
     quantization: QuantizationSpec = QuantizationSpec()
     completion_only_loss: bool = Field(True, description="Loss on the completion only.")
+    long_rows: Literal["truncate", "drop"] = Field(
+        "truncate",
+        description="What becomes of rows that are longer than args.max_length, which is counted.",
+        exclude_if=lambda value: value == "truncate",  # the keys from before it was there
+    )
     args: dict[str, Any] = Field(default_factory=dict)
     early_stopping: EarlyStoppingSpec | None = None
 
