@@ -53,7 +53,7 @@ class Overlap(Record):
     """What an evaluation example has in common with a row that was trained on."""
 
     example_id: str
-    split: Split
+    split: str  # a Split, or "all" for tasks that are not split
     level: Literal["exact", "near", "contained"]
     train_id: str
     share: float  # similarity of near copies; of contained ones, runs of eight words in training

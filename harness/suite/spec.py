@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
 from harness.doors import TASK_TYPES
 from harness.errors import UsageError
-from harness.schema import Precision, Split
+from harness.schema import SPLITS, Precision, Split
 from harness.suite.ratings import HumanSpec
 from harness.suite.rules import GateSpec, SelectSpec, Spec
 
@@ -113,6 +113,19 @@ class DataSpec(Spec):
         if any(share < 0 for share in self.splits.values()):
             raise ValueError("splits must not be negative")
         return self
+
+    @property
+    def mapped_splits(self) -> dict[str, Split | list[Split]]:
+        """``split_map``, or what files that are named as splits say; empty where shares divide."""
+        if self.split_map or self.splits or not set(self.files) <= set(SPLITS):
+            return dict(self.split_map)
+        return {split: split for split in SPLITS if split in self.files}
+
+    @property
+    def has_training_split(self) -> bool:
+        """Whether the source itself says which rows are trained on."""
+        targets = self.mapped_splits.values()
+        return any("train" in ([t] if isinstance(t, str) else t) for t in targets)
 
 
 class MessageSpec(Spec):
@@ -434,6 +447,17 @@ class Suite(Spec):
     def quantization(self) -> QuantizationSpec:
         """Bitsandbytes options of 4- and 8-bit bases: the training's, so that both are the same."""
         return self.train.quantization if self.train is not None else QuantizationSpec()
+
+    @property
+    def names_training_rows(self) -> bool:
+        """Whether it says which rows are trained on; its own training's, or a source's own split.
+
+        Rows that a share of ``data.splits`` draws are none of an adapter trained elsewhere.
+        """
+        if self.train is not None:
+            return True
+        data = self.data if self.checkpoints is not None and self.prompt is not None else None
+        return data is not None and data.has_training_split
 
     def task_data(self, task_id: str) -> tuple[DataSpec, PromptSpec]:
         """Data and prompt of a task that brings none, falling back to the suite's own.
