@@ -135,13 +135,27 @@ class MessageSpec(Spec):
     content: str
 
 
+class TurnsSpec(Spec):
+    """A field that holds a conversation as one text, with marks in it; by default Llama 2's."""
+
+    field: str = Field(description="The field with the text.")
+    user: str = Field("[INST]", min_length=1, description="Stands before what a user says.")
+    assistant: str = Field("[/INST]", min_length=1, description="Stands before an answer.")
+    start: str = Field("<s>", description="Stands for BOS, before a turn.")
+    end: str = Field("</s>", description="Stands for EOS, after an answer.")
+    chat: bool = Field(
+        False, description="Render its messages by the chat template, not as they are written."
+    )
+
+
 class PromptSpec(Spec):
-    """One template for training and evaluation, in one of three forms.
+    """One template for training and evaluation, in one of four forms.
 
     Separated: ``prompt`` and ``completion``. Combined: ``text`` with ``response_marker``, after
     whose last occurrence in the template the completion begins. Chat: ``messages`` (templates)
     whose last one, from the assistant, is the completion, or ``messages_field`` naming a field
-    that holds such a list.
+    that holds such a list. Turns: ``turns`` naming a field that holds a conversation as one text,
+    whose last answer is the completion.
     """
 
     prompt: str | None = None
@@ -150,6 +164,7 @@ class PromptSpec(Spec):
     response_marker: str | None = None
     messages: tuple[MessageSpec, ...] = ()
     messages_field: str | None = None
+    turns: TurnsSpec | None = Field(None, exclude_if=lambda value: value is None)
     references: str | None = Field(
         None,
         description="Field holding the reference, or list of references; "
@@ -160,7 +175,8 @@ class PromptSpec(Spec):
     @property
     def is_chat(self) -> bool:
         """Whether the tokenizer's chat template renders it (and brings its special tokens)."""
-        return bool(self.messages) or self.messages_field is not None
+        by_turns = self.turns is not None and self.turns.chat
+        return bool(self.messages) or self.messages_field is not None or by_turns
 
     @model_validator(mode="after")
     def _one_form(self) -> PromptSpec:
@@ -169,11 +185,12 @@ class PromptSpec(Spec):
             self.text is not None,
             bool(self.messages),
             self.messages_field is not None,
+            self.turns is not None,
         ]
         if sum(forms) != 1:
             raise ValueError(
-                "exactly one of prompt (with completion), text (with response_marker), messages "
-                "and messages_field must be given"
+                "exactly one of prompt (with completion), text (with response_marker), messages, "
+                "messages_field and turns must be given"
             )
         if self.text is not None and not self.response_marker:
             raise ValueError("text needs response_marker, the string the completion follows")
