@@ -242,6 +242,15 @@ class TrainSpec(Spec):
     early_stopping: EarlyStoppingSpec | None = None
 
     @property
+    def keeps_best(self) -> bool:
+        """Whether the checkpoint that is best by eval loss is kept, whatever limits their number.
+
+        Training stops, or saves, by it; or the suite asks for it.
+        """
+        asked = self.args.get("metric_for_best_model") or self.args.get("load_best_model_at_end")
+        return bool(self.early_stopping or asked or self.args.get("save_strategy") == "best")
+
+    @property
     def joins_rows(self) -> bool:
         """Whether rows share a sequence in which each is to be read as alone."""
         packs = self.args.get("packing") or self.args.get("eval_packing")
@@ -252,8 +261,14 @@ class TrainSpec(Spec):
 class MatrixSpec(Spec):
     """Which variants to evaluate, and at which precision."""
 
-    base: list[Precision] = Field(["nf4"], description="Precisions of the base to evaluate.")
-    adapters: Precision = Field("nf4", description="Precision of the base under the adapters.")
+    base: list[Precision | Literal["auto"]] = Field(
+        ["nf4"],
+        description="Precisions of the base to evaluate; auto: the compute dtype. Default: that of "
+        "the training, which is nf4 for qlora, auto for lora and fp32 for full.",
+    )
+    adapters: Precision | Literal["auto"] = Field(
+        "nf4", description="Precision of the base under the adapters; default: as of base."
+    )
     merged: Literal["best", "last", "all", "none"] | list[int] = Field(
         "best", description="Which checkpoints to merge: by the primary metric on select, or steps."
     )
@@ -424,6 +439,12 @@ class MeasureSpec(Spec):
     currency: str = Field("USD", pattern=r"^[A-Z]{3}$", description="Of price_per_hour.")
 
 
+_AS_TRAINED: dict[Any, dict[str, Any]] = {  # method -> what its matrix is by default
+    "lora": {"base": ["auto"], "adapters": "auto"},
+    "full": {"base": ["fp32"], "adapters": "fp32", "merged": "none"},
+}
+
+
 class Suite(Spec):
     """One evaluation: a base, its training or checkpoints, data, matrix and tasks."""
 
@@ -446,6 +467,18 @@ class Suite(Spec):
     select: SelectSpec = SelectSpec()
     gate: GateSpec = GateSpec()
     human: HumanSpec = HumanSpec()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_trained(cls, content: Any) -> Any:
+        """What is trained without quantization is evaluated without, unless the suite says so."""
+        if not isinstance(content, Mapping):
+            return content
+        train, matrix = content.get("train"), content.get("matrix", {})
+        method = train.get("method") if isinstance(train, Mapping) else None
+        if method not in _AS_TRAINED or not isinstance(matrix, Mapping):
+            return content
+        return {**content, "matrix": {**_AS_TRAINED[method], **matrix}}
 
     @model_validator(mode="after")
     def _consistent(self) -> Suite:

@@ -231,6 +231,11 @@ def test_a_loss_is_logged_with_every_save_and_evaluation(training):
         ({"max_steps": 7, "save_steps": 7, "eval_strategy": "epoch"}, [6, 7], [7]),
         ({"save_total_limit": 1}, [2, 4], [4]),
         ({"save_strategy": "best", "learning_rate": 0.0}, [2, 4], [2]),
+        (
+            {"load_best_model_at_end": True, "save_total_limit": 1, "learning_rate": 0.0},
+            [2, 4],
+            [2],
+        ),
     ],
 )
 def test_when_it_evaluates_and_saves(training, args, evaluated, saved):
