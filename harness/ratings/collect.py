@@ -10,6 +10,7 @@ from pathlib import Path
 from harness.errors import UsageError
 from harness.ratings.records import Sheets
 from harness.ratings.returns.checking import Checked, check_returns
+from harness.ratings.returns.formats import is_lock_file
 from harness.ratings.returns.returns import read_return
 from harness.ratings.scores import record_ratings
 from harness.ratings.sheets.delimited import is_instructions
@@ -62,8 +63,8 @@ def import_returns(
             known = read_ratings(store, keys.ratings)
         returned, unreadable, notes = [], [], []
         for path in paths:
-            if is_instructions(path):
-                notes.append(f"{path}: passed over; these are the instructions.")
+            if idle := _no_return(path):
+                notes.append(f"{path}: passed over; {idle}.")
                 continue
             try:
                 returned.append(read_return(path))
@@ -89,6 +90,15 @@ def import_returns(
         stored = StoredRatings(checked.ratings, checked.files)
         key = write_ratings(store, keys.sheets, stored.ratings, stored.files, checked.blobs)
         return Imported(checked, record_ratings(store, manifest, sheets, stored, key), changed=True)
+
+
+def _no_return(path: Path) -> str | None:
+    """Why a file that lies among the returned ones is none; None of others."""
+    if is_instructions(path):
+        return "these are the instructions"
+    if is_lock_file(path):
+        return "it only marks a file that is open in a program; close that one before it is sent"
+    return None
 
 
 def _keys(manifest: Manifest) -> HumanKeys:

@@ -109,9 +109,8 @@ def asked(criteria: Sequence[CriterionSpec], kind: RowKind) -> list[str]:
 
 
 def answers(criterion: CriterionSpec) -> list[str]:
-    """What may be answered for a criterion, best first, as a dropdown shows it."""
-    points = [f"{point} - {words}" for point, words in criterion.scale.items()]
-    return [*reversed(points), CANNOT_JUDGE]
+    """What may be answered for a criterion, in the order of every format: as the suite has it."""
+    return [*(f"{point} - {words}" for point, words in criterion.scale.items()), CANNOT_JUDGE]
 
 
 PREFERENCE_ANSWERS: dict[str, str] = {
@@ -120,6 +119,8 @@ PREFERENCE_ANSWERS: dict[str, str] = {
     TIE: "neither is better",
     CANNOT_JUDGE: "I cannot tell, for want of knowledge or because a text is missing",
 }
+PREFERENCE_LINES = {answer: f"{answer}: {words}" for answer, words in PREFERENCE_ANSWERS.items()}
+"""Answer -> the line that says what it means."""
 PREFERENCE_QUESTION = "Which of the two would you rather be given, all in all?"
 
 

@@ -20,7 +20,8 @@ if TYPE_CHECKING:  # the plan of the sheets is read without any statistics
 
 RowKind = Literal["scale", "pair"]
 VariantPair = tuple[str, str]  # two variants that are compared, in the plan's order
-ReturnFormat = Literal["xlsx", "xls", "ods", "csv", "json"]  # of a returned file
+# of a returned file
+ReturnFormat = Literal["xlsx", "xlsb", "xls", "ods", "fods", "numbers", "csv", "json"]
 RowPurpose = Literal["main", "repeat", "attention", "same"]
 """``main`` counts; the others are about the rater: shown twice, spoilt, a text beside itself."""
 

@@ -222,7 +222,7 @@ def test_rules_and_protection_survive_as_xlsx(saved: Saved):
     for page, lists in zip(pages[1:], (3, 1), strict=True):
         assert len(re.findall('<dataValidation [^>]*type="list"', page)) == lists
         assert len(re.findall('<dataValidation [^>]*type="decimal"', page)) == 1
-        assert len(re.findall(r"<formula1>Instructions!\$[AB]\$\d+:\$[AB]\$\d+<", page)) == lists
+        assert len(re.findall(r"<formula1>Instructions!\$[AC]\$\d+:\$[AC]\$\d+<", page)) == lists
 
 
 def test_rules_and_protection_survive_as_ods(saved: Saved):

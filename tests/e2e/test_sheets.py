@@ -333,6 +333,22 @@ def test_without_sheets_the_mend_is_named(finished: Finished, tmp_path: Path) ->
     assert "harness sheet export" in done.err
 
 
+def test_what_lies_beside_returns_is_passed_over(exported: Sheets, tmp_path: Path) -> None:
+    """Instructions and the marks of files that are open stop nothing; each has a line."""
+    sheets = exported.copy(tmp_path)
+    files = fill_csv(sheets, "rater-1", tmp_path)
+    locks = [tmp_path / name for name in ("~$rater-1.xlsx", ".~lock.rater-1.ods#")]
+    for lock in locks:
+        lock.write_bytes(b"\x03Ada" + bytes(161))
+    instructions = next(sheets.folder.rglob("rater-1-instructions.txt"))
+    paths = [*files, *locks, instructions]
+    checked = import_returns(Store(sheets.runs), sheets.manifest, paths).checked
+    assert not checked.problems
+    assert checked.ratings
+    passed = [note for note in checked.notes if "passed over" in note]
+    assert ["only marks a file that is open" in note for note in passed] == [True, True, False]
+
+
 def test_two_imports_at_the_same_moment_lose_nothing(exported: Sheets, tmp_path: Path) -> None:
     """Whoever comes second waits, and adds to what the first one brought."""
     sheets = exported.copy(tmp_path)

@@ -5,7 +5,16 @@ import unicodedata
 from dataclasses import dataclass
 from typing import Literal
 
-from harness.ratings.layout import CANNOT_JUDGE, MOST_MINUTES, PREFERENCE_ANSWERS, TIE, A, B
+from harness.ratings.layout import (
+    CANNOT_JUDGE,
+    MOST_MINUTES,
+    PREFERENCE_ANSWERS,
+    PREFERENCE_LINES,
+    TIE,
+    A,
+    B,
+    answers,
+)
 from harness.suite.ratings import CriterionSpec
 
 Preferred = Literal["A", "B", "tie"]
@@ -16,6 +25,7 @@ _WHOLE = re.compile(rf"(?P<sign>[+{_DASH}]?)(?P<whole>\d{{1,9}})(?:[.,](?P<rest>
 _LABELLED = re.compile(
     rf"(?P<point>\d{{1,9}})(?P<mark>\s*[:=.)({_DASH}]+)\s*(?P<words>[^\d\s].*?)\)?"
 )
+_MARK = re.compile(rf"\s*[:{_DASH}]+\s*")  # between an answer and what it means
 _DATE = re.compile(rf"[.{_DASH}]")  # right behind a number, as in 05-Apr or 5. Mai
 _TWO_NUMBERS = re.compile(rf"\d+(?:\s*[/.{_DASH}]\s*\d+){{1,2}}")
 _DURATION = re.compile(r"(?P<value>\d{1,9}(?:[.,]\d{1,20})?|[.,]\d{1,20})\s*(?P<unit>[a-z]+)?")
@@ -77,6 +87,9 @@ def parse_point(text: str, criterion: CriterionSpec) -> int | Problem | None:
         The point, None for "cannot judge", or what is wrong.
     """
     key = _key(text)
+    lines = dict(zip(map(_key, answers(criterion)), (*criterion.points, None), strict=True))
+    if key in lines:  # as it was shown, whatever else the words could mean
+        return lines[key]
     number = _WHOLE.fullmatch(key)
     if number:
         if (number["rest"] or "").strip("0"):
@@ -107,7 +120,7 @@ def parse_preference(text: str) -> Preferred | Problem | None:
     Returns:
         The side as it was shown, ``tie``, None for "cannot judge", or what is wrong.
     """
-    key = _key(text)
+    key = _side_key(text)
     if key in _SIDES:
         return _SIDES[key]
     return preference_problem(f"{shown(text)}, which is not an answer")
@@ -160,8 +173,7 @@ def _words(criterion: CriterionSpec) -> dict[str, list[int | None]]:
     """Everything in words that means a point, or several."""
     meanings: dict[str, list[int | None]] = {_key(CANNOT_JUDGE): [None], "can't judge": [None]}
     for point, words in criterion.scale.items():
-        for key in (_key(words), _key(f"{point} - {words}")):
-            meanings.setdefault(key, []).append(point)
+        meanings.setdefault(_key(words), []).append(point)
     return meanings
 
 
@@ -190,12 +202,16 @@ def _labelled(text: str, match: re.Match[str], criterion: CriterionSpec) -> int 
     return point
 
 
+def _side_key(text: str) -> str:
+    return _MARK.sub(": ", _key(text))
+
+
 def _sides() -> dict[str, Preferred | None]:
     sides: dict[str, Preferred | None] = {"=": "tie", "equal": "tie", "can't judge": None}
     meant: dict[str, Preferred | None] = {A: "A", B: "B", TIE: "tie", CANNOT_JUDGE: None}
     for answer, words in PREFERENCE_ANSWERS.items():
-        for spelling in (answer, words, f"{answer} - {words}"):
-            sides[_key(spelling)] = meant[answer]
+        for spelling in (answer, words, PREFERENCE_LINES[answer]):
+            sides[_side_key(spelling)] = meant[answer]
     for side in (A, B):
         sides[_key(f"output {side}")] = meant[side]
     return sides

@@ -1,68 +1,62 @@
-"""File formats of returned sheets: recognised by their content, read into grids of cells.
+"""File formats of returned sheets, recognised by their content.
 
 What a file is called does not matter: raters rename files, and programs export CSV as ``.txt``.
 """
 
 import codecs
-import csv
-import datetime
 import io
 import re
 import zipfile
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from pathlib import Path
 
-from harness.errors import DataError
+from harness.errors import DataError, in_a_line
+from harness.ratings.layout import PAGE_FORMAT
 from harness.ratings.records import ReturnFormat
-from harness.ratings.returns.zip_guard import far_cell
-
-CellValue = str | float | bool | datetime.date | datetime.time | datetime.timedelta
 
 AS_TABLE = "Open it in the program that made it, export it as .xlsx or .csv, and import that file."
 AGAIN = "Ask the rater to send the file again."
 
-_MOST_UNPACKED = 4 * 2**30  # bytes; a sheet of 30,000 long rows has a tenth of it
+MOST_UNPACKED = 512 * 2**20  # bytes; a sheet of 30,000 long rows has 400 MiB
 _OLE = bytes.fromhex("d0cf11e0a1b11ae1")
-_MARKS = (  # UTF-16 as Excel's "Unicode text" has it; its byte order marks
-    (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
 _OTHER_ARCHIVES = (  # how names in an archive begin -> what it is
     ("word/", "a Word document"),
     ("ppt/", "a PowerPoint presentation"),
-    ("Index/", "a document of Apple's Numbers, Pages or Keynote"),
-    ("Index.zip", "a document of Apple's Numbers, Pages or Keynote"),
 )
 _OTHER_FILES = (  # how files begin -> what they are
     (b"%PDF", "a PDF file"),
     (b"{\\rtf", "a document in Rich Text Format"),
-    (b"\x1f\x8b", "a compressed file"),
-    (b"<?xml", "an XML file"),
+    (b"\x1f\x8b", "a compressed file, such as Gnumeric's own .gnumeric"),
+    (b"ID;", "a SYLK file (.slk)"),
+    (b"TABLE\r\n0,1", "a DIF file (.dif)"),
+    (b"TABLE\n0,1", "a DIF file (.dif)"),
+    (b"\x89PNG", "a picture"),
+    (b"\xff\xd8\xff", "a picture"),
+    (b"Rar!", "a RAR archive"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
 )
 _HTML = re.compile(rb"\s*(<!--.*?-->\s*)?<(!doctype html|html)\b", re.IGNORECASE | re.DOTALL)
+_OPEN_SPREADSHEET = b"application/vnd.oasis.opendocument.spreadsheet"
 
 
-@dataclass(frozen=True)
-class Grid:
-    """The cells of one worksheet, or of a file that holds one table."""
-
-    name: str  # the worksheet's; empty where the format has none
-    # From the first row on, empty ones included. May be read once.
-    rows: Iterable[Sequence[CellValue]]
-    left: int = 0  # columns before the first one of ``rows``
+def is_lock_file(path: Path) -> bool:
+    """Whether a file only says that another one is open in Office or LibreOffice."""
+    name = path.name
+    named = name.startswith("~$") or (name.startswith(".~lock.") and name.endswith("#"))
+    try:
+        return named and path.stat().st_size < 1024
+    except OSError:
+        return False  # whoever reads it will say why
 
 
 def recognise(data: bytes, where: str) -> ReturnFormat:
-    """Tell a file's format by its content.
+    """Tell a file's format by its content; of archives, nothing but the list of parts is unpacked.
 
     Args:
         data: All of the file.
         where: What messages call it.
 
     Raises:
-        DataError: It is empty, cut off, or nothing that ratings can be read from.
+        DataError: It is empty, cut off, too large, or nothing that ratings can be read from.
     """
     if not data:
         raise DataError("The file is empty: 0 bytes.", where=where, hint=AGAIN)
@@ -70,178 +64,85 @@ def recognise(data: bytes, where: str) -> ReturnFormat:
         return _archive(data, where)
     if data.startswith(_OLE):
         if "EncryptedPackage".encode("utf-16-le") in data:
-            raise _encrypted(where)
+            raise encrypted(where)
         return "xls"
-    if _HTML.match(data[:4096].removeprefix(codecs.BOM_UTF8)):
-        raise DataError(
-            "A returned sheet was needed, but this is a web page, perhaps the rating page itself; "
-            "the ratings are not in it.",
-            where=where,
-            hint="Open the page in the browser where it was filled in, and send the file that its "
-            "button saves (.json).",
-        )
     for start, what in _OTHER_FILES:
         if data.startswith(start):
-            raise _not_a_table(what, where)
-    start = data.removeprefix(codecs.BOM_UTF8)[:4096].replace(b"\0", b"").lstrip(b"\xff\xfe \t\r\n")
+            raise not_a_table(what, where)
+    start = data[:4096].removeprefix(codecs.BOM_UTF8)
+    if _HTML.match(start):
+        raise _web_page(data, where)
+    start = start.replace(b"\0", b"").lstrip(b"\xff\xfe \t\r\n")
+    if start.startswith((b"<?xml", b"<office:document")):
+        return _xml(start, where)
     return "json" if start[:1] in (b"{", b"[") else "csv"
 
 
-def read_workbook(data: bytes, form: ReturnFormat, where: str) -> Iterator[Grid]:
-    """Every worksheet of a spreadsheet, hidden ones too.
-
-    Formulas count as what they last gave; error values such as ``#N/A`` come as empty cells.
-
-    Raises:
-        DataError: The file is damaged, encrypted, or holds a cell so far out that the sheet would
-            not fit into memory.
-    """
-    import python_calamine as calamine
-
-    if form != "xls":  # which has 65,536 rows and 256 columns at most
-        _check_extent(data, where)
-    with _failures(form, where):
-        book = calamine.CalamineWorkbook.from_filelike(io.BytesIO(data))
-    for name in book.sheet_names:
-        with _failures(form, where):
-            sheet = book.get_sheet_by_name(name)
-            # whole rows would begin at column A, but only as a list of all of them
-            yield Grid(name, sheet.iter_rows(), left=sheet.start[1] if sheet.start else 0)
-
-
-def _check_extent(data: bytes, where: str) -> None:
-    try:
-        place = far_cell(data)
-    except Exception as error:  # zipfile's, zlib's, struct's and others
-        raise _damaged(where, error) from error
-    if place:
-        raise DataError(
-            f"A worksheet has a filled cell far away from its table, {place}; it was probably "
-            "entered by accident.",
-            where=where,
-            hint="Press Ctrl+End in each worksheet, delete that cell's row and column, and save "
-            "the file.",
-        )
-
-
-@contextmanager
-def _failures(form: ReturnFormat, where: str) -> Iterator[None]:
-    """Turn what the spreadsheet reader raises into an error that says what to do."""
-    import python_calamine as calamine
-
-    try:
-        yield
-    except calamine.PasswordError as error:
-        raise _encrypted(where) from error
-    except calamine.CalamineError as error:
-        if form == "xls":
-            raise _not_a_table("an old Office document that cannot be read", where) from error
-        raise _damaged(where, error) from error
-    except BaseException as error:
-        # The reader panics on some damaged files, and that is no Exception.
-        if type(error).__name__ != "PanicException":
-            raise
-        raise _damaged(where, error) from error
-
-
-def decode(data: bytes, where: str) -> tuple[str, str]:
-    """Text of a file, and the encoding that it was read in.
-
-    That is UTF-8 or UTF-16 by the mark at its start, else UTF-8, else Windows' cp1252.
-
-    Raises:
-        DataError: It is no text, or text in none of these.
-    """
-    encodings = [name for mark, name in _MARKS if data.startswith(mark)] or ["utf-8", "cp1252"]
-    for encoding in encodings:
-        try:
-            text = data.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-        if "\0" not in text:
-            return text, encoding
-    raise DataError(
-        "A spreadsheet (.xlsx, .ods, .csv) or a rating page's file (.json) was needed, but this "
-        "is neither, nor text in UTF-8, UTF-16 or Windows-1252.",
+def _web_page(data: bytes, where: str) -> DataError:
+    if PAGE_FORMAT.encode() not in data:
+        return not_a_table("a web page (.html)", where)
+    return DataError(
+        "A returned sheet was needed, but this is the rating page itself; the ratings are not in "
+        "it.",
         where=where,
-        hint=AS_TABLE,
+        hint="Open the page in the browser where it was filled in, and send the file that its "
+        "button saves (.json).",
     )
 
 
-def read_delimited(text: str, delimiter: str, where: str) -> Iterator[list[str]]:
-    """Records of a text with delimiters; cells in quotes may hold line breaks.
-
-    Raises:
-        DataError: Quotes are not closed, or text follows them.
-    """
-    # for the whole process, but for longer cells only: 131,072 characters otherwise
-    csv.field_size_limit(max(csv.field_size_limit(), len(text)))
-    number = 0
-    try:
-        # strict: else a quote that is missing would swallow all rows behind it, without a word
-        for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True):
-            number += 1
-            yield row
-    except csv.Error as error:
-        raise DataError(
-            f"Row {number + 1} cannot be read as CSV: {error}.",
-            where=where,
-            hint="A quote is missing or one too many: open the file in a spreadsheet program, look "
-            "at this row and the next ones, and save it as .xlsx.",
-        ) from error
-
-
-def as_text(cell: CellValue) -> tuple[str, str]:
-    """A cell's text, and what a program turned the entry into, where it did.
-
-    >>> as_text(5.0)
-    ('5', '')
-    """
-    if isinstance(cell, str):
-        return cell, ""
-    if isinstance(cell, bool):
-        what, text = "a logical value", str(cell).upper()
-    elif isinstance(cell, int):
-        return str(cell), ""
-    elif isinstance(cell, float):
-        text = f"{cell:.15g}"  # digits that spreadsheets show
-        return (f"{cell:.15f}".rstrip("0") if "e-" in text else text), ""
-    elif isinstance(cell, datetime.date):  # a date with a time of day, too
-        what, text = "a date", str(cell).removesuffix(" 00:00:00")
-    elif isinstance(cell, datetime.time):
-        what, text = "a time of day", str(cell)
-    else:
-        what, text = "a duration", str(cell)
-    return text, f"{what}, {text}: the spreadsheet turned the entry into it"
+def _xml(start: bytes, where: str) -> ReturnFormat:
+    if b"office:document" in start and _OPEN_SPREADSHEET in start:
+        return "fods"
+    if b"urn:schemas-microsoft-com:office:spreadsheet" in start:
+        raise not_a_table("an XML spreadsheet of Excel 2003", where)
+    raise not_a_table("an XML file", where)
 
 
 def _archive(data: bytes, where: str) -> ReturnFormat:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            names = archive.namelist()
             unpacked = sum(entry.file_size for entry in archive.infolist())
-            kind = b""
-            if "mimetype" in names:
-                kind = archive.read("mimetype")[:200].strip()
+            names = set(archive.namelist())
+            kind = _start(archive, "mimetype", 200) or b""
+            manifest = _start(archive, "META-INF/manifest.xml", 2**20) or b""
     except Exception as error:  # zipfile's, zlib's, struct's, NotImplementedError and others
-        raise _damaged(where, error) from error
-    if unpacked > _MOST_UNPACKED:
+        raise damaged(where, error) from error
+    if unpacked > MOST_UNPACKED:
         raise DataError(
-            f"A sheet was needed, but unpacked this file has {unpacked / 2**30:.0f} GiB.",
+            f"A sheet was needed, but unpacked this file has {unpacked / 2**20:,.0f} MiB; "
+            f"{MOST_UNPACKED / 2**20:.0f} are read at most.",
             where=where,
             hint=AGAIN,
         )
-    if kind.startswith(b"application/vnd.oasis.opendocument"):
-        if b"opendocument.spreadsheet" in kind:
-            return "ods"
-        raise _not_a_table("an OpenDocument file, but no spreadsheet", where)
+    return _archive_format(names, kind or manifest, manifest, where)
+
+
+def _archive_format(names: set[str], kind: bytes, manifest: bytes, where: str) -> ReturnFormat:
+    """The format of an archive with these parts.
+
+    Args:
+        names: Of its parts.
+        kind: What says the kind of an OpenDocument file: ``mimetype``, else its manifest.
+        manifest: Its list of parts, empty in other archives.
+        where: What messages call it.
+    """
+    if b"encryption-data" in manifest:
+        raise encrypted(where)
+    if _OPEN_SPREADSHEET in kind:
+        return "ods"
+    if b"application/vnd.oasis.opendocument" in kind:
+        raise not_a_table("an OpenDocument file, but no spreadsheet", where)
+    if b"application/vnd.sun.xml.calc" in kind:
+        raise not_a_table("a spreadsheet of OpenOffice.org 1 (.sxc)", where)
     if "xl/workbook.bin" in names:
-        raise _not_a_table("a binary Excel workbook (.xlsb)", where)
+        return "xlsb"
     if any(name.startswith("xl/") for name in names):
         return "xlsx"
+    if any(name.startswith("Index/") or name == "Index.zip" for name in names):
+        return "numbers"
     for start, what in _OTHER_ARCHIVES:
         if any(name.startswith(start) for name in names):
-            raise _not_a_table(what, where)
+            raise not_a_table(what, where)
     raise DataError(
         f"A returned sheet was needed, but this is an archive of {len(names)} files.",
         where=where,
@@ -249,7 +150,16 @@ def _archive(data: bytes, where: str) -> ReturnFormat:
     )
 
 
-def _encrypted(where: str) -> DataError:
+def _start(archive: zipfile.ZipFile, name: str, most: int) -> bytes | None:
+    """The first bytes of a part; None where there is no such part."""
+    if name not in archive.namelist():
+        return None
+    with archive.open(name) as part:
+        return part.read(most)
+
+
+def encrypted(where: str) -> DataError:
+    """The error of a file that opens with a password only."""
     return DataError(
         "The file is encrypted: it opens with a password only.",
         where=where,
@@ -257,15 +167,17 @@ def _encrypted(where: str) -> DataError:
     )
 
 
-def _damaged(where: str, error: BaseException) -> DataError:
+def damaged(where: str, error: BaseException) -> DataError:
+    """The error of a file that its format's reader cannot make sense of."""
     return DataError(
-        f"The file is damaged or was cut off ({str(error) or type(error).__name__}).",
+        f"The file is damaged or was cut off ({in_a_line(error)}).",
         where=where,
         hint=AGAIN,
     )
 
 
-def _not_a_table(what: str, where: str) -> DataError:
+def not_a_table(what: str, where: str) -> DataError:
+    """The error of a file of some other kind."""
     return DataError(
         f"A spreadsheet (.xlsx, .ods, .csv) or a rating page's file (.json) was needed, but this "
         f"is {what}.",

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from harness.ratings.layout import ROW
 from harness.ratings.records import ReturnFormat
+from harness.ratings.returns.answers import tidy
+from harness.ratings.returns.grid import CellValue, as_text
 
 NOTHING: Mapping[str, str] = {}
 
@@ -78,6 +80,22 @@ class Returned:
     def name(self) -> str:
         """What the file is called."""
         return self.path.name
+
+
+@dataclass(frozen=True)
+class SheetPart:
+    """What one worksheet, or a file without any, holds; fields as in :class:`Returned`."""
+
+    tables: tuple[ReturnedTable, ...] = ()
+    rows: tuple[ReturnedRow, ...] = ()
+    sheet: str | None = None
+    problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def token_of(cell: CellValue) -> str:
+    """A row's id as it is looked up, whatever a program did to its cell."""
+    return tidy(as_text(cell)[0]).casefold() if cell != "" else ""
 
 
 def letters(column: int) -> str:

@@ -80,6 +80,6 @@ def _instructions(sheet: layout.RaterSheet, *, quoted: bool) -> list[str]:
             points = "".join(f"\n    {answer}" for answer in layout.answers(criterion))
             paragraphs.append(f"{criterion.name}: {criterion.question}{points}")
     if sheet.pair:
-        lines = "".join(f"\n    {key}: {words}" for key, words in layout.PREFERENCE_ANSWERS.items())
+        lines = "".join(f"\n    {line}" for line in layout.PREFERENCE_LINES.values())
         paragraphs.append(f"{PREFERENCE}: {layout.PREFERENCE_QUESTION}{lines}")
     return paragraphs

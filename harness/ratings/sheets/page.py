@@ -105,7 +105,9 @@ def _questions(criteria: Sequence[CriterionSpec], kind: RowKind) -> list[dict[st
         options: list[list[Any]] = [
             [
                 answer,
-                f"{answer}: {words}" if answer in (layout.TIE, layout.CANNOT_JUDGE) else words,
+                layout.PREFERENCE_LINES[answer]
+                if answer in (layout.TIE, layout.CANNOT_JUDGE)
+                else words,
                 _KEYS[answer],
             ]
             for answer, words in layout.PREFERENCE_ANSWERS.items()

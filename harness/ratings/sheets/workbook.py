@@ -158,8 +158,14 @@ class _Writer:
         return self._answers(page, row + 1)
 
     def _answers(self, page: Any, row: int) -> dict[str, str]:
-        """Write what is asked and may be answered; dropdowns show these very cells."""
+        """Write what is asked and may be answered; returns what dropdowns show, by column.
+
+        What they show of a criterion is in a column of its own, hidden: the lines, and then the
+        points alone, so that nobody who types 5 is asked whether that was meant.
+        """
         ranges = {}
+        page.set_column(2, 2, None, None, {"hidden": True})
+        listed = row
         for criterion in self.sheet.criteria if self.sheet.scale else ():
             self._text(page, row, 0, criterion.name, "label")
             self._text(page, row, 1, criterion.question, "label")
@@ -168,7 +174,11 @@ class _Writer:
             for offset, answer in enumerate(points, 1):
                 _fit(page, row + offset, [answer], [_PAGE])
                 self._text(page, row + offset, 1, answer, "paragraph")
-            ranges[criterion.name] = f"={INSTRUCTIONS}!$B${row + 2}:$B${row + 1 + len(points)}"
+            choices = [*points, *map(str, criterion.points)]
+            for choice in choices:
+                self._text(page, listed, 2, choice, "paragraph")
+                listed += 1
+            ranges[criterion.name] = f"={INSTRUCTIONS}!$C${listed - len(choices) + 1}:$C${listed}"
             row += len(points) + 2
         if self.sheet.pair:
             self._text(page, row, 0, PREFERENCE, "label")
@@ -220,15 +230,16 @@ class _Writer:
             if name in ranges:
                 note = {"author": "", "x_scale": 2, "font_size": 10}
                 page.write_comment(0, column, cell_text(questions[name]), note)
-                message = "Please choose from the list of this cell, or leave it empty."
+                message = "It is not in the list of this cell. Do you want to keep it?"
                 rule = {"validate": "list", "source": ranges[name], "error_message": message}
+                rule["error_type"] = "warning"  # the import takes more spellings than the list has
             elif name == layout.MINUTES:
                 message = f"Please write minutes, such as 2 or 0.5, {layout.MOST_MINUTES} at most."
                 rule = {"validate": "decimal", "criteria": "between", "error_message": message}
-                rule |= {"minimum": 0, "maximum": layout.MOST_MINUTES}
+                rule |= {"minimum": 0, "maximum": layout.MOST_MINUTES, "error_type": "stop"}
             else:
                 continue
-            rule |= {"error_title": "This cannot be read", "error_type": "stop"}
+            rule["error_title"] = "This may not be readable"
             page.data_validation(1, column, count, column, rule)
 
     def _progress(self, kind: RowKind) -> tuple[str, str]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from harness.ratings.layout import MOST_MINUTES, PREFERENCE_ANSWERS, answers
+from harness.ratings.layout import MOST_MINUTES, PREFERENCE_ANSWERS, PREFERENCE_LINES, answers
 from harness.ratings.returns.answers import (
     Problem,
     parse_minutes,
@@ -15,6 +15,7 @@ from harness.ratings.returns.answers import (
     shown,
     tidy,
 )
+from harness.ratings.sheets.formula_guard import cell_text, delimited_text
 from harness.suite.ratings import CRITERIA, CriterionSpec
 
 FLUENCY = CRITERIA["fluency"]
@@ -68,7 +69,34 @@ def test_every_answer_of_the_list_is_understood(name: str) -> None:
     """What the dropdown offers comes back as the point that it stands for."""
     criterion = CRITERIA[name]
     given = [parse_point(answer, criterion) for answer in answers(criterion)]
-    assert given == [*reversed(criterion.points), None]
+    assert given == [*criterion.points, None]
+
+
+WORDS = st.text(st.characters(exclude_categories=["C"]), min_size=1, max_size=20).filter(str.strip)
+
+
+@given(first=st.integers(0, 3), words=st.lists(WORDS, min_size=2, max_size=4, unique=True))
+@example(first=1, words=["2 - fair", "1 - poor"])
+@example(first=1, words=["cannot judge", "tie"])
+def test_every_line_that_is_shown_is_understood(first: int, words: list[str]) -> None:
+    """Whatever the words of a scale are, its lines come back as the points that they stand for."""
+    criterion = CriterionSpec(name="style", question="How?", scale=dict(enumerate(words, first)))
+    for point, line in zip([*criterion.points, None], answers(criterion), strict=True):
+        assert parse_point(cell_text(line), criterion) == point
+        assert parse_point(delimited_text(line), criterion) == point
+
+
+@pytest.mark.parametrize("mark", [": ", " - ", " – ", ""])
+@pytest.mark.parametrize(
+    ("answer", "side"), [("A", "A"), ("B", "B"), ("tie", "tie"), ("cannot judge", None)]
+)
+def test_every_preference_that_is_shown_is_understood(
+    answer: str, side: str | None, mark: str
+) -> None:
+    """An answer, what it means, and the line of the instructions that holds both are the same."""
+    meaning = PREFERENCE_ANSWERS[answer]
+    assert parse_preference(f"{answer}{mark}{meaning}" if mark else meaning) == side
+    assert parse_preference(PREFERENCE_LINES[answer]) == side
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from harness.errors import DataError, HarnessError
-from harness.ratings.returns.formats import as_text
+from harness.ratings.returns.grid import as_text
 from harness.ratings.returns.returns import read_return
 from harness.ratings.returns.zip_guard import far_cell
 
@@ -58,6 +58,9 @@ def workbook(
     return stream.getvalue()
 
 
+ODS = "application/vnd.oasis.opendocument.spreadsheet"
+
+
 def document(rows: Sequence[Sequence[Any]], tail: str = "") -> bytes:
     """A minimal ODS file with a sheet called Ratings; ``tail`` is XML behind its rows."""
     cells = "\n".join(
@@ -72,8 +75,7 @@ def document(rows: Sequence[Sequence[Any]], tail: str = "") -> bytes:
         '<office:body><office:spreadsheet><table:table table:name="Ratings">'
         f"{cells}{tail}</table:table></office:spreadsheet></office:body></office:document-content>"
     )
-    kind = "application/vnd.oasis.opendocument.spreadsheet"
-    return archive({"mimetype": kind, "content.xml": content, "META-INF/manifest.xml": MANIFEST})
+    return archive({"mimetype": ODS, "content.xml": content, "META-INF/manifest.xml": MANIFEST})
 
 
 MANIFEST = (
@@ -162,6 +164,8 @@ FORMS: dict[str, tuple[str, bytes]] = {
     "csv, UTF-16 big-endian": ("csv", b"\xfe\xff" + delimited(TABLE, "\t", "utf-16-be")),
     "csv, sep=": ("csv", b"sep=;\r\n" + delimited(TABLE, ";", "cp1252")),
     "csv, sep=|": ("csv", b"sep=|\r\n" + delimited(TABLE, "|", "utf-8")),
+    "csv, UTF-16 without a mark": ("csv", delimited(TABLE, "\t", "utf-16-le")),
+    "csv, |": ("csv", delimited(TABLE, "|", "utf-8")),
     "csv, LF": ("csv", delimited(TABLE).replace(b"\r\n", b"\n")),
     "csv, old Mac": ("csv", delimited(TABLE).replace(b"\r\n", b"\r")),
 }
@@ -370,6 +374,35 @@ def test_long_cells_of_csv(put: Put) -> None:
     assert found(put(delimited(table))) == {"bcdfghjk": {"fluency": "5"}}
 
 
+def test_a_flat_document_is_read(put: Put) -> None:
+    """OpenDocument in one XML file, without an archive around it."""
+    with zipfile.ZipFile(io.BytesIO(document(TABLE))) as made:
+        content = made.read("content.xml").decode()
+    kind = f'<office:document office:mimetype="{ODS}" '
+    flat = content.replace("<office:document-content ", kind)
+    flat = flat.replace("</office:document-content>", "</office:document>")
+    assert found(put(flat.encode())) == EXPECTED
+    assert read_return(put(flat.encode())).format == "fods"
+
+
+def test_notes_on_cells_are_told(put: Put) -> None:
+    """A note of the rater's is named with its cell; those of the sheet's own headings are not."""
+
+    def write(_: Any, page: Any) -> None:
+        page.write_comment(0, 3, "How well is it written?")
+        page.write_comment(1, 3, "Really?\nYes.")
+
+    notes = read_return(put(workbook(("Instructions", [["a"]]), ("Ratings", TABLE), write=write)))
+    (note,) = notes.notes
+    assert "Ratings!D2 has a note, “Really? Yes.”, which is not read" in note
+    noted = (
+        "<table:table-row><table:table-cell/><table:table-cell><office:annotation>"
+        "<text:p>hm</text:p></office:annotation></table:table-cell></table:table-row>"
+    )
+    (note,) = read_return(put(document(TABLE, noted))).notes
+    assert "Ratings!B5 has a note, “hm”" in note
+
+
 def test_cp1252_is_noted(put: Put) -> None:
     """A file whose encoding had to be assumed says so."""
     notes = read_return(put(FORMS["csv, cp1252 and ;"][1])).notes
@@ -391,8 +424,14 @@ REFUSED: dict[str, tuple[bytes, str, str]] = {
     "old Word": (OLE + b"\0" * 2000, "an old Office document", "export it as .xlsx or .csv"),
     "Word": (archive({"word/document.xml": "x"}), "a Word document", "export it"),
     "PowerPoint": (archive({"ppt/presentation.xml": "x"}), "a PowerPoint", "export it"),
-    "Numbers": (archive({"Index/Document.iwa": "x"}), "Apple's Numbers", "export it"),
-    "binary Excel": (archive({"xl/workbook.bin": "x"}), ".xlsb", "export it"),
+    "hollow Numbers": (archive({"Index/Document.iwa": "x"}), "damaged", "send the file again"),
+    "hollow binary Excel": (archive({"xl/workbook.bin": "x"}), "damaged", "send the file again"),
+    "old OpenOffice": (archive({"mimetype": "application/vnd.sun.xml.calc"}), ".sxc", "export it"),
+    "encrypted OpenDocument": (
+        archive({"mimetype": ODS, "META-INF/manifest.xml": "<x><encryption-data/></x>"}),
+        "password",
+        "without a password",
+    ),
     "OpenDocument text": (
         archive({"mimetype": "application/vnd.oasis.opendocument.text"}),
         "no spreadsheet",
@@ -404,10 +443,21 @@ REFUSED: dict[str, tuple[bytes, str, str]] = {
     "RTF": (b"{\\rtf1 row}", "Rich Text", "export it"),
     "gzip": (b"\x1f\x8b\x08\x00", "a compressed file", "export it"),
     "XML": (b"<?xml version='1.0'?><x/>", "an XML file", "export it"),
-    "page": (b"<!DOCTYPE html>\n<html>", "a web page", "its button saves (.json)"),
-    "picture": (b"\x89PNG\r\n\x1a\n\0\0", "is neither", "export it"),
-    "no encoding": (b"row,fluency\nb\x81\x8d,5\n", "nor text in UTF-8", "export it"),
-    "UTF-16 without a mark": ("row,fluency\n".encode("utf-16-le"), "is neither", "export it"),
+    "page": (
+        b"<!DOCTYPE html>\n<html>qlora-harness ratings",
+        "the rating page itself",
+        "its button saves (.json)",
+    ),
+    "web page": (b"<html><table><tr><td>row", "a web page (.html)", "export it"),
+    "Excel 2003": (
+        b'<?xml version="1.0"?><Workbook xmlns="urn:schemas-microsoft-com:office:spreadsheet">',
+        "an XML spreadsheet of Excel 2003",
+        "export it",
+    ),
+    "SYLK": (b"ID;PWXL;N;E\r\n", "a SYLK file", "export it"),
+    "DIF": (b'TABLE\r\n0,1\r\n"EXCEL"\r\n', "a DIF file", "export it"),
+    "picture": (b"\x89PNG\r\n\x1a\n\0\0", "a picture", "export it"),
+    "bytes": (bytes(range(256)), "is neither, nor text in UTF-8", "CSV UTF-8"),
     "no headings": (b"bcdfghjk,5,4\n", "No heading “row”", "put back its first line"),
     "prose": (b'row by row, he said "no', "No heading “row”", "put back its first line"),
     "blank": (b"\r\n\r\n", "No heading “row”", "put back its first line"),
@@ -486,8 +536,8 @@ def test_stated_extent_is_checked_against_cells() -> None:
         assert place == "at about column 16,384 and row 1,048,576"
 
 
-def test_far_cell_of_a_document_is_refused(put: Put) -> None:
-    """The same of OpenDocument; the empty cells that LibreOffice writes behind rows do no harm."""
+def test_far_cell_of_a_document_does_no_harm(put: Put) -> None:
+    """OpenDocument counts empty cells instead of holding them, so one far away is passed over."""
     end = (
         '<table:table-row table:number-rows-repeated="1048570">'
         '<table:table-cell table:number-columns-repeated="16384"/></table:table-row>'
@@ -500,8 +550,7 @@ def test_far_cell_of_a_document_is_refused(put: Put) -> None:
         '<table:table-cell office:value-type="string"><text:p>x</text:p></table:table-cell>'
         "</table:table-row>"
     )
-    with pytest.raises(DataError, match="a thousand columns to the right"):
-        read_return(put(document(TABLE, far)))
+    assert found(put(document(TABLE, far))) == EXPECTED
 
 
 def test_last_row_filled_is_read(put: Put) -> None:

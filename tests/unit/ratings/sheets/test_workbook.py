@@ -211,23 +211,25 @@ def page_of(path: Path, number: int) -> ElementTree.Element:
 
 
 def test_dropdowns_hold_the_answers(written: tuple[RaterSheet, Path]):
-    """Each answer column lists, from the instructions, what may be answered; else it stops."""
+    """Each answer column lists what may be answered, points alone behind; else it asks."""
     sheet, path = written
     instructions = read_back(path)["Instructions"]
     last = len(HOSTILE) + 1
-    wanted = {f"{letter}2:{letter}{last}": answers(criterion) for letter, criterion in
-              zip("DEF", sheet.criteria, strict=True)}  # fmt: skip
+    wanted = {
+        f"{letter}2:{letter}{last}": [*answers(criterion), *map(str, criterion.points)]
+        for letter, criterion in zip("DEF", sheet.criteria, strict=True)
+    }
     for number, expected in ((2, wanted), (3, {f"E2:E{last}": list(PREFERENCE_ANSWERS)})):
         found = {}
         for rule in page_of(path, number).iterfind(".//m:dataValidation", NAMESPACE):
             if rule.get("type") != "list":
                 continue
             assert rule.get("allowBlank") == rule.get("showErrorMessage") == "1"
-            assert rule.get("errorStyle", "stop") == "stop"
+            assert rule.get("errorStyle") == "warning"
             source = rule.findtext("m:formula1", "", NAMESPACE)
-            match = re.fullmatch(r"Instructions!\$([AB])\$(\d+):\$\1\$(\d+)", source)
+            match = re.fullmatch(r"Instructions!\$([AC])\$(\d+):\$\1\$(\d+)", source)
             assert match is not None
-            column = "AB".index(match[1])
+            column = "ABC".index(match[1])
             rows = range(int(match[2]) - 1, int(match[3]))
             found[rule.get("sqref")] = [instructions[row][column] for row in rows]
         assert found == expected
