@@ -8,7 +8,7 @@ import hashlib
 import json
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,17 @@ from typing import Any
 from harness import resources
 from harness.errors import UsageError
 
-# Hashing a file of this size takes a few milliseconds, about as long as looking it up.
+# Hashing a file of this size takes a few milliseconds, about as long as looking it up on disk.
 _REMEMBERED_BYTES = 4 * 2**20
 # A file changed this recently could change again within one tick of the file system's clock and
 # keep its time stamp (the "racy git" problem), so its digest is not remembered yet.
 _SETTLED_NS = 2 * 10**9
+
+SEAL = "sha256"
+"""The field of a JSON object that holds the digest of all others."""
+
+_Stamp = tuple[int, int, int]
+_SEEN: dict[Path, tuple[_Stamp, str]] = {}  # what this process has hashed
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS file_digest (
@@ -49,12 +55,23 @@ def short_digest(value: Any) -> str:
     return value_digest(value)[:20]
 
 
+def sealed(value: Mapping[str, Any]) -> dict[str, Any]:
+    """A JSON object with the digest of what it holds, so that a change to it is seen."""
+    content = {name: part for name, part in value.items() if name != SEAL}
+    return {**content, SEAL: value_digest(content)}
+
+
+def seal_holds(value: Mapping[str, Any]) -> bool:
+    """Whether a JSON object is as it was when it was sealed; so is one that never was."""
+    return SEAL not in value or sealed(value)[SEAL] == value[SEAL]
+
+
 def file_digest(path: str | Path) -> str:
     """Sha256 of a file's content, 64 hex digits.
 
-    Digests of files of 4 MiB and more are remembered by path, size and the times of the last
-    change to content and inode, in ``digests.sqlite3`` in the cache folder. Several processes may
-    ask at the same time. Where the cache cannot be used, the digest is computed each time.
+    A digest is remembered by path, size and the times of the last change to content and inode: by
+    the process, and of files of 4 MiB and more in ``digests.sqlite3`` in the cache folder. Several
+    processes may ask at the same time. Where the cache cannot be used, each computes its own.
 
     Args:
         path: A regular file.
@@ -73,22 +90,35 @@ def file_digest(path: str | Path) -> str:
         ) from error
 
 
+def content_digest(file: Path) -> str:
+    """Sha256 of a file's content as it is on the disk now, whatever is remembered of it.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
 def _file_digest(file: Path) -> str:
     while True:
         stamp = _stamp(file)
-        remembered = _recall(file, stamp) if stamp[0] >= _REMEMBERED_BYTES else None
+        large = stamp[0] >= _REMEMBERED_BYTES
+        seen = _SEEN.get(file)
+        remembered = seen[1] if seen and seen[0] == stamp else large and _recall(file, stamp)
         if remembered:
             return remembered
-        with file.open("rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        digest = content_digest(file)
         if _stamp(file) == stamp:  # else it was written to meanwhile: read it again
             break
-    if stamp[0] >= _REMEMBERED_BYTES and time.time_ns() - max(stamp[1:]) > _SETTLED_NS:
-        _remember(file, stamp, digest)
+    if time.time_ns() - max(stamp[1:]) > _SETTLED_NS:
+        _SEEN[file] = stamp, digest
+        if large:
+            _remember(file, stamp, digest)
     return digest
 
 
-def _stamp(file: Path) -> tuple[int, int, int]:
+def _stamp(file: Path) -> _Stamp:
     """Size in bytes, and times of the last change of content and of the inode in ns.
 
     The inode's time matters: unpacking an archive restores the content's time, so two
@@ -109,7 +139,7 @@ def _cache() -> Iterator[sqlite3.Connection]:
             yield connection
 
 
-def _recall(file: Path, stamp: tuple[int, int, int]) -> str | None:
+def _recall(file: Path, stamp: _Stamp) -> str | None:
     query = "SELECT sha256 FROM file_digest WHERE path=? AND size=? AND mtime_ns=? AND ctime_ns=?"
     try:
         with _cache() as connection:
@@ -119,7 +149,7 @@ def _recall(file: Path, stamp: tuple[int, int, int]) -> str | None:
     return str(row[0]) if row else None
 
 
-def _remember(file: Path, stamp: tuple[int, int, int], digest: str) -> None:
+def _remember(file: Path, stamp: _Stamp, digest: str) -> None:
     try:
         with _cache() as connection:
             connection.execute(

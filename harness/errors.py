@@ -86,6 +86,10 @@ class PluginWarning(UserWarning):
     """What an entry point brings is left out, and why; the rest goes on."""
 
 
+class StoreWarning(UserWarning):
+    """What is not as it should be in the store, and what was done about it; the command goes on."""
+
+
 class StoreError(HarnessError):
     """A result folder is unreadable or cannot be written."""
 

@@ -1,9 +1,14 @@
-"""Writes files whole or not at all, and says what to do where nothing can be written."""
+"""Writes files whole or not at all, and says what to do where nothing can be written.
+
+What is renamed into place was on the disk before, and so was the folder above it: a name that is
+there after a power cut names what was written.
+"""
 
 import errno
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,6 +18,8 @@ NO_PLACE = (errno.ENOENT, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP)
 """Error numbers that mean "cannot be written" of a folder or file that is still to be made."""
 
 _NOT_WRITABLE = (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST)
+_NOT_SYNCED = (errno.EINVAL, errno.ENOTSUP, errno.EBADF)
+_AT_ONCE = 8
 _OTHER_RUNS = "Choose another with --runs-dir."
 
 
@@ -37,9 +44,40 @@ def write_atomic(path: Path, content: str | bytes, *, hint: str = _OTHER_RUNS) -
                 os.fsync(stream.fileno())
             os.chmod(name, 0o644)  # noqa: PTH101  # mkstemp makes it private
             os.replace(name, path)  # noqa: PTH105
+            sync(path.parent)
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise
+
+
+def sync(path: Path) -> None:
+    """Have the disk hold a file's content, or the names in a folder.
+
+    Raises:
+        OSError: It cannot.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        # some network file systems have no way to sync a folder
+        if error.errno not in _NOT_SYNCED or not path.is_dir():
+            raise OSError(error.errno, os.strerror(error.errno or 0), str(path)) from error
+    finally:
+        os.close(descriptor)
+
+
+def sync_tree(folder: Path) -> None:
+    """Have the disk hold everything in a folder: files first, then the folders that name them.
+
+    Raises:
+        OSError: It cannot.
+    """
+    inside = list(folder.rglob("*"))
+    with ThreadPoolExecutor(_AT_ONCE) as pool:  # a journal takes many in one turn
+        for kind in (Path.is_file, Path.is_dir):
+            list(pool.map(sync, filter(kind, inside)))
+    sync(folder)
 
 
 def make_folder(folder: Path, *, hint: str = _OTHER_RUNS) -> None:

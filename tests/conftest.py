@@ -20,6 +20,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
     Workers of pytest-xdist inherit the environment, and so share the models the session builds.
     """
+    os.fsync = lambda _: None  # what tests write need not outlive a power cut
     if hasattr(config, "workerinput"):  # Hugging Face's folders of code are not made to be shared
         os.environ["HF_HOME"] += f"-{config.workerinput['workerid']}"
         return

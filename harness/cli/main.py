@@ -12,7 +12,7 @@ from harness.cli import doctor, eval, release, report, runs, suites
 from harness.cli.gate import gate_app
 from harness.cli.options import warn
 from harness.cli.sheet import sheet_app
-from harness.errors import HarnessError, MissingExtraError, PluginWarning
+from harness.errors import HarnessError, MissingExtraError, PluginWarning, StoreWarning
 
 app = typer.Typer(
     name="harness",
@@ -38,6 +38,7 @@ for _verb in (
     suites.init,
     suites.validate,
     runs.runs,
+    runs.verify,
     runs.prune,
     doctor.doctor,
     suites.schema,
@@ -86,8 +87,8 @@ def _show_warning(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    """Warnings of packages that are left out are for the user; others are shown as ever."""
-    if issubclass(category, PluginWarning):
+    """Warnings of packages and of the store are for the user; others are shown as ever."""
+    if issubclass(category, PluginWarning | StoreWarning):
         warn(f"warning: {message}")
     else:
         _python_warning(message, category, filename, lineno, file, line)

@@ -1,7 +1,9 @@
-"""``harness runs`` and ``harness prune``: parse, call, print."""
+"""``harness runs``, ``harness verify`` and ``harness prune``: parse, call, print."""
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -45,6 +47,38 @@ def _state(store: Store, manifest: Manifest) -> str:
     failed = sum(cell.status == "failed" for cell in manifest.cells)
     cells = f"{manifest.done_cells} of {manifest.planned_cells} cells"
     return f"{store.state_of(manifest)}, {cells}{f', {failed} failed' if failed else ''}"
+
+
+def verify(
+    run: Annotated[
+        str | None, typer.Argument(help="Only what this run names; default: the whole store.")
+    ] = None,
+    runs_dir: options.RunsDir = options.DEFAULT_RUNS,
+    as_json: options.AsJson = False,
+) -> None:
+    """Read everything that is stored, and say what is not as it was written; exit 1 if some is."""
+    from harness.store.runs import find_run
+    from harness.store.verify import BROKEN
+    from harness.store.verify import verify as look
+
+    store, manifest = options.store_in(runs_dir), None
+    if run is not None:
+        store, manifest = find_run(run, runs_dir)
+    seen = list(look(store, manifest))
+    broken = [item for item in seen if item.state in BROKEN]
+    if as_json:
+        options.print_json([asdict(item) for item in seen])
+    else:
+        if broken:
+            options.print_table(
+                ("what", "state", "why", "what mends it"),
+                [(item.what, item.state, item.why, item.remedy) for item in broken],
+            )
+        counts = Counter(item.state for item in seen)
+        told = ", ".join(f"{n} {state}" for state, n in counts.items()) or "nothing is stored"
+        typer.echo(f"{store.root}: {told}.")
+    if broken:
+        raise typer.Exit(1)
 
 
 def prune(

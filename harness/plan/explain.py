@@ -10,6 +10,7 @@ from typing import Any
 from harness.diff import difference
 from harness.doors import TASK_TYPES
 from harness.errors import UsageError
+from harness.plan.keys import Keyed
 from harness.plan.plan import (
     CellState,
     EvalCell,
@@ -177,6 +178,8 @@ def _explained(cell: PlannedCell, store: Store, before: CellResult | None) -> Ex
 def _why_missing(cell: EvalCell, store: Store, before: CellResult | None) -> str:
     kind: Kind = "scores" if cell.predictions is None else "predictions"
     now = cell.predictions or cell.scores
+    if damage := _damage(store, kind, now.key) or _damage(store, "scores", cell.scores.key):
+        return damage
     if kind == "predictions" and store.has(kind, now.key):
         return "predictions are there; scores are new"
     if before is None:
@@ -184,10 +187,19 @@ def _why_missing(cell: EvalCell, store: Store, before: CellResult | None) -> str
     if before.status == "failed":
         return f"failed before: {before.reason}"
     key = before.predictions_key if cell.predictions else before.scores_key
-    if key is None:
-        return "not computed yet"
+    return _why_stale(store, kind, key, now) if key else "not computed yet"
+
+
+def _why_stale(store: Store, kind: Kind, key: str, now: Keyed) -> str:
+    """What became of an earlier result under another key."""
     if not store.has(kind, key):
-        return "its result was removed from the store"
+        return _damage(store, kind, key) or "its result was removed from the store"
     changes = difference(store.identity(kind, key), now.identity)
     changed = ", ".join(change.key for change in changes)
     return f"stale: {changed or 'the form of its identity'} changed"
+
+
+def _damage(store: Store, kind: Kind, key: str) -> str | None:
+    """What is wrong with a result that is there; None where it is not, or nothing is."""
+    damage = store.damage(kind, key) if store.path(kind, key).exists() else None
+    return None if damage is None else f"damaged: {damage}"

@@ -83,7 +83,7 @@ class EvalCell(PlannedCell):
     Attributes:
         scores: Where its scores lie.
         predictions: Where its outputs lie, where some are kept apart from the scores.
-        stored: Whether the scores are there.
+        stored: Whether all of it is there.
     """
 
     scores: Keyed
@@ -241,7 +241,9 @@ def _eval_cells(
         weights = weights_of(file, variant)
         for task_id, task in file.suite.tasks.items():
             predictions, scores = results_of(file, task_id, weights, inputs[task_id])
-            stored = store.has("scores", scores.key)
+            stored = store.has("scores", scores.key) and (
+                predictions is None or store.has("predictions", predictions.key)
+            )
             yield EvalCell(variant.id, task_id, task.type, scores, predictions, stored)
 
 

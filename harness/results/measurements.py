@@ -108,14 +108,14 @@ def medians(measurements: Sequence[Measurement], cores: int | None = None) -> di
 
 def measured_on(store: Store, key: str) -> Environment | None:
     """The machine that a measurement was taken on; None where that was not kept."""
-    if not (store.path("measurements", key) / "environment.json").is_file():
+    if not store.holds("measurements", key, "environment.json"):
         return None
     return store.read_record("measurements", key, "environment", Environment)
 
 
 def measured_at(store: Store, key: str) -> str | None:
     """When a measurement was made (ISO 8601, UTC); None where that was not kept."""
-    if not (store.path("measurements", key) / "taken.json").is_file():
+    if not store.holds("measurements", key, "taken.json"):
         return None
     return store.read_record("measurements", key, "taken", Taken).at
 

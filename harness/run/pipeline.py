@@ -28,6 +28,7 @@ from harness.run.trained import look_at_training
 from harness.run.written import look_at_outputs
 from harness.schema import TRAIN, Example, Manifest, Proof
 from harness.select.checkpoint import select_checkpoint
+from harness.store.prune import referenced
 from harness.store.runs import Store
 from harness.tasks.base import TaskRequest, examples_of
 from harness.validate.suite import CheckedSuite
@@ -161,5 +162,7 @@ def _finish(run: Run) -> Manifest:
     run.ended = True
     look_at_outputs(run)
     manifest = run.save()
+    for kind, key in referenced([manifest]):
+        run.store.add_digests(kind, key)
     check_matches(run)
     return manifest

@@ -162,10 +162,9 @@ class Run:
 
     def _take_ratings(self) -> None:
         """Take over from the manifest on disk what people said: another command writes it."""
-        path = self.store.run_dir(self.file.suite.name, self.plan.run_id) / "manifest.json"
-        if not path.is_file():
+        latest = self.store.earlier_manifest(self.file.suite.name, self.plan.run_id)
+        if latest is None:
             return
-        latest = self.store.read_manifest(path)
         self.human = latest.human
         results = {place: r for place, r in self.results.items() if r.kind != HUMAN}
         for cell in latest.cells:
@@ -220,8 +219,7 @@ class Run:
 
 def start(file: CheckedSuite, store: Store, options: Options, reporter: Reporter) -> Run:
     """Begin a run, or go on with it: what an earlier invocation left is carried over if valid."""
-    path = store.run_dir(file.suite.name, run_id_of(file.suite)) / "manifest.json"
-    earlier = store.read_manifest(path) if path.is_file() else None
+    earlier = store.earlier_manifest(file.suite.name, run_id_of(file.suite))
     plan = make_plan(file, store, earlier=earlier)
     run = Run(file, store, reporter, options, plan, created=now())
     if earlier is not None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness.files import room_on_disk
 from harness.schema import Manifest
-from harness.store.results import KINDS, Kind
+from harness.store.results import ASIDE, KINDS, Kind
 from harness.store.runs import Store
 
 _BY_PEOPLE: tuple[Kind, ...] = ("sheets", "ratings")
@@ -91,32 +91,48 @@ def referenced(manifests: Sequence[Manifest]) -> set[tuple[Kind, str]]:
 
 def _candidates(store: Store, also: Extra) -> Iterator[tuple[Path, str]]:
     manifests = store.manifests()
-    named = referenced(manifests)
-    cut_off = [m for m in manifests if store.state_of(m) in ("interrupted", "running")]
+    for kind in KINDS:
+        if kind == "merged":
+            yield from _unused_merged(store, also, manifests)
+        elif kind not in _BY_PEOPLE or also.ratings:
+            yield from _unnamed(store, also, manifests, kind)
+        folder = store.root / ".store" / kind
+        if folder.is_dir():
+            yield from _leftovers(folder, also.unfinished)
+    yield from ((path, "cut off") for path in sorted(store.root.glob("*/*/.*.json.*")))
+
+
+def _unused_merged(
+    store: Store, also: Extra, manifests: Sequence[Manifest]
+) -> Iterator[tuple[Path, str]]:
     adapters = {
         variant.digests.get("adapter")
         for manifest in manifests
         for variant in manifest.variants
         if variant.kind == "merged"
     }
-    for kind in KINDS:
-        for key in store.keys(kind):
-            path = store.path(kind, key)
-            if kind == "merged":
-                used = store.identity(kind, key).get("adapter") in adapters
-                if also.merged or not used:
-                    yield path, "merged weights; they can be made again"
-            elif kind in _BY_PEOPLE and not also.ratings:
-                continue
-            elif (kind, key) not in named:
-                if not any(_is_next_of(manifest, store, kind, key) for manifest in cut_off):
-                    yield path, "no run names it"
-                elif also.unfinished:
-                    yield path, "of a run that was interrupted; eval would go on with it"
-        folder = store.root / ".store" / kind
-        if folder.is_dir():
-            yield from _leftovers(folder, also.unfinished)
-    yield from ((path, "cut off") for path in sorted(store.root.glob("*/*/.*.json.*")))
+    whole = store.keys("merged")
+    for key in store.names("merged"):
+        used = key in whole and store.identity("merged", key).get("adapter") in adapters
+        if also.merged or not used:
+            yield store.path("merged", key), "merged weights; they can be made again"
+
+
+def _unnamed(
+    store: Store, also: Extra, manifests: Sequence[Manifest], kind: Kind
+) -> Iterator[tuple[Path, str]]:
+    named, whole = referenced(manifests), store.keys(kind)
+    cut_off = [m for m in manifests if store.state_of(m) in ("interrupted", "running")]
+    for key in store.names(kind):
+        if (kind, key) in named:
+            continue
+        path = store.path(kind, key)
+        if key not in whole:
+            yield path, "damaged or cut off, and no run names it"
+        elif not any(_is_next_of(manifest, store, kind, key) for manifest in cut_off):
+            yield path, "no run names it"
+        elif also.unfinished:
+            yield path, "of a run that was interrupted; eval would go on with it"
 
 
 def _is_next_of(manifest: Manifest, store: Store, kind: Kind, key: str) -> bool:
@@ -141,7 +157,10 @@ def _is_next_of(manifest: Manifest, store: Store, kind: Kind, key: str) -> bool:
 
 def _leftovers(folder: Path, unfinished: bool) -> Iterator[tuple[Path, str]]:
     for path in sorted(folder.glob(".*")):
-        if path.suffix not in (".work", ".lock"):
+        if ASIDE in path.suffixes:
+            if folder.name not in _BY_PEOPLE:
+                yield path, "damaged, and made anew since"
+        elif path.suffix not in (".work", ".lock"):
             yield path, "cut off"
         elif unfinished:
             yield path, "a training that was cut off; eval would resume it"

@@ -2,20 +2,23 @@
 
 Layout under the runs folder::
 
-    .store/<kind>/<key>/identity.json   the readable form of the key
+    .store/<kind>/<key>/identity.json   the mark: the readable form of the key, and of each file
+                                        size and digest
     .store/<kind>/<key>/...             the result's own files
 
-A result is written to a temporary folder and renamed, so one that was cut off is never seen;
-nothing is overwritten in place.
+A result is written to a temporary folder, synced to disk, marked and renamed, so one that was cut
+off is never seen; nothing is overwritten in place. What is not as its mark says counts as missing,
+so that whoever needs it makes it anew; the damaged folder is set aside then.
 """
 
-import json
 import shutil
 import tempfile
+import time
+import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
@@ -23,9 +26,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from harness.errors import StoreError
-from harness.files import room_on_disk, write_atomic
+from harness.errors import StoreError, StoreWarning
+from harness.files import room_on_disk, sync, sync_tree, write_atomic
 from harness.schema import Record
+from harness.store.mark import MARK, Damage, check_file, check_files, mark_of, read_mark
 
 Kind = Literal[
     "training",
@@ -39,7 +43,8 @@ Kind = Literal[
     "overlaps",
 ]
 KINDS: tuple[Kind, ...] = get_args(Kind)
-IDENTITY = "identity.json"
+ASIDE = ".damaged"  # in the name of what was set aside
+HEALED = "Run the eval again: it sets the damaged result aside and computes it anew."
 
 # What numpy and zipfile raise on a damaged archive: RuntimeError where a flipped bit claims another
 # compression or an encryption, TypeError where the file holds a bare array.
@@ -66,13 +71,40 @@ class Results:
         return self.root / ".store" / kind / key
 
     def has(self, kind: Kind, key: str) -> bool:
-        """Whether a finished result exists."""
-        return (self.path(kind, key) / IDENTITY).is_file()
+        """Whether a finished result exists that is as it was written."""
+        return self.damage(kind, key) is None
+
+    def damage(self, kind: Kind, key: str, *, anew: bool = False) -> str | None:
+        """Why a result is not whole; None where it is.
+
+        Args:
+            kind: Of the result.
+            key: Of the result.
+            anew: Whether to read everything, even what this user's processes have read before.
+        """
+        folder = self.path(kind, key)
+        try:
+            check_files(read_mark(kind, key, folder), folder, anew=anew)
+        except Damage as damage:
+            return str(damage)
+        return None
 
     def keys(self, kind: Kind) -> list[str]:
-        """Keys of all finished results of a kind, sorted."""
-        names = (p.parent.name for p in (self.root / ".store" / kind).glob(f"*/{IDENTITY}"))
-        return sorted(name for name in names if not name.startswith("."))  # those are unfinished
+        """Keys of all results of a kind that were finished, sorted; their files may be damaged."""
+        return [key for key in self.names(kind) if self._is_marked(kind, key)]
+
+    def names(self, kind: Kind) -> list[str]:
+        """Names of all that stands among the results of a kind, sorted, whatever it is."""
+        # those with a dot are unfinished
+        paths = (self.root / ".store" / kind).glob("[!.]*")
+        return sorted(path.name for path in paths)
+
+    def _is_marked(self, kind: Kind, key: str) -> bool:
+        try:
+            read_mark(kind, key, self.path(kind, key))
+        except Damage:
+            return False
+        return True
 
     @contextmanager
     def writing(
@@ -107,28 +139,66 @@ class Results:
         *,
         replace: bool = False,
     ) -> None:
-        """Make a filled folder the result: its identity is written last, then it is renamed."""
-        text = json.dumps(identity, indent=1, sort_keys=True, ensure_ascii=False)
-        write_atomic(folder / IDENTITY, text + "\n")
+        """Make a filled folder the result: it is synced and marked, then renamed.
+
+        What stands in its place is set aside if it is damaged, and told.
+        """
+        sync_tree(folder)
+        write_atomic(folder / MARK, mark_of(kind, key, identity, folder).text)
         folder.chmod(0o755)
         target = self.path(kind, key)
-        if replace and target.exists():
-            old = folder.with_name(f"{folder.name}.old")  # a prune removes it if this is cut off
-            target.rename(old)
-            folder.rename(target)
-            shutil.rmtree(old)
-            return
+        while not self._placed(kind, key, folder, replace=replace):
+            if self.has(kind, key):
+                shutil.rmtree(folder)  # another process finished the same result first
+                return
+        sync(target.parent)
+
+    def _placed(self, kind: Kind, key: str, folder: Path, *, replace: bool) -> bool:
+        """Rename a folder into its place, if that is free or may be made so."""
+        target, old = self.path(kind, key), None
+        if target.exists() or target.is_symlink():
+            why = self.damage(kind, key)
+            if why is None and not replace:
+                return False
+            # a prune removes it if this is cut off
+            old = folder.with_name(f".{key}{ASIDE if why else '.old'}.{time.time_ns()}")
+            with suppress(FileNotFoundError):  # another process was faster
+                target.rename(old)
+                if why:
+                    told = f"{target} was damaged ({why}): made anew, set aside as {old.name}"
+                    warnings.warn(told, StoreWarning, stacklevel=2)
         try:
             folder.rename(target)
         except OSError:
-            if not self.has(kind, key):
+            if not target.exists():
                 raise
-            shutil.rmtree(folder)  # another process finished the same result first
+            return False
+        if old is not None and ASIDE not in old.name:
+            shutil.rmtree(old, ignore_errors=True)
+        return True
 
     def identity(self, kind: Kind, key: str) -> dict[str, Any]:
-        """The readable form of a result's key."""
-        result: dict[str, Any] = self._json(self.path(kind, key) / IDENTITY)
-        return result
+        """The readable form of a result's key.
+
+        Raises:
+            StoreError: Its mark is missing or damaged.
+        """
+        try:
+            return dict(read_mark(kind, key, self.path(kind, key)).identity)
+        except Damage as damage:
+            where = str(self.path(kind, key) / MARK)
+            raise StoreError(
+                f"Cannot read this result: {damage}.", where=where, hint=HEALED
+            ) from damage
+
+    def add_digests(self, kind: Kind, key: str) -> None:
+        """Mark a result of an earlier version anew, with the digests of what it holds now."""
+        folder = self.path(kind, key)
+        with suppress(Damage):
+            mark = read_mark(kind, key, folder)
+            if mark.files is None:
+                sync_tree(folder)
+                write_atomic(folder / MARK, mark_of(kind, key, mark.identity, folder).text)
 
     def write_record(self, folder: Path, name: str, record: Record) -> None:
         """Write one record as ``<name>.json`` into a result folder being written."""
@@ -142,12 +212,12 @@ class Results:
 
     def read_record(self, kind: Kind, key: str, name: str, model: type[RecordT]) -> RecordT:
         """Read ``<name>.json`` of a result."""
-        path = self.path(kind, key) / f"{name}.json"
+        path = self._checked(kind, key, f"{name}.json")
         return self._validated(path, model, self._text(path))
 
     def read_records(self, kind: Kind, key: str, name: str, model: type[RecordT]) -> list[RecordT]:
         """Read ``<name>.jsonl`` of a result, in order."""
-        path = self.path(kind, key) / f"{name}.jsonl"
+        path = self._checked(kind, key, f"{name}.jsonl")
         lines = self._text(path).split("\n")  # not splitlines: texts may hold U+2028
         return [self._validated(path, model, line) for line in lines if line]
 
@@ -155,8 +225,16 @@ class Results:
         self, kind: Kind, key: str, name: str, model: type[RecordT]
     ) -> list[RecordT]:
         """Like :meth:`read_records`; none where the result is of a version that kept none."""
-        there = (self.path(kind, key) / f"{name}.jsonl").is_file()
+        there = self.holds(kind, key, f"{name}.jsonl")
         return self.read_records(kind, key, name, model) if there else []
+
+    def holds(self, kind: Kind, key: str, name: str) -> bool:
+        """Whether a result was finished with such a file; earlier versions kept fewer."""
+        folder = self.path(kind, key)
+        with suppress(Damage):  # reading it will say what is wrong
+            files = read_mark(kind, key, folder).files
+            return (folder / name).is_file() if files is None else name in files
+        return True
 
     def read_stats(self, scores_key: str) -> dict[str, NDArray[np.float64]]:
         """Per-example statistics of a scores result: array name -> shape (n, k).
@@ -166,7 +244,7 @@ class Results:
         Raises:
             StoreError: The file is missing, truncated or damaged.
         """
-        path = self.path("scores", scores_key) / "stats.npz"
+        path = self._checked("scores", scores_key, "stats.npz")
         try:
             with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
                 return {name: archive[name] for name in archive.files}
@@ -174,35 +252,29 @@ class Results:
             raise StoreError(
                 f"Cannot read per-example statistics: {error or type(error).__name__}.",
                 where=str(path),
-                hint=f"Delete {path.parent} and run the eval again.",
+                hint=HEALED,
             ) from error
+
+    def _checked(self, kind: Kind, key: str, name: str) -> Path:
+        """The path of a result's file, which is as it was written."""
+        folder = self.path(kind, key)
+        try:
+            check_file(read_mark(kind, key, folder), folder, name)
+        except Damage as damage:
+            problem = f"This result is damaged: {damage}."
+            raise StoreError(problem, where=str(folder / name), hint=HEALED) from damage
+        return folder / name
 
     def _text(self, path: Path) -> str:
         try:
             return path.read_text("utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise StoreError(
-                f"Cannot read this part of a result: {error}.",
-                where=str(path),
-                hint=f"Delete {path.parent} and run the eval again to compute it anew.",
-            ) from error
-
-    def _json(self, path: Path) -> Any:
-        try:
-            return json.loads(self._text(path))
-        except ValueError as error:
-            raise StoreError(
-                f"Not valid JSON: {error}.",
-                where=str(path),
-                hint=f"Delete {path.parent} and run the eval again to compute it anew.",
-            ) from error
+            problem = f"Cannot read this part of a result: {error}."
+            raise StoreError(problem, where=str(path), hint=HEALED) from error
 
     def _validated(self, path: Path, model: type[RecordT], text: str) -> RecordT:
         try:
             return model.model_validate_json(text)
         except ValidationError as error:
-            raise StoreError(
-                f"Not a valid {model.__name__}: {error.errors()[0]['msg']}.",
-                where=str(path),
-                hint=f"Delete {path.parent} and run the eval again to compute it anew.",
-            ) from error
+            problem = f"Not a valid {model.__name__}: {error.errors()[0]['msg']}."
+            raise StoreError(problem, where=str(path), hint=HEALED) from error

@@ -6,6 +6,9 @@ Layout under the runs folder::
     <suite>/<run-id>/report.html        rendered output
 """
 
+import json
+import time
+import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
@@ -13,13 +16,16 @@ from os import environ
 from pathlib import Path
 from typing import IO, Any
 
-from harness.errors import DiskError, StoreError, UsageError
-from harness.files import write_atomic
+from harness.digests import SEAL, seal_holds, sealed
+from harness.errors import DiskError, StoreError, StoreWarning, UsageError
+from harness.files import room_on_disk, write_atomic
 from harness.hints import did_you_mean
 from harness.schema import Manifest
 from harness.store import locks
-from harness.store.results import Results
+from harness.store.results import ASIDE, Results
 
+MANIFEST = "manifest.json"
+_ANEW = "Run the eval again: it sets the damaged manifest aside and makes it anew."
 _RUNNING = ".running"  # in a run's folder: locked while an eval of it goes on
 
 
@@ -43,6 +49,28 @@ class Store(Results):
     def run_dir(self, suite: str, run_id: str) -> Path:
         """Folder of a run, whether or not it exists."""
         return self.root / suite / run_id
+
+    def manifest_file(self, suite: str, run_id: str) -> Path:
+        """Where a run's manifest lies, whether or not it exists."""
+        return self.run_dir(suite, run_id) / MANIFEST
+
+    def earlier_manifest(self, suite: str, run_id: str) -> Manifest | None:
+        """A run's manifest as it is on disk, to go on with; None where there is none.
+
+        One that cannot be read is set aside, and told: what it names is found by its keys.
+        """
+        path = self.manifest_file(suite, run_id)
+        if not path.exists():
+            return None
+        try:
+            return self.read_manifest(path)
+        except StoreError as error:
+            aside = path.with_name(f".{MANIFEST}{ASIDE}.{time.time_ns()}")
+            with room_on_disk(path.parent):
+                path.rename(aside)
+            told = f"{path} was damaged ({error.problem}): made anew, set aside as {aside.name}"
+            warnings.warn(told, StoreWarning, stacklevel=2)
+            return None
 
     def holding(self, suite: str, run_id: str) -> AbstractContextManager[None]:
         """Hold a run's manifest from reading to writing it, waiting for others that do.
@@ -75,14 +103,35 @@ class Store(Results):
 
     def write_manifest(self, manifest: Manifest) -> Path:
         """Write a run's manifest, replacing the earlier one in one step."""
-        path = self.run_dir(manifest.suite, manifest.run_id) / "manifest.json"
-        write_atomic(path, manifest.model_dump_json(indent=1) + "\n")
+        path = self.manifest_file(manifest.suite, manifest.run_id)
+        value = sealed(manifest.model_dump(mode="json"))
+        write_atomic(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
         return path
 
     def read_manifest(self, path: Path) -> Manifest:
-        """Read a manifest from its file or its run folder."""
-        path = path / "manifest.json" if path.is_dir() else path
-        return self._validated(path, Manifest, self._text(path))
+        """Read a manifest from its file or its run folder.
+
+        Raises:
+            StoreError: It is missing, unreadable, or not as it was written.
+        """
+        path = path / MANIFEST if path.is_dir() else path
+        value = self._unsealed(path)
+        value.pop(SEAL, None)
+        return self._validated(path, Manifest, json.dumps(value))
+
+    def is_sealed(self, manifest: Manifest) -> bool:
+        """Whether a run's manifest holds a digest; those of earlier versions do not."""
+        return SEAL in self._unsealed(self.manifest_file(manifest.suite, manifest.run_id))
+
+    def _unsealed(self, path: Path) -> dict[str, Any]:
+        """A manifest as it is stored, which is as it was written."""
+        try:
+            value = json.loads(self._text(path))
+        except (ValueError, RecursionError):
+            value = None
+        if not isinstance(value, dict) or not seal_holds(value):
+            raise StoreError("This manifest was changed.", where=str(path), hint=_ANEW)
+        return value
 
     def latest(self, manifest: Manifest) -> Manifest:
         """A run's manifest as it is on disk now."""

@@ -15,6 +15,7 @@ from junitparser import JUnitXml
 from harness.schema import GateResult, Manifest
 from harness.store.runs import Store
 from tests.e2e.conftest import SUITE, Finished, Result, harness, write_suite
+from tests.stores import marked_anew
 
 OUTPUTS = {"gate.json", "gate.md", "gate-comment.md", "gate.junit.xml", "gate.html"}
 Arrays = dict[str, Any]
@@ -63,6 +64,7 @@ def edit(runs: Path, task: str, change: Callable[[Arrays], Arrays]) -> None:
     with np.load(path) as archive:
         arrays = change({name: archive[name] for name in archive.files})
     np.savez_compressed(path, allow_pickle=False, **arrays)
+    marked_anew(Store(runs), "scores", cell.scores_key)
 
 
 def losses_times(factors: Callable[[int], Any]) -> Callable[[Arrays], Arrays]:

@@ -57,6 +57,8 @@ def test_the_blocker_blocks(tmp_path: Path) -> None:
         ["runs"],
         ["runs", "--json"],
         ["prune"],
+        ["verify"],
+        ["verify", "small", "--json"],
         ["report", "small"],
         ["report", "small", "--format", "all"],
         ["report", "small", "--json"],
@@ -72,7 +74,7 @@ def test_the_blocker_blocks(tmp_path: Path) -> None:
 )
 def test_a_reader_verb_needs_no_torch(finished: Finished, tmp_path: Path, verb: list[str]) -> None:
     """Readers run on a bare CPU with only the base install."""
-    has_runs = verb[0] in ("runs", "prune", "report", "select", "validate")
+    has_runs = verb[0] in ("runs", "prune", "verify", "report", "select", "validate")
     if verb[0] == "report":
         verb = [*verb, "-o", str(tmp_path)] if "--json" not in verb else verb
     done = light(tmp_path, *verb, runs=finished.runs if has_runs else None)

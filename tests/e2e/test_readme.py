@@ -17,7 +17,7 @@ from tests.e2e.conftest import harness
 
 ROOT = Path(__file__).parents[2]
 DOCS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
-CHEAP = {"init", "validate", "suites", "runs", "doctor", "schema", "prune"}
+CHEAP = {"init", "validate", "suites", "runs", "doctor", "schema", "prune", "verify"}
 COMMANDS = typer.main.get_command(app)
 
 

@@ -44,8 +44,9 @@ def adapter(folder: Path, weights: bytes = b"weights") -> Path:
     return folder
 
 
-def put(store: Store, kind: Any, key: str, identity: dict[str, Any]) -> Path:
-    """A finished but empty result."""
-    with store.writing(kind, key, identity):
-        pass
+def put(store: Store, kind: Any, key: str, identity: dict[str, Any], *files: str) -> Path:
+    """A finished result with nothing in it, or with empty files."""
+    with store.writing(kind, key, identity) as folder:
+        for name in files:
+            (folder / name).touch()
     return store.path(kind, key)

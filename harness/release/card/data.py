@@ -197,7 +197,7 @@ def _lm_eval_data(
 
 def _recorded(store: Store, cell: CellResult) -> list[HubData] | None:
     key = cell.predictions_key
-    if key is None or not (store.path("predictions", key) / "datasets.jsonl").is_file():
+    if key is None or not store.holds("predictions", key, "datasets.jsonl"):
         return None
     return store.read_records("predictions", key, "datasets", HubData)
 

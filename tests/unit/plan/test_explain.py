@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -28,8 +29,7 @@ def finish(file: SuiteFile, store: Store, task: str) -> EvalCell:
     assert isinstance(cell, EvalCell)
     for kind, item in (("predictions", cell.predictions), ("scores", cell.scores)):
         if item is not None and not store.has(kind, item.key):  # type: ignore[arg-type]
-            path = put(store, kind, item.key, item.identity)
-            (path / "findings.jsonl").touch()
+            put(store, kind, item.key, item.identity, "findings.jsonl")
     run.record(cell.done())
     return cell
 
@@ -69,7 +69,7 @@ def test_another_run_of_the_name_changes_nothing(tmp_path: Path, store: Store) -
         items = [("predictions", cell.predictions), ("scores", cell.scores)] if made else []
         for kind, item in items:
             if item is not None and not store.has(kind, item.key):  # type: ignore[arg-type]
-                (put(store, kind, item.key, item.identity) / "findings.jsonl").touch()
+                put(store, kind, item.key, item.identity, "findings.jsonl")
         key = f"{cell.variant}-measured".replace("@", "-")
         if cell.kind == "measure" and not store.has("measurements", key):
             put(store, "measurements", key, {})
@@ -96,7 +96,7 @@ def test_what_prune_took_is_told(tmp_path: Path, store: Store) -> None:
     """A run may name a result that is gone."""
     file = suite_file(tmp_path)
     cell = finish(file, store, "held_out")
-    (store.path("scores", cell.scores.key) / "identity.json").unlink()
+    shutil.rmtree(store.path("scores", cell.scores.key))
     assert "was removed from the store" in line(describe_plan(file, store), "base@nf4/held_out")
 
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
 from harness.release.card.data import Card, card_of
 from harness.report.build import build_view
 from harness.schema import HubData, Manifest
-from harness.store.results import Kind
 from harness.store.runs import Store
+from tests.stores import marked_anew
 from tests.unit.conftest import SPEC, RunFactory
 
 COMMIT = "218ec52e09a7e7462a5400043bb9a69a41d06b76"
@@ -31,21 +30,15 @@ def run_of(folder: Path, *tasks: str, **options: Any) -> tuple[Store, Manifest]:
     return run.store, manifest
 
 
-def amend(store: Store, kind: Kind, key: str | None, **identity: Any) -> None:
-    """Add to the identity of a stored result."""
-    path = store.path(kind, str(key)) / "identity.json"
-    path.write_text(json.dumps(json.loads(path.read_text("utf-8")) | identity), "utf-8")
-
-
 def put_on_hub(store: Store, manifest: Manifest) -> Manifest:
     """As if base, training data, HellaSwag, MMLU and the data of ``qa`` came from the Hub."""
     for cell in manifest.cells:
         if cell.status != "done" or cell.scores_key is None:
             continue
-        amend(store, "scores", cell.scores_key, weights={"base": BASE})
+        marked_anew(store, "scores", cell.scores_key, weights={"base": BASE})
         if cell.task == "qa":
             data = {"kind": "hub", "id": "acme/qa", "split_map": {"test": "report"}}
-            amend(store, "scores", cell.scores_key, examples={"data": data}, limit=None)
+            marked_anew(store, "scores", cell.scores_key, examples={"data": data}, limit=None)
         if cell.kind == "lm_eval":
             parts = [f"mmlu/{name}" for name in ("anatomy", "astronomy")]
             name = "cais/mmlu" if cell.task == "mmlu" else "Rowan/hellaswag"

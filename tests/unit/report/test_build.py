@@ -13,6 +13,7 @@ from harness.report.words.comparison import detectable
 from harness.report.words.verdict import build_verdict, verdict_text
 from harness.schema import Comparison, Equivalence, Manifest
 from harness.store.runs import Store
+from tests.stores import marked_anew
 
 SMALL: dict[str, Any] = {
     "name": "small",
@@ -246,6 +247,7 @@ def test_variants_on_other_examples_are_not_compared(make_run: Callable[..., Any
     target = run.store.path("scores", "checkpoint-40-summary")
     for name in ("scores.jsonl", "stats.npz"):
         (target / name).write_bytes((source / name).read_bytes())
+    marked_anew(run.store, "scores", "checkpoint-40-summary")
     view = build_view(run.store, manifest)
     row = view.primary_row
     assert row is not None

@@ -26,6 +26,7 @@ from harness.run.state import Options
 from harness.schema import Manifest
 from harness.store.results import KINDS
 from harness.store.runs import Store
+from harness.store.verify import verify
 from harness.validate.suite import CheckedSuite, read_suite
 
 ARCHIVE = Path(__file__).parents[2] / "golden" / "store_0_1.tar.xz"
@@ -78,6 +79,8 @@ def test_nothing_is_computed_again(folder: Path, monkeypatch: pytest.MonkeyPatch
     assert [cell.scores_key for cell in after.cells] == [cell.scores_key for cell in before.cells]
     assert not any(cell.computed for cell in after.cells)
     assert after.selection == before.selection
+    states = {seen.what: seen.state for seen in verify(store, after)}
+    assert set(states.values()) == {"whole"}  # it got digests
 
 
 def test_its_report_and_its_gate_read_it(folder: Path) -> None:

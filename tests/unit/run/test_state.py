@@ -28,10 +28,11 @@ def begin(folder: Path, store: Store, *only: str, **changes: object) -> Run:
 def finish(run: Run, cell: PlannedCell) -> None:
     """Leave a result of a cell in the store and in the manifest."""
     assert isinstance(cell, EvalCell)
-    path = put(run.store, "scores", cell.scores.key, cell.scores.identity)
-    (path / "findings.jsonl").write_text(
-        Finding(check="c", severity="info", what=cell.task).model_dump_json(), "utf-8"
-    )
+    finding = Finding(check="c", severity="info", what=cell.task)
+    with run.store.writing("scores", cell.scores.key, cell.scores.identity) as folder:
+        run.store.write_records(folder, "findings", [finding])
+    if cell.predictions is not None:
+        put(run.store, "predictions", cell.predictions.key, cell.predictions.identity)
     run.record(cell.done(seconds=1.5, computed=True))
 
 

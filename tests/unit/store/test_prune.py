@@ -26,7 +26,7 @@ def store(tmp_path: Path) -> Store:
     assert cell.scores is not None
     run.record(cell.done())
     put(store, "predictions", cell.predictions.key, {})
-    (put(store, "scores", cell.scores.key, {}) / "findings.jsonl").touch()
+    put(store, "scores", cell.scores.key, {}, "findings.jsonl")
     put(store, "examples", run.plan.examples["answers"].key, {})
     return store
 

@@ -58,7 +58,7 @@ def test_another_suite_s_damaged_manifest_is_not_in_the_way(store: Store) -> Non
         assert find_run(name, store.root)[1].run_id == "r1"
     assert find_run("two/r2", store.root)[1].run_id == "r2"
     for name in ("two", "two/r3", "r3"):
-        with pytest.raises(StoreError, match="Not a valid Manifest") as caught:
+        with pytest.raises(StoreError, match="This manifest was changed") as caught:
             find_run(name, store.root)
         assert str(path) in str(caught.value)
     with pytest.raises(UsageError, match=r"two/r2, one/r1; unreadable: two/r3\."):

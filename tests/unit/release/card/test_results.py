@@ -17,6 +17,7 @@ from harness.release.card.card import card_files
 from harness.release.card.data import Card, TaskData
 from harness.release.card.results import eval_results, left_out, metadata, result_files, scored
 from harness.store.runs import Store
+from tests.stores import marked_anew
 from tests.unit.conftest import RunFactory
 from tests.unit.release.card_runs import COMMIT, card_for, put_on_hub, run_of
 
@@ -179,6 +180,7 @@ def test_a_part_of_a_benchmark_is_not_published_as_the_benchmark(
                 for s in scores
             ]
             store.write_records(store.path("scores", str(cell.scores_key)), "scores", changed)
+            marked_anew(store, "scores", cell.scores_key)
     card = card_for(store, put_on_hub(store, manifest))
     assert left_out(scored(card)).get("mmlu", "") == why
     assert (".eval_results/cais--mmlu.yaml" in result_files(card, scored(card))) == (not why)

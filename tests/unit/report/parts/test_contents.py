@@ -10,6 +10,7 @@ from harness.report.html import render_html
 from harness.report.parts.contents import RunContents
 from harness.report.sections.data import SECTION
 from harness.schema import Overlap, Proof, TrainingRun
+from tests.stores import marked_anew
 
 APART = Proof(probe="packed rows are apart", outcome="fallback", words="They were padded.")
 
@@ -22,6 +23,7 @@ def test_what_was_proved_of_a_training_is_of_all_that_came_of_it(make_run: Calla
     training = TrainingRun.model_validate_json(path.read_text("utf-8"))
     training = training.model_copy(update={"proofs": (APART,)})
     path.write_text(training.model_dump_json(), "utf-8")
+    marked_anew(run.store, "training", manifest.training_key)
     proofs = RunContents(run.store, manifest).proofs
     assert {item.proof for item in proofs} == {APART}
     assert [item.variant for item in proofs] == [

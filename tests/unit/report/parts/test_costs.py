@@ -19,6 +19,7 @@ from harness.schema import Equivalence, Measurement, Taken
 from harness.select.checkpoint import select_checkpoint
 from harness.store.runs import Store
 from harness.suite.record import suite_of
+from tests.stores import marked_anew
 from tests.unit.conftest import ENVIRONMENT
 from tests.unit.report.test_build import SMALL
 
@@ -34,6 +35,7 @@ def rewritten(store: Store, load: tuple[float, float], taken: str) -> None:
         store.write_records(folder, "measurements", [*items, busy])
         store.write_record(folder, "environment", ENVIRONMENT)
         store.write_record(folder, "taken", Taken(at=taken))
+        marked_anew(store, "measurements", key)
 
 
 @pytest.fixture
