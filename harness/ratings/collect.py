@@ -10,8 +10,9 @@ from pathlib import Path
 from harness.errors import UsageError
 from harness.ratings.records import Sheets
 from harness.ratings.returns.checking import Checked, check_returns
+from harness.ratings.returns.encodings import runs
 from harness.ratings.returns.formats import is_lock_file
-from harness.ratings.returns.returns import read_return
+from harness.ratings.returns.sandbox import ReturnReader
 from harness.ratings.scores import record_ratings
 from harness.ratings.sheets.delimited import is_instructions
 from harness.ratings.store import StoredRatings, read_ratings, read_sheets, write_ratings
@@ -62,14 +63,15 @@ def import_returns(
         if keys.ratings and not gone:
             known = read_ratings(store, keys.ratings)
         returned, unreadable, notes = [], [], []
-        for path in paths:
-            if idle := _no_return(path):
-                notes.append(f"{path}: passed over; {idle}.")
-                continue
-            try:
-                returned.append(read_return(path))
-            except UsageError as error:  # told together with the mistakes of the other files
-                unreadable.append(str(error))
+        with ReturnReader(lambda: _words(sheets)) as reader:
+            for path in paths:
+                if idle := _no_return(path):
+                    notes.append(f"{path}: passed over; {idle}.")
+                    continue
+                try:
+                    returned.append(reader.read(path))
+                except UsageError as error:  # told together with the mistakes of the other files
+                    unreadable.append(str(error))
         checked = check_returns(
             returned,
             sheets,
@@ -99,6 +101,13 @@ def _no_return(path: Path) -> str | None:
     if is_lock_file(path):
         return "it only marks a file that is open in a program; close that one before it is sent"
     return None
+
+
+def _words(sheets: Sheets) -> set[str]:
+    """What tells the encoding of a returned text: characters that it was sent with."""
+    shown = [(item.prompt, item.reference or "", *item.outputs.values()) for item in sheets.items]
+    scales = [criterion.scale.values() for criterion in sheets.plan.criteria]
+    return {run for texts in (*shown, *scales) for text in texts for run in runs(text)}
 
 
 def _keys(manifest: Manifest) -> HumanKeys:

@@ -65,6 +65,13 @@ def decode(data: bytes, where: str, words: AbstractSet[str] = frozenset()) -> tu
     )
 
 
+def names_its_encoding(data: bytes) -> bool:
+    """Whether a file is no text, or one that nothing else has to tell the encoding of."""
+    if data.startswith((b"PK", b"\xd0\xcf\x11\xe0")):
+        return True
+    return any(_text(data, codec) is not None for codec in _unicode(data))
+
+
 def encoding_name(codec: str) -> str:
     """What people call an encoding that is not Unicode."""
     return _NAMES[codec]

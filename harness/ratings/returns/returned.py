@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from harness.ratings.layout import ROW
 from harness.ratings.records import ReturnFormat
@@ -80,6 +81,50 @@ class Returned:
     def name(self) -> str:
         """What the file is called."""
         return self.path.name
+
+
+def returned_record(returned: Returned) -> dict[str, Any]:
+    """What was read of a file, as JSON can hold it; :func:`returned_of` reads it back."""
+    tables = returned.tables
+    place = {id(table): number for number, table in enumerate(tables)}
+    return {
+        "format": returned.format,
+        "digest": returned.digest,
+        "tables": [[t.name, t.columns, t.doubled, t.heading] for t in tables],
+        "rows": [[place[id(r.table)], r.number, r.token, r.cells, r.turned] for r in returned.rows],
+        "sheet": returned.sheet,
+        "problems": returned.problems,
+        "notes": returned.notes,
+    }
+
+
+def returned_of(record: Mapping[str, Any], path: Path, data: bytes) -> Returned:
+    """The reverse of :func:`returned_record`.
+
+    Args:
+        record: What was read.
+        path: The file.
+        data: Its bytes.
+    """
+    form = record["format"]
+    tables = tuple(
+        ReturnedTable(name, form, columns, doubled, heading)
+        for name, columns, doubled, heading in record["tables"]
+    )
+    return Returned(
+        path=path,
+        digest=record["digest"],
+        format=form,
+        data=data,
+        tables=tables,
+        rows=tuple(
+            ReturnedRow(tables[table], number, token, cells, turned or NOTHING)
+            for table, number, token, cells, turned in record["rows"]
+        ),
+        sheet=record["sheet"],
+        problems=tuple(record["problems"]),
+        notes=tuple(record["notes"]),
+    )
 
 
 @dataclass(frozen=True)
