@@ -197,6 +197,7 @@ CHECKS: Door[Any] = Door(
     "harness.checks.base:Check",
     {
         "precision": "harness.checks.precision:CHECK",
+        "kept_checkpoints": "harness.checks.kept_checkpoints:CHECK",
         "proofs": "harness.checks.proofs:CHECK",
         "adapter_effect": "harness.checks.adapter_effect:CHECK",
         "truncation": "harness.checks.truncation:CHECK",

@@ -53,7 +53,7 @@ class Overlap(Record):
     """What an evaluation example has in common with a row that was trained on."""
 
     example_id: str
-    split: Split
+    split: str  # a Split, or "all" for tasks that are not split
     level: Literal["exact", "near", "contained"]
     train_id: str
     share: float  # similarity of near copies; of contained ones, runs of eight words in training
@@ -216,6 +216,7 @@ class TrainingRun(Record):
     rows_used: int
     rows_dropped: dict[str, int] = Field(default_factory=dict)
     rows_truncated: int = 0
+    answers_truncated: int = 0  # of those, rows that lost tokens of their completion
     packed_sequences: int | None = None  # sequences that the rows were packed into, with packing
     eval_rows_used: int = 0
     eval_rows_dropped: dict[str, int] = Field(default_factory=dict)

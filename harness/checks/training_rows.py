@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from harness.schema import Finding, TrainingRun
 
 _CHECK = "training"
-_DROPPED, _CUT = 0.2, 0.05  # shares of rows
+_DROPPED, _CUT, _ANSWERS = 0.2, 0.05, 0.01  # shares of rows
 _FEW_ROWS = 50
 _HINT = "Raise train.args.max_length, or shorten the rows."
 
@@ -16,9 +16,22 @@ class TrainingRows:
     about = TrainingRun
 
     def findings(self, facts: TrainingRun) -> Iterator[Finding]:
-        """Warnings of rows that were left out or cut, and a note of few rows."""
+        """Of rows that were left out or cut, and of few rows.
+
+        Answers that are cut are an error where they are many: they limit what is claimed.
+        """
         run = facts
-        yield from _of("training", run.rows_used, run.rows_truncated, run.rows_dropped)
+        if run.answers_truncated:
+            yield Finding(
+                check=_CHECK,
+                severity="error" if run.answers_truncated > _ANSWERS * run.rows_used else "warning",
+                what=f"{run.answers_truncated} of {run.rows_used} training rows lost a part of "
+                "their answer at max_length.",
+                why="A model is not taught to end such answers.",
+                hint=f"{_HINT[:-1]}, or leave those out: train.long_rows: drop.",
+            )
+        prompts = run.rows_truncated - run.answers_truncated
+        yield from _of("training", run.rows_used, prompts, run.rows_dropped)
         yield from _of("eval", run.eval_rows_used, run.eval_rows_truncated, run.eval_rows_dropped)
         if run.rows_used < _FEW_ROWS:
             what = f"Only {run.rows_used} rows were trained on."

@@ -10,15 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import jinja2
 
 from harness.data import templates
+from harness.data.turns import TurnsError, last_answer, messages_of
 from harness.errors import PromptError
 from harness.hints import near_names
-from harness.suite.spec import PromptSpec
+from harness.suite.spec import PromptSpec, TurnsSpec
 
+_Read = TypeVar("_Read")
 RenderChat = Callable[[list[dict[str, str]], bool], str]
 """A tokenizer's chat template: (messages, add_generation_prompt) -> text."""
 
@@ -84,7 +86,7 @@ class Template:
             raise PromptError(
                 "A prompt of chat messages needs the chat template of a model's tokenizer, and "
                 "none was given.",
-                where="prompt.messages" if spec.messages else "prompt.messages_field",
+                where=f"prompt.{_chat_key(spec)}",
                 hint="Use a base model whose tokenizer has a chat template, or write the prompt "
                 "with prompt and completion.",
             )
@@ -93,10 +95,11 @@ class Template:
                 "There is neither a completion nor a references field, so nothing says what the "
                 "model should write.",
                 where="prompt",
-                hint='Add completion: "{{ answer }}", or references: answer.',
+                hint='Add completion: "{{ answer }}", or references: answer, for a field answer.',
             )
         used = [templates.fields_of(self._environment, source) for source in self._sources.values()]
-        named = [name.split(".")[0] for name in (spec.messages_field, spec.references) if name]
+        listed = (spec.messages_field, spec.turns and spec.turns.field, spec.references)
+        named = [name.split(".")[0] for name in listed if name]
         self.fields: frozenset[str] = frozenset().union(*used, named)
         """Fields the templates need."""
         if spec.text is not None:
@@ -123,6 +126,9 @@ class Template:
         """
         if self.spec.is_chat:
             prompt, completion, answer = self._chat(row)
+        elif self.spec.turns is not None:
+            prompt, completion = self._turns(row, last_answer)
+            answer = completion
         elif self.spec.text is not None:
             prompt, completion = self._combined(row)
             answer = completion
@@ -139,7 +145,7 @@ class Template:
         Near-duplicates are looked for in this text, because the boilerplate of a template would
         make every pair of short rows alike.
         """
-        if self.spec.messages_field is not None:
+        if self.spec.messages_field is not None or self.spec.turns is not None:
             return "\n".join(m["content"] for m in self._messages(row)[:-1])
         values = [row[name] for name in sorted(self.prompt_fields) if name in row]
         text = "\n".join(part for value in values for part in _leaves(value))
@@ -186,7 +192,26 @@ class Template:
             raise RowError("empty completion")
         return prompt, completion, answer
 
+    def _turns(self, row: Mapping[str, Any], read: Callable[[str, TurnsSpec], _Read]) -> _Read:
+        """What a reader makes of a conversation in one text."""
+        marks = cast("TurnsSpec", self.spec.turns)
+        value = self._field("prompt.turns.field", marks.field, row)
+        if value is None:
+            raise RowError(f"field {marks.field!r} is null")
+        if not isinstance(value, str):
+            raise PromptError(
+                f"Field {marks.field!r} must hold a text, found {type(value).__name__}.",
+                where="prompt.turns",
+                hint="Lists of messages are read with messages_field.",
+            )
+        try:
+            return read(value, marks)
+        except TurnsError as error:
+            raise RowError(f"field {marks.field!r} {error}") from error
+
     def _messages(self, row: Mapping[str, Any]) -> list[dict[str, str]]:
+        if self.spec.turns is not None:
+            return self._turns(row, messages_of)
         field = self.spec.messages_field
         if field is None:
             return [
@@ -245,7 +270,8 @@ class Template:
             raise PromptError(
                 f"The template prints {field}, which holds a {kind}, not a text.",
                 where=name,
-                hint='Turn it into text, for example {{ sentences | join(" ") }}.',
+                hint="Turn it into text, for example "
+                f"{templates.as_text(names[0] if names else 'sentences', error.value)}.",
             ) from error
         except Exception as error:  # a filter or method called by the user's template
             raise PromptError(
@@ -280,6 +306,13 @@ class Template:
 
     def _used(self, name: str) -> frozenset[str]:
         return templates.fields_of(self._environment, self._sources[name])
+
+
+def _chat_key(spec: PromptSpec) -> str:
+    """The key that asks for a chat template."""
+    if spec.messages:
+        return "messages"
+    return "messages_field" if spec.messages_field is not None else "turns.chat"
 
 
 def check_templates(spec: PromptSpec) -> None:

@@ -52,9 +52,7 @@ def plan_splits(spec: DataSpec, own: Sequence[str]) -> SplitPlan:
     Raises:
         DataError: ``split_map`` names a split the source does not have, or gives a split no room.
     """
-    split_map: dict[str, Split | list[Split]] = dict(spec.split_map)
-    if not split_map and spec.files and not spec.splits and set(own) <= set(SPLITS):
-        split_map = {split: split for split in SPLITS if split in own}
+    split_map = spec.mapped_splits
     if not split_map:
         shares: dict[Split, float] = dict(spec.splits) or dict(DEFAULT_SHARES)
         note = (

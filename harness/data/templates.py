@@ -11,7 +11,7 @@ from jinja2 import meta, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from harness.errors import PromptError
-from harness.suite.spec import PromptSpec
+from harness.suite.spec import PromptSpec, TurnsSpec
 
 # Stands for the end of the prompt while a combined template is rendered. Rows are cleaned of NUL
 # before they get here, so it cannot come from a row.
@@ -68,12 +68,41 @@ def sources(spec: PromptSpec) -> list[tuple[str, str]]:
 def _of_field(text: str, marker: str) -> str:
     """How to divide a field that holds prompt and answer, so that no turn of it is lost."""
     only = re.fullmatch(r"\s*\{\{\s*(\w+)\s*\}\}\s*", text)
-    parts = f"{only[1] if only else 'field'}.rsplit({json.dumps(marker, ensure_ascii=False)}, 1)"
+    field = only[1] if only else "field"
+    if marker.strip() == TurnsSpec.model_fields["assistant"].default:
+        return (
+            "If it is inside a field, that field holds whole conversations. Write "
+            f"prompt: {{turns: {{field: {field}}}}}, which keeps every turn."
+        )
+    parts = f"{field}.rsplit({json.dumps(marker, ensure_ascii=False)}, 1)"
     return (
         "If it is inside a field, divide the field where it stands last, so that earlier turns are "
         f"part of the prompt: prompt: '{{{{ {parts}[0] }}}}{marker}' and completion: "
         f"'{{{{ {parts}[1] }}}}'; name what ends the answer there, such as </s>, in stop."
     )
+
+
+def as_text(field: str, value: Any) -> str:
+    """An expression that prints a list or an object of a row as text.
+
+    Args:
+        field: The field that holds it.
+        value: What it holds.
+    """
+    name = field if field.isidentifier() else f"row[{json.dumps(field, ensure_ascii=False)}]"
+    if isinstance(value, dict):
+        return f"{{{{ {name}{_part(value)} }}}}"
+    inner = next(iter(value), None)
+    if isinstance(inner, dict):
+        key = json.dumps(next(iter(inner), "text"), ensure_ascii=False)
+        return f'{{{{ {name} | map(attribute={key}) | join(" ") }}}}'
+    return f'{{{{ {name} | join(" ") }}}}'
+
+
+def _part(value: dict[str, Any]) -> str:
+    """How to reach the first text in an object."""
+    key = next((k for k, v in value.items() if isinstance(v, str)), next(iter(value), "text"))
+    return f".{key}" if key.isidentifier() else f"[{json.dumps(key, ensure_ascii=False)}]"
 
 
 def fields_of(environment: jinja2.Environment, source: str) -> frozenset[str]:

@@ -10,7 +10,7 @@ import torch
 from harness.engines.finite import require_finite
 from harness.errors import AloneNotFiniteError
 from harness.models.adapters import base_of, forward_arguments
-from harness.models.precision import rounding
+from harness.models.precision import computing_dtype, rounding
 
 TOLERANCE = 1e-3  # nats per token in fp32, where rounding gives about 1e-6
 
@@ -87,13 +87,5 @@ class Alone:
             mean_of: Tokens that a mean is taken over, in which most of the rounding cancels: of
                 SmolLM2-135M in bf16 single tokens moved by up to 0.07 nats, means of 18 by 0.006.
         """
-        largest = rounding(_dtype(base_of(self._model)), float(logits.abs().max()))
+        largest = rounding(computing_dtype(base_of(self._model)), float(logits.abs().max()))
         return TOLERANCE + largest / min(mean_of, 16)
-
-
-def _dtype(base: Any) -> torch.dtype:
-    """In which a base's layers compute: bitsandbytes' kernels for CPUs round to bf16 anyway."""
-    dtype: torch.dtype = base.get_input_embeddings().weight.dtype
-    if dtype == torch.float32 and getattr(base, "is_quantized", False):
-        dtype = torch.bfloat16
-    return dtype

@@ -28,6 +28,7 @@ from harness.engines.request_trial import RequestTrial, spread
 from harness.engines.tree_forward import TreeScorer
 from harness.engines.trial import Trials
 from harness.errors import HarnessError, MissingExtraError
+from harness.models.causality import Causality
 
 try:
     from lm_eval.models.huggingface import HFLM
@@ -58,6 +59,7 @@ class PrefixSharingLM(HFLM):  # type: ignore[misc]  # lm_eval is untyped
         shared: What to take over from, and leave to, other variants with the same tokenizer.
         progress: Called with (requests done, requests in all).
         trials: Of the loaded base, for what is tried on the requests; None: nothing is.
+        causality: Whether log-likelihoods of it look ahead. None: it is not asked.
         turn_end: A token at which texts end beside EOS, such as that of a chat template.
 
     Attributes:
@@ -78,6 +80,7 @@ class PrefixSharingLM(HFLM):  # type: ignore[misc]  # lm_eval is untyped
         shared: SharedPlans | None = None,
         progress: Progress | None = None,
         trials: Trials | None = None,
+        causality: Causality | None = None,
         turn_end: str | None = None,
     ) -> None:
         super().__init__(
@@ -97,6 +100,7 @@ class PrefixSharingLM(HFLM):  # type: ignore[misc]  # lm_eval is untyped
         self._done = self._total = self._shown = 0
         self._trials = trials
         self._task = id(self._shared)  # what a task's variants share is its own
+        self._causality = causality
         self._turn_end = turn_end
         self.set_cache_hook(self)
 
@@ -141,6 +145,8 @@ class PrefixSharingLM(HFLM):  # type: ignore[misc]  # lm_eval is untyped
 
     def _tried(self, attempt: Callable[[], AnswersT]) -> AnswersT:
         """Answers of the first engine that is right; what a wrong one had counted is forgotten."""
+        if self._causality is not None and self.backend == "causal":
+            self._causality.require()
         done, truncated = self._done, self.truncated
 
         def anew() -> AnswersT:

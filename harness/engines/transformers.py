@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from harness.engines.texts import AloneAs
     from harness.engines.trial import Trials
     from harness.models.adapters import AdapterSet
+    from harness.models.causality import Causality
     from harness.models.mixed import Mixture
     from harness.models.policy import DevicePolicy
 
@@ -36,6 +37,7 @@ class TransformersModel:
         device: Where it is.
         trials: Of the loaded base; shared by its variants. None: nothing is tried.
         name: Of the adapter.
+        causality: Whether losses and log-likelihoods of it look ahead. None: it is not asked.
     """
 
     model: Any
@@ -43,13 +45,16 @@ class TransformersModel:
     device: str
     trials: Trials | None = None
     name: str | None = None
+    causality: Causality | None = None
 
     @property
     def proofs(self) -> Sequence[Proof]:
         """What was measured so far of its texts, losses and log-likelihoods."""
         from harness.engines.kinds import kind_of
 
-        return self.trials.proofs(kind_of(self.model), self.name) if self.trials else []
+        proofs = self.trials.proofs(kind_of(self.model), self.name) if self.trials else []
+        causal = self.causality.proof if self.causality is not None else None
+        return [*([causal] if causal is not None else []), *proofs]
 
     def generate(
         self, prompts: Sequence[str], decoding: door.Decoding, **options: Any
@@ -67,15 +72,16 @@ class TransformersModel:
         """Batched losses; see ``engines.perplexity``."""
         from harness.engines.perplexity import completion_losses
 
+        if self.causality is not None:
+            self.causality.require()
         return completion_losses(self.model, self.tokenizer, pairs, trials=self.trials, **options)
 
     def lm_eval_model(self, **options: Any) -> Any:
         """lm-eval's own class with shared prefixes; see ``engines.loglikelihood``."""
         from harness.engines.loglikelihood import PrefixSharingLM
 
-        return PrefixSharingLM(
-            self.model, self.tokenizer, device=self.device, trials=self.trials, **options
-        )
+        own: dict[str, Any] = {"trials": self.trials, "causality": self.causality}
+        return PrefixSharingLM(self.model, self.tokenizer, device=self.device, **own, **options)
 
 
 @dataclass(frozen=True)
@@ -112,7 +118,8 @@ class _Loaded:
     @contextmanager
     def active(self, name: str | None) -> Iterator[door.ActiveModel]:
         with self.adapters.active(name) as model:
-            yield TransformersModel(model, self.tokenizer, self.device, self.trials, name)
+            own = self.trials, name, self.adapters.causality(name)
+            yield TransformersModel(model, self.tokenizer, self.device, *own)
 
     def adapter_effect(self, name: str, prompts: Sequence[str], *, chat: bool) -> float:
         return self.adapters.effect(name, self.tokenizer, prompts, chat=chat)

@@ -14,7 +14,9 @@ import torch
 
 from harness.errors import ApartError, ModelError, in_a_line
 from harness.models import mixed, peft_load
+from harness.models.causality import Causality
 from harness.models.identity import AdapterInfo, check_adapter
+from harness.models.precision import computing_dtype
 from harness.models.tokens import encode_prompt
 
 _TOKENS = 32  # of the sequence by which answers are compared
@@ -52,6 +54,7 @@ class AdapterSet:
         self._unknown: dict[str, tuple[str, ...]] = {}
         self._added = 0
         self._answers: dict[str | None, torch.Tensor] = {}  # as they were when it was loaded
+        self._causality: dict[str | None, Causality] = {}
         self._noise = 0.0  # of the base's own answers, from one pass to the next
         self._spoiled = False
 
@@ -105,6 +108,7 @@ class AdapterSet:
     def remove(self, name: str) -> None:
         """Drop an adapter and free its memory."""
         self._answers.pop(name, None)
+        self._causality.pop(name, None)
         self._discard(self._keys.pop(name))
 
     def unknown_options(self, name: str) -> tuple[str, ...]:
@@ -158,11 +162,22 @@ class AdapterSet:
             max |logit with adapter - logit of the base|, over all tokens of all prompts.
         """
         encoded = [encode_prompt(tokenizer, prompt, chat=chat) for prompt in prompts]
-        with torch.inference_mode():
-            return max(
-                _distance(self._logits(name, ids), self._logits(None, ids))
-                for ids in [*encoded, *self._sequences(name)]
+        return max(
+            _distance(self._logits(name, ids), self._logits(None, ids))
+            for ids in [*encoded, *self._sequences(name)]
+        )
+
+    def causality(self, name: str | None) -> Causality:
+        """Whether a variant's losses see what comes after; tried once, when it is asked."""
+        if name not in self._causality:
+            self._causality[name] = Causality(
+                lambda *rows: self._logits(name, *rows),
+                self._sequences(name),
+                vocabulary=self._base.get_input_embeddings().weight.shape[0],
+                dtype=computing_dtype(self._base),
+                base=None if name is None else self.causality(None),
             )
+        return self._causality[name]
 
     def why_not_mixed(self, names: Sequence[str | None]) -> str | None:
         """Why these variants (None is the base) cannot share a batch, or None where they can."""
@@ -266,9 +281,8 @@ class AdapterSet:
 
     def _answer(self, name: str | None) -> torch.Tensor:
         """Logits of a variant by which it is known again, in fp32 on the CPU."""
-        with torch.inference_mode():
-            parts = [self._logits(name, ids)[-_KEPT:] for ids in self._sequences(name)]
-            return torch.cat(parts).cpu()
+        parts = [self._logits(name, ids)[-_KEPT:] for ids in self._sequences(name)]
+        return torch.cat(parts).cpu()
 
     def _sequences(self, name: str | None) -> list[list[int]]:
         """Tokens spread over the vocabulary, and what an adapter's configuration names."""
@@ -280,12 +294,12 @@ class AdapterSet:
         lists = peft_load.token_lists(config, vocabulary)
         return [spread, *([*spread[:4], *ids, *spread[4:8]] for ids in lists)]
 
-    def _logits(self, name: str | None, ids: Sequence[int]) -> torch.Tensor:
-        """Logits of one sequence by an ordinary forward pass, shape (tokens, vocabulary), fp32."""
-        with self.active(name) as model:
-            batch = torch.tensor([list(ids)], device=model.device)
+    def _logits(self, name: str | None, *rows: Sequence[int]) -> torch.Tensor:
+        """Logits of the first of some rows by an ordinary pass, shape (tokens, vocabulary)."""
+        with torch.inference_mode(), self.active(name) as model:
+            batch = torch.tensor([list(row) for row in rows], device=model.device)
             logits: torch.Tensor = model(input_ids=batch, use_cache=False).logits[0]
-            return logits[-len(ids) :].float()  # prompt learning puts tokens in front
+            return logits[-len(rows[0]) :].float()  # prompt learning puts tokens in front
 
 
 def _distance(a: torch.Tensor, b: torch.Tensor) -> float:

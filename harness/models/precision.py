@@ -38,6 +38,16 @@ def rounding(dtype: torch.dtype, largest: float) -> float:
     return 4 * float(torch.finfo(dtype).eps) * max(1.0, largest)
 
 
+def computing_dtype(base: Any) -> torch.dtype:
+    """In which a base's layers compute: bitsandbytes' kernels for CPUs round to bf16 anyway."""
+    import torch
+
+    dtype: torch.dtype = base.get_input_embeddings().weight.dtype
+    if dtype == torch.float32 and getattr(base, "is_quantized", False):
+        dtype = torch.bfloat16
+    return dtype
+
+
 @dataclass
 class WeightForms:
     """How many weights a model holds in which form.

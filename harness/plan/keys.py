@@ -67,7 +67,7 @@ def asked_device(suite: Suite) -> dict[str, str]:
 def examples_of(file: CheckedSuite) -> dict[str, Keyed]:
     """Identities of the rendered examples of training and of each task that has some."""
     suite = file.suite
-    names = [TRAIN] if suite.train is not None else []
+    names = [TRAIN] if suite.names_training_rows else []
     names += [task_id for task_id, task in suite.tasks.items() if not task.brings_data]
     result: dict[str, Keyed] = {}
     for name in names:

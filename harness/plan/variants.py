@@ -32,7 +32,7 @@ def expected_checkpoints(suite: Suite) -> list[str]:
     steps, every = args.get("max_steps"), args.get("save_steps", _SAVE_STEPS)
     if not isinstance(steps, int) or not isinstance(every, int) or min(steps, every) <= 0:
         return [UNKNOWN]
-    by_losses = (suite.train and suite.train.early_stopping) or "metric_for_best_model" in args
+    by_losses = suite.train is not None and suite.train.keeps_best
     if by_losses or args.get("save_strategy", "steps") != "steps":
         return [UNKNOWN]
     kept = args.get("save_total_limit")
@@ -159,7 +159,7 @@ def names_to_merge(suite: Suite, adapters: Sequence[Variant], best: str | None) 
 def waiting_to_merge(suite: Suite, *, may_train: bool) -> list[tuple[str, str]]:
     """Ids of the merged variants that are still undecided, each with what it waits for."""
     wanted = suite.matrix.merged
-    if wanted == "none" or is_full(suite) or not may_train:
+    if wanted == "none" or not may_train:
         return []
     if isinstance(wanted, list):
         return [(f"merged-{step}", "for training") for step in wanted]

@@ -52,7 +52,6 @@ DECIDED = {
     "eos_token": "base.model, whose tokenizer is used",
     "pad_token": "base.model, whose tokenizer is used",
     "hub_token": "the environment variable HF_TOKEN: a suite is copied into every record",
-    "load_best_model_at_end": "matrix.merged: best, which decides on the select split",
 }
 _MAY_BE_NO = {  # what YAML's `no` (false) means for them
     "eval_strategy": "no",

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
 from harness.doors import TASK_TYPES
 from harness.errors import UsageError
-from harness.schema import Precision, Split
+from harness.schema import SPLITS, Precision, Split
 from harness.suite.ratings import HumanSpec
 from harness.suite.rules import GateSpec, SelectSpec, Spec
 
@@ -114,6 +114,19 @@ class DataSpec(Spec):
             raise ValueError("splits must not be negative")
         return self
 
+    @property
+    def mapped_splits(self) -> dict[str, Split | list[Split]]:
+        """``split_map``, or what files that are named as splits say; empty where shares divide."""
+        if self.split_map or self.splits or not set(self.files) <= set(SPLITS):
+            return dict(self.split_map)
+        return {split: split for split in SPLITS if split in self.files}
+
+    @property
+    def has_training_split(self) -> bool:
+        """Whether the source itself says which rows are trained on."""
+        targets = self.mapped_splits.values()
+        return any("train" in ([t] if isinstance(t, str) else t) for t in targets)
+
 
 class MessageSpec(Spec):
     """One chat message; content is a template."""
@@ -122,13 +135,27 @@ class MessageSpec(Spec):
     content: str
 
 
+class TurnsSpec(Spec):
+    """A field that holds a conversation as one text, with marks in it; by default Llama 2's."""
+
+    field: str = Field(description="The field with the text.")
+    user: str = Field("[INST]", min_length=1, description="Stands before what a user says.")
+    assistant: str = Field("[/INST]", min_length=1, description="Stands before an answer.")
+    start: str = Field("<s>", description="Stands for BOS, before a turn.")
+    end: str = Field("</s>", description="Stands for EOS, after an answer.")
+    chat: bool = Field(
+        False, description="Render its messages by the chat template, not as they are written."
+    )
+
+
 class PromptSpec(Spec):
-    """One template for training and evaluation, in one of three forms.
+    """One template for training and evaluation, in one of four forms.
 
     Separated: ``prompt`` and ``completion``. Combined: ``text`` with ``response_marker``, after
     whose last occurrence in the template the completion begins. Chat: ``messages`` (templates)
     whose last one, from the assistant, is the completion, or ``messages_field`` naming a field
-    that holds such a list.
+    that holds such a list. Turns: ``turns`` naming a field that holds a conversation as one text,
+    whose last answer is the completion.
     """
 
     prompt: str | None = None
@@ -137,6 +164,7 @@ class PromptSpec(Spec):
     response_marker: str | None = None
     messages: tuple[MessageSpec, ...] = ()
     messages_field: str | None = None
+    turns: TurnsSpec | None = Field(None, exclude_if=lambda value: value is None)
     references: str | None = Field(
         None,
         description="Field holding the reference, or list of references; "
@@ -147,7 +175,8 @@ class PromptSpec(Spec):
     @property
     def is_chat(self) -> bool:
         """Whether the tokenizer's chat template renders it (and brings its special tokens)."""
-        return bool(self.messages) or self.messages_field is not None
+        by_turns = self.turns is not None and self.turns.chat
+        return bool(self.messages) or self.messages_field is not None or by_turns
 
     @model_validator(mode="after")
     def _one_form(self) -> PromptSpec:
@@ -156,11 +185,12 @@ class PromptSpec(Spec):
             self.text is not None,
             bool(self.messages),
             self.messages_field is not None,
+            self.turns is not None,
         ]
         if sum(forms) != 1:
             raise ValueError(
-                "exactly one of prompt (with completion), text (with response_marker), messages "
-                "and messages_field must be given"
+                "exactly one of prompt (with completion), text (with response_marker), messages, "
+                "messages_field and turns must be given"
             )
         if self.text is not None and not self.response_marker:
             raise ValueError("text needs response_marker, the string the completion follows")
@@ -203,8 +233,22 @@ class TrainSpec(Spec):
     lora: LoraSpec = LoraSpec()
     quantization: QuantizationSpec = QuantizationSpec()
     completion_only_loss: bool = Field(True, description="Loss on the completion only.")
+    long_rows: Literal["truncate", "drop"] = Field(
+        "truncate",
+        description="What becomes of rows that are longer than args.max_length, which is counted.",
+        exclude_if=lambda value: value == "truncate",  # the keys from before it was there
+    )
     args: dict[str, Any] = Field(default_factory=dict)
     early_stopping: EarlyStoppingSpec | None = None
+
+    @property
+    def keeps_best(self) -> bool:
+        """Whether the checkpoint that is best by eval loss is kept, whatever limits their number.
+
+        Training stops, or saves, by it; or the suite asks for it.
+        """
+        asked = self.args.get("metric_for_best_model") or self.args.get("load_best_model_at_end")
+        return bool(self.early_stopping or asked or self.args.get("save_strategy") == "best")
 
     @property
     def joins_rows(self) -> bool:
@@ -217,8 +261,14 @@ class TrainSpec(Spec):
 class MatrixSpec(Spec):
     """Which variants to evaluate, and at which precision."""
 
-    base: list[Precision] = Field(["nf4"], description="Precisions of the base to evaluate.")
-    adapters: Precision = Field("nf4", description="Precision of the base under the adapters.")
+    base: list[Precision | Literal["auto"]] = Field(
+        ["nf4"],
+        description="Precisions of the base to evaluate; auto: the compute dtype. Default: that of "
+        "the training, which is nf4 for qlora, auto for lora and fp32 for full.",
+    )
+    adapters: Precision | Literal["auto"] = Field(
+        "nf4", description="Precision of the base under the adapters; default: as of base."
+    )
     merged: Literal["best", "last", "all", "none"] | list[int] = Field(
         "best", description="Which checkpoints to merge: by the primary metric on select, or steps."
     )
@@ -389,6 +439,12 @@ class MeasureSpec(Spec):
     currency: str = Field("USD", pattern=r"^[A-Z]{3}$", description="Of price_per_hour.")
 
 
+_AS_TRAINED: dict[Any, dict[str, Any]] = {  # method -> what its matrix is by default
+    "lora": {"base": ["auto"], "adapters": "auto"},
+    "full": {"base": ["fp32"], "adapters": "fp32", "merged": "none"},
+}
+
+
 class Suite(Spec):
     """One evaluation: a base, its training or checkpoints, data, matrix and tasks."""
 
@@ -412,6 +468,18 @@ class Suite(Spec):
     gate: GateSpec = GateSpec()
     human: HumanSpec = HumanSpec()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _as_trained(cls, content: Any) -> Any:
+        """What is trained without quantization is evaluated without, unless the suite says so."""
+        if not isinstance(content, Mapping):
+            return content
+        train, matrix = content.get("train"), content.get("matrix", {})
+        method = train.get("method") if isinstance(train, Mapping) else None
+        if method not in _AS_TRAINED or not isinstance(matrix, Mapping):
+            return content
+        return {**content, "matrix": {**_AS_TRAINED[method], **matrix}}
+
     @model_validator(mode="after")
     def _consistent(self) -> Suite:
         if self.train is not None and self.checkpoints is not None:
@@ -429,6 +497,17 @@ class Suite(Spec):
     def quantization(self) -> QuantizationSpec:
         """Bitsandbytes options of 4- and 8-bit bases: the training's, so that both are the same."""
         return self.train.quantization if self.train is not None else QuantizationSpec()
+
+    @property
+    def names_training_rows(self) -> bool:
+        """Whether it says which rows are trained on; its own training's, or a source's own split.
+
+        Rows that a share of ``data.splits`` draws are none of an adapter trained elsewhere.
+        """
+        if self.train is not None:
+            return True
+        data = self.data if self.checkpoints is not None and self.prompt is not None else None
+        return data is not None and data.has_training_split
 
     def task_data(self, task_id: str) -> tuple[DataSpec, PromptSpec]:
         """Data and prompt of a task that brings none, falling back to the suite's own.

@@ -170,6 +170,20 @@ class CheckingTaskType(TaskType, Protocol):
 
 
 @runtime_checkable
+class DocumentTaskType(TaskType, Protocol):
+    """A task type that brings documents of its own, and can show them as texts."""
+
+    def documents(self, request: TaskRequest) -> Sequence[Example]:
+        """What it is scored on, for the search for training rows among it.
+
+        Ids are those of ``TaskOutcome.arrays``; the splits of the examples say nothing.
+
+        Raises:
+            HarnessError: The documents cannot be read here.
+        """
+
+
+@runtime_checkable
 class RescoringTaskType(TaskType, Protocol):
     """A task type that scores stored outputs, so that a new metric needs no model."""
 

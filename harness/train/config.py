@@ -76,6 +76,8 @@ def sft_config(
         names = [name for name in [*SUCCESSORS, *DECIDED] if name in str(error)]
         hint = f"See {', '.join(names)} in the training guide." if names else None
         raise SuiteError(str(error).strip(), where="train.args", hint=hint) from error
+    # the Trainer keeps the best checkpoint by this metric; which one is used is chosen on select
+    config.load_best_model_at_end = False
     if config.n_gpu > 1:  # the policy chose one device; TRL refuses DataParallel over several
         config._n_gpu = 1
     return config
@@ -91,6 +93,7 @@ def _default_evaluation(args: dict[str, Any], spec: TrainSpec, has_eval_rows: bo
     needing = {
         "train.early_stopping": spec.early_stopping is not None,
         "train.args.save_strategy: best": saves == "best",
+        "train.args.load_best_model_at_end": bool(args.get("load_best_model_at_end")),
     }
     for where, needs in needing.items():
         if needs and strategy == "no" and has_eval_rows:

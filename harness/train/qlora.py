@@ -100,6 +100,11 @@ def train(job: TrainingJob) -> TrainingRun:
             state = ready.trainer.state
     if ready.lost_tokens:
         notes.append(f"TRL's packing left out {ready.lost_tokens:,} tokens")
+    if ready.rows.answers_truncated:
+        notes.append(
+            f"{ready.rows.answers_truncated:,} of {len(ready.rows.rows):,} answers are cut at "
+            "max_length, so the model does not learn all of them"
+        )
     for note in notes:
         job.say(f"  note: {note}")
     run = _record(job, policy, ready, state, tuple(notes))
@@ -183,19 +188,22 @@ def _lost(encoded: EncodedRows, prepared: Any, *, packed: bool) -> int:
 def _encoding(job: TrainingJob, config: SFTConfig, context: int | None) -> Encoding:
     """How to encode rows: cut at ``max_length``, never beyond the model's context.
 
-    The packing strategies other than bfd split rows that are too long, so nothing is cut.
+    The packing strategies other than bfd split rows that are too long, so nothing is cut unless
+    they are to be dropped.
     """
     limits = [limit for limit in (config.max_length, context) if limit is not None]
     if context is not None and config.max_length is not None and config.max_length > context:
         if "max_length" in job.spec.args:
             job.say(f"  the model's context is {context} tokens, so max_length is {context}")
         config.max_length = context
-    splits = config.packing and config.packing_strategy != "bfd"
+    drops = job.spec.long_rows == "drop"
+    splits = config.packing and config.packing_strategy != "bfd" and not drops
     return Encoding(
         chat=job.chat,
         completion_only_loss=job.spec.completion_only_loss,
         max_length=None if splits else min(limits, default=None),
         keep_end=config.truncation_mode == "keep_end",
+        drop_long=drops,
     )
 
 
@@ -254,6 +262,7 @@ def _record(
         rows_used=len(rows.rows),
         rows_dropped=rows.dropped,
         rows_truncated=rows.truncated,
+        answers_truncated=rows.answers_truncated,
         packed_sequences=len(ready.lengths) if ready.trainer.args.packing else None,
         eval_rows_used=len(held_out.rows),
         eval_rows_dropped=held_out.dropped,

@@ -25,6 +25,7 @@ class EncodedRows:
 
     rows: list[dict[str, list[int]]] = field(default_factory=list)
     truncated: int = 0
+    answers_truncated: int = 0  # of those, rows whose completion lost tokens
     dropped: Counter[str] = field(default_factory=Counter)  # reason -> rows
 
     @property
@@ -43,12 +44,14 @@ class Encoding:
         max_length: Most tokens per row; None for no limit.
         keep_end: Whether a row that is too long loses its beginning instead of its end (TRL's
             ``truncation_mode: keep_end``).
+        drop_long: Whether a row that is too long is left out instead.
     """
 
     chat: bool
     completion_only_loss: bool
     max_length: int | None
     keep_end: bool = False
+    drop_long: bool = False
 
 
 def encode_rows(examples: Iterable[Example], tokenizer: Any, how: Encoding) -> EncodedRows:
@@ -72,6 +75,9 @@ def encode_rows(examples: Iterable[Example], tokenizer: Any, how: Encoding) -> E
         labels = [IGNORED] * masked + ids[masked:]
         limit = len(ids) if how.max_length is None else how.max_length
         too_long = len(ids) > limit
+        if too_long and how.drop_long:
+            encoded.dropped[f"longer than max_length ({how.max_length} tokens)"] += 1
+            continue
         if too_long:
             kept = slice(-limit, None) if how.keep_end else slice(limit)
             ids, labels = ids[kept], labels[kept]
@@ -81,6 +87,7 @@ def encode_rows(examples: Iterable[Example], tokenizer: Any, how: Encoding) -> E
             encoded.dropped[beyond if too_long else "completion has no tokens"] += 1
             continue
         encoded.truncated += too_long
+        encoded.answers_truncated += too_long and (not how.keep_end or len(completion) > limit)
         encoded.rows.append({"input_ids": ids, "labels": labels})
     return encoded
 

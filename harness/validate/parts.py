@@ -29,6 +29,7 @@ def part_checks(file: SuiteFile) -> Iterator[Callable[[], object]]:
     yield partial(_engine_of, file)
     for key, ability in _asked_of_engine(file.suite):
         yield partial(_check_ability, file, key, ability)
+    yield partial(_check_merged, file)
     for key, problem in argument_problems(suite.train) if suite.train is not None else ():
         yield partial(_refuse, file, key, problem)
     if suite.prompt is not None:
@@ -82,6 +83,18 @@ def _asked_of_engine(suite: Suite) -> Iterator[tuple[str, str]]:
         yield from ((f"tasks.{name}", ability) for ability in task.needs)
         if getattr(task, "mix_adapters", None) == "always":
             yield f"tasks.{name}.mix_adapters", "mixing"
+
+
+def _check_merged(file: SuiteFile) -> None:
+    """Refuse to merge checkpoints that are whole models."""
+    train, merged = file.suite.train, file.suite.matrix.merged
+    if train is not None and train.method == "full" and merged != "none":
+        raise SuiteError(
+            f"matrix.merged is {merged}, but train.method is full: a checkpoint is a whole model, "
+            "so there is no adapter to merge.",
+            where=file.at("matrix.merged"),
+            hint="Leave matrix.merged out.",
+        )
 
 
 def _refuse(file: SuiteFile, key: str, problem: str) -> None:

@@ -130,7 +130,7 @@ class _Builder:
         samples, name = self.run.results["samples"][leaf], self.name(leaf)
         first = samples[0]["filter"]  # every filter goes over the same documents
         documents = [sample for sample in samples if sample["filter"] == first]
-        ids = [f"{sample['doc_hash'][:16]}-{sample['doc_id']}" for sample in documents]
+        ids = [document_id(sample["doc_hash"], sample["doc_id"]) for sample in documents]
         self._identify(name, ids, [sample["doc_hash"][:16] for sample in documents])
         for metric, filter_name in self._metrics(leaf):
             rows = [sample for sample in samples if sample["filter"] == filter_name]
@@ -225,7 +225,7 @@ class _Builder:
         record: dict[str, Any] = {
             "task": name,
             "leaf": leaf,
-            "id": f"{sample['doc_hash'][:16]}-{sample['doc_id']}",
+            "id": document_id(sample["doc_hash"], sample["doc_id"]),
             **{name: sample[name] for name in ("doc_id", "doc_hash", "prompt_hash", "target_hash")},
             "target": plain(sample["target"]),
             "filter": sample["filter"],
@@ -242,6 +242,11 @@ class _Builder:
             record["resps"] = plain(sample["resps"])
             record["filtered_resps"] = plain(responses)
         return record
+
+
+def document_id(doc_hash: str, doc_id: int) -> str:
+    """Id of a document beside its scores: lm-eval's hash of it, and its place."""
+    return f"{doc_hash[:16]}-{doc_id}"
 
 
 def plain(value: Any) -> Any:

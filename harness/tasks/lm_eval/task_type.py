@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.engines.base import ActiveModel, Progress
+from harness.schema import Example
 from harness.suite.spec import LmEvalTask
 from harness.tasks.base import Outputs, ResultIdentity, TaskRequest, TaskSession
 from harness.tasks.lm_eval.code import check_code
@@ -37,6 +38,12 @@ class LmEval:
     def check(self, request: TaskRequest) -> None:
         """Refuse a task whose own code needs packages that are not installed."""
         check_code(request.spec, request.base_dir)
+
+    def documents(self, request: TaskRequest) -> Sequence[Example]:
+        """Its documents, without shots."""
+        from harness.tasks.lm_eval.documents import read_documents  # an extra of its own
+
+        return read_documents(request.spec, request.base_dir, request.suite.seed)
 
     def rehearse(self, request: TaskRequest) -> None:
         """Load the task and its data: a mistake in one must not show hours later."""

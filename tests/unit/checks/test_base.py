@@ -12,6 +12,7 @@ from harness.checks.lm_eval_run import LmEvalFacts
 from harness.checks.measurement import MeasurementFacts
 from harness.checks.truncation import TruncationFacts
 from harness.doors import CHECKS
+from harness.suite.record import recorded_suite
 
 
 def test_a_measurement_in_doubt_names_variants_reasons_and_what_to_do() -> None:
@@ -34,6 +35,27 @@ def test_a_measurement_in_doubt_names_variants_reasons_and_what_to_do() -> None:
 def test_where_all_is_well_nothing_is_said(facts: Any) -> None:
     """A finding is something to look at."""
     assert findings_about(facts) == []
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        ({"save_total_limit": 1}, True),
+        ({"save_total_limit": 3}, True),
+        ({"save_total_limit": 1, "load_best_model_at_end": True}, False),
+        ({"save_total_limit": 1, "metric_for_best_model": "eval_loss"}, False),
+        ({"save_total_limit": None}, False),
+        ({}, False),
+    ],
+)
+def test_checkpoints_that_are_deleted_before_the_choice_are_told(
+    args: dict[str, Any], told: bool
+) -> None:
+    """Unless the best is kept."""
+    suite = recorded_suite({"train": {"args": args}})
+    found = [f for f in findings_about(suite) if f.check == "checkpoints"]
+    assert bool(found) == told
+    assert all("load_best_model_at_end: true" in finding.hint for finding in found)
 
 
 def test_every_built_in_check_is_loaded() -> None:

@@ -86,3 +86,12 @@ def test_rows_that_are_missing_are_told() -> None:
     assert "1 of 9 training rows were cut" in second
     assert third == "info: Only 9 rows were trained on."
     assert told(training(FALLING, rows_dropped={"too long": 40}, rows_truncated=20)) == []
+
+
+def test_answers_that_are_cut_are_told_and_limit_the_verdict_where_they_are_many() -> None:
+    """Errors stand on the first screen of the report and in the card's limits."""
+    cut = {"rows_used": 400, "rows_truncated": 30}
+    (many,) = told(training(FALLING, **cut, answers_truncated=30))
+    assert many == "error: 30 of 400 training rows lost a part of their answer at max_length."
+    few, _ = told(training(FALLING, **cut, answers_truncated=2))
+    assert few.startswith("warning: 2 of 400 training rows lost")

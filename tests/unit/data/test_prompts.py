@@ -92,13 +92,47 @@ def test_a_marker_in_a_branch_not_taken_is_refused():
 def test_a_marker_that_is_not_in_the_template_is_refused():
     """A column that brings its own marker is divided as the message says, and loses nothing."""
     with pytest.raises(PromptError, match="does not occur in text") as refused:
-        Template(PromptSpec(text="{{ text }}", response_marker="[/INST]"))
+        Template(PromptSpec(text="{{ text }}", response_marker="### Assistant:"))
     prompt, completion = re.findall(r"(?:prompt|completion): '(.*?)'[ ;]", refused.value.hint)
     spec = PromptSpec(prompt=prompt, completion=completion, stop=("</s>",))
-    text = "<s>[INST] Why? [/INST] So. </s><s>[INST] And? [/INST] No. </s>"
+    text = "### Human: Why?### Assistant: So. ### Human: And?### Assistant: No. </s>"
     rendered = Template(spec).render({"text": text})
     assert rendered.prompt + rendered.completion == text
     assert rendered.references == ("No.",)
+
+
+@pytest.mark.parametrize(
+    ("value", "printed"),
+    [
+        (["One.", "Two."], "One. Two."),
+        ([{"value": "One.", "from": "x"}, {"value": "Two.", "from": "y"}], "One. Two."),
+        ({"n": 3, "text": "One."}, "One."),
+    ],
+)
+@pytest.mark.parametrize("name", ["part", "a part"])
+def test_what_is_no_text_is_printed_as_the_message_says(name, value, printed):
+    """The advice names the row's own field and keys, and gives its text."""
+    source = "{{ part }}" if name == "part" else '{{ row["a part"] }}'
+    row = {name: value, "answer": "So."}
+    with pytest.raises(PromptError, match="not a text") as refused:
+        Template(PromptSpec(prompt=source, completion="{{ answer }}")).render(row)
+    advised = re.search(r"(\{\{.*\}\})", refused.value.hint)[1]
+    spec = PromptSpec(prompt=advised, completion="{{ answer }}")
+    assert Template(spec).render(row).prompt == printed
+
+
+def test_a_prompt_without_an_answer_is_mended_as_the_message_says():
+    """By a completion, or by references."""
+    with pytest.raises(PromptError, match="neither a completion") as refused:
+        Template(PromptSpec(prompt="{{ question }}"))
+    completion, references = re.search(
+        'completion: "(.*?)", or references: (\\w+)', refused.value.hint
+    ).groups()
+    for mended in ({"completion": completion}, {"references": references}):
+        rendered = Template(PromptSpec(prompt="{{ question }}", **mended)).render(
+            {"question": "Why?", "answer": "So."}
+        )
+        assert rendered.references == ("So.",)
 
 
 def test_chat_form():

@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 
 from harness.console import Reporter
+from harness.errors import DataError
 from harness.run import overlaps as stage
 from harness.run.examples import read_examples
 from harness.run.state import Options, Run, start
 from harness.schema import Overlap
 from harness.store.prune import find_garbage
 from harness.store.runs import Store
-from tests.unit.suites import TRAIN, suite_file
+from tests.unit.suites import TRAIN, adapter, suite_file
 
 
 def begin(folder: Path, **changes: Any) -> Run:
@@ -51,7 +52,71 @@ def test_a_task_with_data_of_its_own_is_held_against_the_training_rows(
     assert finding in again.findings
 
 
-def test_without_training_there_is_nothing_to_hold_examples_against(tmp_path: Path) -> None:
-    """Rows of adapters trained elsewhere are not known."""
-    look(run := begin(tmp_path))
+DOCUMENTS = """
+task: own
+dataset_path: json
+dataset_kwargs: {data_files: {test: documents.jsonl}}
+output_type: multiple_choice
+test_split: test
+doc_to_text: "{{q}}"
+doc_to_target: "{{a}}"
+doc_to_choice: ["yes", "no"]
+metric_list: [{metric: acc}]
+"""
+
+
+def test_documents_that_come_with_a_task_are_held_against_the_training_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are read once, and their ids are those beside their scores."""
+    task_types = pytest.importorskip("harness.tasks.lm_eval.task_type")
+    (tmp_path / "own.yaml").write_text(DOCUMENTS)
+    asked = ["Row 3 says something of its own!", "nothing that was ever trained on", "row 5"]
+    rows = "".join(json.dumps({"q": text, "a": 0}) + "\n" for text in asked)
+    (tmp_path / "documents.jsonl").write_text(rows)
+    changes: dict[str, Any] = {
+        "train": TRAIN,
+        "data": {"files": {"train": "rows.jsonl"}, "splits": {"train": 1.0}},
+        "tasks": {"own": {"type": "lm_eval", "task": "own.yaml"}},
+    }
+    look(run := begin(tmp_path, **changes))
+    (finding,) = [f for f in run.findings if f.check == "training overlap"]
+    assert "own: 1 of 3 scored examples are training rows" in finding.what
+    (item,) = run.store.read_records("overlaps", run.overlaps["own"], "overlaps", Overlap)
+    assert (item.level, item.split) == ("exact", "all")
+    assert item.example_id.endswith("-0")
+    monkeypatch.setattr(task_types.LmEval, "documents", lambda *_: pytest.fail("read again"))
+    look(again := begin(tmp_path, **changes))
+    assert finding in again.findings
+
+
+def test_documents_that_cannot_be_read_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where results are there already, a re-run must not end for what it need not read."""
+    task_types = pytest.importorskip("harness.tasks.lm_eval.task_type")
+
+    def unreachable(*_: Any) -> None:
+        raise DataError("The Hub cannot be reached.")
+
+    monkeypatch.setattr(task_types.LmEval, "documents", unreachable)
+    data = {"files": {"train": "rows.jsonl"}, "splits": {"train": 1.0}}
+    tasks = {"hs": {"type": "lm_eval", "task": "hellaswag"}}
+    look(run := begin(tmp_path, train=TRAIN, data=data, tasks=tasks))
+    assert run.overlaps == {}
+    assert "documents of hs" in capsys.readouterr().err
+
+
+def test_rows_of_adapters_trained_elsewhere_are_those_that_the_source_calls_so(
+    tmp_path: Path,
+) -> None:
+    """Rows that a share draws by hash are none that anybody trained on."""
+    adapter(tmp_path / "checkpoint-1")
+    files = {"train": "rows.jsonl", "report": "again.jsonl"}
+    task = {"type": "generation", "metrics": ["rougeL"], "splits": ["report"]}
+    changes: dict[str, Any] = {"checkpoints": "checkpoint-*", "tasks": {"other": task}}
+    look(run := begin(tmp_path, data={"files": files}, **changes))
+    assert any("4 of 4 scored examples are training rows" in f.what for f in run.findings)
+    shares = {"source": "rows.jsonl", "splits": {"train": 0.5, "report": 0.5}}
+    look(run := begin(tmp_path, data=shares, **changes))
     assert run.overlaps == {}

@@ -216,3 +216,30 @@ def test_a_task_s_own_prompt_is_looked_at(tmp_path: Path) -> None:
     own = 'metrics: [rougeL]\n    prompt: {prompt: "{{ txt }}", completion: "{{ label }}"}'
     (line,) = told(write(tmp_path, ("metrics: [rougeL]", own)), rows=True)
     assert line.startswith("suite.yaml:21: tasks.answers.prompt.prompt: Field 'txt'")
+
+
+@pytest.mark.parametrize(
+    ("method", "given", "base", "adapters", "merged"),
+    [
+        ("qlora", "", ["nf4"], "nf4", "best"),
+        ("lora", "", ["auto"], "auto", "best"),
+        ("full", "", ["fp32"], "fp32", "none"),
+        ("full", "matrix: {base: [bf16]}", ["bf16"], "fp32", "none"),
+        ("lora", "matrix: {adapters: nf4}", ["auto"], "nf4", "best"),
+    ],
+)
+def test_the_matrix_is_by_default_at_the_precision_of_the_training(
+    tmp_path: Path, method: str, given: str, base: list[str], adapters: str, merged: str
+) -> None:
+    """What the suite says of it stands."""
+    path = write(tmp_path, ("train:\n", f"{given}\ntrain:\n  method: {method}\n"))
+    matrix = read_suite(path).suite.matrix
+    assert (matrix.base, matrix.adapters, matrix.merged) == (base, adapters, merged)
+
+
+def test_whole_models_are_not_merged(tmp_path: Path) -> None:
+    """A checkpoint of full fine-tuning has no adapter."""
+    path = write(tmp_path, ("train:\n", "train:\n  method: full\n"))
+    (line,) = told(path, "matrix.merged=best")
+    assert "train.method is full: a checkpoint is a whole model" in line
+    assert line.endswith("Leave matrix.merged out.")

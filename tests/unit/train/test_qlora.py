@@ -119,6 +119,20 @@ def test_truncated_and_dropped_rows_are_in_the_record(training, tiny_tokenizer):
     assert (run.eval_rows_used, run.eval_rows_truncated) == (2, 1)
     assert run.sequence_tokens["max"] == 40
     assert any(f"1 truncated, 1 dropped: {reason}" in line for line in whole.said)
+    assert run.answers_truncated == 1
+    assert any("1 of 11 answers are cut at max_length" in note for note in run.notes)
+
+
+@pytest.mark.parametrize("packing", [{}, {"packing": True, "packing_strategy": "bfd_split"}])
+def test_long_rows_are_left_out_where_the_suite_says_so(training, packing):
+    """A packing that would divide them gets none, either."""
+    whole = training(args={"max_length": 40, **packing}, spec={"long_rows": "drop"})
+    job = whole.job()
+    cut = job.train_examples[1].model_copy(update={"completion": "word " * 60})
+    whole.folder.mkdir()
+    run = train(dataclasses.replace(job, train_examples=[cut, *job.train_examples[1:]]))
+    assert run.rows_dropped == {"longer than max_length (40 tokens)": 1}
+    assert (run.rows_used, run.rows_truncated, run.answers_truncated) == (11, 0, 0)
 
 
 def test_rows_are_never_longer_than_the_model_reads(training):
@@ -217,6 +231,11 @@ def test_a_loss_is_logged_with_every_save_and_evaluation(training):
         ({"max_steps": 7, "save_steps": 7, "eval_strategy": "epoch"}, [6, 7], [7]),
         ({"save_total_limit": 1}, [2, 4], [4]),
         ({"save_strategy": "best", "learning_rate": 0.0}, [2, 4], [2]),
+        (
+            {"load_best_model_at_end": True, "save_total_limit": 1, "learning_rate": 0.0},
+            [2, 4],
+            [2],
+        ),
     ],
 )
 def test_when_it_evaluates_and_saves(training, args, evaluated, saved):

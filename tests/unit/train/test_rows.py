@@ -114,6 +114,30 @@ def test_a_row_without_its_answer_is_dropped_whatever_is_learned(tiny_tokenizer,
     assert row["labels"] == [*prompt, completion[0]]
 
 
+def test_rows_that_are_too_long_can_be_left_out_instead_of_cut(tiny_tokenizer, tokens):
+    """Each is counted, with its reason; what fits is kept whole."""
+    limit = len(tokens[0]) + len(tokens[1]) - 1
+    rows = [example(*PAIR), example("a", " b")]
+    encoded = encode_rows(rows, tiny_tokenizer, encoding(limit, drop_long=True))
+    assert (len(encoded.rows), encoded.truncated) == (1, 0)
+    assert encoded.dropped == {f"longer than max_length ({limit} tokens)": 1}
+
+
+@pytest.mark.parametrize("completion_only", [True, False])
+def test_rows_that_lose_a_part_of_their_answer_are_counted(tiny_tokenizer, tokens, completion_only):
+    """Cut at its end a row always does; cut at its beginning only where the answer is longer."""
+    prompt, completion = tokens
+    for limit, keep_end, lost in [
+        (len(prompt) + 1, False, 1),
+        (len(prompt) + len(completion) - 1, False, 1),
+        (len(completion), True, 0),
+        (len(completion) - 1, True, 1),
+    ]:
+        how = encoding(limit, keep_end=keep_end, completion_only_loss=completion_only)
+        encoded = encode_rows([example(*PAIR)], tiny_tokenizer, how)
+        assert (encoded.truncated, encoded.answers_truncated) == (1, lost)
+
+
 def test_a_chat_template_that_never_ends_a_turn_is_refused(tiny_tokenizer):
     """No model would learn from it when to stop; one whose turns end is learned with that end."""
     tokenizer = copy.deepcopy(tiny_tokenizer)

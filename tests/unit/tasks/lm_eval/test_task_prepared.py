@@ -26,6 +26,7 @@ from lm_eval.api.task import Task
 import harness.tasks.lm_eval.task as module
 from harness.engines import loglikelihood
 from harness.engines.transformers import TransformersModel
+from harness.tasks.lm_eval.documents import read_documents
 from harness.tasks.lm_eval.outcome import LmEvalOutcome
 from harness.tasks.lm_eval.task import PreparedLmEval, prepare_lm_eval
 
@@ -167,6 +168,23 @@ def test_every_run_equals_one_on_a_fresh_task(
         torch.rand(3)  # whatever went on in between
         _assert_equal(ours, _fresh(prepare, model, **fields))
     assert shared[0].samples != shared[1].samples
+
+
+@pytest.mark.parametrize("fields", TASKS.values(), ids=TASKS)
+def test_documents_shown_by_themselves_are_those_that_are_scored(
+    prepare: Prepare, folder: Path, tiny_model: Any, fields: dict[str, Any]
+) -> None:
+    """With their ids, rows that the task shuffles while it loads them included."""
+    with closing(prepare(**fields)) as prepared:
+        (ids,) = (
+            names
+            for key, names in _run_on(prepared, tiny_model).arrays.items()
+            if key.startswith("ids/")
+        )
+    task = LmEvalTask.model_validate({"type": "lm_eval", **fields})
+    documents = read_documents(task, folder, 7)
+    assert [document.id for document in documents] == list(ids)
+    assert all(document.completion for document in documents)
 
 
 def test_requests_are_built_once(
