@@ -1,7 +1,9 @@
 """What raters send back, whatever program it went through: rows of filled cells, and where."""
 
+import dataclasses
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
@@ -133,7 +135,37 @@ def _text_parts(data: bytes, where: str, words: AbstractSet[str]) -> Iterator[Sh
                 break
     else:
         return
-    yield _grid_part(Grid("", enumerate(read_delimited(text, delimiter, where), 1)), "csv")
+    records = list(read_delimited(text, delimiter, where))
+    part = _grid_part(Grid("", enumerate(records, 1)), "csv")
+    yield _without_torn(part, [0, *map(len, records)], where)
+
+
+def _without_torn(part: SheetPart, widths: Sequence[int], where: str) -> SheetPart:
+    """Leave out rows in which a delimiter of a text, without quotes, has moved what follows.
+
+    Args:
+        part: What a text holds.
+        widths: Number of a record -> how many cells it has.
+        where: What messages call the file.
+    """
+    usual = {  # a delimiter behind each row's last cell moves nothing
+        id(table): Counter(widths[row.number] for row in part.rows if row.table is table)
+        for table in part.tables
+    }
+    rows, problems = [], []
+    for row in part.rows:
+        width = widths[row.number]
+        counts = usual[id(row.table)]
+        most = min(width for width, count in counts.items() if count == max(counts.values()))
+        expected = max(widths[row.table.heading], most)
+        if width <= expected:
+            rows.append(row)
+            continue
+        problems.append(
+            f"{where}, row {row.number}: found {width} cells, needed are {expected}: a delimiter "
+            "in a text stands without quotes; save the sheet as .xlsx, or with all texts in quotes."
+        )
+    return dataclasses.replace(part, rows=tuple(rows), problems=tuple(problems))
 
 
 def _grid_part(grid: Grid, form: ReturnFormat) -> SheetPart:

@@ -369,6 +369,18 @@ def test_tables_below_each_other(put: Put) -> None:
     assert dict(returned.rows[1].cells) == {"comment": "ok", "preference": "B"}
 
 
+def test_a_delimiter_without_quotes_is_told(put: Put) -> None:
+    """A row that it has moved is not believed; a delimiter behind every row moves nothing."""
+    head, first, second = "row;output;fluency;comment", "bcdfghjk;a;5;", "cdfghjkl;a; b;4;3"
+    returned = read_return(put(f"{head}\n{first}\n{second}\n".encode()))
+    assert [row.token for row in returned.rows] == ["bcdfghjk"]
+    (problem,) = returned.problems
+    assert "row 3: found 5 cells, needed are 4" in problem
+    behind = read_return(put(f"{head}\n{first};\n{second}\n".encode()))
+    assert not behind.problems
+    assert len(behind.rows) == 2
+
+
 def test_long_cells_of_csv(put: Put) -> None:
     """Cells beyond the 131,072 characters that Python's reader takes by itself are read."""
     table = [HEADINGS, ["bcdfghjk", "p", "o" * 200_000, 5, "", "", ""]]
