@@ -44,7 +44,7 @@ DAMAGES: Mapping[str, Damage] = MappingProxyType(
         "first byte's bit": _flip(lambda _: 0),
         "middle byte's bit": _flip(lambda size: size // 2),
         "last byte's bit": _flip(lambda size: size - 1),
-        "more at its end": lambda file, _: file.write_bytes(file.read_bytes() + b"\n"),
+        "more at its end": lambda file, _: file.write_bytes(file.read_bytes() + b"{}\n"),
         "zeros in its place": lambda file, _: file.write_bytes(bytes(file.stat().st_size)),
         "another's file": lambda file, other: file.write_bytes(other.read_bytes()),
         "gone": lambda file, _: file.unlink(),

@@ -6,6 +6,8 @@ that depend on the content only, and the repeats of memory and speed, which can 
 sha256 is in the JSON. The sidecar is written first, so a crash between the two leaves a pair that
 does not match, which reading refuses.
 
+The JSON holds a digest of itself, too: a line that was edited, or merged from two sides, is seen.
+
 Files of version 1 hold all readings of all sizes in the JSON; they are read as version 2.
 """
 
@@ -23,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, ValidationError
 
+from harness.digests import SEAL, seal_holds, sealed
 from harness.errors import BaselineError, DiskError
 from harness.files import write_atomic
 from harness.gate.repeats import main_readings
@@ -262,7 +265,9 @@ def write_baseline(path: Path, baseline: Baseline, arrays: Arrays) -> Baseline:
     content = baseline.model_dump(mode="json")
     content["sidecar_sha256"] = hashlib.sha256(packed).hexdigest()
     written = rounded(content)
-    text = json.dumps(written, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(
+        sealed(written), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False
+    )
     try:
         write_atomic(sidecar_of(path), packed)
         write_atomic(path, text + "\n")
@@ -333,6 +338,9 @@ def _read_json(path: Path) -> tuple[Baseline, dict[str, NDArray[Any]]]:
             f"{version!r}."
         )
         raise _error(path, what, path)
+    if not seal_holds(content):
+        raise _error(path, f"It was changed since it was accepted: its {SEAL} differs.", path)
+    content = {name: value for name, value in content.items() if name != SEAL}
     try:
         content, arrays = _raised(content) if version == _EARLIER else (content, {})
         return Baseline.model_validate(content), arrays

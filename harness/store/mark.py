@@ -13,9 +13,10 @@ That of earlier versions is the identity alone, whose digest is the key.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
@@ -32,11 +33,12 @@ class Content(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     size: int  # bytes
-    sha256: str
+    sha256: str | None = None  # None where only the size was written down
     rows: int | None = None  # of a .jsonl
 
 
-_FILES = TypeAdapter(dict[str, Content])
+CONTENTS = TypeAdapter(dict[str, Content])
+"""What files held, by their names."""
 
 
 class Damage(Exception):
@@ -62,15 +64,21 @@ class Mark:
     @property
     def text(self) -> str:
         """The mark as it is written."""
-        files = _FILES.dump_python(dict(self.files or {}), exclude_none=True)
+        files = CONTENTS.dump_python(dict(self.files or {}), exclude_none=True)
         value = {"kind": self.kind, "key": self.key, "identity": self.identity, "files": files}
         return json.dumps(sealed(value), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 def mark_of(kind: str, key: str, identity: Mapping[str, Any], folder: Path) -> Mark:
     """The mark of a folder as it is now."""
-    files = {str(file.relative_to(folder)): _content(file) for file in _files_in(folder)}
-    return Mark(kind, key, identity, files)
+    return Mark(kind, key, identity, contents(folder))
+
+
+def contents(folder: Path, leave_out: str = MARK) -> dict[str, Content]:
+    """What every file in a folder holds, by its name relative to that; but for the mark."""
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    names = {str(file.relative_to(folder)): file for file in files}
+    return {name: _content(file) for name, file in names.items() if name != leave_out}
 
 
 def read_mark(kind: str, key: str, folder: Path) -> Mark:
@@ -94,7 +102,7 @@ def read_mark(kind: str, key: str, folder: Path) -> Mark:
         if not seal_holds(value):
             raise Damage(f"{MARK} was changed")
         mark = Mark(
-            value["kind"], value["key"], value["identity"], _FILES.validate_python(value["files"])
+            value["kind"], value["key"], value["identity"], CONTENTS.validate_python(value["files"])
         )
         sealed_text = mark.text
     except (TypeError, KeyError, ValidationError) as error:
@@ -106,52 +114,49 @@ def read_mark(kind: str, key: str, folder: Path) -> Mark:
     return mark
 
 
-def check_file(mark: Mark, folder: Path, name: str, *, anew: bool = False) -> None:
+def check_file(mark: Mark, folder: Path, name: str) -> None:
     """See that a file is what it was when the result was finished.
 
-    Args:
-        mark: The result's.
-        folder: The result's.
-        name: The file's, relative to the folder.
-        anew: Whether to read it even where its digest is remembered.
-
     Raises:
-        Damage: It is not, or it is missing.
+        Damage: It is not, it is missing, or it is none of the result's.
     """
     if mark.files is None:
         return
-    content, file = mark.files.get(name), folder / name
-    if content is None:
+    if name not in mark.files:
         raise Damage(f"{name} is none of its files")
-    try:
-        if not file.is_file():
-            raise Damage(f"{name} is {'no file' if file.exists() else 'missing'}")
-        size = file.stat().st_size
-        if size != content.size:
-            raise Damage(f"{name} has {size:,} bytes, not {content.size:,}")
-        digest = content_digest(file) if anew else file_digest(file)
-    except (OSError, UsageError) as error:
-        raise Damage(f"{name} cannot be read: {error}") from error
-    if digest != content.sha256:
-        raise Damage(f"{name} was changed")
+    check_contents({name: mark.files[name]}, folder)
 
 
-def check_files(mark: Mark, folder: Path, *, anew: bool = False) -> None:
-    """See that all files are what they were; sizes are looked at before anything is read.
+def check_contents(files: Mapping[str, Content], folder: Path, *, anew: bool = False) -> None:
+    """See that files are what they were; all sizes are looked at before anything is read.
+
+    Args:
+        files: What they held, by name relative to the folder.
+        folder: Where they lie.
+        anew: Whether to read them even where their digests are remembered.
 
     Raises:
-        Damage: One is not.
+        Damage: One is not, or it is missing.
     """
-    for name, content in (mark.files or {}).items():
+    for name, content in files.items():
         file = folder / name
-        if file.is_file() and file.stat().st_size != content.size:
-            check_file(mark, folder, name)
-    for name in mark.files or {}:
-        check_file(mark, folder, name, anew=anew)
-
-
-def _files_in(folder: Path) -> Iterator[Path]:
-    return (p for p in sorted(folder.rglob("*")) if p.is_file() and p != folder / MARK)
+        try:
+            status = file.stat()
+        except OSError as error:
+            raise Damage(f"{name} is missing: {error.strerror}") from error
+        if not S_ISREG(status.st_mode):
+            raise Damage(f"{name} is no file")
+        if status.st_size != content.size:
+            raise Damage(f"{name} has {status.st_size:,} bytes, not {content.size:,}")
+    for name, content in files.items():
+        if content.sha256 is None:
+            continue
+        try:
+            digest = (content_digest if anew else file_digest)(folder / name)
+        except (OSError, UsageError) as error:
+            raise Damage(f"{name} cannot be read: {error}") from error
+        if digest != content.sha256:
+            raise Damage(f"{name} was changed")
 
 
 def _content(file: Path) -> Content:

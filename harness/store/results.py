@@ -29,7 +29,7 @@ from pydantic import ValidationError
 from harness.errors import StoreError, StoreWarning
 from harness.files import room_on_disk, sync, sync_tree, write_atomic
 from harness.schema import Record
-from harness.store.mark import MARK, Damage, check_file, check_files, mark_of, read_mark
+from harness.store.mark import MARK, Damage, check_contents, check_file, mark_of, read_mark
 
 Kind = Literal[
     "training",
@@ -84,7 +84,7 @@ class Results:
         """
         folder = self.path(kind, key)
         try:
-            check_files(read_mark(kind, key, folder), folder, anew=anew)
+            check_contents(read_mark(kind, key, folder).files or {}, folder, anew=anew)
         except Damage as damage:
             return str(damage)
         return None

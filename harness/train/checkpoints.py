@@ -8,9 +8,13 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.files import write_atomic
+from pydantic import ValidationError
+
+from harness.digests import seal_holds, sealed
+from harness.files import sync_tree, write_atomic
 from harness.models.identity import checkpoint_digest
 from harness.schema import Checkpoint, LogEntry
+from harness.store.mark import CONTENTS, Damage, check_contents, contents
 from harness.store.runs import Store
 
 COMPLETE = "complete.json"  # written last into a checkpoint; one without it was cut off
@@ -26,12 +30,12 @@ def step_of(folder: Path) -> int:
 
 def mark_complete(folder: Path, progress: dict[str, Any]) -> None:
     """Mark a checkpoint as written to its end, with what a resumed training must know."""
+    sync_tree(folder)
     files = {
-        str(file.relative_to(folder)): file.stat().st_size
-        for file in folder.rglob("*")
-        if file.is_file() and file.name != COMPLETE
+        name: content.model_dump(exclude_none=True)
+        for name, content in contents(folder, leave_out=COMPLETE).items()
     }
-    write_atomic(folder / COMPLETE, json.dumps({**progress, "files": files}))
+    write_atomic(folder / COMPLETE, json.dumps(sealed({**progress, "files": files})))
 
 
 def last_complete_checkpoint(
@@ -45,7 +49,7 @@ def last_complete_checkpoint(
     """
     for folder in sorted(work_dir.glob("checkpoint-*"), key=step_of):
         if not _is_whole(folder):
-            say(f"  {folder.name} was cut off while it was written; it is discarded")
+            say(f"  {folder.name} is not whole, as after a power cut; it is discarded")
             shutil.rmtree(folder)
     return max(work_dir.glob("checkpoint-*"), key=step_of, default=None)
 
@@ -75,19 +79,25 @@ def work_folder(store: Store, key: str) -> Path:
 
 
 def _is_whole(folder: Path) -> bool:
+    """Whether a checkpoint is as it was written; earlier versions wrote down sizes only."""
     files = progress_of(folder).get("files", {COMPLETE: -1})
-    return all(
-        (folder / name).is_file() and (folder / name).stat().st_size == size
-        for name, size in files.items()
-    )
+    try:
+        written = {n: {"size": f} if isinstance(f, int) else f for n, f in files.items()}
+        check_contents(CONTENTS.validate_python(written), folder)
+    except (Damage, ValidationError, AttributeError):
+        return False
+    return True
 
 
 def progress_of(checkpoint: Path | None) -> dict[str, Any]:
     """What was written down when the checkpoint was complete; empty where it is not."""
     if checkpoint is None or not (checkpoint / COMPLETE).is_file():
         return {}
-    progress: dict[str, Any] = json.loads((checkpoint / COMPLETE).read_text("utf-8"))
-    return progress
+    try:
+        progress = json.loads((checkpoint / COMPLETE).read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return progress if isinstance(progress, dict) and seal_holds(progress) else {}
 
 
 def checkpoint_records(work_dir: Path, log: Sequence[LogEntry]) -> Iterator[Checkpoint]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from harness.digests import SEAL
 from harness.errors import BaselineError
 from harness.gate.baseline import (
     Acceptance,
@@ -26,6 +28,7 @@ from harness.metrics.base import mean_of
 from harness.schema import Measurement
 from harness.stats.panel import Quantity
 from harness.suite.rules import GateSpec
+from tests.damages import DAMAGES
 
 ARRAYS: dict[str, Any] = {
     "ids/e1": np.array(["a", "b", "ç"]),
@@ -119,10 +122,36 @@ def test_a_truncated_baseline_names_itself(path: Path, keep: int) -> None:
     assert error.where == str(path)
 
 
+def unsealed(path: Path) -> str:
+    """A baseline as a version before there were seals would have written it."""
+    content = json.loads(path.read_text("utf-8"))
+    return json.dumps({name: part for name, part in content.items() if name != SEAL})
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_every_damage_to_either_file_is_seen(path: Path, tmp_path: Path, damage: str) -> None:
+    """And named, with the way out."""
+    files = {file: file.read_bytes() for file in (path, path.with_suffix(".npz"))}
+    other = tmp_path / "other" / "baseline.json"
+    other.parent.mkdir()
+    write_baseline(
+        other, baseline().model_copy(update={"run": "other/r9"}), ARRAYS | {"x": np.zeros(3)}
+    )
+    for file in files:
+        DAMAGES[damage](file, other.with_suffix(file.suffix))
+        with pytest.raises(BaselineError) as caught:
+            read_all(path)
+        assert caught.value.hint
+        for each, content in files.items():
+            shutil.rmtree(each) if each.is_dir() else each.unlink(missing_ok=True)
+            each.write_bytes(content)
+    assert read_baseline(path).baseline.run != "other/r9"
+
+
 @pytest.mark.parametrize("version", [0, 3, "1", None, True])
 def test_another_version_is_refused(path: Path, version: Any) -> None:
     """A later format is not guessed at."""
-    content = json.loads(path.read_text("utf-8"))
+    content = json.loads(unsealed(path))
     path.write_text(json.dumps(content | {"schema_version": version}), "utf-8")
     assert f"schema_version is {version!r}" in error_of(path).problem
 
@@ -136,7 +165,7 @@ def test_json_that_is_no_baseline_is_refused(path: Path, content: str) -> None:
 
 def test_an_unknown_or_missing_field_is_named(path: Path) -> None:
     """Edited by hand, most likely."""
-    content = json.loads(path.read_text("utf-8"))
+    content = json.loads(unsealed(path))
     path.write_text(json.dumps(content | {"extra": 1}), "utf-8")
     assert "extra" in error_of(path).problem
     del content["fingerprint"]
@@ -146,7 +175,7 @@ def test_an_unknown_or_missing_field_is_named(path: Path) -> None:
 
 def test_nan_in_a_baseline_is_refused(path: Path) -> None:
     """A value that is no number would let everything pass."""
-    text = path.read_text("utf-8").replace("0.144444", "NaN")
+    text = unsealed(path).replace("0.144444", "NaN")
     path.write_text(text, "utf-8")
     assert "value" in error_of(path).problem
 
@@ -205,7 +234,7 @@ def test_a_folder_or_bytes_are_no_baseline(tmp_path: Path) -> None:
 
 def test_rules_are_checked_and_may_be_absent(path: Path) -> None:
     """Files of before there were rules have the defaults; unknown rules are not guessed at."""
-    content = json.loads(path.read_text("utf-8"))
+    content = json.loads(unsealed(path))
     bare = {key: part for key, part in content.items() if key != "gate"}
     path.write_text(json.dumps(bare), "utf-8")
     assert read_baseline(path).baseline.gate == GateSpec()
@@ -309,7 +338,7 @@ def test_thousands_of_latencies_take_one_entry(tmp_path: Path) -> None:
     """
     path = tmp_path / "baseline.json"
     with_measurements(path)
-    assert len(path.read_text("utf-8")) < 4000
+    assert len(unsealed(path)) < 4000
     loaded = read_baseline(path)
     subject = loaded.baseline.subjects["chosen"]
     assert subject.measurements is not None
@@ -326,7 +355,7 @@ def test_a_baseline_of_version_1_is_still_read(tmp_path: Path) -> None:
     with_measurements(path)
     now = read_baseline(path)
     write_baseline(path, baseline(), ARRAYS)  # a sidecar without readings
-    content = json.loads(path.read_text("utf-8")) | {"schema_version": 1}
+    content = json.loads(unsealed(path)) | {"schema_version": 1}
     content["subjects"]["chosen"]["measurements"] = {
         "device_name": "AMD EPYC",
         "fingerprint": "f" * 20,
@@ -347,7 +376,7 @@ def test_an_edited_median_is_refused(tmp_path: Path) -> None:
     """A gate compares the repeats, and what a reviewer reads must be theirs; so must their n."""
     path = tmp_path / "baseline.json"
     with_measurements(path)
-    text = path.read_text("utf-8")
+    text = unsealed(path)
     for old, new, needle in (
         ('"median": 0.019995', '"median": 0.5', "itl_s.*edited"),
         ('"n": 2000', '"n": 3', "no array 'measured/chosen/itl_s' of 3 readings"),

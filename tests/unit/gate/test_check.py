@@ -13,6 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from harness.data.splits import hash_point
+from harness.digests import SEAL
 from harness.errors import BaselineError, QualityError, SuiteError, UsageError
 from harness.gate.accept import accept_baseline, broken_floors
 from harness.gate.baseline import read_baseline, sidecar_of
@@ -492,6 +493,7 @@ def test_a_choice_is_not_gated_on_what_it_was_chosen_by(
         accept(store, path, Runs(store, spec=spec(**rules)))
     accept(store, path, Runs(store, spec=spec(**rules, variants=["base@nf4"])))
     content = json.loads(path.read_text("utf-8"))  # as it was accepted when it was allowed
+    del content[SEAL]
     content["gate"]["variants"] = ["chosen"]
     content["subjects"]["chosen"] = content["subjects"].pop("base@nf4")
     path.write_text(json.dumps(content), "utf-8")

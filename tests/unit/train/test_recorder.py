@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from types import SimpleNamespace
 
@@ -92,7 +93,7 @@ def test_a_save_at_the_end_of_an_epoch_waits_for_it(last):
 
 
 def test_a_checkpoint_knows_how_far_training_was(tmp_path):
-    """Its marker holds the files' sizes, and whether there is anything left to do."""
+    """Its marker holds the files' sizes and digests, and whether there is anything left to do."""
     folder = tmp_path / "checkpoint-4"
     folder.mkdir()
     (folder / "weights").write_bytes(b"12345")
@@ -100,7 +101,8 @@ def test_a_checkpoint_knows_how_far_training_was(tmp_path):
     recorder(step=2).on_save(args, state(4), control(), model=torch.nn.Linear(1, 1))
     marker = json.loads((folder / "complete.json").read_text())
     assert (marker["step"], marker["finished"], marker["resumed_from"]) == (4, True, [2])
-    assert marker["files"] == {"weights": 5}
+    digest = hashlib.sha256(b"12345").hexdigest()
+    assert marker["files"] == {"weights": {"size": 5, "sha256": digest}}
 
 
 def test_peak_memory_on_a_cpu_is_that_of_the_process():

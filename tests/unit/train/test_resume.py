@@ -146,7 +146,7 @@ def test_a_checkpoint_that_was_cut_off_is_discarded(training):
     assert found is not None
     assert found.name == "checkpoint-1"
     assert said == [
-        f"  checkpoint-{step} was cut off while it was written; it is discarded"
+        f"  checkpoint-{step} is not whole, as after a power cut; it is discarded"
         for step in (2, 3, 4)
     ]
     assert [p.name for p in broken.folder.glob("checkpoint-*")] == ["checkpoint-1"]
