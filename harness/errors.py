@@ -50,6 +50,10 @@ class AloneNotFiniteError(NotFiniteError):
     """It does so for a sequence by itself, so that no other way of computing can help."""
 
 
+class UnknownTokenError(ModelError):
+    """A text holds tokens that the model has no embedding for, so that no way can read it."""
+
+
 class ApartError(ModelError):
     """An adapter cannot stand beside others over one base; it may, on a base of its own."""
 

@@ -26,6 +26,7 @@ from harness.engines.trial import Trial, Trials
 from harness.errors import ModelError
 from harness.models.mixed import Mixture
 from harness.models.tokens import context_tokens, encode_prompt, truncate_left
+from harness.models.vocabulary import require_embeddings
 
 OnStep = Callable[[int, int], None]  # (rows that have ended, tokens of the step)
 Writer = Callable[[Sequence[PromptRow]], list[Written]]
@@ -62,6 +63,7 @@ def generate(
     Raises:
         ModelError: The context has no room for prompt and answer, or no way of decoding that is
             tried gives the forward pass's texts.
+        UnknownTokenError: A prompt holds a token that the model has no embedding for.
         NotFiniteError: A logit is NaN or infinite.
         MemoryShortError: Memory does not suffice for a single prompt.
     """
@@ -172,7 +174,8 @@ def _encoded(
             f"{context} tokens, prompt included.",
             hint="Lower max_new_tokens.",
         )
-    encoded = (encode_prompt(tokenizer, prompt, chat=chat) for prompt in prompts)
+    encoded = [encode_prompt(tokenizer, prompt, chat=chat) for prompt in prompts]
+    require_embeddings(model, tokenizer, encoded)
     cut = (truncate_left(ids, limit, tokenizer.bos_token_id) for ids in encoded)
     return [(tuple(ids), excess) for ids, excess in cut]
 

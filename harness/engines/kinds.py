@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from harness.digests import value_digest
-from harness.models.adapters import base_of
 from harness.models.peft_load import token_lists
+from harness.models.vocabulary import embedding_rows
 
 _LONGEST = 16  # tokens of a list that are tried
 
@@ -53,7 +53,7 @@ def _plain(value: Any) -> Any:
 
 def planted_rows(model: Any) -> list[list[int]]:
     """Sequences of unequal length that hold what the acting adapter waits for, if for anything."""
-    vocabulary = int(base_of(model).get_input_embeddings().weight.shape[0])
+    vocabulary = embedding_rows(model)
     config = acting_config(model)
     lists = [] if config is None else token_lists(config, vocabulary)
     spread = [vocabulary * part // 18 for part in range(1, 17)]

@@ -29,6 +29,7 @@ from harness.engines.tree_forward import TreeScorer
 from harness.engines.trial import Trials
 from harness.errors import HarnessError, MissingExtraError
 from harness.models.causality import Causality
+from harness.models.vocabulary import require_embeddings
 
 try:
     from lm_eval.models.huggingface import HFLM
@@ -210,6 +211,7 @@ class PrefixSharingLM(HFLM):  # type: ignore[misc]  # lm_eval is untyped
                 )
             truncated += len(context) + len(continuation) > self.max_length + 1
         self.truncated += truncated
+        require_embeddings(self.model, self.tokenizer, (a + b for _, a, b in requests))
         if self._trial.way == "stock":
             due = {
                 index: self._expected(requests[index][1:], _place(requests, index))
@@ -325,6 +327,7 @@ class PrefixSharingLM(HFLM):  # type: ignore[misc]  # lm_eval is untyped
         if left_truncate_len and encoded[0].shape[1] == left_truncate_len:
             lengths = [len(self.tok_encode(text)) for text in strings]
             self.truncated += sum(length > left_truncate_len for length in lengths)
+        require_embeddings(self.model, self.tokenizer, encoded[0].tolist())
         return encoded
 
 

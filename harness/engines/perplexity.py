@@ -18,6 +18,7 @@ from harness.engines.trial import PLANTED, Trial, Trials
 from harness.errors import ModelError
 from harness.models.adapters import forward_arguments
 from harness.models.tokens import context_tokens, encode_pair, truncate_left
+from harness.models.vocabulary import require_embeddings
 
 PROBE = "batched losses are the forward pass"
 
@@ -65,6 +66,7 @@ def completion_losses(
 
     Raises:
         ModelError: ``max_length`` has no room.
+        UnknownTokenError: A row holds a token that the model has no embedding for.
         NotFiniteError: A loss is NaN or infinite.
         MemoryShortError: Memory does not suffice for a single pair.
     """
@@ -78,6 +80,7 @@ def completion_losses(
     rows = [
         _row(tokenizer, index, pair, chat=chat, limit=limit) for index, pair in enumerate(pairs)
     ]
+    require_embeddings(model, tokenizer, (row.ids for row in rows))
     rows.sort(key=lambda row: len(row.ids), reverse=True)
     results: dict[int, CompletionLoss] = {}
     pad = tokenizer.pad_token_id

@@ -182,6 +182,7 @@ class TransformersEngine:
         from harness.engines.trial import Trials
         from harness.models.adapters import AdapterSet
         from harness.models.load import load_proved
+        from harness.models.vocabulary import pad_with_known
 
         model, proofs = load_proved(
             weights.source,
@@ -192,6 +193,7 @@ class TransformersEngine:
             quantization=weights.quantization,
         )
         tokenizer = self.tokenizer(weights.base, weights.base_dir)
+        pad_with_known(model, tokenizer)
         loaded = _Loaded(AdapterSet(model), tokenizer, policy.device, Trials(), proofs)
         del model
         try:

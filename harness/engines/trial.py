@@ -9,7 +9,13 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from harness.engines.batching import is_out_of_memory
-from harness.errors import AloneNotFiniteError, HarnessError, ModelError, NotFiniteError
+from harness.errors import (
+    AloneNotFiniteError,
+    HarnessError,
+    ModelError,
+    NotFiniteError,
+    UnknownTokenError,
+)
 from harness.schema import Proof
 
 ENOUGH = 8  # tokens of each condition that are compared, where nothing else is said
@@ -80,7 +86,9 @@ class Trial:
                     return attempt()
             except Exception as error:  # a model may refuse masks, positions or caches in any way
                 # what is wrong with the request, or with its numbers, is wrong in every way
-                theirs = isinstance(error, HarnessError) and not isinstance(error, ModelError)
+                theirs = isinstance(error, UnknownTokenError) or (
+                    isinstance(error, HarnessError) and not isinstance(error, ModelError)
+                )
                 numbers = isinstance(error, AloneNotFiniteError) or (
                     isinstance(error, NotFiniteError) and bool(self.counts)
                 )

@@ -18,6 +18,7 @@ from harness.models.causality import Causality
 from harness.models.identity import AdapterInfo, check_adapter
 from harness.models.precision import computing_dtype
 from harness.models.tokens import encode_prompt
+from harness.models.vocabulary import embedding_rows, require_embeddings
 
 _TOKENS = 32  # of the sequence by which answers are compared
 _KEPT = 4  # of its last tokens, whose logits are kept; they depend on all before them
@@ -162,6 +163,7 @@ class AdapterSet:
             max |logit with adapter - logit of the base|, over all tokens of all prompts.
         """
         encoded = [encode_prompt(tokenizer, prompt, chat=chat) for prompt in prompts]
+        require_embeddings(self._base, tokenizer, encoded)
         return max(
             _distance(self._logits(name, ids), self._logits(None, ids))
             for ids in [*encoded, *self._sequences(name)]
@@ -173,7 +175,7 @@ class AdapterSet:
             self._causality[name] = Causality(
                 lambda *rows: self._logits(name, *rows),
                 self._sequences(name),
-                vocabulary=self._base.get_input_embeddings().weight.shape[0],
+                vocabulary=embedding_rows(self._base),
                 dtype=computing_dtype(self._base),
                 base=None if name is None else self.causality(None),
             )
@@ -286,7 +288,7 @@ class AdapterSet:
 
     def _sequences(self, name: str | None) -> list[list[int]]:
         """Tokens spread over the vocabulary, and what an adapter's configuration names."""
-        vocabulary = self._base.get_input_embeddings().weight.shape[0]
+        vocabulary = embedding_rows(self._base)
         spread = torch.linspace(0, vocabulary - 1, _TOKENS).long().tolist()
         if name is None:
             return [spread]

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import ModelError
+from harness.models.vocabulary import embedding_rows
 from harness.schema import Precision, Proof
 
 if TYPE_CHECKING:
@@ -186,7 +187,7 @@ def batch_proof(model: Any) -> Proof:
     """
     import torch
 
-    vocabulary = model.get_input_embeddings().weight.shape[0]
+    vocabulary = embedding_rows(model)
     ids = (torch.arange(2 * _TOKENS).reshape(2, _TOKENS) * 7 % vocabulary).to(model.device)
     with torch.inference_mode():
         alone = model(input_ids=ids[:1], use_cache=False).logits[0]

@@ -18,6 +18,7 @@ from harness.models.device import decide, environment
 from harness.models.load import load_base
 from harness.models.policy import DevicePolicy
 from harness.models.tokens import context_tokens, load_tokenizer
+from harness.models.vocabulary import pad_with_known, require_embeddings
 from harness.schema import Example, Proof, TrainingRun
 from harness.suite.spec import BaseSpec, TrainSpec
 from harness.train import weights
@@ -138,6 +139,9 @@ def _prepare(job: TrainingJob, policy: DevicePolicy, checkpoint: Path | None) ->
     how = _encoding(job, config, context_tokens(model, tokenizer))
     rows = _encode(job.train_examples, tokenizer, how, "training")
     held_out = _encode(job.eval_examples, tokenizer, how, "eval")
+    pad_with_known(model, tokenizer)
+    read = (row["input_ids"] for part in (rows, held_out) for row in part.rows)
+    require_embeddings(model, tokenizer, read)
     recorder = Recorder(job.progress, policy.device, progress_of(checkpoint))
     stopping = spec.early_stopping
     callbacks = stopping and [
