@@ -9,7 +9,7 @@ Layout under the runs folder::
 import json
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from os import environ
@@ -27,6 +27,15 @@ from harness.store.results import ASIDE, Results
 MANIFEST = "manifest.json"
 _ANEW = "Run the eval again: it sets the damaged manifest aside and makes it anew."
 _RUNNING = ".running"  # in a run's folder: locked while an eval of it goes on
+
+
+def _with_places(manifest: Manifest, change: Callable[[str], str]) -> Manifest:
+    """A manifest whose variants' weights lie elsewhere."""
+    variants = tuple(
+        v if v.adapter is None else v.model_copy(update={"adapter": change(v.adapter)})
+        for v in manifest.variants
+    )
+    return manifest.model_copy(update={"variants": variants})
 
 
 def usual_root() -> Path:
@@ -104,7 +113,7 @@ class Store(Results):
     def write_manifest(self, manifest: Manifest) -> Path:
         """Write a run's manifest, replacing the earlier one in one step."""
         path = self.manifest_file(manifest.suite, manifest.run_id)
-        value = sealed(manifest.model_dump(mode="json"))
+        value = sealed(self._portable(manifest).model_dump(mode="json"))
         write_atomic(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
         return path
 
@@ -117,7 +126,26 @@ class Store(Results):
         path = path / MANIFEST if path.is_dir() else path
         value = self._unsealed(path)
         value.pop(SEAL, None)
-        return self._validated(path, Manifest, json.dumps(value))
+        return self._here(self._validated(path, Manifest, json.dumps(value)))
+
+    def _portable(self, manifest: Manifest) -> Manifest:
+        """A manifest with paths inside the store relative to it, so that a copy works by itself."""
+        return _with_places(manifest, lambda place: place.removeprefix(f"{self.root}/"))
+
+    def _here(self, manifest: Manifest) -> Manifest:
+        """A manifest with paths inside the store as they are where it lies now.
+
+        Those of earlier versions name the folder in which the run was made; what lies in this
+        store under the same name goes before it.
+        """
+        inside = f".store/training/{manifest.training_key}/"
+
+        def here(place: str) -> str:
+            _, own, name = place.rpartition(inside)
+            path = self.root / f"{own}{name}"
+            return str(path) if own and (path.exists() or place.startswith(inside)) else place
+
+        return _with_places(manifest, here)
 
     def is_sealed(self, manifest: Manifest) -> bool:
         """Whether a run's manifest holds a digest; those of earlier versions do not."""

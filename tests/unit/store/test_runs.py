@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import StoreError, UsageError
-from harness.schema import Manifest
+from harness.schema import Manifest, Variant
 from harness.store.runs import Store, find_run
 
 
@@ -84,3 +85,29 @@ def test_the_lock_ends_with_its_holder(store: Store) -> None:
     assert done.returncode == -9
     with store.locked(exclusive=True):
         pass
+
+
+@pytest.mark.parametrize("old_place", ["kept", "gone"])
+@pytest.mark.parametrize("earlier", [False, True], ids=["", "by an earlier version"])
+def test_a_copied_store_names_its_own_weights(
+    store: Store, tmp_path: Path, old_place: str, *, earlier: bool
+) -> None:
+    """Weights of a training inside it; those of adapters trained elsewhere stay where they are."""
+    inside, outside = ".store/training/k/checkpoint-2", str(tmp_path / "mine" / "checkpoint-2")
+    (store.root / inside).mkdir(parents=True)
+    variants = tuple(
+        Variant(id=name, kind="adapter", base_model="m", precision="fp32", adapter=place)
+        for name, place in (("a", str(store.root / inside)), ("b", outside))
+    )
+    changes = {"variants": variants, "training_key": "k"}
+    run = manifest("one", "r1", "2026-01-01").model_copy(update=changes)
+    path = store.write_manifest(run)
+    assert str(store.root) not in path.read_text()
+    if earlier:
+        path.write_text(run.model_dump_json())
+    assert store.read_manifest(path) == run
+    shutil.copytree(store.root, tmp_path / "copy")
+    if old_place == "gone":
+        shutil.rmtree(store.root)
+    (read,) = Store(tmp_path / "copy").manifests()
+    assert [v.adapter for v in read.variants] == [str(tmp_path / "copy" / inside), outside]
