@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from harness.errors import DiskError
+from harness.errors import DiskError, UsageError
 
 NO_PLACE = (errno.ENOENT, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP)
 """Error numbers that mean "cannot be written" of a folder or file that is still to be made."""
@@ -21,6 +21,25 @@ _NOT_WRITABLE = (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EE
 _NOT_SYNCED = (errno.EINVAL, errno.ENOTSUP, errno.EBADF)
 _AT_ONCE = 8
 _OTHER_RUNS = "Choose another with --runs-dir."
+
+
+def refuse_address(name: str | Path, where: str | None = None) -> None:
+    """Refuse an address such as ``s3://bucket/rows``, which a path would take for a folder's name.
+
+    Args:
+        name: What is to be a path.
+        where: The place that names it.
+
+    Raises:
+        UsageError: It is an address.
+    """
+    scheme, colon, _ = str(name).partition(":/")
+    if colon and len(scheme) > 1 and scheme.replace("+", "").isalnum():
+        raise UsageError(
+            f"{str(name)!r} is an address, and a path is needed: files are read and written here.",
+            where=where,
+            hint="Copy it to this machine first, or mount it.",
+        )
 
 
 def write_atomic(path: Path, content: str | bytes, *, hint: str = _OTHER_RUNS) -> None:

@@ -11,7 +11,7 @@ from harness.suite.spec import Suite
 class SamePrecision:
     """That the adapters' base is quantized as in training.
 
-    The matrix is nf4 unless the suite says otherwise; `lora` and `full` train unquantized weights.
+    The matrix is at the precision of the training unless the suite says otherwise.
     """
 
     about = Suite

@@ -89,6 +89,8 @@ def loaded_suite(
 
 def store_in(runs_dir: Path) -> Store:
     """The runs and results of a folder."""
+    from harness.files import refuse_address
     from harness.store.runs import Store
 
+    refuse_address(runs_dir, "--runs-dir")
     return Store(runs_dir)

@@ -21,10 +21,13 @@ def select(
     runs_dir: options.RunsDir = options.DEFAULT_RUNS,
 ) -> None:
     """Say which checkpoint to ship and why; copy it with --copy-to. Exit code 1 if none."""
+    from harness.files import refuse_address
     from harness.release.export import card_note, form_named, ship
     from harness.release.select import describe, select_run
 
     wanted = form_named(form, copy_to)
+    if copy_to is not None:
+        refuse_address(copy_to, "--copy-to")
     store, manifest = options.found_run(run, runs_dir)
     selected, state = select_run(store, manifest), store.state_of(manifest)
     if as_json:

@@ -34,7 +34,8 @@ from harness.schema import (
 )
 from harness.store.runs import Store
 from harness.suite.spec import Suite
-from harness.validate.suite import CheckedSuite, check_gated
+from harness.validate.rules import check_gated
+from harness.validate.suite import CheckedSuite
 
 CellState = Literal["done", "missing", "waiting"]
 

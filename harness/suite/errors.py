@@ -91,9 +91,16 @@ def explain(problems: Sequence[Mapping[str, Any]], places: Places) -> list[Suite
     return [_explain(problem, places) for problem in _telling(problems, places.content)]
 
 
-def without(problems: Sequence[Mapping[str, Any]], content: Any) -> Any:
-    """A suite's content without the keys that errors concern."""
-    for key in sorted({key_of(problem, content) for problem in problems}, key=len, reverse=True):
+def without(problems: Sequence[Mapping[str, Any]], content: Any, above: int = 0) -> Any:
+    """A suite's content without the keys that errors concern.
+
+    Args:
+        problems: The errors.
+        content: The content.
+        above: How many levels above each key to take away, too.
+    """
+    keys = {key_of(problem, content) for problem in problems}
+    for key in sorted({key[: max(1, len(key) - above)] for key in keys}, key=len, reverse=True):
         content = _removed(content, key)
     return content
 

@@ -49,18 +49,16 @@ def installed_fields(config: ConfigClass) -> Fields:
         return _guarded(lambda: read_fields(config))
     if find_spec(package) is None:
         return Fields(unknown=f"{package} is not installed")
-    file, installation = (
-        cache_dir() / "fields" / f"{config.replace(':', '-')}.json",
-        _installation(),
-    )
+    file = cache_dir() / "fields" / f"{config.replace(':', '-')}.json"
+    installed = installation()
     with suppress(OSError, ValueError, AttributeError, TypeError, KeyError):
         kept = json.loads(file.read_text("utf-8"))
-        if kept["installation"] == installation:
+        if kept["installation"] == installed:
             return Fields(_as_kinds(kept["kinds"]))
     read = _guarded(lambda: _read_elsewhere(config))
     if read.unknown is None:
         with suppress(DiskError, OSError):  # an unusable cache costs time, never a result
-            write_atomic(file, json.dumps({"installation": installation, "kinds": read.kinds}))
+            write_atomic(file, json.dumps({"installation": installed, "kinds": read.kinds}))
     return read
 
 
@@ -113,7 +111,7 @@ def _read_elsewhere(config: str) -> dict[str, Kinds]:
     return _as_kinds(json.loads(done.stdout.splitlines()[-1]))
 
 
-def _installation() -> list[list[str | int]]:
+def installation() -> list[list[str | int]]:
     """Version, place and time of the packages that make the classes what they are."""
     return [
         [package, _version(package), str(file), file.stat().st_mtime_ns]

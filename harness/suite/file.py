@@ -56,6 +56,9 @@ class SuiteFile:
         return self.places.of(self.places.key_named(key))
 
 
+_MOST_ABOVE = 4  # levels above a key that are given up for its sake
+
+
 class SuiteFileErrors(SuiteErrors):
     """What is wrong with the content of a suite file.
 
@@ -141,11 +144,22 @@ def _validated(content: Any, places: Places) -> tuple[Suite | None, list[SuiteEr
             SuiteError(f"{dotted(key)} {problem}", where=places.of(key))
             for key, problem in _unstorable(suite.model_dump())
         ]
-    try:
-        rest = model.model_validate(without(problems, content))
-    except ValidationError:
-        rest = None
-    return rest, explain(problems, places)
+    return _rest(content, problems), explain(problems, places)
+
+
+def _rest(content: Any, problems: Sequence[Any]) -> Suite | None:
+    """The parts of a suite that are right, so that they can be checked as well.
+
+    Where what was wrong with a key is that something is missing from it, it goes as a whole.
+    """
+    model = suite_model(content, parts=True)
+    for above in range(_MOST_ABOVE):
+        content = without(problems, content, above)
+        try:
+            return model.model_validate(content)
+        except ValidationError as error:
+            problems = error.errors()
+    return None
 
 
 def _unstorable(value: Any, key: Key = ()) -> Iterator[tuple[Key, str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import ConfigDict, Field, ValidationError, create_model, model_validator
+from pydantic import ConfigDict, ValidationError, create_model
 
 from harness.errors import StoreError, UsageError
 from harness.schema import Manifest
@@ -13,26 +13,13 @@ from harness.suite.errors import key_of, without
 from harness.suite.places import dotted
 from harness.suite.spec import (
     TASK_SPECS,
-    BaseSpec,
     Suite,
-    Tasks,
+    SuiteParts,
     TaskSpec,
     named_types,
     task_spec,
     with_tasks,
 )
-
-
-class RecordedSuite(Suite):
-    """A suite that was checked when it ran; what it does not hold has today's default."""
-
-    name: str = ""
-    base: BaseSpec = BaseSpec(model="")
-    tasks: Tasks = Field(default_factory=dict)
-
-    @model_validator(mode="after")
-    def _consistent(self) -> RecordedSuite:
-        return self
 
 
 class UnknownTask(TaskSpec):
@@ -50,7 +37,7 @@ def _model_of(content: Any) -> type[Suite]:
         except UsageError:
             kind: Any = Literal[name]
             specs.append(create_model("UnknownTask", __base__=UnknownTask, type=(kind, ...)))
-    return with_tasks(RecordedSuite, specs) if specs else RecordedSuite
+    return with_tasks(SuiteParts, specs) if specs else SuiteParts
 
 
 def suite_of(manifest: Manifest) -> Suite:

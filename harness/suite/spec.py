@@ -523,17 +523,31 @@ class Suite(Spec):
         return data, prompt
 
 
-def suite_model(content: Any) -> type[Suite]:
+class SuiteParts(Suite):
+    """What there is of a suite that may lack parts; what it does not hold has today's default."""
+
+    name: str = ""
+    base: BaseSpec = BaseSpec(model="")
+    tasks: Tasks = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> SuiteParts:
+        return self
+
+
+def suite_model(content: Any, *, parts: bool = False) -> type[Suite]:
     """The model of a suite that may name task types of other packages.
 
     Args:
         content: What the suite says, as read from its file.
+        parts: Whether the suite may lack parts.
 
     Raises:
         PluginError: A package's task type cannot be loaded.
     """
     others = sorted(named_types(content) - TASK_SPECS.keys())
-    return _model_with(tuple(name for name in others if name in TASK_TYPES.names))
+    names = tuple(name for name in others if name in TASK_TYPES.names)
+    return _model_with(names, SuiteParts if parts else Suite)
 
 
 def named_types(content: Any) -> set[str]:
@@ -544,8 +558,8 @@ def named_types(content: Any) -> set[str]:
 
 
 @cache
-def _model_with(others: tuple[str, ...]) -> type[Suite]:
-    return with_tasks(Suite, [task_spec(name) for name in others]) if others else Suite
+def _model_with(others: tuple[str, ...], model: type[Suite] = Suite) -> type[Suite]:
+    return with_tasks(model, [task_spec(name) for name in others]) if others else model
 
 
 def task_spec(name: str) -> type[TaskSpec]:

@@ -9,7 +9,7 @@ from typing import Any
 from peft import LoraConfig
 from trl import SFTConfig
 
-from harness.errors import SuiteError
+from harness.errors import SuiteError, in_a_line
 from harness.models.policy import DevicePolicy
 from harness.suite.arguments import DECIDED, SUCCESSORS, as_sft_takes_them
 from harness.suite.spec import TrainSpec
@@ -72,15 +72,36 @@ def sft_config(
         with warnings.catch_warnings():  # TRL sets a field that transformers has renamed
             warnings.filterwarnings("ignore", message="`gradient_checkpointing` is deprecated")
             config = SFTConfig(**args)
-    except (TypeError, ValueError, ImportError) as error:
+    except Exception as error:  # of any library that an argument brings in
         names = [name for name in [*SUCCESSORS, *DECIDED] if name in str(error)]
         hint = f"See {', '.join(names)} in the training guide." if names else None
-        raise SuiteError(str(error).strip(), where="train.args", hint=hint) from error
+        raise SuiteError(in_a_line(error), where="train.args", hint=hint) from error
+    _check_hub(config)
     # the Trainer keeps the best checkpoint by this metric; which one is used is chosen on select
     config.load_best_model_at_end = False
     if config.n_gpu > 1:  # the policy chose one device; TRL refuses DataParallel over several
         config._n_gpu = 1
     return config
+
+
+def _check_hub(config: SFTConfig) -> None:
+    """Refuse to push to a repository of no name, or of one that the Hub does not take."""
+    from huggingface_hub.utils import HFValidationError, validate_repo_id
+
+    if not config.push_to_hub:
+        return
+    hint = (
+        "Write hub_model_id: owner/name. To publish what was chosen, and not every checkpoint: "
+        "harness select RUN --copy-to DIR, then hf upload owner/name DIR."
+    )
+    if not config.hub_model_id:
+        problem = "push_to_hub needs the repository's name."
+        raise SuiteError(problem, where="train.args.push_to_hub", hint=hint)
+    try:
+        validate_repo_id(config.hub_model_id)
+    except HFValidationError as error:
+        problem, where = in_a_line(error), "train.args.hub_model_id"
+        raise SuiteError(problem, where=where, hint=hint) from error
 
 
 def _default_evaluation(args: dict[str, Any], spec: TrainSpec, has_eval_rows: bool) -> None:

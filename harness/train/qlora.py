@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import datasets
-import torch
 import transformers
 from transformers import TrainerState
-from trl import SFTConfig, SFTTrainer
+from trl import SFTConfig
 
 from harness.errors import HarnessError, SuiteError
 from harness.models.device import decide, environment
@@ -35,6 +33,7 @@ from harness.train.rows import (
     sequence_lengths,
     sequence_statistics,
 )
+from harness.train.trainer import make_trainer
 
 
 @dataclass(frozen=True)
@@ -126,7 +125,8 @@ def _prepare(job: TrainingJob, policy: DevicePolicy, checkpoint: Path | None) ->
     )
     # an evaluation before the first step belongs to the start, and is in the log already
     config.eval_on_start = config.eval_on_start and checkpoint is None
-    peft_config = None if spec.method == "full" else lora_config(spec)
+    if spec.method != "full":
+        lora_config(spec)  # what it refuses is told before the base is loaded
     tokenizer = load_tokenizer(job.base, job.base_dir)
     model = load_base(
         job.base,
@@ -143,26 +143,8 @@ def _prepare(job: TrainingJob, policy: DevicePolicy, checkpoint: Path | None) ->
     read = (row["input_ids"] for part in (rows, held_out) for row in part.rows)
     require_embeddings(model, tokenizer, read)
     recorder = Recorder(job.progress, policy.device, progress_of(checkpoint))
-    stopping = spec.early_stopping
-    callbacks = stopping and [
-        transformers.EarlyStoppingCallback(stopping.patience, stopping.threshold)
-    ]
-    try:
-        trainer = SFTTrainer(
-            model=model,
-            args=config,
-            train_dataset=datasets.Dataset.from_list(rows.rows),
-            eval_dataset=datasets.Dataset.from_list(held_out.rows) if held_out.rows else None,
-            processing_class=tokenizer,
-            peft_config=peft_config,
-            callbacks=[*(callbacks or []), recorder],
-        )
-        weights.keep_full_precision(trainer.model, policy)
-        trainer.create_optimizer()  # now, so that what it refuses is told as the suite's error
-    except torch.OutOfMemoryError:
-        raise
-    except (TypeError, ValueError, RuntimeError, KeyError, ImportError) as error:
-        raise SuiteError(f"TRL or PEFT refuses it: {error}", where="train") from error
+    both = rows.rows, held_out.rows
+    trainer = make_trainer(model, config, tokenizer, both, spec, policy, [recorder])
     trainer.remove_callback(transformers.PrinterCallback)  # ours reports instead
     packed = config.packing if config.eval_packing is None else config.eval_packing
     lost = _lost(rows, trainer.train_dataset, packed=config.packing)

@@ -15,6 +15,8 @@ from harness.suite.spec import Suite
 def base_checks(file: SuiteFile) -> Iterator[Callable[[], object]]:
     """Checks of the base by its files, as far as they are there; each raises a SuiteError."""
     base = file.suite.base
+    if not base.model:
+        return  # left out, because something is wrong with it
     try:
         kind = locate(base, file.base_dir).kind
     except ModelError:

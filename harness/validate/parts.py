@@ -12,6 +12,7 @@ from harness.data.prompts import check_templates
 from harness.data.sources import resolve
 from harness.doors import ENGINES
 from harness.errors import DataError, MetricError, PromptError, SuiteError, UsageError
+from harness.files import refuse_address
 from harness.metrics.evaluate_options import local_script, read_options
 from harness.metrics.registry import EVALUATE, check_metric, is_evaluate_module
 from harness.metrics.sight import check_first_sight
@@ -26,6 +27,8 @@ _TAKEN = (MEASURE, HUMAN, TRAIN)  # names that stand for something else
 def part_checks(file: SuiteFile) -> Iterator[Callable[[], object]]:
     """Checks of the parts, each of which raises a UsageError with its place."""
     suite = file.suite
+    for key, name in _places(suite):
+        yield partial(_check_place, file, key, name)
     yield partial(_engine_of, file)
     for key, ability in _asked_of_engine(file.suite):
         yield partial(_check_ability, file, key, ability)
@@ -41,6 +44,28 @@ def part_checks(file: SuiteFile) -> Iterator[Callable[[], object]]:
             yield partial(_check_prompt, file, name, prompt)
         for place, metric in enumerate(getattr(task, "metrics", ())):
             yield partial(_check_metric, file, f"tasks.{name}.metrics[{place}]", metric)
+
+
+def _places(suite: Suite) -> Iterator[tuple[str, str]]:
+    """Keys that name a folder, a file or something on the Hub, each with the name."""
+    yield "base.model", suite.base.model
+    yield "base.tokenizer", suite.base.tokenizer or ""
+    named = suite.checkpoints or []
+    yield from (("checkpoints", name) for name in ([named] if isinstance(named, str) else named))
+    yield from _files_of("data", suite.data)
+    for task_name, task in suite.tasks.items():
+        yield from _files_of(f"tasks.{task_name}.data", getattr(task, "data", None))
+
+
+def _files_of(key: str, data: Any) -> Iterator[tuple[str, str]]:
+    """The same, of a section that says where rows come from."""
+    yield f"{key}.source", getattr(data, "source", None) or ""
+    for split, name in getattr(data, "files", {}).items():
+        yield f"{key}.files.{split}", name
+
+
+def _check_place(file: SuiteFile, key: str, name: str) -> None:
+    refuse_address(name, file.at(key))
 
 
 def _engine_of(file: SuiteFile) -> Any:
@@ -143,7 +168,10 @@ def row_checks(file: SuiteFile) -> Iterator[Callable[[], object]]:
     owners = [TRAIN] if suite.train is not None else []
     for owner in [*owners, *suite.tasks]:
         if owner == TRAIN or not suite.tasks[owner].brings_data:
-            pair = suite.task_data(owner)
+            try:
+                pair = suite.task_data(owner)
+            except TypeError:
+                continue  # a part was left out, because something is wrong with it
             if pair not in seen:
                 seen.append(pair)
                 references.append([])

@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from harness.schema import SPLITS
 from harness.store.runs import Store
 from harness.validate.suite import CheckedSuite, read_suite
 
@@ -29,6 +30,8 @@ TRAIN: dict[str, Any] = {"method": "qlora", "args": {"max_steps": 6, "save_steps
 def suite_file(folder: Path, *overrides: str, **changes: Any) -> CheckedSuite:
     """The small suite with top-level changes, written and read back."""
     content = {**copy.deepcopy(SUITE), **changes}
+    if "train" in changes and "data" not in changes:
+        content["data"]["splits"] = dict.fromkeys(SPLITS, 0.25)
     rows = "".join(json.dumps({"text": f"t{i}", "label": f"l{i}"}) + "\n" for i in range(8))
     (folder / "rows.jsonl").write_text(rows, "utf-8")
     path = folder / "suite.yaml"

@@ -186,7 +186,7 @@ def test_a_broken_check_is_named_and_the_rest_goes_on(
     broken_package(tmp_path, CHECKS.group, target, code)
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.delitem(sys.modules, "broken_toy", raising=False)
-    file = suite_file(tmp_path, train={"method": "lora"})
+    file = suite_file(tmp_path, train={"method": "lora"}, matrix={"adapters": "nf4"})
     noticed = {finding.check: finding.what for finding in findings_about(file.suite)}
     assert words in noticed["checks of other packages"]
     assert "entry point bad of broken-toy 2.0" in noticed["checks of other packages"]

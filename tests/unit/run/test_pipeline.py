@@ -254,7 +254,7 @@ def test_the_dtype_that_an_earlier_run_decided_is_used_where_it_would_be_decided
 def test_checkpoints_judged_at_another_precision_are_noted(
     tmp_path: Path, method: str, adapters: str, words: str | None
 ) -> None:
-    """The matrix is nf4 by default, also where the training was not."""
+    """Where the suite asks for that; by default they are not."""
     file = suite_file(tmp_path, train={"method": method}, matrix={"adapters": adapters})
     found = findings_about(file.suite)
     assert [words in finding.what for finding in found] == ([True] if words else [])

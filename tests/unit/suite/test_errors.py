@@ -86,6 +86,42 @@ def test_everything_is_told_in_the_order_of_lines(tmp_path: Path) -> None:
         assert line.startswith(start)
 
 
+def test_a_section_that_is_wrong_hides_nothing_else(tmp_path: Path) -> None:
+    """A prompt without its marker, names that have successors, and a metric, in one go."""
+    path = write(
+        tmp_path,
+        ('  prompt: "{{ body }}"\n  completion: "{{ label }}"', '  text: "{{ label }}"'),
+        ("learning_rate: 1.0e-3", "fp16: false\n    warmup_ratio: 0.03\n    group_by_length: true"),
+        ("rougeL", "rouge_l"),
+    )
+    lines = told(path, rows=True)
+    words = ("prompt: text needs", "fp16", "warmup_ratio", "group_by_length", "'rouge_l'")
+    assert len(lines) == len(words)
+    assert all(word in line for word, line in zip(words, lines, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("base=null", ["base must be"]),
+        ("tasks=[1]", ["tasks must be"]),
+        ("tasks.answers.type=nope", ["which is no task type"]),
+        ("prompt=null", ["train needs data and prompt"]),
+        ("data={source: rows.jsonl, splits: {train: 2}}", ["splits must add up to 1"]),
+        ("gate={metrics: [{task: answers}]}", ["gate.metrics[0].metric is needed"]),
+    ],
+)
+def test_other_errors_are_told_beside_one_that_takes_a_section_away(
+    tmp_path: Path, override: str, words: list[str]
+) -> None:
+    """And nothing that would be right without it."""
+    path = write(tmp_path, ("learning_rate", "learning_rat"))
+    lines = told(path, override, rows=True)
+    assert len(lines) == len(words) + 1
+    for word in (*words, "learning_rat is not a field"):
+        assert any(word in line for line in lines)
+
+
 def test_several_rules_that_cannot_be_kept_are_told_at_once(tmp_path: Path) -> None:
     """Not only the first of them."""
     gate = """\
@@ -109,7 +145,10 @@ gate:
         ("tasks.answers.limt=1", "tasks.answers.limt is not a key of a suite. Did you mean limit?"),
         ("train.args.learning_rat=1", "train.args.learning_rat is not a field"),
         ("tasks.answers.metrics=[rougel]", "There is no metric 'rougel'. Did you mean rougeL"),
-        ("select.constraints=[{measurement: ttft_s, max: 3, foo: 1}]", "select.constraints[0].foo"),
+        (
+            "select.constraints=[{task: answers, metric: rougeL, min: 3, foo: 1}]",
+            "select.constraints[0].foo",
+        ),
         ("prompt.prompt='{{ body }'", "prompt.prompt: Not a valid jinja2 template"),
         ("seed=-1", "seed must be greater than or equal to 0, found -1."),
     ],

@@ -1,0 +1,65 @@
+"""TRL's trainer around a model, whose refusals become errors of the suite."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import datasets
+import torch
+import transformers
+from trl import SFTConfig, SFTTrainer
+
+from harness.errors import SuiteError, in_a_line
+from harness.models.policy import DevicePolicy
+from harness.suite.spec import TrainSpec
+from harness.train import weights
+from harness.train.config import lora_config
+
+Rows = Sequence[dict[str, list[int]]]
+
+
+def make_trainer(
+    model: Any,
+    config: SFTConfig,
+    tokenizer: Any,
+    rows: tuple[Rows, Rows],
+    spec: TrainSpec,
+    policy: DevicePolicy,
+    callbacks: Sequence[Any] = (),
+) -> SFTTrainer:
+    """Put a trainer around a model, with its optimizer.
+
+    Args:
+        model: The base.
+        config: TRL's configuration.
+        tokenizer: As ``load_tokenizer`` gives it.
+        rows: Tokenized rows to train on, and to evaluate on.
+        spec: What the suite says of the training.
+        policy: Device and dtype.
+        callbacks: To be called besides the trainer's own.
+
+    Raises:
+        SuiteError: TRL, PEFT or a library that they use refuses something.
+    """
+    train_rows, eval_rows = rows
+    stopping = spec.early_stopping
+    early = stopping and [transformers.EarlyStoppingCallback(stopping.patience, stopping.threshold)]
+    peft_config = None if spec.method == "full" else lora_config(spec)
+    try:
+        trainer = SFTTrainer(
+            model=model,
+            args=config,
+            train_dataset=datasets.Dataset.from_list(list(train_rows)),
+            eval_dataset=datasets.Dataset.from_list(list(eval_rows)) if eval_rows else None,
+            processing_class=tokenizer,
+            peft_config=peft_config,
+            callbacks=[*(early or []), *callbacks],
+        )
+        weights.keep_full_precision(trainer.model, policy)
+        trainer.create_optimizer()  # now, so that what it refuses is told as the suite's error
+    except (torch.OutOfMemoryError, OSError):  # a full disk has an error of its own
+        raise
+    except Exception as error:  # of any library that an argument brings in
+        raise SuiteError(f"TRL or PEFT refuses it: {in_a_line(error)}", where="train") from error
+    return trainer
