@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from harness.digests import short_digest
@@ -91,9 +91,16 @@ class EvalCell(PlannedCell):
     predictions: Keyed | None = None
     stored: bool = False
 
+    def is_in(self, store: Store) -> bool:
+        """Whether a store has all of it now."""
+        texts = self.predictions
+        return store.has("scores", self.scores.key) and (
+            texts is None or store.has("predictions", texts.key)
+        )
+
     @property
     def state(self) -> CellState:
-        """Done where the store has its scores."""
+        """Done where the store has all of it."""
         return "done" if self.stored else "missing"
 
     def done(self, *, seconds: float | None = None, computed: bool = False) -> CellResult:
@@ -242,10 +249,8 @@ def _eval_cells(
         weights = weights_of(file, variant)
         for task_id, task in file.suite.tasks.items():
             predictions, scores = results_of(file, task_id, weights, inputs[task_id])
-            stored = store.has("scores", scores.key) and (
-                predictions is None or store.has("predictions", predictions.key)
-            )
-            yield EvalCell(variant.id, task_id, task.type, scores, predictions, stored)
+            cell = EvalCell(variant.id, task_id, task.type, scores, predictions)
+            yield replace(cell, stored=cell.is_in(store))
 
 
 def _measure_cells(suite: Suite, variants: Sequence[Variant]) -> Iterator[MeasureCell]:

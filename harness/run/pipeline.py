@@ -22,8 +22,9 @@ from harness.run.examples import read_examples
 from harness.run.executors import Executor, Workers
 from harness.run.measure import measure_cells
 from harness.run.merge import merged_weights, plan_merged, unmerged
+from harness.run.only import check_matches, check_patterns, needs_training
 from harness.run.overlaps import look_for_overlaps
-from harness.run.state import Options, Run, check_matches, check_patterns, needs_training, start
+from harness.run.state import Options, Run, start
 from harness.run.trained import look_at_training
 from harness.run.written import look_at_outputs
 from harness.schema import TRAIN, Example, Manifest, Proof
@@ -65,12 +66,17 @@ def _evaluate(run: Run, workers: Workers) -> Manifest:
     """All that follows training."""
     compute_cells(run, workers, _first_phase(run))
     failures = _measure(run, merged=False)  # memory and speed may constrain the choice
-    run.selection = select_checkpoint(
-        run.store, run.plan.variants, run.results.values(), run.file.suite, run.plan.baseline
-    )
+    run.catch_up()
+    _choose(run)
     refused = _merge_and_compute(run, workers)
     _measure(run, merged=True, failures=failures, refused=refused)
     return _finish(run)
+
+
+def _choose(run: Run) -> None:
+    run.selection = select_checkpoint(
+        run.store, run.plan.variants, run.results.values(), run.file.suite, run.plan.baseline
+    )
 
 
 def _pin_base(file: CheckedSuite) -> None:
@@ -156,12 +162,20 @@ def _measure(
 
 
 def _finish(run: Run) -> Manifest:
-    """Write the manifest of what was planned, without what is not part of the run any more."""
-    planned = [(cell.variant, cell.task) for cell in run.plan.cells]
-    run.results = {place: run.results[place] for place in planned if place in run.results}
-    run.ended = True
-    look_at_outputs(run)
-    manifest = run.save()
+    """Write the manifest of what was planned, without what is not part of the run any more.
+
+    Where another eval of the same run has finished cells meanwhile, the choice is made among all.
+    """
+    with run.holding():
+        if run.catch_up():
+            _choose(run)
+            plan_merged(run)
+        planned = [(cell.variant, cell.task) for cell in run.plan.cells]
+        run.results = {place: run.results[place] for place in planned if place in run.results}
+        run.take_over()  # ratings are no part of the plan
+        run.ended = True
+        look_at_outputs(run)
+        manifest = run.write()
     for kind, key in referenced([manifest]):
         run.store.add_digests(kind, key)
     check_matches(run)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 from harness.console import Reporter
-from harness.errors import UsageError
 from harness.models import hardware
 from harness.plan.keys import asked_device, merged_of
 from harness.plan.plan import EvalCell, Plan, PlannedCell, WaitingCell, make_plan, run_id_of
@@ -152,25 +152,58 @@ class Run:
         return all((cell.variant, cell.task) in done for cell in self.plan.cells)
 
     def save(self) -> Manifest:
-        """Write the manifest of what is known so far, and of ratings that came in meanwhile."""
-        suite = self.file.suite
-        with self.store.holding(suite.name, self.plan.run_id):
-            self._take_ratings()
-            manifest = self._manifest()
-            self.store.write_manifest(manifest)
+        """Write the manifest of what is known so far, and of what others wrote meanwhile."""
+        with self.holding():
+            self.take_over()
+            return self.write()
+
+    def holding(self) -> AbstractContextManager[None]:
+        """Hold the manifest from reading to writing it."""
+        return self.store.holding(self.file.suite.name, self.plan.run_id)
+
+    def write(self) -> Manifest:
+        """Write the manifest of what is known so far; the caller holds it."""
+        manifest = self._manifest()
+        self.store.write_manifest(manifest)
         return manifest
 
-    def _take_ratings(self) -> None:
-        """Take over from the manifest on disk what people said: another command writes it."""
+    def catch_up(self) -> bool:
+        """Plan again where this invocation waits for what another may have made meanwhile.
+
+        Returns:
+            Whether another invocation left cells that this one did not know.
+        """
         latest = self.store.earlier_manifest(self.file.suite.name, self.plan.run_id)
+        if any(isinstance(cell, WaitingCell) for cell in self.plan.cells):
+            self.plan = make_plan(self.file, self.store, earlier=latest)
+        return self.take_over(latest)
+
+    def take_over(self, latest: Manifest | None = None) -> bool:
+        """Take over what other commands wrote into the manifest: ratings, and cells of other evals.
+
+        Returns:
+            Whether there were such cells.
+        """
+        latest = latest or self.store.earlier_manifest(self.file.suite.name, self.plan.run_id)
         if latest is None:
-            return
+            return False
         self.human = latest.human
+        self.environment = self.environment or latest.environment
         results = {place: r for place, r in self.results.items() if r.kind != HUMAN}
-        for cell in latest.cells:
-            if cell.kind == HUMAN and _is_still_rated(cell, self.plan, self.store):
-                results[(cell.variant, cell.task)] = cell
-        self.results = results
+        valid = [cell for cell in latest.cells if self._is_news(cell)]
+        self.results = results | {(cell.variant, cell.task): cell for cell in valid}
+        computed = [cell for cell in valid if cell.kind != HUMAN]
+        for cell in computed:
+            if cell.status == "done" and cell.scores_key is not None:
+                kept = self.store.read_records("scores", cell.scores_key, "findings", Finding)
+                self.findings += named(cell.variant, kept)
+        return bool(computed)
+
+    def _is_news(self, cell: CellResult) -> bool:
+        """Whether a cell of the manifest is of this run as it is planned, and not known better."""
+        own = self.results.get((cell.variant, cell.task)) if cell.kind != HUMAN else None
+        better = own is None or (own.status != "done" and cell.status == "done")
+        return better and _is_valid(cell, self.plan, self.store)
 
     def _manifest(self) -> Manifest:
         plan, suite = self.plan, self.file.suite
@@ -246,7 +279,7 @@ def _is_valid(result: CellResult, plan: Plan, store: Store) -> bool:
     if cell is None or result.status != "done":
         return cell is not None
     if isinstance(cell, EvalCell):
-        return cell.stored and cell.scores.key == result.scores_key
+        return cell.scores.key == result.scores_key and (cell.stored or cell.is_in(store))
     key = result.measurements_key
     return key is not None and store.has("measurements", key)
 
@@ -262,70 +295,3 @@ def _is_still_rated(result: CellResult, plan: Plan, store: Store) -> bool:
 def named(variant: str, findings: Sequence[Finding]) -> list[Finding]:
     """Findings with the variant they are about."""
     return [f.model_copy(update={"what": f"{variant}: {f.what}"}) for f in findings]
-
-
-def check_patterns(run: Run) -> None:
-    """Refuse an ``--only`` pattern that can match nothing, before anything long.
-
-    Raises:
-        UsageError: Names the pattern, and the tasks or variants.
-    """
-    tasks = dict.fromkeys(cell.task for cell in run.plan.cells)
-    variants = dict.fromkeys(cell.variant for cell in run.plan.cells)
-    for pattern in run.options.only:
-        variant, slash, task = pattern.rpartition("/")
-        if not (slash and variant) or not fnmatch.filter(tasks, task):
-            raise UsageError(
-                "--only takes VARIANT/TASK, where both may hold wildcards.",
-                where=f"--only {pattern}",
-                hint=f"The tasks are: {', '.join(tasks)}.",
-            )
-        if not any(_may_be(variant, planned) for planned in variants):
-            raise UsageError(
-                "There is no such variant, nor will there be.",
-                where=f"--only {pattern}",
-                hint=f"The variants are: {', '.join(variants)}.",
-            )
-
-
-def _may_be(pattern: str, planned: str) -> bool:
-    """Whether a pattern matches a planned variant, or one that a stand-in will turn into.
-
-    Until training and the choice are done, ``checkpoint-*`` and ``merged-best`` stand in for names
-    that end in a step.
-    """
-    name, _, end = planned.partition("-")
-    stands_in = end in ("*", "best", "last", "all")
-    return fnmatch.fnmatchcase(planned, pattern) or (stands_in and pattern.startswith(f"{name}-"))
-
-
-def check_matches(run: Run) -> None:
-    """Refuse an ``--only`` pattern that let no cell through: nothing was computed for it.
-
-    Raises:
-        UsageError: Names the pattern and the variants.
-    """
-    ids = [cell.id for cell in run.plan.cells if cell.state != "waiting"]
-    waiting = dict.fromkeys(
-        f"{cell.variant} (waiting {cell.why})"
-        for cell in run.plan.cells
-        if isinstance(cell, WaitingCell)
-    )
-    for pattern in run.options.only:
-        if not fnmatch.filter(ids, pattern):
-            there = [variant.id for variant in run.plan.variants]
-            raise UsageError(
-                "This matches no cell.",
-                where=f"--only {pattern}",
-                hint=f"The variants are: {', '.join([*there, *waiting])}.",
-            )
-
-
-def needs_training(run: Run) -> bool:
-    """Whether a wanted cell waits for training; only those of the base do not."""
-    if run.plan.training is None or run.plan.training_run is not None:
-        return False
-    there = [cell.id for cell in run.plan.cells if cell.state != "waiting"]
-    to_come = [cell for cell in run.plan.cells if cell.state == "waiting"]
-    matched = all(fnmatch.filter(there, pattern) for pattern in run.options.only)
-    return not matched or any(run.wants(cell) for cell in to_come)

@@ -9,7 +9,8 @@ import pytest
 from harness.console import Reporter
 from harness.errors import UsageError
 from harness.plan.plan import EvalCell, PlannedCell, make_plan
-from harness.run.state import Options, Run, check_matches, check_patterns, needs_training, start
+from harness.run.only import check_matches, check_patterns, needs_training
+from harness.run.state import Options, Run, start
 from harness.schema import CellResult, Finding, HumanKeys
 from harness.store.runs import Store
 from tests.unit.suites import TRAIN, adapter, put, suite_file
@@ -177,3 +178,26 @@ def test_ratings_are_carried_over_while_the_rated_outputs_are_the_same(
     assert [place for place in again.results if place[1] == "human"] == [("base@nf4", "human")]
     assert again.human == keys
     assert again.save().human == keys
+
+
+def test_two_invocations_beside_each_other_end_with_the_union(tmp_path: Path, store: Store) -> None:
+    """Whoever writes last names what the other finished, also where it failed at it itself."""
+    for step in (2, 4):
+        adapter(tmp_path / f"checkpoint-{step}", str(step).encode())
+    changes = {"checkpoints": "checkpoint-*", "matrix": {"merged": "none"}}
+    one, two = (begin(tmp_path, store, only, **changes) for only in ("base*/*", "checkpoint-*/*"))
+    halves = [[c for c in run.plan.cells if run.wants(c)] for run in (one, two)]
+    two.record(halves[0][0].failed("out of memory"))
+    for own, other in zip(halves[0], halves[1], strict=False):
+        finish(one, own)
+        finish(two, other)
+    for cell in halves[1][len(halves[0]) :]:
+        finish(two, cell)
+    assert not two.catch_up()  # it took over all when it saved
+    one.catch_up()
+    for run, others in ((one, halves[1]), (two, halves[0])):
+        manifest = run.save()
+        assert manifest.complete
+        assert {cell.status for cell in manifest.cells} == {"done"}
+        told = {finding.what for finding in manifest.findings}
+        assert {f"{cell.variant}: {cell.task}" for cell in others} <= told
