@@ -1,16 +1,19 @@
 """Groups near-identical inputs, so that none of a group is trained on while another is scored.
 
 Method: Broder (1997), On the resemblance and containment of documents: the Jaccard similarity of
-the sets of word shingles, with MinHash and bands (Leskovec, Rajaraman, Ullman, Mining of Massive
-Datasets, section 3.4) only to find candidate pairs; each is then verified by its true similarity.
-Clusters are the connected components, so they do not depend on the order of the rows.
+the sets of word shingles. It is exact, for every pair of texts that could be alike. What all texts
+share (a system prompt, the words of a template) tells none from another and is left out. Clusters
+are the connected components, so they do not depend on the order of the rows.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from array import array
+from collections import defaultdict
 from collections.abc import Sequence
+from itertools import count
 from typing import TYPE_CHECKING
 
 from harness.digests import text_digest
@@ -19,15 +22,13 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from harness.data.similar import Sets
+
 SHINGLE_WORDS = 3
 JACCARD = 0.8
-# 25 bands of 5 find a pair of similarity 0.8 with probability 1 - (1 - 0.8^5)^25 = 0.99995. (The
-# parameters that datasketch would choose for 0.8 miss more than half of such pairs.)
-BANDS, BAND_ROWS = 25, 5
-# The share of equal MinHash values estimates the similarity with a standard deviation of at most
-# sqrt(0.8 * 0.2 / 125) = 0.036 at 0.8: below this a pair is four of them away.
-_WORTH_VERIFYING = 0.65
-_MINHASH_SEED = 1  # a constant: equal rows form equal clusters under every seed of a suite
+# A shingle of so many of the texts is left out: one cluster of all of them could not be divided
+# among splits. Of fewer texts than this, all may be copies of one.
+SHARED, SHARED_TEXTS = 0.95, 20
 
 # Chinese, Japanese and Korean are written without spaces: each character counts as a word.
 _CJK = r"\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff"
@@ -44,16 +45,6 @@ def words_of(text: str) -> list[str]:
     return _WORD.findall(normalise(text))
 
 
-def shingles(text: str) -> frozenset[str]:
-    """Sets of three consecutive words of a normalised text; shorter texts are one shingle."""
-    words = _WORD.findall(text)
-    if len(words) <= SHINGLE_WORDS:
-        return frozenset([" ".join(words) or text])
-    return frozenset(
-        " ".join(words[i : i + SHINGLE_WORDS]) for i in range(len(words) - SHINGLE_WORDS + 1)
-    )
-
-
 def exact_clusters(texts: Sequence[str]) -> list[str]:
     """Cluster id of each text; texts equal after `normalise` share one."""
     return [text_digest(normalise(text))[:16] for text in texts]
@@ -62,8 +53,8 @@ def exact_clusters(texts: Sequence[str]) -> list[str]:
 def near_clusters(texts: Sequence[str]) -> list[str]:
     """Cluster id of each text; near-identical texts share one.
 
-    Two texts are near-identical where the Jaccard similarity of their shingles is at least 0.8; a
-    chain of such pairs is one cluster.
+    Two texts are near-identical where the Jaccard similarity of their shingles is at least 0.8,
+    those left out that 95 % of 20 or more texts share; a chain of such pairs is one cluster.
 
     Args:
         texts: One input text per row.
@@ -73,65 +64,57 @@ def near_clusters(texts: Sequence[str]) -> list[str]:
         cluster's texts, so the id depends on the cluster's content alone.
     """
     digests = exact_clusters(texts)
-    distinct = {digest: normalise(text) for digest, text in zip(digests, texts, strict=True)}
+    distinct = dict(zip(digests, texts, strict=True))
     ids = sorted(distinct)
     if len(ids) < 2:
         return digests
-    roots = _roots([shingles(distinct[digest]) for digest in ids])
+    from harness.data.similar import components  # with numpy, and reading a suite needs neither
+
+    roots = components(_shingles([distinct[digest] for digest in ids]), JACCARD)
     cluster_of = {digest: ids[root] for digest, root in zip(ids, roots, strict=True)}
     return [cluster_of[digest] for digest in digests]
 
 
-def _roots(sets: Sequence[frozenset[str]]) -> list[int]:
-    """For each non-empty set, the smallest index in its component of similar sets."""
-    import numpy as np  # with datasketch a third of a second, and reading a suite needs neither
-    from datasketch import MinHash
+def _shingles(texts: Sequence[str]) -> Sets:
+    """Shingles of each text, numbered, without those that nearly all texts share."""
+    import numpy as np
 
-    encoded = ([shingle.encode() for shingle in of_text] for of_text in sets)
-    hashes = MinHash.generator(encoded, num_perm=BANDS * BAND_ROWS, seed=_MINHASH_SEED)
-    signatures = np.array([minhash.hashvalues for minhash in hashes], dtype=np.uint64)
-    numbers = {shingle: k for k, shingle in enumerate(sorted(frozenset().union(*sets)))}
-    members = [np.array(sorted(numbers[s] for s in of_text)) for of_text in sets]
-    sizes = np.array([len(of_text) for of_text in sets])
-    marked = np.zeros(len(numbers), dtype=bool)  # shingles of the set being compared
-    component = np.arange(len(sets))
-    for i, buckets in enumerate(_buckets(signatures)):
-        if not buckets:
-            continue
-        others = np.concatenate(buckets)
-        others = np.unique(others[(others > i) & (component[others] != component[i])])
-        agreement = (signatures[others] == signatures[i]).mean(axis=1)
-        others = others[agreement >= _WORTH_VERIFYING]
-        if not others.size:
-            continue
-        marked[members[i]] = True
-        shared = marked[np.concatenate([members[j] for j in others])]
-        marked[members[i]] = False
-        starts = np.concatenate([[0], np.cumsum(sizes[others])[:-1]])
-        common = np.add.reduceat(shared, starts, dtype=int)
-        jaccard = common / (sizes[others] + sizes[i] - common)
-        joined = np.append(component[others[jaccard >= JACCARD]], component[i])
-        component[np.isin(component, joined)] = joined.min()
-    return [int(root) for root in component]
+    from harness.data.similar import Sets
+
+    words, lengths = _numbered(texts)
+    row = np.repeat(np.arange(len(texts)), lengths)
+    last = len(words) - SHINGLE_WORDS + 1
+    base = np.uint64(int(words.max()) + 1 | 1)
+    keys = np.zeros(last, dtype=np.uint64)  # exact below two million words, and a hash above
+    for place in range(SHINGLE_WORDS):
+        keys *= base
+        keys += words[place : place + last]
+    whole = row[:last] == row[SHINGLE_WORDS - 1 :]
+    keys, row = keys[whole], row[:last][whole]
+    order = np.argsort(keys, kind="stable")  # so that equal shingles of a text are neighbours
+    keys, row = keys[order], row[order]
+    other = np.diff(keys, prepend=~keys[:1]) != 0
+    distinct = other | (np.diff(row, prepend=-1) != 0)
+    shingle, row = np.cumsum(other)[distinct] - 1, row[distinct]
+    if len(texts) >= SHARED_TEXTS:
+        telling = (np.bincount(shingle) < SHARED * len(texts))[shingle]
+        shingle, row = shingle[telling], row[telling]
+    return Sets.of_pairs(shingle, row, len(texts))
 
 
-def _buckets(signatures: NDArray[np.uint64]) -> list[list[NDArray[np.intp]]]:
-    """For each set, the groups of two or more sets that agree with it in all of a band.
+def _numbered(texts: Sequence[str]) -> tuple[NDArray[np.uint64], list[int]]:
+    """Numbers of all words of all texts, shape (words,), and how many each text has.
 
-    Args:
-        signatures: MinHash values of each set, shape (n, BANDS * BAND_ROWS).
+    A text of fewer words than a shingle is filled up, so that it is one shingle.
     """
     import numpy as np
 
-    groups: list[list[NDArray[np.intp]]] = [[] for _ in signatures]
-    for band in range(BANDS):
-        columns = signatures[:, band * BAND_ROWS : (band + 1) * BAND_ROWS]
-        buckets: dict[bytes, list[int]] = {}
-        for i, row in enumerate(np.ascontiguousarray(columns)):
-            buckets.setdefault(row.tobytes(), []).append(i)
-        for bucket in buckets.values():
-            if len(bucket) > 1:
-                members = np.array(bucket)
-                for i in bucket:
-                    groups[i].append(members)
-    return groups
+    numbers: defaultdict[str, int] = defaultdict(count().__next__)
+    words, lengths = array("Q"), []
+    for text in texts:
+        normal = normalise(text)
+        of_text = _WORD.findall(normal) or [normal]
+        of_text += [""] * (SHINGLE_WORDS - len(of_text))
+        words.extend(map(numbers.__getitem__, of_text))
+        lengths.append(len(of_text))
+    return np.frombuffer(words, dtype=np.uint64), lengths

@@ -201,6 +201,12 @@ def _check_splits(
         return
     losses = ", ".join(f"{reason}: {n}" for reason, n in dropped.most_common())
     lost = f" Dropped: {losses}." if losses else ""
+    most = max(Counter(example.cluster for example in kept).values(), default=0)
+    if spec.cluster == "near" and most > len(kept) / 2:
+        lost += (
+            f" The inputs of {most} are near-identical and stay in one split; if what they share "
+            "is no reason to keep them together, set data.cluster to exact."
+        )
     raise DataError(
         f"The split {empty[0]!r} is empty: of {source.name}, {len(kept)} examples were kept and "
         f"none fell into it.{lost}",

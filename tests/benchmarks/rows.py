@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 
-from tests.benchmarks import leakage, main_jobs, nf4, pure_python, report_page
+from tests.benchmarks import clusters, leakage, main_jobs, nf4, pure_python, report_page
 from tests.benchmarks.results import GOALS_HEADER, PROBES_HEADER, Result, Settings
 
 
@@ -103,6 +103,7 @@ ROWS: dict[str, Row] = {
     "leakage": Row(
         "100,000 training rows against 10,000 scored examples", "leakage", leakage.measure
     ),
+    "clusters": Row("clusters of near-identical rows, up to 200,000", "clusters", clusters.measure),
     **{name: _job(name) for name in main_jobs.JOBS},
     "probes-tiny": _probes("all probes of the suite tiny, in seconds", "tiny"),
     "probes-demo": _probes("all probes of the suite demo, as a share of its time", "demo"),
@@ -121,6 +122,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "parity": (),
     "python": pure_python.HEADER,
     "leakage": leakage.HEADER,
+    "clusters": clusters.HEADER,
     "main-jobs": main_jobs.HEADER,
     "probes": PROBES_HEADER,
     "report": report_page.HEADER,

@@ -276,6 +276,14 @@ def test_empty_split_is_refused(load):
         load([{"q": "x", "a": ""}], **ALL_REPORT)
 
 
+def test_a_split_that_a_cluster_leaves_empty_says_so(load):
+    """Two long system prompts make two clusters of many different questions."""
+    heads = [" ".join(f"{letter}{i}" for i in range(90)) for letter in "ab"]
+    rows = [{"q": f"{heads[i % 3 == 0]} what is {i} ?", "a": "y"} for i in range(60)]
+    with pytest.raises(DataError, match=r"inputs of 40 are near-identical .* set data\.cluster"):
+        load(rows)
+
+
 def test_missing_field_names_the_row(load):
     """A template that names a missing field says in which row, and which fields there are."""
     with pytest.raises(PromptError) as caught:

@@ -5,9 +5,10 @@ from itertools import chain, pairwise
 
 import pytest
 
-from harness.data.clusters import normalise, shingles, words_of
+from harness.data.clusters import words_of
 from harness.data.overlap import overlaps
 from harness.schema import Example, Split
+from tests.unit.data.plain import shingles
 
 WORDS = [f"word{i}" for i in range(400)]
 TEMPLATE = "Please summarise the text that follows in one short line of your own words today.\n\n"
@@ -126,7 +127,7 @@ def test_near_copies_are_those_of_a_plain_search() -> None:
         for _ in range(rng.randrange(6)):
             words[rng.randrange(40)] = "new"
         scored.append(plain(f"s{i}", words, "report"))
-    sets = {row.id: shingles(normalise(row.prompt)) for row in [*rows, *scored]}
+    sets = {row.id: shingles(row.prompt) for row in [*rows, *scored]}
     expected = set()
     for item in scored:
         best = max(len(sets[item.id] & sets[r.id]) / len(sets[item.id] | sets[r.id]) for r in rows)
