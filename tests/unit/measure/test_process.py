@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
@@ -16,6 +17,7 @@ from harness.errors import HarnessError
 from harness.measure.job import MeasureJob
 from harness.measure.process import measure
 from harness.metrics.quantities import MEASURED
+from harness.store import locks
 from harness.suite.spec import BaseSpec
 
 
@@ -124,3 +126,37 @@ def test_worker_dies_with_its_parent(job: MeasureJob, tmp_path: Path) -> None:
         process.kill()
     assert gone
     assert not alive
+
+
+def test_a_worker_that_stops_answering_is_given_up(
+    job: MeasureJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a bound; it is told what it said last, and nothing of it is left."""
+    script = "import os, time; os.write(1, b'loading\\n'); os.write(2, b'odd\\n'); time.sleep(600)"
+    monkeypatch.setattr("harness.measure.process._COMMAND", (sys.executable, "-c", script))
+    monkeypatch.setattr("harness.measure.process._SILENCE_S", 2.0)
+    lines: list[str] = []
+    started = time.monotonic()
+    with pytest.raises(HarnessError, match=r"did not answer for 2 s.*odd"):
+        measure(job, progress=lines.append)
+    assert time.monotonic() - started < 30
+    assert lines == ["loading"]
+    assert not any(script in child.cmdline() for child in psutil.Process().children())
+
+
+def test_folders_of_killed_measurements_are_removed(
+    tmp_path: Path, job: MeasureJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not those of measurements that go on, nor those that have just begun."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("harness.measure.process._COMMAND", (sys.executable, "-c", "print()"))
+    for name in ("left", "held", "young"):
+        (tmp_path / f"harness-measure-{name}").mkdir()
+    for name in ("left", "held"):
+        os.utime(tmp_path / f"harness-measure-{name}", (0, 0))
+    with locks.holding(tmp_path / "harness-measure-held" / ".lock", exclusive=False):
+        os.utime(tmp_path / "harness-measure-held", (0, 0))
+        with pytest.raises(HarnessError, match="no result"):
+            measure(job)
+        there = {path.name.rpartition("-")[2] for path in tmp_path.glob("harness-*")}
+    assert there == {"held", "young"}
