@@ -175,8 +175,8 @@ class LoadedModel(Protocol):
             ModelError: It does not fit.
         """
 
-    def changes(self) -> Mapping[str | None, float]:
-        """Largest change of a logit of each variant since it was loaded; None is the base.
+    def change(self, name: str | None) -> float:
+        """Largest change of a logit of a variant since it was loaded; None is the base.
 
         0 means equal to the last bit.
         """

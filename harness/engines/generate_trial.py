@@ -14,7 +14,7 @@ from harness.engines.endings import end_ids
 from harness.engines.finite import finite_passes
 from harness.engines.kinds import kind_of
 from harness.engines.texts import PROBE, WHAT, difference
-from harness.engines.trial import ENOUGH, Trial, Trials
+from harness.engines.trial import ENOUGH, Trial, Trials, Untried
 
 Generate = Callable[[torch.Tensor, torch.Tensor, int], torch.Tensor]
 """(prompts, their mask, most tokens of a row) -> rows with what was written after them."""
@@ -42,8 +42,8 @@ class GenerateTrial:
     ) -> None:
         ways = [f"written by lm-eval in batches of {batch_size}", "written by lm-eval one by one"]
         use = PROBE, "lm-eval", batch_size, task
-        make = partial(Trial, PROBE, WHAT, ways, enough=ENOUGH if trials else 0)
-        self._trial = trials.of(kind_of(model), use, make) if trials else make()
+        make = partial(Trial, PROBE, WHAT, ways)
+        self._trial = (trials or Untried()).of(kind_of(model), use, make)
         self._model = model
         self._tokenizer = tokenizer
         self._alone = Alone(model)

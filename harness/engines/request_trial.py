@@ -13,7 +13,7 @@ from harness.engines.batching import in_memory
 from harness.engines.kinds import kind_of
 from harness.engines.prefix_tree import TokenRequest
 from harness.engines.probe import Chosen, Engine, EngineChoice, choose_engine
-from harness.engines.trial import Trial, Trials
+from harness.engines.trial import Trial, Trials, Untried
 
 PROBE = "log-likelihoods are the forward pass"
 _ENOUGH = 3  # requests
@@ -46,10 +46,10 @@ class RequestTrial:
         self._ways = [*([] if first == "stock" else [first]), *slower, "stock", "stock"]
         ways = [f"scored by the engine {way}" for way in self._ways]
         ways[-1] += ", one by one"
-        options: dict[str, Any] = {"counted": "requests", "enough": _ENOUGH if trials else 0}
+        options: dict[str, Any] = {"counted": "requests", "enough": _ENOUGH}
         make = partial(Trial, PROBE, "log-likelihoods", ways, **options)
         use = PROBE, asked, batch_size, task
-        self._trial = trials.of(kind_of(model), use, make) if trials else make()
+        self._trial = (trials or Untried()).of(kind_of(model), use, make)
         self._alone = Alone(model)
 
     @property

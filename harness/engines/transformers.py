@@ -112,8 +112,8 @@ class _Loaded:
         self.adapters.add(name, path, alone=alone)
         return [_nothing_left(self.adapters.unknown_options(name))]
 
-    def changes(self) -> Mapping[str | None, float]:
-        return self.adapters.changes()
+    def change(self, name: str | None) -> float:
+        return self.adapters.change(name)
 
     @contextmanager
     def active(self, name: str | None) -> Iterator[door.ActiveModel]:

@@ -87,7 +87,7 @@ class AdapterSet:
                 raise ApartError(f"PEFT keeps adapters of type {kind} apart.", where=str(path))
             if None not in self._answers:
                 self._answers[None] = self._answer(None)
-                self._noise = 2 * self._change(None)
+                self._noise = 2 * self.change(None)
         self._added += 1
         key = f"adapter{self._added:03d}"
         written = self._load(key, config, info, alone=alone)
@@ -116,15 +116,17 @@ class AdapterSet:
         """Options of an adapter's configuration that the installed PEFT drops."""
         return self._unknown[name]
 
-    def changes(self) -> dict[str | None, float]:
-        """Largest change of a logit of each variant since it was loaded; None is the base.
+    def change(self, name: str | None) -> float:
+        """Largest change of a logit of a variant since it was loaded; None is the base.
 
-        0 means equal to the last bit. The base's is infinite where its own weights were
-        overwritten, or an adapter that failed could not be taken off again.
+        0 means equal to the last bit. It is infinite where weights of the base were overwritten,
+        or an adapter that failed could not be taken off again.
         """
         if self._spoiled:
-            return {None: math.inf}
-        return {name: self._change(name) for name in self._answers}
+            return math.inf
+        before = self._answers.get(name)
+        change = 0.0 if before is None else _distance(self._answer(name), before)
+        return change if change > self._noise else 0.0
 
     @contextmanager
     def active(self, name: str | None) -> Iterator[Any]:
@@ -233,8 +235,8 @@ class AdapterSet:
     def _check_base_stays(self, path: Path, written: Sequence[str]) -> None:
         """Set an adapter apart that changed the base."""
         self._spoiled = self._spoiled or bool(written)
-        change = self._change(None)
-        if change or written:
+        change = self.change(None)
+        if change:
             names = f" ({peft_load.few(written)})" if written else ""
             told = "overwrites" if written else f"changes answers by up to {change:.2g} of"
             raise ApartError(f"Loading it {told} the base itself{names}.", where=str(path))
@@ -276,10 +278,6 @@ class AdapterSet:
     @property
     def _is_prompt(self) -> bool:
         return any(config.is_prompt_learning for config in self._peft.peft_config.values())
-
-    def _change(self, name: str | None) -> float:
-        change = _distance(self._answer(name), self._answers[name])
-        return change if change > self._noise else 0.0
 
     def _answer(self, name: str | None) -> torch.Tensor:
         """Logits of a variant by which it is known again, in fp32 on the CPU."""

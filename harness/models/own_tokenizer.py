@@ -8,16 +8,21 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
+from harness.digests import file_digest
 from harness.errors import in_a_line
 from harness.models.beside import TOKENIZER_PROBE as PROBE
 from harness.models.identity import TOKENIZER_PATTERNS, model_files
 from harness.schema import Proof
 
 TEMPLATE_FILE = "chat_template.jinja"
+_Files = tuple[tuple[str, str], ...]  # names and digests
+# checkpoints of one training have equal files, and loading a tokenizer takes its time
+_compared: WeakKeyDictionary[Any, dict[_Files, Proof]] = WeakKeyDictionary()
 _TEXTS = (
     "The capital of France is Paris.",
     "  two  spaces\n\n\tdef f(x):\n    return x ** 2  # 1,234.56",
@@ -45,7 +50,7 @@ def tokenizer_proof(folder: Path, tokenizer: Any, *, given: str | None = None) -
         ``fails`` where texts become other tokens, chats other texts, or answers end elsewhere;
         ``fallback`` where tokens were only added, or where the files cannot be read.
     """
-    files = [file.name for file in model_files(folder, TOKENIZER_PATTERNS)]
+    files = model_files(folder, TOKENIZER_PATTERNS)
     if not files and given is not None:
         words = f"No tokenizer lies beside the adapter, and it is evaluated with that of {given}."
         hint = f"Ship {given} with it, or leave base.tokenizer out."
@@ -53,13 +58,20 @@ def tokenizer_proof(folder: Path, tokenizer: Any, *, given: str | None = None) -
     if not files:
         words = "No tokenizer and no chat template lie beside the adapter: it has the base's."
         return Proof(probe=PROBE, outcome="holds", words=words)
-    try:
-        theirs = _beside(folder, files, tokenizer)
-    except Exception as error:  # whatever a stranger's files make of a library
-        words = f"What lies beside the adapter ({', '.join(files)}) cannot be read"
-        return Proof(
-            probe=PROBE, outcome="fallback", words=f"{words}: {in_a_line(error, 200)}", hint=_HINT
-        )
+    known = _compared.setdefault(tokenizer, {})
+    equal = tuple((file.name, file_digest(file)) for file in files)
+    if equal not in known:
+        try:
+            known[equal] = _comparison(_beside(folder, files, tokenizer), tokenizer)
+        except Exception as error:  # whatever a stranger's files make of a library
+            names = ", ".join(file.name for file in files)
+            words = f"What lies beside the adapter ({names}) cannot be read"
+            words = f"{words}: {in_a_line(error, 200)}"
+            return Proof(probe=PROBE, outcome="fallback", words=words, hint=_HINT)
+    return known[equal]
+
+
+def _comparison(theirs: Any, tokenizer: Any) -> Proof:
     differences = list(_differences(theirs, tokenizer))
     if differences:
         words = f"Beside the adapter lies {'; '.join(differences)} than it is evaluated with."
@@ -80,12 +92,13 @@ _HINT = (
 )
 
 
-def _beside(folder: Path, files: list[str], tokenizer: Any) -> Any:
+def _beside(folder: Path, files: Sequence[Path], tokenizer: Any) -> Any:
     """The tokenizer beside an adapter; where only a template is there, the one in use with it."""
     from transformers import AutoTokenizer
 
     config = folder / "tokenizer_config.json"
-    if config.is_file() and (set(files) - {config.name, TEMPLATE_FILE, "special_tokens_map.json"}):
+    names = {file.name for file in files}
+    if config.is_file() and names - {config.name, TEMPLATE_FILE, "special_tokens_map.json"}:
         return AutoTokenizer.from_pretrained(folder, local_files_only=True)
     theirs = copy.copy(tokenizer)
     if (folder / TEMPLATE_FILE).is_file():

@@ -73,13 +73,12 @@ def place(
             raise
         except Exception as error:  # whatever it is, it is these cells' result
             refused[variant.id] = work.in_a_line(error)
-        if variant.id not in probes and model.changes().get(None):
+        if variant.id not in probes and model.change(None):
             return Placement(apart=apart, refused=refused, spoiled=True)
-    changes = model.changes() if probes else {}
     apart |= {
         name: f"Loading others changes its answers by up to {change:.2g}."
-        for name, change in changes.items()
-        if change and name is not None
+        for name in probes
+        if (change := model.change(name))
     }
     stays = Probed(proofs=(_stays(len(probes)),) if probes else ())
     beside = {

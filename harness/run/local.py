@@ -22,6 +22,7 @@ from harness.schema import Variant
 from harness.tasks.base import BatchingSession, TaskOutcome
 
 _NOTHING = Probed()
+_BESIDE = 16  # variants over one loaded base
 Events = Iterator[CellStart | CellOutcome]
 
 
@@ -100,15 +101,18 @@ def _compute_group(work: Execution, jobs: Sequence[CellJob]) -> Events:
     """Compute variants of the same weights, loaded once; those that need a base of their own last.
 
     An adapter that changes the base spoils it for the others: it is loaded anew without that one.
+    Nor do more than a few stand over one base, since PEFT goes through all of them at each switch.
     """
     apart: dict[str, str] = {}
     refused: dict[str, str] = {}
-    while shared := [job for job in jobs if job.variant.id not in {*apart, *refused}]:
-        placement = yield from _compute_beside(work, shared)
+    left = list(dict.fromkeys(job.variant.id for job in jobs))
+    while left:
+        some = left[:_BESIDE]
+        placement = yield from _compute_beside(work, [j for j in jobs if j.variant.id in some])
         apart |= placement.apart
         refused |= placement.refused
-        if not placement.spoiled:
-            break
+        settled = {*apart, *refused, *([] if placement.spoiled else some)}
+        left = [name for name in left if name not in settled]
     for name, reason in apart.items():
         yield from _compute_apart(work, _of(jobs, name), reason)
     for name, reason in refused.items():

@@ -23,7 +23,8 @@ _PARTS = {
     "base and adapters": (
         "models.adapters:AdapterSet._answer",
         "models.adapters:AdapterSet.effect",
-        "models.adapters:AdapterSet.changes",
+        "models.adapters:AdapterSet.change",
+        "models.causality:Causality._moves_of",
     ),
     "merged models": ("train.merge_proof:read", "train.merge_proof:gaps"),
     "packed rows": ("train.packing:keep_rows_apart",),

@@ -51,8 +51,8 @@ class _Loaded:
     def add_adapter(self, name: str, path: Path, *, alone: bool = False) -> Sequence[Proof]:
         return [Proof(probe="it can speak", outcome="holds", words="It said hello.")]
 
-    def changes(self) -> Mapping[str | None, float]:
-        return {}
+    def change(self, name: str | None) -> float:
+        return 0.0
 
     @contextmanager
     def active(self, name: str | None) -> Iterator[_Parrot]:

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
+from transformers import AutoTokenizer
 
 from harness.models.identity import base_identity
 from harness.models.own_tokenizer import TEMPLATE_FILE, tokenizer_proof
@@ -129,3 +130,18 @@ def test_base_tokenizer_takes_the_place_of_the_bases(tmp_path, ours):
     assert {key: own[key] for key in plain} == plain
     assert set(own) - set(plain) == {"tokenizer"}
     assert "tokenizer" not in BaseSpec(model="tiny:llama").model_dump()  # earlier run ids stay
+
+
+def test_equal_files_are_read_once(tmp_path, ours, monkeypatch):
+    """Each checkpoint of a training has them; another file is another comparison."""
+    loads = []
+    load = AutoTokenizer.from_pretrained
+    monkeypatch.setattr(
+        AutoTokenizer, "from_pretrained", lambda *a, **kw: loads.append(a) or load(*a, **kw)
+    )
+    tokenizer = copy.deepcopy(ours)
+    proofs = [tokenizer_proof(beside(tmp_path / name, ours), tokenizer) for name in "abc"]
+    assert len(loads) == 1
+    assert {proof.outcome for proof in proofs} == {"holds"}
+    other = beside(tmp_path / "d", ours, chat_template=TURNS.upper())
+    assert tokenizer_proof(other, tokenizer).outcome == "fails"

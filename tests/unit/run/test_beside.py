@@ -86,6 +86,17 @@ def test_each_is_as_alone(folder: Path, tmp_path: Path) -> None:
     assert "weights cannot be read" in str(failed.reason)
 
 
+def test_few_stand_over_one_base(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The base is loaded anew for the next ones, which changes no loss and loses none."""
+    store, together = evaluated(folder, tmp_path / "all", str(folder / "checkpoint-*"))
+    monkeypatch.setattr("harness.run.local._BESIDE", 2)
+    two_by_two = evaluated(folder, tmp_path / "two", str(folder / "checkpoint-*"))
+    assert losses(*two_by_two) == losses(store, together)
+    assert len(two_by_two[1].cells) == len(together.cells)
+
+
 def test_what_was_proved_is_kept_and_shown(folder: Path, tmp_path: Path) -> None:
     """Each variant's proofs lie beside its scores; isolations are notes among the findings."""
     store, manifest = evaluated(folder, tmp_path, str(folder / "checkpoint-[123]"))
