@@ -16,6 +16,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from harness.printable import printable
+
 Advance = Callable[..., None]  # advance(done, total=None, note="")
 _PLAIN_EVERY_S = 15.0  # between two plain lines of one task
 _MINUTE = 60
@@ -45,23 +47,27 @@ class Reporter:
     def say(self, text: str) -> None:
         """One line about a step."""
         if self.verbosity >= 0:
-            self.console.print(text, markup=False, soft_wrap=True)
+            self.console.print(printable(text), markup=False, soft_wrap=True)
 
     def detail(self, text: str) -> None:
         """One line for those who asked for more."""
         if self.verbosity >= 1:
-            self.console.print(text, markup=False, soft_wrap=True, style="dim")
+            self.console.print(printable(text), markup=False, soft_wrap=True, style="dim")
 
     def warn(self, text: str) -> None:
         """One line that should not be missed, shown also when quiet."""
-        self.console.print(f"warning: {text}", markup=False, soft_wrap=True, style="yellow")
+        self.console.print(
+            f"warning: {printable(text)}", markup=False, soft_wrap=True, style="yellow"
+        )
 
     @contextmanager
     def task(self, description: str, total: int | None = None) -> Iterator[Advance]:
         """Show the progress of one piece of work; yields ``advance(done, total, note)``."""
         if self.verbosity < 0:
             yield lambda *_args, **_kwargs: None
-        elif self.console.is_terminal:
+            return
+        description = printable(description)
+        if self.console.is_terminal:
             yield from self._bar(description, total)
         else:
             yield from self._lines(description, total)
@@ -79,7 +85,7 @@ class Reporter:
             task: TaskID = bar.add_task(description, total=total, note="")
 
             def advance(done: int, total: int | None = None, note: str = "") -> None:
-                bar.update(task, completed=done, total=total, note=note)
+                bar.update(task, completed=done, total=total, note=printable(note))
 
             yield advance
 
@@ -96,7 +102,7 @@ class Reporter:
             to_come = elapsed / done * (total - done) if total and done else None
             left = "" if to_come is None else f", about {in_words(to_come)} left"
             of_total = f" of {total}" if total else ""
-            extra = f", {note}" if note else ""
+            extra = f", {printable(note)}" if note else ""
             self.console.print(
                 f"  {description}: {done}{of_total} after {in_words(elapsed)}{left}{extra}",
                 markup=False,

@@ -1,5 +1,7 @@
 """Errors a user can act on: where it happened, what was needed, what was found, how to mend it."""
 
+from harness.printable import one_line
+
 
 class HarnessError(Exception):
     """A failure with a message meant for the user; the command line prints it without a traceback.
@@ -16,7 +18,7 @@ class HarnessError(Exception):
         self.problem = problem
         self.where = where
         self.hint = hint
-        text = f"{where}: {problem}" if where else problem
+        text = f"{one_line(where)}: {problem}" if where else problem
         super().__init__(f"{text} {hint}" if hint else text)
 
 

@@ -42,13 +42,16 @@ def refuse_address(name: str | Path, where: str | None = None) -> None:
         )
 
 
-def write_atomic(path: Path, content: str | bytes, *, hint: str = _OTHER_RUNS) -> None:
+def write_atomic(
+    path: Path, content: str | bytes, *, hint: str = _OTHER_RUNS, private: bool = False
+) -> None:
     """Write a file so that readers see the old or the new content, never a part.
 
     Args:
         path: The file; folders above it are made.
         content: What it is to hold.
         hint: What the user can do where the folder cannot be written.
+        private: Whether nobody but its owner may read it.
 
     Raises:
         DiskError: There is no room, no permission, or no such place.
@@ -61,7 +64,8 @@ def write_atomic(path: Path, content: str | bytes, *, hint: str = _OTHER_RUNS) -
                 stream.write(content.encode() if isinstance(content, str) else content)
                 stream.flush()
                 os.fsync(stream.fileno())
-            os.chmod(name, 0o644)  # noqa: PTH101  # mkstemp makes it private
+            if not private:  # as mkstemp makes it
+                os.chmod(name, 0o644)  # noqa: PTH101
             os.replace(name, path)  # noqa: PTH105
             sync(path.parent)
         except BaseException:

@@ -3,9 +3,7 @@
 from importlib.util import find_spec
 from typing import Any
 
-import typer
-
-from harness.cli.options import AsJson, print_json
+from harness.cli.options import AsJson, print_json, say
 from harness.errors import HarnessError
 
 # package -> (extra that brings it, what needs it)
@@ -82,4 +80,4 @@ def doctor(as_json: AsJson = False) -> None:
     if as_json:
         print_json(diagnosis)
     else:
-        typer.echo(describe(diagnosis))
+        say(describe(diagnosis))

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from harness.cli import options
+from harness.cli.options import say
 from harness.cli.report import write_own_report
 from harness.errors import UsageError
+from harness.printable import one_line
 
 if TYPE_CHECKING:
     from harness.console import Reporter
@@ -95,7 +97,7 @@ def train(
     run = store.read_record("training", manifest.training_key, "training", TrainingRun)
     for checkpoint in run.checkpoints:
         loss = "" if checkpoint.eval_loss is None else f"  eval loss {checkpoint.eval_loss:.4f}"
-        typer.echo(f"{folder / checkpoint.path}{loss}")
+        say(f"{folder / checkpoint.path}{loss}")
 
 
 def _reporter(verbose: bool, quiet: bool) -> Reporter:
@@ -113,9 +115,10 @@ def _print_outcome(store: Store, manifest: Manifest) -> Path:
     from harness.report.words.verdict import verdict_text
 
     view, (path, *_) = write_own_report(store, manifest)
-    typer.echo(verdict_text(view))
+    say(verdict_text(view))
     failed = [cell for cell in manifest.cells if cell.status == "failed"]
     for cell in failed:
-        typer.secho(f"failed: {cell.variant}/{cell.task}: {cell.reason}", err=True, fg="red")
-    typer.echo(f"Report: {path}")
+        name = one_line(f"{cell.variant}/{cell.task}")
+        say(f"failed: {name}: {cell.reason}", err=True, fg="red")
+    say(f"Report: {path}")
     return path

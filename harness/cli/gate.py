@@ -11,7 +11,16 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from harness.cli.options import DEFAULT_RUNS, AsJson, RunArgument, RunsDir, found_run, warn
+from harness.cli.options import (
+    DEFAULT_RUNS,
+    AsJson,
+    RunArgument,
+    RunsDir,
+    found_run,
+    say,
+    say_json,
+    warn,
+)
 from harness.errors import HarnessError, QualityError
 
 _DEFAULT = "check"  # what `harness gate RUN` means
@@ -86,10 +95,10 @@ def check(
         folder = output or store.run_dir(manifest.suite, manifest.run_id)
         paths = write_gate(result, folder)  # before anything can end the process
         if as_json:
-            typer.echo(result.model_dump_json(indent=1))
+            say_json(result.model_dump_json(indent=1))
         else:
-            typer.echo(gate_text(result))
-            typer.echo(f"\nWritten: {', '.join(map(str, paths))}")
+            say(gate_text(result))
+            say(f"\nWritten: {', '.join(map(str, paths))}")
     raise typer.Exit(result.exit_code)
 
 
@@ -119,14 +128,14 @@ def accept(
         name if name == subject.variant else f"{name} ({subject.variant})"
         for name, subject in accepted.subjects.items()
     )
-    typer.echo(f"Accepted {accepted.run}: {count} scores of {which}, by {entry.who}: {entry.why}")
+    say(f"Accepted {accepted.run}: {count} scores of {which}, by {entry.who}: {entry.why}")
     for what, delta in entry.deltas.items():
-        typer.echo(f"  {what}: {delta:+.4g}")
+        say(f"  {what}: {delta:+.4g}")
     if entry.note:
         warn(f"warning: {entry.note}")
     for line in broken_floors(accepted):
         warn(f"warning: {line}; the gate will fail every such run")
-    typer.echo(f"Keep both in version control: {baseline} {sidecar_of(baseline)}")
+    say(f"Keep both in version control: {baseline} {sidecar_of(baseline)}")
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import typer
 from harness import __version__
 from harness.cli import doctor, eval, release, report, runs, suites
 from harness.cli.gate import gate_app
-from harness.cli.options import warn
+from harness.cli.options import say, warn
 from harness.cli.sheet import sheet_app
 from harness.errors import HarnessError, MissingExtraError, PluginWarning, StoreWarning
 
@@ -53,7 +53,7 @@ def _root(
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
     if version:
-        typer.echo(f"qlora-harness {__version__}")
+        say(f"qlora-harness {__version__}")
         raise typer.Exit
 
 
@@ -63,19 +63,19 @@ def main() -> None:
     try:
         app(standalone_mode=True)
     except HarnessError as error:
-        typer.secho(f"error: {error}", err=True, fg="red")
+        say(f"error: {error}", err=True, fg="red")
         sys.exit(error.exit_code)
     except ModuleNotFoundError as error:
         missing = _missing_extra(error)
         if missing is None:
             _exit_with_bug()
-        typer.secho(f"error: {missing}", err=True, fg="red")
+        say(f"error: {missing}", err=True, fg="red")
         sys.exit(missing.exit_code)
     except Exception:  # what a user can mend was caught above
         _exit_with_bug()
     except SystemExit as end:
         if end.code == _INTERRUPTED:  # typer has turned the KeyboardInterrupt into this
-            typer.echo("interrupted; run the same command again to resume", err=True)
+            say("interrupted; run the same command again to resume", err=True)
         raise
 
 
@@ -96,8 +96,8 @@ def _show_warning(
 
 def _exit_with_bug() -> NoReturn:
     """The traceback, for a report of it; 1 is kept for what the documentation says."""
-    traceback.print_exc()
-    typer.secho(
+    say(traceback.format_exc().rstrip(), err=True)
+    say(
         "This is a bug of qlora-harness, and nothing that you did. Please report it with the lines "
         "above; what was finished is kept.",
         err=True,

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from harness.printable import printable, printable_json
+
 if TYPE_CHECKING:
     from harness.schema import Manifest
     from harness.store.runs import Store
@@ -59,19 +61,29 @@ def found_run(run: str, runs_dir: Path) -> tuple[Store, Manifest]:
 
 def print_json(value: Any) -> None:
     """Print a value as JSON."""
-    typer.echo(json.dumps(value, indent=1, ensure_ascii=False, sort_keys=True))
+    say_json(json.dumps(value, indent=1, ensure_ascii=False, sort_keys=True))
+
+
+def say_json(text: str) -> None:
+    """Print JSON that is text already; whatever is in its strings does nothing to a terminal."""
+    typer.echo(printable_json(text))
+
+
+def say(text: str, *, err: bool = False, fg: str | None = None) -> None:
+    """Print lines; whatever names are in them, they do nothing to a terminal or a CI log."""
+    typer.secho(printable(text), err=err, fg=fg)
 
 
 def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print columns of texts."""
     from harness.render.table import make_table, texts, to_text
 
-    typer.echo(to_text(make_table("", texts(*header), rows)))
+    say(to_text(make_table("", texts(*header), rows)))
 
 
 def warn(text: str) -> None:
     """Print a line that should not be missed, beside the output."""
-    typer.secho(text, err=True, fg="yellow")
+    say(text, err=True, fg="yellow")
 
 
 def loaded_suite(

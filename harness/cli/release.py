@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from harness.cli import options
+from harness.cli.options import say
 
 
 def select(
@@ -33,16 +34,16 @@ def select(
     if as_json:
         options.print_json({**selected.record, "state": state})
     else:
-        typer.echo(f"Run {manifest.name} ({state})\n\n{describe(selected)}")
+        say(f"Run {manifest.name} ({state})\n\n{describe(selected)}")
     if selected.unwritten:
         options.warn(f"note: selection.json was not written: {selected.unwritten}")
     if selected.chosen is None:
         raise typer.Exit(1)
     if copy_to is not None:
         folder = ship(store, selected, copy_to, wanted)
-        typer.echo(f"Copied to {folder}", err=as_json)
+        say(f"Copied to {folder}", err=as_json)
         if note := card_note():
-            typer.echo(note, err=True)
+            say(note, err=True)
 
 
 def card(
@@ -78,4 +79,4 @@ def card(
     if as_json:
         options.print_json(written.as_json())
     else:
-        typer.echo(describe(written))
+        say(describe(written))

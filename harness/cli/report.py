@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.options import DEFAULT_RUNS, AsJson, RunsDir, found_run, store_in
+from harness.cli.options import DEFAULT_RUNS, AsJson, RunsDir, found_run, say, say_json, store_in
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
@@ -62,12 +62,12 @@ def report(
     store, manifest = found_run(runs[0], runs_dir)
     view = build_view(store, manifest)
     if as_json:
-        typer.echo(render_json(view))
+        say_json(render_json(view))
         return
     folder = output or store.run_dir(manifest.suite, manifest.run_id)
     paths = write_report(view, folder, format_, AllExamples(store, manifest))
     for path in paths:
-        typer.echo(str(path))
+        say(str(path))
     if open_report:
         typer.launch(str(paths[0]))
 
@@ -87,13 +87,13 @@ def _compare(
 
     view = build_comparison([found_run(run, runs_dir) for run in runs], variant)
     if as_json:
-        typer.echo(render_runs_json(view))
+        say_json(render_runs_json(view))
         return []
     folder = output or store_in(runs_dir).root / "comparisons" / view.digest()
     paths = write_runs(view, folder, format_)
-    typer.echo("\n".join(verdict_lines(view)))
+    say("\n".join(verdict_lines(view)))
     for path in paths:
-        typer.echo(str(path))
+        say(str(path))
     return paths
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from harness.cli import options
+from harness.cli.options import say
 
 if TYPE_CHECKING:
     from harness.schema import Manifest
@@ -35,7 +36,7 @@ def runs(runs_dir: options.RunsDir = options.DEFAULT_RUNS, as_json: options.AsJs
         )
         return
     if not manifests and not unreadable:
-        typer.echo(f"There are no runs in {store.root}.")
+        say(f"There are no runs in {store.root}.")
     if manifests:
         options.print_table(
             ("run", "updated", "state", "command"),
@@ -76,7 +77,7 @@ def verify(
             )
         counts = Counter(item.state for item in seen)
         told = ", ".join(f"{n} {state}" for state, n in counts.items()) or "nothing is stored"
-        typer.echo(f"{store.root}: {told}.")
+        say(f"{store.root}: {told}.")
     if broken:
         raise typer.Exit(1)
 
@@ -114,4 +115,4 @@ def prune(
     total = sum(item.size_bytes for item in garbage) / 1e6
     verb = "Removed" if yes else "Would remove"
     hint = "" if yes or not garbage else "  Run again with --yes to remove."
-    typer.echo(f"{verb} {len(garbage)} items, {total:.1f} MB.{hint}")
+    say(f"{verb} {len(garbage)} items, {total:.1f} MB.{hint}")

@@ -17,6 +17,7 @@ from harness.cli.options import (
     found_run,
     print_json,
     print_table,
+    say,
     warn,
 )
 from harness.cli.report import write_own_report
@@ -95,18 +96,18 @@ def export(
         )
         return
     for line in (*made.advice, *plan.notes):
-        typer.echo(line)
+        say(line)
     for reason, count in made.changes.items():
         warn(f"note: {count} {'text' if count == 1 else 'texts'} changed: {reason}")
     for line in leak_lines(made.leaks):
         warn(line)
     if made.taken_over:
-        typer.echo(f"{made.taken_over:,} ratings of these sheets were there, and are taken over.")
-    typer.echo(f"Send each rater one file:   {made.folder / SEND}/RATER/")
-    typer.echo(f"Keep to yourself:           {made.folder / KEEP}/  (key.csv tells variants apart)")
+        say(f"{made.taken_over:,} ratings of these sheets were there, and are taken over.")
+    say(f"Send each rater one file:   {made.folder / SEND}/RATER/")
+    say(f"Keep to yourself:           {made.folder / KEEP}/  (key.csv tells variants apart)")
     place = [] if runs_dir == DEFAULT_RUNS else ["--runs-dir", str(runs_dir)]
     command = ["harness", "sheet", "import", manifest.name, *place]
-    typer.echo(f"Then: {shlex.join(command)} FILES...")
+    say(f"Then: {shlex.join(command)} FILES...")
 
 
 @sheet_app.command("import")
@@ -142,12 +143,12 @@ def import_(
         )
     else:
         for note in checked.notes:
-            typer.echo(note)
+            say(note)
         for problem in summed_up(checked.mistakes):
-            typer.secho(f"error: {problem}", err=True, fg="red")
+            say(f"error: {problem}", err=True, fg="red")
     if checked.problems and not skip_invalid:
         count = len(checked.problems)
-        typer.secho(
+        say(
             f"Nothing was imported: {count} {'mistake' if count == 1 else 'mistakes'}. "
             "Have them mended, or take the rest with --skip-invalid.",
             err=True,
@@ -156,7 +157,7 @@ def import_(
     elif not as_json:
         _print_status(*sheet_status(store, done.manifest))
         for path in report:
-            typer.echo(f"Report: {path}")
+            say(f"Report: {path}")
     if checked.problems:
         raise typer.Exit(1)
 
@@ -175,7 +176,7 @@ def status(run: RunArgument, as_json: AsJson = False, runs_dir: RunsDir = DEFAUL
 
 
 def _print_status(sheets: Sheets, states: tuple[RaterStatus, ...]) -> None:
-    typer.echo(f"Sheets {sheets.plan.id}, {len(sheets.items)} items:")
+    say(f"Sheets {sheets.plan.id}, {len(sheets.items)} items:")
     print_table(("rater", "rows", "share", "came back"), map(_status_line, states))
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from harness.cli import options
+from harness.cli.options import say
 
 
 def suites(as_json: options.AsJson = False) -> None:
@@ -32,7 +33,7 @@ def init(
     """Copy a built-in suite as a start of your own."""
     from harness.suite.init import copy_suite
 
-    typer.echo(str(copy_suite(name, to)))
+    say(str(copy_suite(name, to)))
 
 
 def validate(
@@ -53,7 +54,7 @@ def validate(
     if as_json:
         options.print_json(plan_as_json(file, store))
     else:
-        typer.echo(describe_plan(file, store))
+        say(describe_plan(file, store))
 
 
 def schema() -> None:

@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from harness.compare.view import RunSummary, RunsView
+from harness.printable import visible
 from harness.render.numbers import count, estimate, metric_name, number, size
-from harness.render.text import visible
 from harness.report.view.records import MatrixRow
 from harness.report.words.comparison import difference_words
 from harness.schema import Comparison

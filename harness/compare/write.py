@@ -8,9 +8,10 @@ from harness.compare.tables import results_table, runs_table, settings_table, tr
 from harness.compare.view import RunsView
 from harness.compare.words import cautions, headline, named, not_compared, support
 from harness.files import write_atomic
+from harness.render.delimited import Raw
 from harness.render.markdown import code, plain
 from harness.render.pages import page_environment, render_page
-from harness.render.table import Raw, data_table, raw_fields, to_csv, to_markdown
+from harness.render.table import data_table, raw_fields, to_csv, to_markdown
 from harness.report.write import formats_of
 
 

@@ -8,7 +8,7 @@ from collections import Counter
 from xml.etree import ElementTree as ET
 
 from harness.gate import words
-from harness.render.text import visible
+from harness.printable import visible
 from harness.schema import GateCheck, GateResult
 
 _OUTCOMES = {

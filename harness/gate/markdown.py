@@ -16,9 +16,9 @@ from harness.gate.words import (
     was_tested,
     worst_first,
 )
+from harness.printable import visible
 from harness.render.markdown import plain
 from harness.render.numbers import count
-from harness.render.text import visible
 from harness.schema import GateCheck, GateResult
 
 SUMMARY_BYTES = 1_048_576  # what GitHub takes as the summary of a step

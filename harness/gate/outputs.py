@@ -17,8 +17,8 @@ from harness.gate.words import (
     was_tested,
     worst_first,
 )
+from harness.printable import visible
 from harness.render.numbers import count
-from harness.render.text import visible
 from harness.schema import GateCheck, GateResult
 
 _ROWS = 40  # of the terminal's table; what does not pass is always shown

@@ -4,9 +4,10 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from harness.printable import visible
 from harness.render import numbers as fmt
 from harness.render.labels import measured_name
-from harness.render.text import cut, visible
+from harness.render.text import cut
 from harness.schema import GateCheck, GateResult, GateVerdict
 from harness.suite.rules import in_points
 

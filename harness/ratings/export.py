@@ -4,7 +4,6 @@ Nothing here loads torch. What tells variants apart goes to a folder of its own,
 """
 
 import csv
-import io
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,11 +25,13 @@ from harness.ratings.sheets.leaks import SheetFacts
 from harness.ratings.sheets.page import render_page
 from harness.ratings.sheets.workbook import write_workbook
 from harness.ratings.store import StoredRatings, ratings_of, read_ratings, write_sheets
+from harness.render.delimited import csv_text
 from harness.schema import HUMAN, Finding, Manifest
 from harness.store.runs import Store
 from harness.suite.record import suite_of
 
 SEND, KEEP = "send", "keep"
+_KEY = "key.csv"
 
 
 def _write_page(sheet: RaterSheet, folder: Path) -> Mapping[str, int]:
@@ -108,13 +109,14 @@ def export_sheets(
         leaks = tuple(findings_about(SheetFacts(plan, sheets.items, names)))
         lines = advice(sheets)
         texts = {
-            "key.csv": _key_table(sheets),
+            _KEY: _key_table(sheets),
             "heds.md": heds_draft(sheets, suite),
             "methods.md": methods_paragraph(sheets),
             "advice.md": _advice_text((*lines, *plan.notes), leaks),
         }
         for name, text in texts.items():
-            write_atomic(folder / KEEP / name, text, hint=ELSEWHERE)
+            # who may read the key is not blind
+            write_atomic(folder / KEEP / name, text, hint=ELSEWHERE, private=name == _KEY)
         taken_over = _adopt(store, manifest, sheets)
     return Exported(sheets, folder, changes, leaks, lines, taken_over)
 
@@ -133,7 +135,7 @@ def _adopt(store: Store, manifest: Manifest, sheets: Sheets) -> int:
 
 def _check_folder(sheets: Sheets, folder: Path) -> None:
     """Refuse a folder that holds the files of another export: they would look sendable."""
-    path = folder / KEEP / "key.csv"
+    path = folder / KEEP / _KEY
     try:
         with path.open(encoding="utf-8", newline="") as stream:
             tokens = {row.get("row") for row in csv.DictReader(stream)}
@@ -170,10 +172,8 @@ def _write_sheets(
 
 def _key_table(sheets: Sheets) -> str:
     """Which variant stands behind which row; the ``key.csv`` that raters must not see."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
     about = ("row", "rater", "kind", "position", "purpose", "example")
-    writer.writerow([*about, "output (A)", "output B"])
+    lines: list[list[str | int]] = [[*about, "output (A)", "output B"]]
     for row in sheets.rows:
         shown = [" = ".join(row.variants)] if row.kind == "scale" else list(row.variants)
         if row.spoilt is not None:
@@ -181,8 +181,8 @@ def _key_table(sheets: Sheets) -> str:
         if row.swapped:
             shown.reverse()
         place = (row.token, row.rater, row.kind, row.position, row.purpose, row.item)
-        writer.writerow([*place, *shown])
-    return stream.getvalue()
+        lines.append([*place, *shown])
+    return csv_text(lines)
 
 
 def _advice_text(lines: Sequence[str], leaks: Sequence[Finding]) -> str:

@@ -10,12 +10,12 @@ from typing import Any
 
 from harness.errors import UsageError
 from harness.files import write_atomic
+from harness.printable import visible
 from harness.release.card.card import README, CardFiles, card_files, is_untouched
 from harness.release.card.data import card_of
 from harness.release.card.forms import Form, check_proof, is_hub_id, merged_form, merged_weights
 from harness.release.card.results import FOLDER, require_hub
 from harness.render.numbers import count
-from harness.render.text import visible
 from harness.report.build import build_view
 from harness.schema import Manifest, Variant
 from harness.store.runs import Store

@@ -11,7 +11,7 @@ from typing import Any
 
 from harness.errors import DiskError
 from harness.files import room_on_disk, write_atomic
-from harness.render.text import visible
+from harness.printable import visible
 from harness.report.browser.view import AllExamples
 from harness.report.build import build_view
 from harness.report.view.records import View

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Sequence
 
-from harness.render.text import visible
+from harness.printable import visible
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~$@!])")
 

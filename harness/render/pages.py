@@ -9,10 +9,10 @@ from typing import Any
 import jinja2
 from markupsafe import Markup, escape
 
+from harness.printable import visible
 from harness.render import numbers
 from harness.render.labels import measured_name, split_words
 from harness.render.table import SIGNS
-from harness.render.text import visible
 from harness.resources import resource_dir
 
 _WHOLE_CHARS, _WHOLE_PART = 24, 16  # names up to here do not break; parts of names

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
+from harness.printable import visible
 from harness.render.numbers import number
-from harness.render.text import visible
 
 
 class Canvas:

@@ -5,7 +5,6 @@ HTML is written by the macro ``table`` of ``reports/templates/macros.html.j2``.
 
 from __future__ import annotations
 
-import csv
 import io
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,15 +13,14 @@ from typing import Literal, TypeVar
 
 from markupsafe import Markup
 
+from harness.printable import one_line, visible
+from harness.render.delimited import Raw, csv_text, plain_value
 from harness.render.markdown import code, markdown_table, plain
 from harness.render.numbers import FIGURE_SPACE, NONE, POINT_SPACE, aligned, number
-from harness.render.text import visible
 
 T = TypeVar("T")
 Side = Literal["better", "worse", "open", "same", ""]
 Status = Literal["kept", "broken", "unsure", "unknown"]
-Raw = str | float | int | bool | None
-"""What a CSV holds: a value in its own unit; None where there is none."""
 
 SIGNS = {
     "better": "▲",
@@ -34,7 +32,6 @@ SIGNS = {
     "unsure": "?",
     "unknown": "–",
 }
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _OWN = re.compile(r"\\\[([-−+\d.,e]+, [-−+\d.,e]+)\\\]|\\(<) (?=\d)")  # intervals, p < 0.001
 _UNBOUNDED = 10_000  # characters of a line, which a terminal wraps by itself
 
@@ -169,7 +166,7 @@ def _cell_of(value: Cell | Raw) -> Cell:
 
 def data_table(caption: str, names: Sequence[str], lines: Iterable[Sequence[Raw]]) -> Table:
     """A table of values in their own units, for a CSV."""
-    rows = (tuple(Cell(str(_plain_value(value)), raw=value) for value in line) for line in lines)
+    rows = (tuple(Cell(str(plain_value(value)), raw=value) for value in line) for line in lines)
     return Table(caption, texts(*names), tuple(rows))
 
 
@@ -226,7 +223,7 @@ def to_text(table: Table) -> str:
     for head in table.unbanded.header:
         grid.add_column(Text(visible(head.text)), no_wrap=True)
     for row in table.unbanded.rows:
-        grid.add_row(*(Text(visible(" ".join(filter(None, cell.lines)))) for cell in row))
+        grid.add_row(*(Text(one_line(" ".join(filter(None, cell.lines)))) for cell in row))
     lines = io.StringIO()
     Console(file=lines, width=_UNBOUNDED, color_system=None).print(grid)
     return "\n".join(line.rstrip() for line in lines.getvalue().splitlines())
@@ -236,23 +233,3 @@ def to_csv(table: Table) -> str:
     """The table as CSV with a header line, values in their own units."""
     body = ([cell.text if cell.raw is None else cell.raw for cell in row] for row in table.rows)
     return csv_text([[head.text for head in table.header], *body])
-
-
-def csv_text(lines: Iterable[Sequence[Raw]]) -> str:
-    """Lines of CSV; no cell is one that a spreadsheet takes for a formula."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerows([plain_cell(value) for value in line] for line in lines)
-    return text.getvalue()
-
-
-def plain_cell(value: Raw) -> str | float | int:
-    """A cell that no spreadsheet takes for a formula."""
-    shown = _plain_value(value)
-    return f"'{shown}" if isinstance(shown, str) and shown.startswith(_FORMULA) else shown
-
-
-def _plain_value(value: Raw) -> str | float | int:
-    if value is None:
-        return ""
-    return str(value).lower() if isinstance(value, bool) else value

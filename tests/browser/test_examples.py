@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from harness.render.text import split_unseen
+from harness.printable import split_unseen
 from harness.report.browser.csv import render_examples_csv
 from harness.report.browser.packing import pack
 from harness.report.browser.view import AllExamples, TaskOutputs

@@ -15,9 +15,9 @@ import pytest
 from harness.compare.build import build_comparison
 from harness.compare.write import render_runs_html
 from harness.gate.html import render_gate_html
+from harness.printable import visible
 from harness.ratings.layout import RaterSheet, ShownRow
 from harness.ratings.sheets.page import render_page
-from harness.render.text import visible
 from harness.report.browser.view import AllExamples
 from harness.report.build import build_view
 from harness.report.html import render_html

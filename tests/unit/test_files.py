@@ -44,3 +44,10 @@ def test_an_atomic_write_replaces_the_file_in_one_step(tmp_path: Path) -> None:
     write_atomic(path, "two")
     assert path.read_text() == "two"
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_private_files_are_their_owners(tmp_path: Path) -> None:
+    """A file that tells variants apart is readable by nobody else; others are as ever."""
+    write_atomic(tmp_path / "key", "x", private=True)
+    write_atomic(tmp_path / "text", "x")
+    assert [(tmp_path / name).stat().st_mode & 0o777 for name in ("key", "text")] == [0o600, 0o644]

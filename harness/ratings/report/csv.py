@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterator, Sequence
 
 from harness.ratings.records import Estimate, HumanResults
-from harness.render.table import Raw, Table, data_table, raw_fields
+from harness.render.delimited import Raw
+from harness.render.table import Table, data_table, raw_fields
 
 _Lines = Iterator[tuple[Raw, ...]]
 _BOUNDS = ("value", "low", "high", "n", "method", "reason")

@@ -1,13 +1,12 @@
 """A rater's sheet as CSV files, for those who have neither Excel nor LibreOffice at hand."""
 
-import csv
-import io
 from pathlib import Path
 
 from harness.files import write_atomic
 from harness.ratings import layout
 from harness.ratings.records import RowKind
 from harness.ratings.sheets.formula_guard import APOSTROPHE, Changes, delimited_text, shown_texts
+from harness.render.delimited import csv_text
 from harness.suite.ratings import PREFERENCE
 
 _ENCODING = "utf-8-sig"  # without the mark, Excel takes UTF-8 for the code page of its country
@@ -30,14 +29,12 @@ def write_delimited(sheet: layout.RaterSheet, folder: Path) -> Changes:
     """
     changes = Changes()
     for kind in sheet.kinds:
-        table = io.StringIO(newline="")
-        writer = csv.writer(table)  # comma, CRLF, quotes where they are needed
-        writer.writerow(layout.columns(sheet, kind))
         empty = [""] * len(layout.asked(sheet.criteria, kind))
+        lines: list[list[str]] = [layout.columns(sheet, kind)]
         for row in sheet.rows(kind):
             texts = [delimited_text(text, changes) for text in shown_texts(sheet, row)]
-            writer.writerow([row.token, *texts, *empty])
-        content = table.getvalue().encode(_ENCODING)
+            lines.append([row.token, *texts, *empty])
+        content = csv_text(lines, end="\r\n").encode(_ENCODING)
         write_atomic(file_of(sheet, kind, folder), content, hint=layout.ELSEWHERE)
     text = "\n\n".join([*_instructions(sheet, quoted=APOSTROPHE in changes), ""])
     text = text.replace("\n", "\r\n")

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from harness.printable import visible
 from harness.ratings.records import Item, SheetPlan
 from harness.ratings.sheets.habits import (
     LENGTH_RATIO,
@@ -21,7 +22,6 @@ from harness.ratings.sheets.names import (
     self_descriptions,
     variant_names,
 )
-from harness.render.text import visible
 from harness.schema import Finding, Severity
 from harness.suite.ratings import REFERENCES
 

@@ -11,10 +11,10 @@ from typing import Any
 
 from markupsafe import Markup
 
+from harness.printable import split_unseen, visible
 from harness.ratings import layout
 from harness.ratings.records import RowKind
 from harness.render.pages import asset, environment, page_policy
-from harness.render.text import split_unseen, visible
 from harness.resources import resource_dir
 from harness.suite.ratings import PREFERENCE, CriterionSpec
 

@@ -11,9 +11,9 @@ from importlib.util import find_spec
 from typing import Any
 
 from harness.errors import MissingExtraError
+from harness.printable import visible
 from harness.release.card.data import Card, TaskData, lm_eval_name
 from harness.render.numbers import metric_name
-from harness.render.text import visible
 from harness.report.view.records import Figure, MatrixRow
 from harness.report.words.comparison import figure_words
 from harness.suite.rules import in_points

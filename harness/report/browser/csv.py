@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Iterator
 
-from harness.render.table import Raw, csv_text
+from harness.render.delimited import Raw, csv_text
 from harness.report.browser.view import FINDINGS, AllExamples, TaskOutputs
 
 _OUTPUT = ("output", "finish_reason", "prompt_tokens", "new_tokens", "truncated_prompt_tokens")

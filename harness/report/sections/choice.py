@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from typing import Any
 
+from harness.render.delimited import Raw
 from harness.render.markdown import bullets, paragraphs, plain
-from harness.render.table import Raw, Table, data_table, to_markdown
+from harness.render.table import Table, data_table, to_markdown
 from harness.report.parts.contents import RunContents
 from harness.report.sections.base import PageContext, ReportSection
 from harness.report.view.records import View

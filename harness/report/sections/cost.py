@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from harness.render import numbers as fmt
+from harness.render.delimited import Raw
 from harness.render.labels import measured_name
 from harness.render.markdown import bullets, paragraphs, quoted
-from harness.render.table import Cell, Head, Raw, Table, data_table, texts, to_markdown
+from harness.render.table import Cell, Head, Table, data_table, texts, to_markdown
 from harness.report.parts.contents import RunContents
 from harness.report.sections.base import PageContext, ReportSection
 from harness.report.view.records import MeasuredValue, MeasurementRow, View

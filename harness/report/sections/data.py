@@ -6,7 +6,8 @@ from typing import Any
 from markupsafe import Markup
 
 from harness.render import numbers as fmt
-from harness.render.table import Cell, Raw, Table, data_table, table_of, to_markdown
+from harness.render.delimited import Raw
+from harness.render.table import Cell, Table, data_table, table_of, to_markdown
 from harness.render.text import escaped
 from harness.report.parts.contents import RunContents
 from harness.report.sections.base import PageContext, ReportSection

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from harness.render import table
+from harness.render.delimited import Raw
 from harness.render.markdown import paragraphs, plain
 from harness.render.numbers import NONE, number
 from harness.report.parts.contents import RunContents
@@ -113,7 +114,7 @@ def _signatures(rows: Sequence[MatrixRow]) -> table.Table:
     )
 
 
-def _lines(view: View) -> Iterator[tuple[table.Raw, ...]]:
+def _lines(view: View) -> Iterator[tuple[Raw, ...]]:
     for row in view.rows:
         for cell in row.cells:
             yield (

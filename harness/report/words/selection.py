@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from harness.metrics.quantities import measured_name
+from harness.printable import visible
 from harness.render.numbers import estimate, joined, metric_name, number, p_words, percent, quantity
 from harness.render.table import Cell, Head, Table, numbers, texts, to_text
-from harness.render.text import visible
 from harness.report.view.records import Held, MatrixRow, View
 from harness.report.words.cautions import overtaken
 from harness.report.words.comparison import change_words, equivalence_words, figure_words

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
+from harness.printable import visible
 from harness.render.numbers import count, joined, metric_name, number, size
-from harness.render.text import visible
 from harness.report.view.records import (
     Choice,
     MatrixRow,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
 from harness.gate.junit import render_junit
-from harness.render.text import visible
+from harness.printable import visible
 from harness.schema import GateResult
 from tests.unit.gate.gate_records import (
     HOSTILE,

@@ -8,18 +8,17 @@ from typing import Any
 
 import pytest
 
+from harness.render.delimited import Raw, plain_cell
 from harness.render.numbers import FIGURE_SPACE, NONE, POINT_SPACE
 from harness.render.pages import page_environment
 from harness.render.table import (
     Band,
     Cell,
     Head,
-    Raw,
     Table,
     data_table,
     make_table,
     numbers,
-    plain_cell,
     table_of,
     texts,
     to_csv,

@@ -3,7 +3,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.render.text import marked, visible
+from harness.printable import visible
+from harness.render.text import marked
 
 
 def test_tabs_newlines_and_joiners_stay() -> None:

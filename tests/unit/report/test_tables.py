@@ -67,7 +67,7 @@ def test_other_tables_as_csv(view: View) -> None:
 
 def test_no_cell_is_a_formula() -> None:
     """A text that a spreadsheet would compute is quoted."""
-    from harness.render.table import plain_cell
+    from harness.render.delimited import plain_cell
 
     assert plain_cell("=1+1") == "'=1+1"
     assert plain_cell(-1.5) == -1.5
