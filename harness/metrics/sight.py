@@ -24,6 +24,7 @@ from harness.metrics.registry import (
     options_of,
 )
 from harness.metrics.words import is_spaceless
+from harness.suite.rules import in_points
 from harness.suite.spec import MetricSpec
 
 T = TypeVar("T")
@@ -107,7 +108,7 @@ def sight_of(metric: Metric, references: Sequence[Sequence[str]]) -> Sight:
         if fault is not None:
             faults.setdefault(fault, []).append(first)
     if not faults:
-        found = 0.0 if value is None else value
+        found = 0.0 if value is None else in_points(value, metric.scale)
         return Sight(metric.name, len(texts), lost=lost, reason=_NONE_PERFECT.format(found))
     most = max(faults, key=lambda fault: len(faults[fault]))
     reason = f"{most} ({faults[most][0][:60]!r})"

@@ -92,7 +92,7 @@ def test_a_label_that_never_occurs_is_out_of_reach():
     """Macro F1 over labels of which one is in no reference cannot be 1."""
     spec = MetricSpec(name="macro_f1", options={"labels": ["yes", "no", "maybe"]})
     with pytest.raises(
-        MetricError, match=r"can have the best macro F1.* gives 0.667.* zero_division: nan"
+        MetricError, match=r"can have the best macro F1.* gives 66.7.* zero_division: nan"
     ):
         check_sight([spec], [["yes"], ["no"]], "tasks.qa")
 

@@ -85,7 +85,7 @@ def test_plain_completions_are_perfect_answers(ask, tokenizer):
     assert [answer.text.strip() for answer in kept] == ANSWERS
     proof = proof_of(request, tokenizer)
     assert proof.outcome == "holds"
-    assert "exact match 100, ROUGE-L 1" in proof.words
+    assert "exact match 100.0, ROUGE-L 100.0" in proof.words  # as the report shows them
 
 
 @pytest.mark.parametrize("thought", ["", "<think>Hm.</think>"])
@@ -122,7 +122,9 @@ def test_references_that_no_output_can_equal_are_refused(
     """Special tokens are not printed, and stop strings end outputs."""
     request = ask(completions, {**PLAIN, "stop": stop}, completions)
     with (
-        pytest.raises(PromptError, match=rf"tasks\.qa: .* exact match 0, not 100: .*{printed}"),
+        pytest.raises(
+            PromptError, match=rf"tasks\.qa: .* exact match 0\.0, not 100\.0: .*{printed}"
+        ),
         TASK_TYPE.open(request, tokenizer, None),
     ):
         pass
@@ -136,9 +138,21 @@ def test_named_references_stand_and_the_ceiling_is_told(ask, tokenizer):
     proof = proof_of(ask(ANSWERS, NAMED, references), tokenizer)
     assert (proof.outcome, proof.unit, proof.limit) == ("fallback", "points", 10)
     assert proof.difference == pytest.approx(100 / 3)
-    assert "a perfect answer scores exact match 66.67, not 100" in proof.words
+    assert "a perfect answer scores exact match 66.7, not 100.0" in proof.words
     proof = proof_of(ask(ANSWERS, NAMED, ["Other."] * 3), tokenizer)
     assert proof.outcome == "fails"
+
+
+def test_what_was_not_tried_is_told(ask, tokenizer):
+    """A module of Hugging Face evaluate is code of strangers: nobody knows its best value."""
+    request = ask(ANSWERS, PLAIN, metrics=["exact_match", "evaluate:own/metric.py"])
+    answers = perfect_answers(request, tokenizer, ())
+    outcome = prove(request, answers)
+    (finding,) = outcome.findings
+    assert finding.severity == "info"
+    assert "what a perfect answer scores by evaluate:own/metric.py is not known" in finding.what
+    assert outcome.proofs[0].outcome == "holds"
+    assert not prove(ask(ANSWERS, PLAIN), answers).findings
 
 
 def test_answers_that_max_new_tokens_cuts_are_told(ask, tokenizer):
