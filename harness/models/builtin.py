@@ -20,6 +20,7 @@ from harness.files import room_on_disk
 from harness.models.gguf_file import check_whole, keep_rotary_factors
 from harness.models.identity import cache_name
 from harness.models.loaded import all_used
+from harness.models.pickles import refuse_pickle, weight_source
 from harness.models.precision import check_precision, compute_in, read_back
 from harness.models.quiet import quiet
 from harness.models.source import BUILTIN_GGUF, locate, packaged_file
@@ -75,6 +76,7 @@ def resolve_model(base: BaseSpec, base_dir: Path) -> Path | str:
                 where=str(source.path),
                 hint=f"Name the GGUF file itself: {ggufs[0]}." if ggufs else advice,
             )
+        refuse_pickle(source.path, base)
         return source.path
     folder = cache_dir() / "models" / str(cache_name(base, base_dir))
     if source.kind == "tiny":
@@ -158,6 +160,7 @@ def dequantize(base: BaseSpec, location: Path | str, folder: Path) -> None:
             device_map={"": "cpu"},
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # they are refused, by name
+            **weight_source(base),
             **options,
         )
         all_used(loading, where=str(location))

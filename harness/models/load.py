@@ -11,6 +11,7 @@ from harness.models.builtin import resolve_model
 from harness.models.device import torch_dtype
 from harness.models.identity import hub_snapshot
 from harness.models.loaded import all_used, check_values
+from harness.models.pickles import pickle_proofs, weight_source
 from harness.models.policy import DTYPE_NAMES, DevicePolicy
 from harness.models.precision import batch_proof, check_precision, compute_in, read_back
 from harness.models.quiet import quiet
@@ -98,6 +99,7 @@ def load_proved(
     proofs = [
         all_used(loading, where=str(location)),
         check_precision(read_back(model), precision, where=str(location)),
+        *pickle_proofs(folder),
         *([batch_proof(model)] if (precision, purpose) == ("int8", "quality") else []),
     ]
     if precision in FOUR_BIT:
@@ -130,6 +132,7 @@ def _from_pretrained(
             trust_remote_code=base.trust_remote_code,
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # they are refused below, by name
+            **weight_source(base),
             **options,
         )
     except torch.OutOfMemoryError:
@@ -221,6 +224,11 @@ def _first_lines(error: BaseException) -> str:
 def _hint(error: BaseException) -> str:
     if "trust_remote_code" in str(error):
         return "Set base.trust_remote_code only if you have read and trust the repository's code."
+    if "safetensors" in str(error) and "file named" in str(error):
+        return (
+            "If it has its weights as a pickle (pytorch_model.bin) only, save it as safetensors, "
+            "or set base.allow_pickle where you trust whoever made it."
+        )
     if isinstance(error, ImportError):
         return "Install what is missing, or choose another attn_implementation or precision."
     return (

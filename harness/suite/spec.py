@@ -31,6 +31,12 @@ class BaseSpec(Spec):
     )
     revision: str | None = Field(None, description="Commit, tag or branch of a Hub model.")
     trust_remote_code: bool = Field(False, description="Run Python code from the model repository.")
+    allow_pickle: bool = Field(
+        False,
+        description="Read weights from a pickle (.bin), which can run code, where there are no "
+        "safetensors.",
+        exclude_if=lambda value: not value,
+    )
     dtype: Literal["auto", "bf16", "fp16", "fp32"] = Field(
         "auto", description="Compute dtype; auto lets the device policy decide."
     )

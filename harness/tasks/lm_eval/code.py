@@ -49,6 +49,18 @@ def check_code(task: LmEvalTask, suite_dir: Path) -> None:
         raise not_importable(task.task, list(missing), where=str(file), told=needed.told)
 
 
+def own_code(task: LmEvalTask, suite_dir: Path) -> list[Path]:
+    """The Python files that a task YAML of the suite's own runs when it is loaded.
+
+    Args:
+        task: The task as the suite states it; those of lm-eval itself have none.
+        suite_dir: What relative paths of it are relative to.
+    """
+    own = find_task_file(task.task, suite_dir)
+    files = task_files(own) if own is not None else ()
+    return sorted(file for file in files if file.suffix == ".py")
+
+
 def not_importable(
     task: str, modules: Sequence[str], *, where: str | None = None, told: str = ""
 ) -> UsageError:

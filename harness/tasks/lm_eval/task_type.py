@@ -13,7 +13,7 @@ from harness.engines.base import ActiveModel, Progress
 from harness.schema import Example
 from harness.suite.spec import LmEvalTask
 from harness.tasks.base import Outputs, ResultIdentity, TaskRequest, TaskSession
-from harness.tasks.lm_eval.code import check_code
+from harness.tasks.lm_eval.code import check_code, own_code
 from harness.tasks.lm_eval.identity import lm_eval_identity
 
 if TYPE_CHECKING:
@@ -60,6 +60,9 @@ class LmEval:
         """Load the task once for all variants."""
         from harness.tasks.lm_eval.task import prepare_lm_eval  # an extra of its own
 
+        if files := own_code(request.spec, request.base_dir):
+            named = ", ".join(map(str, files))
+            reporter.warn(f"the task {request.task_id} runs Python code of its own: {named}")
         prepared = prepare_lm_eval(
             request.spec,
             request.task_id,

@@ -10,7 +10,7 @@ import pytest
 from harness.errors import UsageError
 from harness.plan.explain import check_tasks
 from harness.suite.spec import LmEvalTask
-from harness.tasks.lm_eval.code import check_code
+from harness.tasks.lm_eval.code import check_code, own_code
 from tests.unit.suites import suite_file
 
 pytest.importorskip("lm_eval")
@@ -85,3 +85,12 @@ def test_validate_tells_all_of_them_with_their_lines(tmp_path: Path) -> None:
     assert len(lines) == 2
     assert all(re.match(r".*suite.*yaml:\d+: The code of", line) for line in lines)
     check_tasks(suite_file(tmp_path, tasks={"one": {**task, "task": "smoke_mmlu"}}))
+
+
+def test_code_of_a_task_of_ones_own_is_named(tmp_path: Path) -> None:
+    """Every Python file that its YAML runs; of lm-eval's own tasks none, and none without any."""
+    check(tmp_path, "def text(doc):\n    return doc")
+    assert own_code(LmEvalTask(type="lm_eval", task="own.yaml"), tmp_path) == [tmp_path / "code.py"]
+    assert own_code(LmEvalTask(type="lm_eval", task="hellaswag"), tmp_path) == []
+    (tmp_path / "plain.yaml").write_text("task: plain\ndataset_path: json\n", "utf-8")
+    assert own_code(LmEvalTask(type="lm_eval", task="plain.yaml"), tmp_path) == []
