@@ -20,6 +20,8 @@ from harness.errors import UsageError
 from harness.suite.spec import LmEvalTask
 from harness.tasks.lm_eval.identity import find_task_file, task_files, task_values
 
+_SOURCES = {".py", ".pyi", ".so", ".pyd"}
+_MOST_BYTES = 20 * 2**20  # of a file that is read for a name
 _CATCHES_IT = {"ImportError", "ModuleNotFoundError", "Exception", "BaseException"}
 
 
@@ -46,7 +48,9 @@ def check_code(task: LmEvalTask, suite_dir: Path) -> None:
     }
     if missing:
         needed, file = next(iter(missing.values()))
-        raise not_importable(task.task, list(missing), where=str(file), told=needed.told)
+        same = [name for name, other in missing.items() if other[0].is_module is needed.is_module]
+        what = "module" if needed.is_module else "name"
+        raise not_importable(task.task, same, what=what, where=str(file), told=needed.told)
 
 
 def own_code(task: LmEvalTask, suite_dir: Path) -> list[Path]:
@@ -62,14 +66,19 @@ def own_code(task: LmEvalTask, suite_dir: Path) -> list[Path]:
 
 
 def not_importable(
-    task: str, modules: Sequence[str], *, where: str | None = None, told: str = ""
+    task: str,
+    names: Sequence[str],
+    *,
+    what: str = "module",
+    where: str | None = None,
+    told: str = "",
 ) -> UsageError:
     """That a task's own code needs packages, and how to install them; it may say so itself."""
     return UsageError(
-        f"The code of the lm-eval task {task!r} cannot be imported: there is no module "
-        f"{', '.join(map(repr, modules))}.",
+        f"The code of the lm-eval task {task!r} cannot be imported: there is no {what} "
+        f"{', '.join(map(repr, names))}.",
         where=where,
-        hint=told or f"Install with: pip install {' '.join(_to_install(modules))}",
+        hint=told or f"Install with: pip install {' '.join(_to_install(names))}",
     )
 
 
@@ -142,8 +151,8 @@ def _missing(file: Path, tasks: Path, seen: set[Path]) -> Iterator[_Needed]:
             yield from _missing(beside, tasks, seen)
         elif not needed.module.startswith("."):
             if not _is_there(top, file.parent):
-                yield replace(needed, module=top)
-            elif needed.is_module and _lacks(needed.module):
+                yield replace(needed, module=top, is_module=True)
+            elif _is_gone(needed):
                 yield replace(needed, told=f"Another version of {top} may have {needed.module}.")
 
 
@@ -155,6 +164,9 @@ def _imports(body: Iterable[ast.stmt]) -> Iterator[_Needed]:
         elif isinstance(statement, ast.ImportFrom):
             module = "." * statement.level + (statement.module or "")
             yield _Needed(module)
+            if not statement.level:
+                names = (f"{module}.{alias.name}" for alias in statement.names)
+                yield from (_Needed(name, is_module=False) for name in names)
             if module.startswith(("lm_eval.tasks", ".")):  # a name may be a file of its own
                 dot = "" if module.endswith(".") else "."
                 names = (f"{module}{dot}{alias.name}" for alias in statement.names)
@@ -197,6 +209,31 @@ def _file_of(name: str, file: Path, tasks: Path) -> Path | None:
     candidates = [path.with_suffix(".py"), path / "__init__.py"]
     candidates += [path.parent.with_suffix(".py")] if len(parts) > 1 else []
     return next((candidate for candidate in candidates if candidate.is_file()), None)
+
+
+def _is_gone(needed: _Needed) -> bool:
+    """Whether an installed package has no such module, or nothing of such a name."""
+    if needed.is_module:
+        return _lacks(needed.module)
+    module, _, name = needed.module.rpartition(".")
+    return name != "*" and not _lacks(module) and _lacks_name(module.partition(".")[0], name)
+
+
+@cache
+def _lacks_name(package: str, name: str) -> bool:
+    """Whether a name stands nowhere in a package, so that nothing can be imported by it."""
+    spec = importlib.util.find_spec(package)
+    folders = [Path(place) for place in (spec and spec.submodule_search_locations) or ()]
+    if package in sys.stdlib_module_names or not folders:
+        return False
+    first = [folder / "__init__.py" for folder in folders]
+    for file in (*first, *(file for folder in folders for file in folder.rglob("*"))):
+        if file.suffix in _SOURCES and file.is_file():
+            if file.stat().st_size > _MOST_BYTES or name.encode() in file.read_bytes():
+                return False
+            if any(part == name for part in file.with_suffix("").parts[-2:]):
+                return False
+    return True
 
 
 def _lacks(module: str) -> bool:

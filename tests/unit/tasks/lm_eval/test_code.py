@@ -34,6 +34,8 @@ def check(folder: Path, code: str, **files: str) -> None:
         "try:\n    import no_such\nexcept:\n    pass",
         "def text(doc):\n    import no_such",
         "from lm_eval.tasks.hellaswag.utils import process_docs",
+        "from transformers import AutoTokenizer\nfrom sklearn.metrics import f1_score",
+        "from datasets import *\nfrom os import no_such",  # of Python's own nothing is said
         "import os.path, xml.etree.ElementTree, importlib.metadata",
         "this is no Python",  # told when it is loaded
     ],
@@ -50,6 +52,10 @@ def test_what_can_be_imported_is_let_through(tmp_path: Path, code: str) -> None:
         ("from no_such import x", "there is no module 'no_such'"),
         ("from beside import helper", "there is no module 'no_such'"),
         ("import numpy.no_such", "there is no module 'numpy.no_such'.*version of numpy"),
+        (
+            "from datasets import load_metric",
+            "no name 'datasets.load_metric'.*Another version of datasets may have",
+        ),
         ("from lm_eval.tasks.ifeval import utils", "pip install 'lm-eval.ifeval.'"),
         (
             "try:\n    import no_such\nexcept ImportError:\n    raise OSError('ask Ada') from None",
