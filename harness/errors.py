@@ -1,6 +1,14 @@
 """Errors a user can act on: where it happened, what was needed, what was found, how to mend it."""
 
-from harness.printable import one_line
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, ClassVar
+
+from harness.printable import one_line, visible
+
+_MOST_PLACE, _MOST_HINT = 290, 700  # characters of a message's parts
 
 
 class HarnessError(Exception):
@@ -10,15 +18,19 @@ class HarnessError(Exception):
         problem: What was needed and what was found, in one or two sentences.
         where: The place it concerns, such as ``suites/demo.yaml:14`` or a path.
         hint: What the user can do about it.
+
+    Whatever a name or a library's message holds, the text can be printed, and is no longer than
+    2,000 characters.
     """
 
     exit_code = 1
+    most: ClassVar[int] = 1000  # characters of the problem
 
     def __init__(self, problem: str, *, where: str | None = None, hint: str | None = None) -> None:
-        self.problem = problem
-        self.where = where
-        self.hint = hint
-        text = f"{one_line(where)}: {problem}" if where else problem
+        self.problem = problem = shortened(visible(problem), self.most)
+        self.where = where = where and shortened(one_line(where), _MOST_PLACE, end=True)
+        self.hint = hint = hint and shortened(visible(hint), _MOST_HINT)
+        text = f"{where}: {problem}" if where else problem
         super().__init__(f"{text} {hint}" if hint else text)
 
 
@@ -112,6 +124,47 @@ class MissingExtraError(UsageError):
             f"This needs the package {package!r}, which is not installed.",
             hint=f"Install it with: pip install 'qlora-harness[{extra}]'",
         )
+
+
+def shortened(text: str, most: int, *, end: bool = False) -> str:
+    """The beginning (or end) of a text that is too long."""
+    if len(text) <= most:
+        return text
+    return f"…{text[1 - most :]}" if end else f"{text[: most - 1]}…"
+
+
+def shown(value: Any, most: int = 200) -> str:
+    """A value as Python writes it, as far as it can be and fits."""
+    try:
+        return shortened(repr(value), most)
+    except Exception:  # too deep, too long a number, or its own repr fails
+        return f"a {type(value).__name__}"
+
+
+@contextmanager
+def told_as(
+    kind: type[HarnessError], what: str, *, where: str | None = None, hint: str | None = None
+) -> Iterator[None]:
+    """The one place at a door where whatever a library raises becomes an error of ours.
+
+    Args:
+        kind: The error to raise.
+        what: What could not be done; the library's words follow it.
+        where: The place it concerns.
+        hint: What the user can do.
+
+    Raises:
+        HarnessError: Of the kind; errors that are ours already pass as they are.
+    """
+    try:
+        yield
+    except HarnessError:
+        raise
+    except Exception as error:
+        words = in_a_line(error)
+        if isinstance(error, RecursionError):
+            words = "it is nested too deeply"
+        raise kind(f"{what}: {words.rstrip('.')}.", where=where, hint=hint) from error
 
 
 def in_a_line(error: BaseException, most: int = 400) -> str:

@@ -5,14 +5,16 @@ there after a power cut names what was written.
 """
 
 import errno
+import json
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from harness.errors import DiskError, UsageError
+from harness.errors import DiskError, HarnessError, UsageError, shown, told_as
 
 NO_PLACE = (errno.ENOENT, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP)
 """Error numbers that mean "cannot be written" of a folder or file that is still to be made."""
@@ -40,6 +42,45 @@ def refuse_address(name: str | Path, where: str | None = None) -> None:
             where=where,
             hint="Copy it to this machine first, or mount it.",
         )
+
+
+def local_path(
+    name: str | Path, folder: Path = Path(), kind: type[HarnessError] = UsageError
+) -> Path:
+    """A path as a user writes it, ``~`` for a home included.
+
+    Args:
+        name: The path.
+        folder: What relative paths start from.
+        kind: The error to raise.
+
+    Raises:
+        HarnessError: No file can be called that, or its home is unknown.
+    """
+    with told_as(kind, f"{shown(str(name))} cannot be a path here"):
+        path = folder / Path(name).expanduser()
+        path.exists()  # what is too long, or forbidden, shows here
+        return path
+
+
+def read_json(file: Path, kind: type[HarnessError], what: str, *, hint: str | None = None) -> Any:
+    """What a JSON file holds.
+
+    Args:
+        file: The file.
+        kind: The error to raise.
+        what: What cannot be read where it is none, such as "The adapter's settings".
+        hint: What the user can do about it.
+
+    Raises:
+        HarnessError: It is missing, no JSON, nested too deeply, or holds NaN.
+    """
+    with told_as(kind, f"{what} cannot be read", where=str(file), hint=hint):
+        return json.loads(file.read_text("utf-8"), parse_constant=_not_finite)
+
+
+def _not_finite(name: str) -> float:
+    raise ValueError(f"it holds {name}, which is no number")
 
 
 def write_atomic(

@@ -26,8 +26,8 @@ from harness.data.prompts import RenderChat, Template, plain_chat
 from harness.data.rows import DataRow, SourceRows, clean
 from harness.data.sources import DEFAULT_SPLIT, DataSource, Format, format_of, resolve
 from harness.data.splits import SplitPlan, assign, hash_point, plan_splits
-from harness.digests import text_digest, value_digest
-from harness.errors import DataError
+from harness.digests import canonical_json, text_digest, value_digest
+from harness.errors import DataError, told_as
 from harness.schema import DataReport, Example, Split
 from harness.suite.spec import DataSpec, PromptSpec
 
@@ -76,11 +76,7 @@ def load_examples(
     read = _read(source, spec)
     plan = plan_splits(spec, read.splits)
     counts = Counts(dropped=Counter(read.dropped))
-    rows = [
-        DataRow(clean(row.fields, counts.changed), row.split, row.where)
-        for row in read.rows
-        if row.split in plan.shares
-    ]
+    rows = [_cleaned(row, counts) for row in read.rows if row.split in plan.shares]
     rows_read = len(rows) + counts.dropped.total()
     check_fields(spec, rows)
     ids = row_ids(spec, rows, plan)
@@ -119,6 +115,13 @@ def load_examples(
         notes=tuple(notes),
     )
     return kept, report
+
+
+def _cleaned(row: DataRow, counts: Counts) -> DataRow:
+    with told_as(DataError, "This row cannot be used", where=row.where):
+        fields = clean(row.fields, counts.changed)
+        canonical_json(fields)  # what is nested too deeply shows here, with its place
+    return DataRow(fields, row.split, row.where)
 
 
 def _unreachable(examples: Sequence[Example], prompt: PromptSpec) -> list[str]:
@@ -268,6 +271,6 @@ def check_first_rows(
     elif not rows and len(quick) == len(files):
         raise no_rows(spec)
     counts = Counts()
-    rows = [DataRow(clean(row.fields, counts.changed), row.split, row.where) for row in rows]
+    rows = [_cleaned(row, counts) for row in rows]
     kept = render_all(spec, template, rows, [row.where for row in rows], counts)
     return [] if source.kind == "builtin" else [row.rendered.references for row in kept]

@@ -14,9 +14,10 @@ from typing import Any, TypeVar, cast
 
 import jinja2
 
+from harness.bounds import time_limit
 from harness.data import templates
 from harness.data.turns import TurnsError, last_answer, messages_of
-from harness.errors import PromptError
+from harness.errors import PromptError, in_a_line, told_as
 from harness.hints import near_names
 from harness.suite.spec import PromptSpec, TurnsSpec
 
@@ -97,7 +98,8 @@ class Template:
                 where="prompt",
                 hint='Add completion: "{{ answer }}", or references: answer, for a field answer.',
             )
-        used = [templates.fields_of(self._environment, source) for source in self._sources.values()]
+        with told_as(PromptError, "Not a valid jinja2 template", where="prompt"):
+            used = [templates.fields_of(self._environment, s) for s in self._sources.values()]
         listed = (spec.messages_field, spec.turns and spec.turns.field, spec.references)
         named = [name.split(".")[0] for name in listed if name]
         self.fields: frozenset[str] = frozenset().union(*used, named)
@@ -167,14 +169,13 @@ class Template:
 
     def _chat(self, row: Mapping[str, Any]) -> tuple[str, str, str]:
         messages, render = self._messages(row), self._render_chat
-        try:
+        with told_as(
+            PromptError,
+            "The tokenizer's chat template refuses the messages",
+            where="prompt.messages",
+            hint="Many templates want user and assistant in turn, some no system message.",
+        ):
             prompt, full = render(messages[:-1], True), render(messages, False)
-        except jinja2.TemplateError as error:
-            raise PromptError(
-                f"The tokenizer's chat template refuses the messages: {error}.",
-                where="prompt.messages",
-                hint="Many templates want user and assistant in turn, some no system message.",
-            ) from error
         if not full.startswith(prompt):
             raise PromptError(
                 "The chat template renders the conversation with the answer differently from the "
@@ -251,7 +252,8 @@ class Template:
 
     def _text(self, name: str, row: Mapping[str, Any]) -> str:
         try:
-            return self._parts[name].render({"row": row, **row})
+            with time_limit():
+                return self._parts[name].render({"row": row, **row})
         except jinja2.UndefinedError as error:
             missing = sorted(self._used(name) - set(row))
             what = f"Field {missing[0]!r}" if missing else f"A value ({error})"
@@ -275,7 +277,8 @@ class Template:
             ) from error
         except Exception as error:  # a filter or method called by the user's template
             raise PromptError(
-                f"The template fails on a row: {type(error).__name__}: {error}.", where=name
+                f"The template fails on a row: {type(error).__name__}: {in_a_line(error)}.",
+                where=name,
             ) from error
 
     def _field(self, where: str, name: str, row: Mapping[str, Any]) -> Any:
@@ -298,11 +301,14 @@ class Template:
 
     def _compile(self, name: str, source: str) -> jinja2.Template:
         try:
-            return self._environment.from_string(source)
-        except jinja2.TemplateSyntaxError as error:
-            raise PromptError(
-                f"Not a valid jinja2 template (line {error.lineno}): {error.message}.", where=name
-            ) from error
+            with time_limit(), told_as(PromptError, "Not a valid jinja2 template", where=name):
+                return self._environment.from_string(source)
+        except PromptError as error:
+            cause = error.__cause__
+            if isinstance(cause, jinja2.TemplateSyntaxError):
+                problem = f"Not a valid jinja2 template (line {cause.lineno}): {cause.message}."
+                raise PromptError(problem, where=name) from cause
+            raise
 
     def _used(self, name: str) -> frozenset[str]:
         return templates.fields_of(self._environment, self._sources[name])

@@ -14,9 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from harness.bounds import time_limit
 from harness.data import docstrings
 from harness.digests import file_digest
-from harness.errors import DataError, UsageError
+from harness.errors import DataError, UsageError, told_as
+from harness.files import local_path
 from harness.hints import choices, near_names
 from harness.resources import resource_dir
 from harness.suite.spec import DataSpec
@@ -141,7 +143,7 @@ def _roots(base_dir: Path) -> list[Path]:
 
 def _paths(pattern: str, base_dir: Path) -> tuple[Path, ...]:
     """Files a path or glob names, sorted; from the first root that has any."""
-    expanded = Path(pattern).expanduser()
+    expanded = local_path(pattern, kind=DataError)
     for root in _roots(base_dir):
         path = root / expanded
         if path.is_file():
@@ -152,7 +154,8 @@ def _paths(pattern: str, base_dir: Path) -> tuple[Path, ...]:
                 where=str(path),
                 hint=f"Name the files in it, for example {pattern.rstrip('/')}/*.jsonl.",
             )
-        matches = map(Path, glob.glob(str(path), recursive=True))  # noqa: PTH207
+        with told_as(DataError, "This pattern cannot be searched", where=str(path)), time_limit():
+            matches = [Path(name) for name in glob.iglob(str(path), recursive=True)]  # noqa: PTH207
         if files := tuple(sorted(match for match in matches if match.is_file())):
             return files
     missing = base_dir.absolute() / expanded

@@ -33,9 +33,40 @@ def _only_text(value: Any) -> Any:
     return value
 
 
+class _Sandbox(ImmutableSandboxedEnvironment):
+    """A sandbox in which nothing grows without bounds in one step."""
+
+    intercepted_binops = frozenset({"*", "**"})
+
+    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+        """Multiply and raise to a power, where the result has a size that texts have."""
+        if operator == "*":
+            sizes = [len(v) for v in (left, right) if isinstance(v, str | list | tuple)]
+            times = [v for v in (left, right) if isinstance(v, int)]
+            if (sizes and times and sizes[0] * times[0] > _MOST_CHARS) or _bits(left, right):
+                raise OverflowError(_TOO_LARGE)
+        elif isinstance(left, int) and isinstance(right, int) and _power(left, right) > _MOST_BITS:
+            raise OverflowError(_TOO_LARGE)
+        return super().call_binop(context, operator, left, right)
+
+
+_MOST_CHARS = 10_000_000  # of a text that a template makes
+_MOST_BITS = 10_000
+_TOO_LARGE = "the result is too large"
+
+
+def _power(left: int, right: int) -> int:
+    return left.bit_length() * right
+
+
+def _bits(left: Any, right: Any) -> bool:
+    numbers = isinstance(left, int) and isinstance(right, int)
+    return numbers and left.bit_length() + right.bit_length() > _MOST_BITS
+
+
 def environment() -> ImmutableSandboxedEnvironment:
     """A sandbox in which a missing field, a null or a list in a prompt is an error."""
-    result = ImmutableSandboxedEnvironment(
+    result = _Sandbox(
         undefined=jinja2.StrictUndefined,
         keep_trailing_newline=True,
         autoescape=False,  # prompts are plain text, not HTML

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from pydantic import Field, ValidationError
 
 from harness.digests import SEAL, seal_holds, sealed
-from harness.errors import BaselineError, DiskError
+from harness.errors import BaselineError, DiskError, in_a_line, shown, told_as
 from harness.files import write_atomic
 from harness.gate.repeats import main_readings
 from harness.schema import Measurement, Record
@@ -308,8 +308,8 @@ def read_baseline(path: Path) -> BaselineFiles:
     try:
         with np.load(io.BytesIO(packed), allow_pickle=False) as archive:
             arrays = within | {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise _error(side, f"Not readable as .npz: {error}.", path) from error
+    except Exception as error:  # of whatever zip, zlib and numpy make of it
+        raise _error(side, f"Not readable as .npz: {in_a_line(error)}.", path) from error
     return BaselineFiles(baseline, path, arrays)
 
 
@@ -328,17 +328,19 @@ def _read_json(path: Path) -> tuple[Baseline, dict[str, NDArray[Any]]]:
         raise _error(path, f"Cannot be read: {error}.", path) from error
     try:
         content = json.loads(text)
-    except ValueError as error:
-        what = f"Not complete JSON, so it was cut off or edited: {error}."
+    except (ValueError, RecursionError) as error:
+        what = f"Not complete JSON, so it was cut off or edited: {in_a_line(error)}."
         raise _error(path, what, path) from error
     version = content.get("schema_version") if isinstance(content, dict) else None
     if version not in (_EARLIER, VERSION) or isinstance(version, bool):
         what = (
             f"This is not a baseline of version {VERSION} (or {_EARLIER}): schema_version is "
-            f"{version!r}."
+            f"{shown(version)}."
         )
         raise _error(path, what, path)
-    if not seal_holds(content):
+    with told_as(BaselineError, "Its seal cannot be checked", where=str(path)):
+        holds = seal_holds(content)
+    if not holds:
         raise _error(path, f"It was changed since it was accepted: its {SEAL} differs.", path)
     content = {name: value for name, value in content.items() if name != SEAL}
     try:
@@ -348,6 +350,8 @@ def _read_json(path: Path) -> tuple[Baseline, dict[str, NDArray[Any]]]:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         raise _error(path, f"Not a valid baseline: {key}: {first['msg']}.", path) from error
+    except Exception as error:  # parts of the earlier version that are of another kind
+        raise _error(path, f"Not a valid baseline: {in_a_line(error)}.", path) from error
 
 
 def _raised(content: dict[str, Any]) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:

@@ -6,6 +6,7 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError
 
 from harness.errors import MetricError
+from harness.files import local_path
 from harness.suite.rules import Spec
 from harness.suite.spec import MetricSpec
 
@@ -53,7 +54,7 @@ def local_script(module: str, base_dir: Path) -> Path | None:
     Raises:
         MetricError: It names a path at which there is no script.
     """
-    path = base_dir / Path(module).expanduser()
+    path = local_path(module, base_dir, MetricError)
     if path.is_dir() and (path / f"{path.resolve().name}.py").is_file():
         return path / f"{path.resolve().name}.py"
     if path.suffix == ".py" and path.is_file():

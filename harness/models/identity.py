@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -13,6 +12,7 @@ from typing import Any
 
 from harness.digests import file_digest, short_digest
 from harness.errors import ModelError
+from harness.files import local_path, read_json
 from harness.models.beside import step_of
 from harness.models.hardware import installed_versions
 from harness.models.source import BUILTIN_GGUF, TINY_PREFIX, locate, packaged_file
@@ -78,7 +78,7 @@ def base_identity(base: BaseSpec, base_dir: Path) -> dict[str, Any]:
     """
     if base.tokenizer is not None:
         weights = base.model_copy(update={"tokenizer": None})
-        folder = base_dir / Path(base.tokenizer).expanduser()
+        folder = local_path(base.tokenizer, base_dir, ModelError)
         return {**base_identity(weights, base_dir), "tokenizer": tokenizer_digest(folder)}
     if base.dequantize:
         versions = installed_versions(("torch", "transformers", "bitsandbytes"))
@@ -230,12 +230,7 @@ def _adapter_config(path: Path) -> dict[str, Any]:
             where=str(path),
             hint="Copy the whole folder that PEFT's save_pretrained wrote.",
         )
-    try:
-        config = json.loads(file.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(
-            f"Cannot read the adapter's settings: {error}.", where=str(file)
-        ) from error
+    config = read_json(file, ModelError, "The adapter's settings")
     if not isinstance(config, dict):
         raise ModelError("The adapter's configuration is not a JSON object.", where=str(file))
     return config

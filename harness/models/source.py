@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from harness.errors import ModelError
+from harness.files import local_path
 from harness.hints import choices
 from harness.suite.spec import BaseSpec
 
@@ -80,7 +81,7 @@ def locate(base: BaseSpec, base_dir: Path) -> ModelSource:
         return ModelSource("tiny", architecture)
     if name in BUILTIN_GGUF:
         return ModelSource("builtin", name)
-    path = base_dir / Path(name).expanduser()
+    path = local_path(name, base_dir, ModelError)
     if path.is_dir():
         return ModelSource("local", path.name, path)
     if path.suffix == ".gguf" and path.is_file():

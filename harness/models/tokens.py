@@ -13,7 +13,9 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any, cast
 
-from harness.errors import ModelError
+from harness.bounds import time_limit
+from harness.errors import ModelError, told_as
+from harness.files import local_path
 from harness.models.builtin import resolve_model
 from harness.models.identity import tokenizer_digest
 from harness.schema import FinishReason
@@ -38,7 +40,7 @@ def load_tokenizer(base: BaseSpec, base_dir: Path) -> Any:
 
     location: Path | str
     if base.tokenizer is not None:
-        location, revision = base_dir / Path(base.tokenizer).expanduser(), None
+        location, revision = local_path(base.tokenizer, base_dir, ModelError), None
         tokenizer_digest(location)  # refuses a folder that has none
     else:
         location, revision = resolve_model(base, base_dir), base.revision
@@ -82,21 +84,21 @@ def render_chat(tokenizer: Any) -> Callable[[list[dict[str, str]], bool], str]:
     template = f"{_SAME_DAY}{own}" if dated else None
 
     def render(messages: list[dict[str, str]], add_generation_prompt: bool) -> str:
-        import jinja2
-
-        try:
+        with (
+            told_as(
+                ModelError,
+                "The tokenizer's chat template refuses the messages",
+                where=str(tokenizer.name_or_path),
+                hint="Some templates take no system message, or want user and assistant in turn.",
+            ),
+            time_limit(),
+        ):
             text = tokenizer.apply_chat_template(
                 messages,
                 chat_template=template,
                 add_generation_prompt=add_generation_prompt,
                 tokenize=False,
             )
-        except (jinja2.TemplateError, ValueError) as error:
-            raise ModelError(
-                f"The tokenizer's chat template refuses the messages: {error}",
-                where=str(tokenizer.name_or_path),
-                hint="Some templates take no system message, or want user and assistant in turn.",
-            ) from error
         return cast("str", text)
 
     return render

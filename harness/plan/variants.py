@@ -8,8 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from harness.bounds import time_limit
 from harness.digests import short_digest
-from harness.errors import SuiteError
+from harness.errors import SuiteError, told_as
+from harness.files import local_path
 from harness.models.beside import natural_key, step_in_name, trainer_state
 from harness.models.identity import check_adapter
 from harness.schema import Checkpoint, TrainingRun, Variant
@@ -18,6 +20,7 @@ from harness.suite.file import SuiteFile
 from harness.suite.spec import Suite
 
 _SAVE_STEPS = 500  # TRL's default
+_MOST_EXPECTED = 10_000  # names of checkpoints to come that are still told one by one
 UNKNOWN = "checkpoint-*"  # stands for checkpoints whose steps only training will tell
 
 
@@ -34,6 +37,8 @@ def expected_checkpoints(suite: Suite) -> list[str]:
         return [UNKNOWN]
     by_losses = suite.train is not None and suite.train.keeps_best
     if by_losses or args.get("save_strategy", "steps") != "steps":
+        return [UNKNOWN]
+    if steps // every > _MOST_EXPECTED:
         return [UNKNOWN]
     kept = args.get("save_total_limit")
     saved = sorted({*range(every, steps + 1, every), steps})
@@ -54,8 +59,9 @@ def external_checkpoints(file: SuiteFile) -> list[Checkpoint]:
     patterns = file.suite.checkpoints or []
     paths: dict[Path, None] = {}
     for pattern in [patterns] if isinstance(patterns, str) else patterns:
-        full = str(file.base_dir / Path(pattern).expanduser())
-        found = sorted(glob.glob(full))  # noqa: PTH207  # pathlib's glob takes no absolute pattern
+        full = str(local_path(pattern, file.base_dir, SuiteError))
+        with told_as(SuiteError, "checkpoints: the pattern cannot be searched"), time_limit():
+            found = sorted(glob.glob(full))  # noqa: PTH207  # pathlib's takes no absolute pattern
         folders = [Path(os.path.normpath(name)) for name in found if Path(name).is_dir()]
         if not folders:
             raise SuiteError(

@@ -12,7 +12,7 @@ from pathlib import Path
 from harness.checks.base import findings_about
 from harness.console import Reporter
 from harness.errors import UsageError
-from harness.files import make_folder, write_atomic
+from harness.files import local_path, make_folder, write_atomic
 from harness.ratings.design.advice import advice
 from harness.ratings.design.design import make_plan
 from harness.ratings.design.items import choose_items
@@ -97,7 +97,7 @@ def export_sheets(
             hint="Add --replace for new sheets (the ratings so far stay in the store).",
         )
     own = store.run_dir(manifest.suite, manifest.run_id) / HUMAN
-    folder = (output or own / plan.id).expanduser().absolute()
+    folder = local_path(output or own / plan.id).absolute()
     _check_folder(sheets, folder)
     for part in (SEND, KEEP):
         make_folder(folder / part, hint=ELSEWHERE)

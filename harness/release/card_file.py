@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import UsageError
-from harness.files import write_atomic
+from harness.files import local_path, write_atomic
 from harness.printable import visible
 from harness.release.card.card import README, CardFiles, card_files, is_untouched
 from harness.release.card.data import card_of
@@ -85,7 +85,7 @@ def card_run(
     )
     made = card_files(card)
     folder = output or store.run_dir(manifest.suite, manifest.run_id) / DEFAULT
-    return _written(made, folder.expanduser().absolute(), shipped.id, force)
+    return _written(made, local_path(folder).absolute(), shipped.id, force)
 
 
 def shipped_variant(manifest: Manifest, name: str | None, form: Form | None) -> Variant:

@@ -15,7 +15,7 @@ from typing import Any
 
 from harness.digests import file_digest
 from harness.errors import DiskError, StoreError, UsageError
-from harness.files import room_on_disk, write_atomic
+from harness.files import local_path, room_on_disk, write_atomic
 from harness.models import identity
 from harness.models.beside import TOKENIZER_PROBE
 from harness.release.card.card import card_files
@@ -88,7 +88,7 @@ def ship(store: Store, selected: RunSelection, folder: Path, form: Form | None =
         )
     if form == "merged":
         variant = merged_form(manifest, variant)
-    target = folder.expanduser().absolute()
+    target = local_path(folder).absolute()
     with _writing_to(target):
         _check_empty(target)
     source, saved_as = _source(store, variant)

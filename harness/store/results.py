@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from harness.errors import StoreError, StoreWarning
-from harness.files import room_on_disk, sync, sync_tree, write_atomic
+from harness.files import local_path, room_on_disk, sync, sync_tree, write_atomic
 from harness.schema import Record
 from harness.store.mark import MARK, Damage, check_contents, check_file, mark_of, read_mark
 
@@ -64,7 +64,7 @@ class Results:
     """
 
     def __init__(self, root: Path) -> None:
-        self.root = root.expanduser().absolute()
+        self.root = local_path(root).absolute()
 
     def path(self, kind: Kind, key: str) -> Path:
         """Folder of a result, whether or not it exists."""

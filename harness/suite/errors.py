@@ -6,7 +6,7 @@ from typing import Annotated, Any, get_args, get_origin
 from pydantic import BaseModel
 
 from harness.doors import TASK_TYPES
-from harness.errors import SuiteError, UsageError
+from harness.errors import SuiteError, UsageError, shown
 from harness.hints import choices, did_you_mean, near_names
 from harness.suite.places import Key, Places, dotted, inside
 from harness.suite.rules import PATTERNS
@@ -42,6 +42,9 @@ _WORDING = {  # pydantic's phrases, made to follow a dotted key
 }
 
 
+_MOST_ERRORS = 30  # are told at once
+
+
 class SuiteErrors(SuiteError):
     """Everything that is wrong with a suite, in the order of its lines.
 
@@ -49,9 +52,14 @@ class SuiteErrors(SuiteError):
         errors: What is wrong, each with its place.
     """
 
+    most = 60_000
+
     def __init__(self, errors: Sequence[UsageError]) -> None:
         self.errors = tuple(sorted(errors, key=_in_file))
-        super().__init__("\n".join(dict.fromkeys(str(error) for error in self.errors)))
+        lines = list(dict.fromkeys(str(error) for error in self.errors))
+        left = len(lines) - _MOST_ERRORS
+        more = [f"… and {left} more."] if left > 0 else []
+        super().__init__("\n".join([*lines[:_MOST_ERRORS], *more]))
 
 
 def _in_file(error: UsageError) -> tuple[bool, int]:
@@ -182,9 +190,11 @@ def _explain(problem: Mapping[str, Any], places: Places) -> SuiteError:
     if problem["type"] == "missing":
         return SuiteError(f"{name} is needed, but is missing.", where=where)
     if problem["type"] == "union_tag_invalid":
-        tag, at = problem["ctx"]["tag"], places.of((*key, "type"))
+        tag, at = str(problem["ctx"]["tag"]), places.of((*key, "type"))
         hint = choices(tag, TASK_TYPES.names)
-        return SuiteError(f"{name}.type is {tag!r}, which is no task type.", where=at, hint=hint)
+        return SuiteError(
+            f"{name}.type is {shown(tag)}, which is no task type.", where=at, hint=hint
+        )
     message = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "string_pattern_mismatch":
         message = (
@@ -194,7 +204,7 @@ def _explain(problem: Mapping[str, Any], places: Places) -> SuiteError:
         return SuiteError(f"{f'{name}: ' if name else ''}{message}.", where=where)
     for theirs, ours in _WORDING.items():
         message = message.replace(theirs, ours)
-    value = "" if isinstance(problem["input"], dict) else f", found {problem['input']!r}"
+    value = "" if isinstance(problem["input"], dict) else f", found {shown(problem['input'])}"
     advice = _HINTS.get(name) or _KEY_HINTS.get(str(key[-1]) if key else "")
     return SuiteError(f"{name} {message}{value}.{f' {advice}' if advice else ''}", where=where)
 

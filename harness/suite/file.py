@@ -1,7 +1,6 @@
 """Reads a suite file: YAML to ``Suite``, with every error named by file, line and dotted key."""
 
 import math
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,23 +9,14 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from harness.errors import SuiteError, UsageError
+from harness.errors import SuiteError, UsageError, shown
+from harness.files import local_path
 from harness.hints import did_you_mean
 from harness.resources import resource_dir
 from harness.suite.errors import SuiteErrors, explain, without
 from harness.suite.places import Key, Places, dotted
 from harness.suite.spec import Suite, suite_model
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML with the numbers of YAML 1.2: PyYAML takes ``2e-4`` for a text."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"),
-    list("-+.0123456789"),
-)
+from harness.suite.yaml_text import compose, construct
 
 
 @dataclass(frozen=True)
@@ -56,6 +46,9 @@ class SuiteFile:
         return self.places.of(self.places.key_named(key))
 
 
+_DEEPEST_KEY = 40  # parts of a dotted key
+_LONGEST_INDEX = 9  # digits
+_LONGEST_NUMBER = 1024  # bits
 _MOST_ABOVE = 4  # levels above a key that are given up for its sake
 
 
@@ -83,7 +76,7 @@ def find_suite(name: str) -> Path:
     Raises:
         SuiteError: There is neither such a file nor such a built-in suite.
     """
-    path = Path(name)
+    path = local_path(name, kind=SuiteError)
     if path.is_file():
         return path
     builtin = builtin_suites()
@@ -117,7 +110,7 @@ def load_suite(name: str, overrides: Sequence[str] = (), limit: int | None = Non
     except (OSError, UnicodeDecodeError) as error:
         raise SuiteError(f"Cannot read the suite: {error}.", where=str(path)) from error
     root = _compose(text, path)
-    content = _construct(root, path)
+    content = construct(root, str(path))
     keys = tuple(_apply_override(content, override) for override in overrides)
     if limit is not None:
         tasks = content.get("tasks")
@@ -166,43 +159,30 @@ def _unstorable(value: Any, key: Key = ()) -> Iterator[tuple[Key, str]]:
     """Keys of what a record in JSON cannot hold, which a manifest is, and what must be there."""
     if isinstance(value, Mapping):
         for name, part in value.items():
-            yield from _unstorable(name, (*key, name))
-            yield from _unstorable(part, (*key, name))
+            if not isinstance(name, str):
+                yield key, f"must have texts as its keys, found {shown(name)}."
+            yield from _unstorable(name, (*key, str(name)))
+            yield from _unstorable(part, (*key, str(name)))
     elif isinstance(value, list | tuple):
         for index, part in enumerate(value):
             yield from _unstorable(part, (*key, index))
     elif isinstance(value, str) and any("\ud800" <= letter <= "\udfff" for letter in value):
-        yield key, f"must be text, found half of a surrogate pair in {value!r}."
+        yield key, f"must be text, found half of a surrogate pair in {shown(value)}."
     elif isinstance(value, float) and not math.isfinite(value):
         yield key, f"must be a finite number, found {value}."
+    elif isinstance(value, int) and value.bit_length() > _LONGEST_NUMBER:
+        yield key, f"must be a number of at most {_LONGEST_NUMBER} bits."
+    elif not isinstance(value, str | int | float | None):
+        yield key, f"must be a text or a number, found {shown(value)}; put it into quotes."
 
 
 def _compose(text: str, path: Path) -> yaml.MappingNode:
-    try:
-        root = yaml.compose(text, Loader=_Loader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f":{mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or str(error)
-        raise SuiteError(f"Not valid YAML: {problem}.", where=f"{path}{line}") from error
+    root = compose(text, str(path))
     if not isinstance(root, yaml.MappingNode):
         raise SuiteError("A suite is a mapping of keys to values.", where=f"{path}:1")
     for key, times, at in _duplicate_keys(root):
         raise SuiteError(f"The key {key!r} is given {times} times.", where=f"{path}:{at}")
     return root
-
-
-def _construct(root: yaml.MappingNode, path: Path) -> dict[str, Any]:
-    loader = _Loader("")
-    try:
-        content: dict[str, Any] = loader.construct_document(root)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{path}:{mark.line + 1}" if mark else str(path)
-        raise SuiteError(f"{getattr(error, 'problem', error)}.", where=where) from error
-    finally:
-        loader.dispose()
-    return content
 
 
 def _duplicate_keys(node: yaml.Node) -> Iterator[tuple[str, int, int]]:
@@ -225,32 +205,42 @@ def _apply_override(content: dict[str, Any], override: str) -> Key:
     key, equals, text = override.partition("=")
     if not equals or not key.strip():
         raise SuiteError("--set needs the form dotted.key=value.", where=f"--set {override}")
-    try:
-        value = yaml.load(text, Loader=_Loader)  # noqa: S506  # a SafeLoader
-    except yaml.YAMLError as error:
-        raise SuiteError(f"The value is not valid YAML: {text!r}.", where=f"--set {key}") from error
+    value = _value_of(key, text)
     *parents, last = key.strip().split(".")
+    if len(parents) > _DEEPEST_KEY:
+        raise SuiteError(f"A key has at most {_DEEPEST_KEY} parts.", where=f"--set {key}")
     place: Any = content
     where: list[str | int] = []
     for depth, part in enumerate(parents):
         step = place.setdefault(part, {}) if isinstance(place, dict) else _item(place, part)
         if not isinstance(step, dict | list):
             raise SuiteError(
-                f"{'.'.join(parents[: depth + 1])} is not a mapping, found {step!r}.",
+                f"{'.'.join(parents[: depth + 1])} is not a mapping, found {shown(step)}.",
                 where=f"--set {override}",
             )
         where.append(int(part) if isinstance(place, list) else part)
         place = step
-    where.append(int(last) if isinstance(place, list) and last.isdigit() else last)
     if isinstance(place, list):
-        if _item(place, last) is not None:
-            place[int(last)] = value
+        _item(place, last)
+        where.append(int(last))
+        place[int(last)] = value
     else:
+        where.append(last)
         place[last] = value
     return tuple(where)
 
 
+def _value_of(key: str, text: str) -> Any:
+    try:
+        return construct(compose(text, f"--set {key}"), f"--set {key}")
+    except SuiteError as error:
+        problem = f"The value is not valid YAML: {shown(text)}."
+        hint = " ".join(part for part in (error.problem, error.hint) if part)
+        raise SuiteError(problem, where=f"--set {key}", hint=hint) from error
+
+
 def _item(place: list[Any], part: str) -> Any:
-    if not part.isdigit() or int(part) >= len(place):
-        raise SuiteError(f"A list of {len(place)} items has no item {part!r}.", where="--set")
+    is_index = part.isascii() and part.isdecimal() and len(part) < _LONGEST_INDEX
+    if not is_index or int(part) >= len(place):
+        raise SuiteError(f"A list of {len(place)} items has no item {shown(part)}.", where="--set")
     return place[int(part)]

@@ -437,15 +437,15 @@ class MeasureSpec(Spec):
     prompt_tokens: tuple[int, ...] = (128,)
     new_tokens: tuple[int, ...] = (32,)
     batch_sizes: tuple[int, ...] = (1,)
-    repeats: int = Field(10, ge=2)
-    warmup: int = Field(1, ge=1)
+    repeats: int = Field(10, ge=2, le=10_000)
+    warmup: int = Field(1, ge=1, le=10_000)
     price_per_hour: float | None = Field(
         None, gt=0, description="What the machine costs per hour; gives prices per million tokens."
     )
     currency: str = Field("USD", pattern=r"^[A-Z]{3}$", description="Of price_per_hour.")
 
 
-_AS_TRAINED: dict[Any, dict[str, Any]] = {  # method -> what its matrix is by default
+_AS_TRAINED: dict[str, dict[str, Any]] = {  # method -> what its matrix is by default
     "lora": {"base": ["auto"], "adapters": "auto"},
     "full": {"base": ["fp32"], "adapters": "fp32", "merged": "none"},
 }
@@ -482,9 +482,10 @@ class Suite(Spec):
             return content
         train, matrix = content.get("train"), content.get("matrix", {})
         method = train.get("method") if isinstance(train, Mapping) else None
-        if method not in _AS_TRAINED or not isinstance(matrix, Mapping):
+        default = _AS_TRAINED.get(method) if isinstance(method, str) else None
+        if default is None or not isinstance(matrix, Mapping):
             return content
-        return {**content, "matrix": {**_AS_TRAINED[method], **matrix}}
+        return {**content, "matrix": {**default, **matrix}}
 
     @model_validator(mode="after")
     def _consistent(self) -> Suite:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.digests import file_digest
 from harness.engines.base import ActiveModel, Decoding, Generated, MixedModel, Progress
+from harness.files import local_path
 from harness.metrics.base import score_corpus
 from harness.metrics.classification import label_set
 from harness.metrics.registry import build_metric, is_evaluate_module, needs_labels
@@ -207,7 +208,7 @@ def _metric_identity(spec: MetricSpec, base_dir: Path) -> dict[str, Any]:
     identity = spec.model_dump(mode="json")
     if is_evaluate_module(spec.name):
         identity["evaluate"] = installed_versions(["evaluate"])
-        script = base_dir / Path(spec.name.partition(":")[2]).expanduser()
+        script = local_path(spec.name.partition(":")[2], base_dir)
         files = sorted(script.glob("*.py")) if script.is_dir() else [script]
         identity["script"] = {file.name: file_digest(file) for file in files if file.is_file()}
     return identity

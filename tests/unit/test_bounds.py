@@ -1,0 +1,44 @@
+"""What is endless is ended."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from harness.bounds import TooLongError, time_limit
+
+
+def endless() -> None:
+    while True:
+        pass
+
+
+def test_what_takes_too_long_is_ended() -> None:
+    """And what follows has all the time it wants."""
+    with pytest.raises(TooLongError, match=r"longer than 0\.05 s"), time_limit(0.05):
+        endless()
+    with time_limit(0.05):
+        pass
+    time.sleep(0.1)
+
+
+def test_an_inner_bound_leaves_the_outer_one_alone() -> None:
+    """The first that was set holds."""
+    with pytest.raises(TooLongError, match=r"0\.05"), time_limit(0.05), time_limit(60):
+        endless()
+
+
+def test_other_threads_are_not_bounded() -> None:
+    """Signals reach the main thread only."""
+    done: list[int] = []
+
+    def work() -> None:
+        with time_limit(0.01):
+            done.append(1)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert done == [1]
