@@ -91,6 +91,13 @@ def slow(session: nox.Session) -> None:
 
 
 @nox.session
+def faults(session: nox.Session) -> None:
+    """Damaged files, power cuts, full disks: noticed and mended; --quick tries a part."""
+    _install(session, "all", "test", model=True)
+    session.run("python", "-m", "tests.faults", *session.posargs, env=OFFLINE)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Style, types, layers."""
     _install(session, "lint")

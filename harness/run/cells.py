@@ -90,7 +90,7 @@ def _equal_apart(run: Run, cells: Sequence[EvalCell]) -> tuple[list[EvalCell], l
     equal: list[EvalCell] = []
     for cell in cells:
         key = cell.scores.key
-        (equal if key in begun or run.store.has("scores", key) else first).append(cell)
+        (equal if key in begun or cell.is_in(run.store) else first).append(cell)
         begun.add(key)
     return first, equal
 
@@ -123,7 +123,7 @@ def _store_key(item: Keyed) -> StoreKey:
 def _record(run: Run, cell: EvalCell, outcome: CellOutcome) -> None:
     run.environment = outcome.environment or run.environment
     reason = outcome.reason
-    if reason is None and not run.store.has("scores", cell.scores.key):
+    if reason is None and not cell.is_in(run.store):
         name = run.options.executor
         reason = f"the executor {name} calls it done, but {run.store.root} has no scores of it"
     if reason is not None:
@@ -137,7 +137,7 @@ def _record(run: Run, cell: EvalCell, outcome: CellOutcome) -> None:
 def _take_equal(run: Run, cell: EvalCell) -> None:
     """Take over what became of an equal cell."""
     run.begin(cell)
-    if not run.store.has("scores", cell.scores.key):
+    if not cell.is_in(run.store):
         reason = "a cell with equal weights and inputs failed."
         run.reporter.warn(f"{cell.id} failed: {reason}")
         run.record(cell.failed(reason))

@@ -46,6 +46,12 @@ def merged_weights(run: Run, variant: Variant) -> tuple[Path, MergedModel]:
     return run.store.path("merged", item.key), made
 
 
+def is_damaged(run: Run, variant: Variant) -> bool:
+    """Whether merged weights are there but not as they were written; they may also be pruned."""
+    key = merged_of(run.file.suite, variant).key
+    return run.store.path("merged", key).exists() and not run.store.has("merged", key)
+
+
 def unmerged(error: Exception) -> str:
     """Why a checkpoint has no merged form, for its cells."""
     return f"it cannot be merged: {str(error).strip() or type(error).__name__}"

@@ -21,7 +21,7 @@ from harness.run.cells import compute_cells, fail_cells
 from harness.run.examples import read_examples
 from harness.run.executors import Executor, Workers
 from harness.run.measure import measure_cells
-from harness.run.merge import merged_weights, plan_merged, unmerged
+from harness.run.merge import is_damaged, merged_weights, plan_merged, unmerged
 from harness.run.only import check_matches, check_patterns, needs_training
 from harness.run.overlaps import look_for_overlaps
 from harness.run.state import Options, Run, start
@@ -129,7 +129,7 @@ def _merge_and_compute(run: Run, workers: Workers) -> dict[str, str]:
         missing = [cell for cell in own if not cell.stored and run.wants(cell)]
         weights = None
         proofs: tuple[Proof, ...] = ()
-        if missing:
+        if missing or is_damaged(run, variant):
             try:
                 weights, made = merged_weights(run, variant)
                 proofs = (made.proof,) if made.proof else ()

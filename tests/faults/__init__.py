@@ -1,0 +1,1 @@
+"""What power, disks and files can do to a store, tried: ``nox -s faults``."""
