@@ -3,14 +3,24 @@
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from math import comb
 
+from harness.checks.drift import (
+    BY_HEART,
+    LENGTH,
+    STRANGE,
+    Runs,
+    Vocabulary,
+    is_by_heart,
+    is_off_length,
+)
 from harness.checks.outputs import COPY, CUT, EMPTY, LOOP, SAME, TRUNCATED, findings_of
 from harness.schema import Example, Finding, Prediction
 
 DRIFT = "output is in another script than its reference"
 _CHECK = "outputs"
-_DEGENERATE = (EMPTY, LOOP, COPY, CUT, DRIFT)
+_DEGENERATE = (EMPTY, LOOP, COPY, CUT, DRIFT, STRANGE, LENGTH, BY_HEART)
 _WORDS = 4  # of a reference, from which equal texts are no chance
 _OWN = 0.9  # share of such references
 _FEWEST = 3  # references, or outputs, below which nothing is said of them all
@@ -19,7 +29,11 @@ _SHARE, _MOST, _ALPHA = 0.05, 0.5, 0.01
 
 @dataclass(frozen=True)
 class WrittenFacts:
-    """What one variant wrote for one task."""
+    """What one variant wrote for one task.
+
+    Attributes:
+        taught: Runs of words in the training rows, where these are known.
+    """
 
     task: str
     variant: str
@@ -27,6 +41,12 @@ class WrittenFacts:
     outputs: Mapping[str, Prediction]  # by example
     baseline_outputs: Mapping[str, Prediction]  # the same where the variant is the baseline
     examples: Mapping[str, Example]
+    taught: Runs = frozenset()
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        """Words of the references."""
+        return Vocabulary([e.references[0] for e in self.examples.values() if e.references])
 
 
 class Written:
@@ -65,8 +85,16 @@ class Written:
 
 def _noticed(facts: WrittenFacts, output: Prediction) -> frozenset[str]:
     example = facts.examples[output.example_id]
-    drift = (DRIFT,) if drifts(output.text, example.references) else ()
-    return frozenset((*findings_of(output, example.prompt), *drift)) - {SAME}
+    text, references = output.text, example.references
+    drift = drifts(text, references)
+    held = {
+        DRIFT: drift,
+        STRANGE: not drift and facts.vocabulary.is_strange(text),
+        LENGTH: is_off_length(text, references),
+        BY_HEART: is_by_heart(text, facts.taught, (example.prompt, *references)),
+    }
+    own = (name for name, found in held.items() if found)
+    return frozenset((*findings_of(output, example.prompt), *own)) - {SAME}
 
 
 def drifts(text: str, references: Sequence[str]) -> bool:
@@ -83,6 +111,9 @@ def drifts(text: str, references: Sequence[str]) -> bool:
 
 def _scripts(text: str) -> dict[str, int]:
     """How many letters of a text are of which script, by the first word of their names."""
+    if text.isascii():
+        letters = sum(map(str.isalpha, text))
+        return {"LATIN": letters} if letters else {}
     counts: dict[str, int] = {}
     for letter in filter(str.isalpha, unicodedata.normalize("NFKC", text)):
         name = unicodedata.name(letter, "UNKNOWN").partition(" ")[0]

@@ -3,10 +3,11 @@
 from functools import cache
 
 from harness.checks.base import findings_about
+from harness.checks.drift import Runs, taught_runs
 from harness.checks.forgetting import NeutralFacts
 from harness.checks.written import WrittenFacts
 from harness.run.state import Run, named
-from harness.schema import CellResult, Example, Prediction, Score
+from harness.schema import TRAIN, CellResult, Example, Prediction, Score
 
 
 def look_at_outputs(run: Run) -> None:
@@ -31,6 +32,7 @@ def look_at_outputs(run: Run) -> None:
         and cell.task in run.plan.examples
         and run.file.suite.tasks[cell.task].writes_texts
     ]
+    taught = _taught(run) if texts else frozenset()
     first = {cell.task: outputs(cell) for cell in texts if cell.variant == baseline}
     for cell in texts:
         facts = WrittenFacts(
@@ -40,9 +42,19 @@ def look_at_outputs(run: Run) -> None:
             outputs=outputs(cell),
             baseline_outputs=first.get(cell.task, {}),
             examples=examples(cell.task),
+            taught=taught,
         )
         run.findings += named(cell.variant, findings_about(facts))
     _look_at_neutral_texts(run)
+
+
+def _taught(run: Run) -> Runs:
+    """Runs of words in the training rows, where these are known."""
+    if TRAIN not in run.plan.examples:
+        return frozenset()
+    key = run.plan.examples[TRAIN].key
+    rows = run.store.read_records("examples", key, "examples", Example)
+    return taught_runs([row.completion for row in rows if row.split == "train"])
 
 
 def _look_at_neutral_texts(run: Run) -> None:
