@@ -6,9 +6,9 @@ A *row* is one judgement that a rater is asked for: of one output (``scale``) or
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pydantic import Field
 
@@ -24,6 +24,24 @@ VariantPair = tuple[str, str]  # two variants that are compared, in the plan's o
 ReturnFormat = Literal["xlsx", "xlsb", "xls", "ods", "fods", "numbers", "csv", "json"]
 RowPurpose = Literal["main", "repeat", "attention", "same"]
 """``main`` counts; the others are about the rater: shown twice, spoilt, a text beside itself."""
+
+
+AnyRecord = TypeVar("AnyRecord", bound=Record)
+
+
+def lean(records: Iterable[AnyRecord]) -> Iterator[AnyRecord]:
+    """The same records in half the memory, for those of which there is one per row and rater.
+
+    pydantic notes in each which of its fields were given, in a set of 700 bytes; here equal ones
+    are shared. Records are frozen, and a copy of one gets a set of its own.
+    """
+    sets: dict[frozenset[str], set[str]] = {}
+    for record in records:
+        given = record.__pydantic_fields_set__
+        object.__setattr__(
+            record, "__pydantic_fields_set__", sets.setdefault(frozenset(given), given)
+        )
+        yield record
 
 
 class Item(Record):

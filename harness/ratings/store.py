@@ -24,7 +24,16 @@ from pathlib import Path
 
 from harness.digests import short_digest
 from harness.errors import StoreError
-from harness.ratings.records import AutoTie, Item, Rating, ReturnedFile, SheetPlan, SheetRow, Sheets
+from harness.ratings.records import (
+    AutoTie,
+    Item,
+    Rating,
+    ReturnedFile,
+    SheetPlan,
+    SheetRow,
+    Sheets,
+    lean,
+)
 from harness.store.runs import Store
 
 RETURNS = "returns"  # folder of the files that raters sent back
@@ -69,7 +78,7 @@ def read_sheets(store: Store, key: str) -> Sheets:
             key=key,
             plan=store.read_record("sheets", key, "plan", SheetPlan),
             items=tuple(store.read_records("sheets", key, "items", Item)),
-            rows=tuple(store.read_records("sheets", key, "rows", SheetRow)),
+            rows=tuple(lean(store.read_records("sheets", key, "rows", SheetRow))),
             ties=tuple(store.read_records("sheets", key, "ties", AutoTie)),
             identity=store.identity("sheets", key),
         )
@@ -102,11 +111,13 @@ def write_ratings(
     """
     ratings = sorted(ratings, key=lambda rating: (rating.rater, rating.kind, rating.position))
     files = sorted(files, key=lambda file: file.digest)
-    lines = "".join(rating.model_dump_json() + "\n" for rating in ratings)
+    digest = hashlib.sha256()
+    for rating in ratings:
+        digest.update(f"{rating.model_dump_json()}\n".encode())
     identity = {
         "sheets": sheets_key,
         "files": [file.digest for file in files],
-        "ratings": hashlib.sha256(lines.encode()).hexdigest(),
+        "ratings": digest.hexdigest(),
     }
     key = short_digest(identity)
     if store.has("ratings", key):
@@ -143,7 +154,7 @@ def read_ratings(store: Store, key: str) -> StoredRatings:
     )
     with _hinted(hint):
         return StoredRatings(
-            ratings=tuple(store.read_records("ratings", key, "ratings", Rating)),
+            ratings=tuple(lean(store.read_records("ratings", key, "ratings", Rating))),
             files=tuple(store.read_records("ratings", key, "files", ReturnedFile)),
         )
 

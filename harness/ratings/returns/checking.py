@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from harness.ratings.layout import COMMENT, MINUTES
-from harness.ratings.records import Rating, ReturnedFile, Sheets
+from harness.ratings.records import Rating, ReturnedFile, Sheets, lean
 from harness.ratings.returns.entries import Given
 from harness.ratings.returns.merge import KnownRow, State, take
 from harness.ratings.returns.mistakes import Mistake
@@ -90,11 +90,11 @@ def check_returns(
     if state.mistakes and not skip_invalid:
         return Checked(known.ratings, known.files, {}, state.mistakes, state.notes)
     earlier = {rating.token: rating for rating in known.ratings}
-    made = [
+    made = (
         earlier[token] if held.row is None else _rating(questions, token, held)
         for token, held in state.held.items()
-    ]
-    ratings = tuple(sorted(made, key=lambda r: (r.rater, r.kind, r.position)))
+    )
+    ratings = tuple(sorted(lean(made), key=lambda r: (r.rater, r.kind, r.position)))
     notes = (*state.notes, *_progress(questions, ratings, state))
     return Checked(ratings, tuple(state.files.values()), state.blobs, state.mistakes, notes)
 

@@ -6,6 +6,7 @@ itself are :mod:`harness.ratings.sheets.workbook`'s.
 
 import re
 from collections import Counter
+from functools import lru_cache
 
 from harness.ratings.layout import EMPTY, RaterSheet, ShownRow
 
@@ -43,6 +44,15 @@ def cell_text(text: str, changes: Changes | None = None, *, limit: int = LIMIT) 
         mark that says how much is missing, where it is too long; :data:`layout.EMPTY` where there
         is nothing to see. Everything else, blanks at its ends included, is as it was.
     """
+    text, reasons = _shown(text, limit)
+    if changes is not None:
+        changes.update(reasons)
+    return text
+
+
+@lru_cache(maxsize=2**14)  # every rater sees the same texts
+def _shown(text: str, limit: int) -> tuple[str, tuple[str, ...]]:
+    """A cell's text, and for what it had to be changed."""
     reasons = []
     if _RARE.search(text):
         for pattern, repair, reason in _REPAIRS:
@@ -56,9 +66,7 @@ def cell_text(text: str, changes: Changes | None = None, *, limit: int = LIMIT) 
     if len(text) > limit // 2 and len(units := text.encode("utf-16-le")) > 2 * limit:
         text = _cut(text, units, limit)
         reasons.append(CUT)
-    if changes is not None:
-        changes.update(reasons)
-    return text
+    return text, tuple(reasons)
 
 
 def shown_texts(sheet: RaterSheet, row: ShownRow) -> list[str]:

@@ -11,6 +11,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -158,11 +159,7 @@ class _Writer:
         return self._answers(page, row + 1)
 
     def _answers(self, page: Any, row: int) -> dict[str, str]:
-        """Write what is asked and may be answered; returns what dropdowns show, by column.
-
-        What they show of a criterion is in a column of its own, hidden: the lines, and then the
-        points alone, so that nobody who types 5 is asked whether that was meant.
-        """
+        """Write what is asked and may be answered; returns what dropdowns show, by column."""
         ranges = {}
         page.set_column(2, 2, None, None, {"hidden": True})
         listed = row
@@ -174,6 +171,7 @@ class _Writer:
             for offset, answer in enumerate(points, 1):
                 _fit(page, row + offset, [answer], [_PAGE])
                 self._text(page, row + offset, 1, answer, "paragraph")
+            # points alone, too, so that nobody who types 5 is asked whether that was meant
             choices = [*points, *map(str, criterion.points)]
             for choice in choices:
                 self._text(page, listed, 2, choice, "paragraph")
@@ -267,7 +265,7 @@ class _Writer:
     def _text(self, page: Any, row: int, column: int, text: str, style: str) -> None:
         shown = cell_text(text, self.changes)
         formats = self.live if is_live(shown) else self.formats
-        if shown.startswith("<r>") or _IN_PIECES.search(shown):
+        if shown.startswith("<r>") or ("_x" in shown and _IN_PIECES.search(shown)):
             pieces = _SEAMS.split(shown)
             runs = [part for piece in pieces[1:] for part in (self.formats["run"], piece)]
             page.write_rich_string(row, column, pieces[0], *runs, formats[style])
@@ -280,14 +278,18 @@ def _fit(page: Any, row: int, texts: Sequence[str], widths: Sequence[int]) -> No
 
     Excel would fit rows without a height by itself, but LibreOffice shows one line of each.
     """
-    tallest = 1
-    for text, width in zip(texts, widths, strict=True):
-        # a width is in digits, and words do not fill it to the end
-        lines = text[: _TALLEST * width].splitlines()
-        needed = sum(max(1, math.ceil(_columns(line) / (0.95 * width))) for line in lines)
-        tallest = max(tallest, min(needed, _TALLEST))
+    tallest = max(1, *map(_height, texts, widths))
     if tallest > 1:
         page.set_row(row, _LINE * tallest)
+
+
+@lru_cache(maxsize=2**14)  # every rater sees the same texts
+def _height(text: str, width: int) -> int:
+    """How many lines a text needs in a column, as far as a row can hold them."""
+    # a width is in digits, and words do not fill it to the end
+    lines = text[: _TALLEST * width].splitlines()
+    needed = sum(max(1, math.ceil(_columns(line) / (0.95 * width))) for line in lines)
+    return min(needed, _TALLEST)
 
 
 def _columns(line: str) -> int:
