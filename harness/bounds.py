@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-SECONDS = 3.0  # that a template may take for one row
+SECONDS = 2.0  # that a template may take for one row
 
 
 class TooLongError(Exception):

@@ -169,6 +169,8 @@ class BaselineFiles:
         missing = [name for name in names if name not in self.arrays]
         if missing:
             raise _error(sidecar_of(self.path), f"There is no array {missing[0]!r}.", self.path)
+        for name in names:
+            _check_array(self.arrays[name], name, self.path)
         ids, clusters, stats = (self.arrays[name] for name in names)
         if not (stats.ndim == 2 and len(ids) == len(clusters) == len(stats) == score.n):
             what = f"{score.stats} holds {len(stats)} examples, expected {score.n}."
@@ -202,6 +204,7 @@ class BaselineFiles:
             if values is None or values.shape != (reading.n,) or not reading.n:
                 what = f"There is no array {reading.values!r} of {reading.n} readings."
                 raise _error(sidecar_of(self.path), what, self.path)
+            _check_array(values, reading.values, self.path)
             median = float(np.median(values))
             if abs(median - reading.median) > _AGREES * abs(median):
                 what = (
@@ -367,6 +370,15 @@ def _raised(content: dict[str, Any]) -> tuple[dict[str, Any], dict[str, NDArray[
             arrays |= own
             measured["readings"] = [reading.model_dump() for reading in readings]
     return content, arrays
+
+
+def _check_array(array: NDArray[Any], name: str, path: Path) -> None:
+    """Refuse an array that is no list, of neither texts nor finite numbers."""
+    is_text = name.startswith(("ids/", "clusters/"))
+    fits = array.ndim > 0 and array.dtype.kind in ("U" if is_text else "fiub")
+    if not fits or not (is_text or np.isfinite(array).all()):
+        what = f"{name} must be a list of {'texts' if is_text else 'finite numbers'}."
+        raise _error(sidecar_of(path), what, path)
 
 
 def _error(where: Path, problem: str, path: Path) -> BaselineError:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from harness.errors import BaselineError, StoreError
+from harness.errors import BaselineError, StoreError, told_as
 from harness.gate import compatibility
 from harness.gate.baseline import BaselineFiles, name_fault, read_baseline, rounded, sidecar_of
 from harness.gate.decide import Match, decide
@@ -126,11 +126,14 @@ def _match(store: Store, manifest: Manifest, rules: GateSpec, files: BaselineFil
     subjects = subjects_of(store, manifest, rules.variants)
     tasks = baseline.fingerprint.get("tasks", {})
     now = rounded(compatibility.fingerprint_of(store, manifest, subjects.values(), tasks))
+    before = baseline.fingerprint
+    with told_as(BaselineError, "Its fingerprint cannot be compared", where=str(files.path)):
+        fields = compatibility.fingerprint_differences(before, now, baseline.splits)
     match = Match(
         differences=(
             *compatibility.limit_differences(manifest),
             *compatibility.rule_differences(baseline.gate, rules),
-            *compatibility.fingerprint_differences(baseline.fingerprint, now, baseline.splits),
+            *fields,
         ),
         problems=(
             *([] if manifest.complete else [_unfinished(manifest)]),

@@ -113,14 +113,14 @@ def read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     return through
 
 
-@examples(60, 3_000)
+@examples(50, 1_200)
 def test_values_of_any_kind(read: Any, tries: int) -> None:
     """In the place of any value."""
     written = changed().map(yaml.dump)
     holds(tries, written, lambda text: read(text.replace("!!python/tuple", "")))
 
 
-@examples(60, 2_000)
+@examples(50, 800)
 def test_texts_that_are_hardly_yaml(read: Any, tries: int) -> None:
     """Aliases, tags, code points, directives in the middle of it."""
     holds(tries, damaged(), read)
@@ -137,7 +137,7 @@ def settings_of(draw: st.DrawFn) -> str:
     return f"{'.'.join(parts)}{draw(st.sampled_from(['=', '=', '=', '']))}{value}"
 
 
-@examples(60, 2_000)
+@examples(50, 900)
 def test_settings_of_the_command_line(read: Any, tries: int) -> None:
     """Odd indices, empty parts, values that are no YAML."""
     text = yaml.safe_dump(SUITE)
