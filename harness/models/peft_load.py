@@ -16,6 +16,14 @@ from harness.models.quiet import quiet
 _MOST_NAMES = 3  # weights that a message names
 
 
+class PlacesError(Exception):
+    """Layers without stored weights, or stored weights without a layer.
+
+    PEFT leaves out layers beside another adapter that it makes for one alone, such as those of an
+    output layer that is tied to adapted embeddings.
+    """
+
+
 def read_config(path: Path) -> tuple[Any, tuple[str, ...]]:
     """An adapter's configuration, and the options in it that the installed PEFT does not know.
 
@@ -85,7 +93,7 @@ def fill(model: Any, key: str, info: AdapterInfo) -> None:
     weight among all layers and store it once.
 
     Raises:
-        ModelError: Weights are missing or left over.
+        PlacesError: Weights are missing or left over.
     """
     own = _weights_of(model, key)
     before = {name: weight._version for name, weight in own.items()}
@@ -103,7 +111,7 @@ def fill(model: Any, key: str, info: AdapterInfo) -> None:
         parts = [(missing, "of its layers have no stored weights")]
         parts += [(left, "of its stored weights have no layer")]
         told = "; ".join(f"{len(names)} ({few(names)}) {what}" for names, what in parts if names)
-        raise misfit(info, told)
+        raise PlacesError(told)
     dtype = model.get_base_model().dtype
     for weight in own.values():
         weight.requires_grad_(False)
@@ -187,7 +195,7 @@ def refusal(info: AdapterInfo, error: Exception) -> ModelError:
             hint="The file may be cut off; copy it again.",
         )
     told = in_a_line(error)
-    if is_misfit(error):
+    if is_misfit(error) or isinstance(error, PlacesError):
         return misfit(info, told)
     hint = (
         f"Install what is missing: {error.name or told}."

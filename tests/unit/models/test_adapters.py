@@ -336,6 +336,35 @@ def test_a_tied_table_in_the_file_is_the_bases(tiny_model, tiny_dir, second, tmp
     assert not any(changes(adapters).values())
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_layers_that_peft_leaves_out_beside_others(tiny_dir, tmp_path):
+    """Of the second adapter PEFT ties no output layer to its embeddings; alone it does."""
+
+    def base():
+        return AutoModelForCausalLM.from_pretrained(tiny_dir, dtype=torch.float32).eval()
+
+    config = LoraConfig(
+        task_type="CAUSAL_LM", target_modules=["q_proj", "embed_tokens"], ensure_weight_tying=True
+    )
+    paths = [tmp_path / name for name in ("first", "second")]
+    for seed, path in enumerate(paths):
+        torch.manual_seed(seed)
+        model = get_peft_model(base(), config)
+        for name, weight in model.named_parameters():
+            if "lora" in name:
+                torch.nn.init.normal_(weight, std=0.05)
+        model.save_pretrained(path)
+    beside = AdapterSet(base())
+    beside.add("first", paths[0])
+    with pytest.raises(ApartError, match=r"beside the others: .*lm_head.* have no layer"):
+        beside.add("second", paths[1])
+    assert not any(changes(beside).values())
+    alone = AdapterSet(base())
+    alone.add("second", paths[1], alone=True)
+    truth = logits(PeftModel.from_pretrained(base(), paths[1]).eval())
+    assert torch.equal(active_logits(alone, "second"), truth)
+
+
 ARCHITECTURES = {"phi": ["q_proj", "v_proj"], "qwen2": ["o_proj"], "gpt_neox": ["query_key_value"]}
 KINDS = {"LORA": {"r": 4}, "LOHA": {"r": 4}, "HRA": {"r": 4}}
 
