@@ -1,4 +1,4 @@
-"""Notes that people hang on cells of an XLSX workbook, which no reader of cells sees."""
+"""What the reader of an XLSX workbook's cells does not see: notes on cells, and error values."""
 
 import io
 import re
@@ -11,13 +11,17 @@ from harness.ratings.returns.safe_xml import tree
 from harness.ratings.returns.xlsx_parts import all_named, attribute, related
 
 _BOOK = "xl/workbook.xml"
-_PLACE = re.compile(r"\$?([A-Z]{1,3})\$?(\d{1,7})")
+_PLACE = re.compile(r"[A-Z]{1,3}\d{1,7}")
+_ERROR = re.compile(
+    rb'<(?:\w+:)?c\b([^>]*\bt="e"[^>]*)>(?:(?!</(?:\w+:)?c>).)*?<(?:\w+:)?v>([^<]*)<'
+)
+_REFERENCE = re.compile(rb'\br="([A-Z]{1,3}\d{1,7})"')
 # what Excel writes for older versions in front of a comment of a conversation
 _CONVERSATION = re.compile(r"\[Threaded comment\].*?\bComment:\s*", re.DOTALL)
 
 
 def workbook_notes(data: bytes) -> dict[str, list[CellNote]]:
-    """Worksheet -> its notes.
+    """Worksheet -> its notes and error values.
 
     Args:
         data: An XLSX file.
@@ -27,26 +31,39 @@ def workbook_notes(data: bytes) -> dict[str, list[CellNote]]:
     """
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         names = frozenset(archive.namelist())
-        if not any("comments" in name for name in names):
+        if _BOOK not in names:
             return {}
         book = related(archive, names, _BOOK)
         notes: dict[str, list[CellNote]] = {}
         for sheet in all_named(tree(archive.read(_BOOK)), "sheet"):
             _, place = book.get(attribute(sheet, "id"), ("", ""))
+            own = notes.setdefault(attribute(sheet, "name"), [])
+            if place in names:
+                own += _errors(archive.read(place))
             for kind, part in related(archive, names, place).values():
                 if kind == "comments" and part in names:
-                    notes.setdefault(attribute(sheet, "name"), []).extend(
-                        _notes(tree(archive.read(part)))
-                    )
+                    own += _notes(tree(archive.read(part)))
         return notes
+
+
+def _errors(worksheet: bytes) -> Iterator[CellNote]:
+    if b't="e"' not in worksheet:
+        return
+    for cell, value in _ERROR.findall(worksheet):
+        if place := _REFERENCE.search(cell):
+            yield _at(place[1].decode(), value.decode("utf-8", "replace"), is_error=True)
 
 
 def _notes(root: Element) -> Iterator[CellNote]:
     for comment in all_named(root, "comment"):
-        place = _PLACE.fullmatch(attribute(comment, "ref"))
         text = "".join(piece.text or "" for piece in all_named(comment, "t"))
-        if place:
-            column = 0
-            for letter in place[1]:
-                column = column * 26 + ord(letter) - 64
-            yield CellNote(int(place[2]), column - 1, _CONVERSATION.sub("", text, count=1))
+        if _PLACE.fullmatch(place := attribute(comment, "ref")):
+            yield _at(place, _CONVERSATION.sub("", text, count=1))
+
+
+def _at(address: str, text: str, *, is_error: bool = False) -> CellNote:
+    letters = address.rstrip("0123456789")
+    column = 0
+    for letter in letters:
+        column = column * 26 + ord(letter) - 64
+    return CellNote(int(address[len(letters) :]), column - 1, text, is_error)

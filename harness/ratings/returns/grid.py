@@ -14,6 +14,7 @@ class CellNote:
     row: int  # from 1
     column: int  # from 0
     text: str
+    is_error: bool = False  # no note, but an error value that the cell holds and no reader gives
 
 
 @dataclass(frozen=True)

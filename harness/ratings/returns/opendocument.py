@@ -34,7 +34,7 @@ _CLOCK = re.compile(r"-?PT(\d+)H(\d+)M(\d+)(?:[.,]\d+)?S")
 def read_opendocument(chunks: Iterable[bytes]) -> Iterator[Grid]:
     """Every worksheet of a document, hidden ones too.
 
-    Formulas count as what they last gave, and error values as empty cells.
+    Formulas count as what they last gave; error values are their texts, such as ``#N/A``.
 
     Args:
         chunks: The XML: ``content.xml`` of an ODS file, or all of an FODS file.
@@ -73,8 +73,8 @@ class _Cell:
         kind = self.attributes.get(f"{_OFFICE}value-type")
         stated = self.attributes.get(f"{_OFFICE}{'' if kind in _NUMBERS else f'{kind}-'}value")
         text = "\n".join(self.lines)
-        if stated is None:
-            return text
+        if stated is None or (text and kind == "string"):
+            return text  # an attribute has no line breaks, and nothing of an error value
         if kind in _NUMBERS:
             return float(stated)
         if kind == "boolean":

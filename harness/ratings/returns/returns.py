@@ -210,11 +210,13 @@ def _cell_notes(grid: Grid, tables: Sequence[ReturnedTable]) -> Iterator[str]:
     headings = {table.heading for table in tables}
     for note in grid.notes:
         if tables and note.row > min(headings) and note.row not in headings:
-            place = f"{grid.name}!{letters(note.column)}{note.row}"
-            yield (
-                f"{place} has a note, {shown(note.text)}, which is not read; what should count "
+            words = (
+                f"holds the error value {shown(note.text)}, which counts as an empty cell"
+                if note.is_error
+                else f"has a note, {shown(note.text)}, which is not read; what should count "
                 f"belongs into the column “{layout.COMMENT}”"
             )
+            yield f"{grid.name}!{letters(note.column)}{note.row} {words}"
 
 
 def _table(

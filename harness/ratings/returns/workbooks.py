@@ -25,7 +25,8 @@ _CHUNK = 2**18  # bytes
 def read_workbook(data: bytes, form: ReturnFormat, where: str) -> Iterator[Grid]:
     """Every worksheet of a spreadsheet, hidden ones too.
 
-    Formulas count as what they last gave; error values such as ``#N/A`` come as empty cells.
+    Formulas count as what they last gave; error values such as ``#N/A`` are texts,
+    or of XLSX files empty cells with a note.
 
     Raises:
         DataError: The file is damaged, encrypted, or holds a cell so far out that the sheet would

@@ -23,12 +23,21 @@ _ROW, _LAST_CELL, _FIRST_SHORT, _LAST_SHORT = 0, 11, 12, 18
 _SHARED, _FORMAT, _STYLE, _STYLES, _STYLES_END = 19, 44, 47, 617, 618
 _BOOK_PROPERTIES, _SHEET, _NOTE, _NOTE_TEXT = 153, 156, 635, 637
 _DATES = {*range(14, 23), *range(27, 37), *range(45, 48), *range(50, 59)}  # built-in formats
+_ERRORS = {
+    0x00: "#NULL!",
+    0x07: "#DIV/0!",
+    0x0F: "#VALUE!",
+    0x17: "#REF!",
+    0x1D: "#NAME?",
+    0x24: "#NUM!",
+    0x2A: "#N/A",
+}
 _NO_DATE = re.compile(r'"[^"]*"|\[[^\]]*\]|\\.|_.')  # parts of a format that only show something
 _DAY_ONE, _DAY_ONE_MAC = datetime.datetime(1899, 12, 30), datetime.datetime(1904, 1, 1)
 
 
 def read_xlsb(data: bytes) -> Iterator[Grid]:
-    """Every worksheet of a workbook, hidden ones too; error values come as empty cells.
+    """Every worksheet of a workbook, hidden ones too; error values are their texts.
 
     Raises:
         Exception: Whatever :mod:`zipfile` and :mod:`struct` raise of damaged files.
@@ -91,18 +100,20 @@ class _Reader:
             yield number + 1, _row(cells)
 
     def _value(self, kind: int, body: bytes, at: int) -> tuple[CellValue] | None:
-        """The value of a cell whose style stands at a place; None of empty ones and errors."""
+        """The value of a cell whose style stands at a place; None of empty ones."""
         style, at = _unsigned(body, at) & 0xFFFFFF, at + 4
         if kind in (6, 8):
             return (_string(body, at)[0],)
         if kind == 7:
             return (self.shared[_unsigned(body, at)],)
+        if kind in (3, 11):
+            return (_ERRORS.get(body[at], "#ERROR!"),)
         if kind in (4, 10):
             return (body[at] != 0,)
-        if kind == 2:
-            return (self._number(_short_number(_unsigned(body, at)), style),)
-        if kind in (5, 9):
-            return (self._number(struct.unpack_from("<d", body, at)[0], style),)
+        if kind in (2, 5, 9):
+            bits = _unsigned(body, at)
+            value = _short_number(bits) if kind == 2 else struct.unpack_from("<d", body, at)[0]
+            return (self._number(value, style),)
         return None
 
     def _number(self, value: float, style: int) -> CellValue:

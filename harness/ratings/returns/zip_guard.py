@@ -8,8 +8,10 @@ from typing import IO
 MOST_CELLS = 10_000_000  # of one worksheet's rectangle, filled or not: about 300 MB in memory
 
 _WORKSHEET = re.compile(r"xl/worksheets/[^/]*\.xml")
-_FILLED = re.compile(rb'<(?:\w+:)?c\b[^>]*?\br="([A-Z]{1,3})(\d{1,7})"[^>]*(?<!/)>')
-_DIMENSION = re.compile(rb'<(?:\w+:)?dimension\b[^>]*?\bref="(?:[A-Z]+\d+:)?([A-Z]{1,3})(\d{1,7})"')
+_FILLED = re.compile(rb'<(?:\w+:)?c\b[^>]*?\br="([A-Z]{1,3})(\d{1,10})"[^>]*(?<!/)>')
+_DIMENSION = re.compile(
+    rb'<(?:\w+:)?dimension\b[^>]*?\bref="(?:[A-Z]+\d+:)?([A-Z]{1,3})(\d{1,10})"'
+)
 
 
 def far_cell(data: bytes) -> str | None:

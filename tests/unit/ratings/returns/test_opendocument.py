@@ -85,7 +85,8 @@ def test_text_of_a_cell(inside: str, text: str) -> None:
             'office:value-type="time" office:time-value="PT25H00M00S"',
             datetime.timedelta(hours=25),
         ),
-        ('office:value-type="string" office:string-value=""', ""),  # of an error value
+        ('office:value-type="string" office:string-value=""', "shown"),  # of an error value
+        ('office:value-type="string" office:string-value="one line"', "shown"),
         ('office:value-type="float"', "shown"),
         ("", "shown"),
     ],

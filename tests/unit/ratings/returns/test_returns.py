@@ -416,6 +416,20 @@ def test_notes_on_cells_are_told(put: Put) -> None:
     assert "Ratings!B5 has a note, “hm”" in note
 
 
+def test_error_values_are_told(put: Put) -> None:
+    """A formula that failed is no answer, and no empty cell without a word."""
+
+    def write(_: Any, page: Any) -> None:
+        page.write_formula(1, 3, "=NA()", None, "#N/A")
+        page.write_formula(2, 3, "=2+2", None, 4)
+
+    table = [HEADINGS, ["bcdfghjk", "p", "o", "", 4], ["cdfghjkl"]]
+    returned = read_return(put(workbook(("Ratings", table), write=write)))
+    (note,) = returned.notes
+    assert "Ratings!D2 holds the error value “#N/A”, which counts as an empty cell" in note
+    assert [dict(row.cells) for row in returned.rows] == [{"relevance": "4"}, {"fluency": "4"}]
+
+
 def test_cp1252_is_noted(put: Put) -> None:
     """A file whose encoding had to be assumed says so."""
     notes = read_return(put(FORMS["csv, cp1252 and ;"][1])).notes
