@@ -13,7 +13,7 @@ from harness.ratings.returns.xlsx_parts import all_named, attribute, related
 _BOOK = "xl/workbook.xml"
 _PLACE = re.compile(r"[A-Z]{1,3}\d{1,7}")
 _ERROR = re.compile(
-    rb'<(?:\w+:)?c\b([^>]*\bt="e"[^>]*)>(?:(?!</(?:\w+:)?c>).)*?<(?:\w+:)?v>([^<]*)<'
+    rb'<(?:\w+:)?c\b([^>]*\bt="e"[^>]*)>(?:(?!</(?:\w+:)?c>).)*?<(?:\w+:)?v>([^<]*)<', re.DOTALL
 )
 _REFERENCE = re.compile(rb'\br="([A-Z]{1,3}\d{1,7})"')
 # what Excel writes for older versions in front of a comment of a conversation
