@@ -22,6 +22,7 @@ NO_PLACE = (errno.ENOENT, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP)
 _NOT_WRITABLE = (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST)
 _NOT_SYNCED = (errno.EINVAL, errno.ENOTSUP, errno.EBADF)
 _AT_ONCE = 8
+_BROKEN = (errno.EIO, errno.ENXIO, errno.ENODEV, errno.ESTALE, errno.ETIMEDOUT, errno.EREMOTEIO)
 _OTHER_RUNS = "Choose another with --runs-dir."
 
 
@@ -164,7 +165,7 @@ def make_folder(folder: Path, *, hint: str = _OTHER_RUNS) -> None:
 def room_on_disk(
     folder: Path, *, hint: str = _OTHER_RUNS, also: Sequence[int] = ()
 ) -> Iterator[None]:
-    """Turn "no space left" and "not permitted" into errors that say what to do.
+    """Turn "no space left", "not permitted" and "I/O error" into errors that say what to do.
 
     Args:
         folder: Where is written.
@@ -174,12 +175,20 @@ def room_on_disk(
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise DiskError(
                 "There is no room left on the disk; the unfinished result was discarded, "
                 "finished ones are kept.",
                 where=str(folder),
                 hint="Free some space (harness prune lists what can go) and run again to resume.",
+            ) from error
+        if error.errno in _BROKEN:
+            raise DiskError(
+                f"The disk failed: {error.strerror}"
+                f"{f': {error.filename2 or error.filename}' if error.filename else ''}. The "
+                "unfinished result was discarded, finished ones are kept.",
+                where=str(folder),
+                hint="See what the system's log says of the disk, then run again to resume.",
             ) from error
         if error.errno in (*_NOT_WRITABLE, *also) and error.filename is not None:
             raise DiskError(

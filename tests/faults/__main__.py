@@ -13,11 +13,17 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from tests.faults.disks import fail_disks
 from tests.faults.files import damage_files
+from tests.faults.power import cut_power
 from tests.faults.table import Row, table, write_page
 from tests.faults.world import World
 
-GROUPS: dict[str, Callable[..., Iterator[Row | str]]] = {"files": damage_files}
+GROUPS: dict[str, Callable[..., Iterator[Row | str]]] = {
+    "files": damage_files,
+    "power": cut_power,
+    "disks": fail_disks,
+}
 
 
 def main() -> int:
@@ -28,30 +34,26 @@ def main() -> int:
     args = parser.parse_args()
     if unknown := set(args.groups) - set(GROUPS):
         parser.error(f"unknown: {', '.join(unknown)}")
-    rows, skipped = _try(args.groups or list(GROUPS), quick=args.quick)
-    lines = table(rows, skipped)
-    sys.stdout.write("\n".join(lines) + "\n")
-    misses = [f"{row.what}: {miss}" for row in rows for miss in row.misses]
-    sys.stderr.write("".join(f"missed: {miss}\n" for miss in misses))
-    if not (args.quick or args.groups):
-        write_page(lines)
-    return 1 if misses else 0
-
-
-def _try(groups: list[str], *, quick: bool) -> tuple[list[Row], list[str]]:
-    rows: list[Row] = []
-    skipped: list[str] = []
+    misses = 0
     with tempfile.TemporaryDirectory(prefix="harness-faults-") as folder:
         os.environ |= {"HARNESS_CACHE": f"{folder}/cache", "HF_HOME": f"{folder}/huggingface"}
         world = World(Path(folder, "world"))
-        for name in groups:
-            for row in GROUPS[name](world, quick=quick):
-                if isinstance(row, str):
-                    skipped.append(row)
-                else:
-                    rows.append(row)
-                    sys.stderr.write(f"  {' | '.join(row.cells)}\n")
-    return rows, skipped
+        for name in args.groups or GROUPS:
+            misses += _try(name, world, quick=args.quick)
+    return 1 if misses else 0
+
+
+def _try(name: str, world: World, *, quick: bool) -> int:
+    """Try a group, print its table and write it into the page; how much was missed."""
+    found = list(GROUPS[name](world, quick=quick))
+    rows = [row for row in found if isinstance(row, Row)]
+    lines = table(name, rows, [why for why in found if isinstance(why, str)])
+    sys.stdout.write("\n".join([*lines, ""]) + "\n")
+    misses = [f"missed: {row.what}: {miss}\n" for row in rows for miss in row.misses]
+    sys.stderr.write("".join(misses))
+    if not quick:
+        write_page(name, lines)
+    return len(misses)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ from pathlib import Path
 from tests.faults.world import Ended
 
 PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
-_BEGIN, _END = "<!-- faults -->", "<!-- /faults -->"
 
 
 @dataclass
@@ -60,19 +59,21 @@ class Row:
         return [self.what, f"{self.tried:,}", detected, *numbers]
 
 
-def table(rows: Sequence[Row], skipped: Sequence[str]) -> list[str]:
-    """The table in Markdown, and what was skipped and why."""
+def table(group: str, rows: Sequence[Row], skipped: Sequence[str]) -> list[str]:
+    """A group's table in Markdown, and what was skipped and why."""
     head = ["fault", "tried", "detected", "healed", "tracebacks", "hangs"]
-    lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
+    lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"] if rows else []
     lines += [f"| {' | '.join(row.cells)} |" for row in rows]
     lines += ["", *(f"- not tried: {why}" for why in skipped)] if skipped else []
     when = time.strftime("%Y-%m-%d")
-    return [*lines, "", f"Python {platform.python_version()}; {when}; command: `nox -s faults`."]
+    python = platform.python_version()
+    return [*lines, "", f"Python {python}; {when}; command: `nox -s faults -- {group}`."]
 
 
-def write_page(lines: Sequence[str]) -> None:
-    """Put the table into its page."""
+def write_page(group: str, lines: Sequence[str]) -> None:
+    """Put a group's table into its place on the page."""
     text = PAGE.read_text("utf-8")
-    before, _, rest = text.partition(_BEGIN)
-    _, _, after = rest.partition(_END)
-    PAGE.write_text("\n".join([before + _BEGIN, *lines, _END + after]), "utf-8")
+    begin, end = f"<!-- faults:{group} -->", f"<!-- /faults:{group} -->"
+    before, _, rest = text.partition(begin)
+    _, _, after = rest.partition(end)
+    PAGE.write_text("\n".join([before + begin, *lines, end + after]), "utf-8")

@@ -20,6 +20,19 @@ def test_a_full_disk_is_told_as_such(tmp_path: Path) -> None:
     assert "prune" in str(caught.value)
 
 
+def test_a_failing_disk_is_told_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the path, and nothing half-written is left."""
+
+    def fail(_: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(DiskError, match="The disk failed: Input/output error") as caught:
+        write_atomic(tmp_path / "a.txt", "text")
+    assert caught.value.where == str(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_file_that_cannot_be_made_is_told_with_the_caller_s_mend() -> None:
     """Also where the system says only that there is no such place."""
     with pytest.raises(DiskError, match="cannot be written") as caught:
