@@ -1,33 +1,58 @@
-"""Ends what a user's template makes endless, or makes large."""
+"""Ends what a user's template or pattern makes endless, or makes large."""
 
 from __future__ import annotations
 
+import resource
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from types import FrameType
 
-SECONDS = 2.0  # that a template may take for one row
+SECONDS = 2.0  # that a template may take for one row, or a pattern for its files
+_MEMORY = 2**30  # bytes that it may take
+_SIZES = Path("/proc/self/statm")  # of this process, in pages; the first is the address space
 
 
 class TooLongError(Exception):
     """Something took longer than it may."""
 
 
+class TooLargeError(Exception):
+    """Something took more memory than it may."""
+
+
 @contextmanager
-def time_limit(seconds: float = SECONDS) -> Iterator[None]:
-    """End the block where it takes too long, if the main thread runs it (others cannot be ended).
+def bounded(seconds: float = SECONDS, memory: int = _MEMORY) -> Iterator[None]:
+    """End the block where it takes too long or too much, if the main thread runs it.
+
+    Other threads cannot be ended; where the system does not tell how large a process is, only time
+    is bounded.
 
     Args:
         seconds: That it may take.
+        memory: Bytes that it may take.
+
+    Raises:
+        TooLongError: It took longer.
+        TooLargeError: It took more.
+    """
+    try:
+        with time_limit(seconds), _memory_limit(memory):
+            yield
+    except MemoryError as error:
+        raise TooLargeError(f"it takes more than {memory // 2**20:,} MiB") from error
+
+
+@contextmanager
+def time_limit(seconds: float = SECONDS) -> Iterator[None]:
+    """End the block where it takes too long, if the main thread runs it; see `bounded`.
 
     Raises:
         TooLongError: It took longer.
     """
-    if threading.current_thread() is not threading.main_thread() or signal.getitimer(
-        signal.ITIMER_REAL
-    ) != (0.0, 0.0):  # a bound around this one stands
+    if _is_bounded():
         yield
         return
 
@@ -41,3 +66,28 @@ def time_limit(seconds: float = SECONDS) -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+
+
+def _is_bounded() -> bool:
+    """Whether a bound around this one stands, or none can be set."""
+    if threading.current_thread() is not threading.main_thread():
+        return True
+    return signal.getitimer(signal.ITIMER_REAL) != (0.0, 0.0)
+
+
+@contextmanager
+def _memory_limit(memory: int) -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    most = soft
+    if threading.current_thread() is threading.main_thread():
+        with suppress(OSError, ValueError):
+            used = int(_SIZES.read_text("ascii").split()[0]) * resource.getpagesize()
+            most = used + memory if soft == resource.RLIM_INFINITY else min(soft, used + memory)
+    if most == soft:
+        yield
+        return
+    resource.setrlimit(resource.RLIMIT_AS, (most, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))

@@ -64,7 +64,14 @@ def local_path(
         return path
 
 
-def read_json(file: Path, kind: type[HarnessError], what: str, *, hint: str | None = None) -> Any:
+def read_json(
+    file: Path,
+    kind: type[HarnessError],
+    what: str,
+    *,
+    hint: str | None = None,
+    finite: bool = False,
+) -> Any:
     """What a JSON file holds.
 
     Args:
@@ -72,12 +79,22 @@ def read_json(file: Path, kind: type[HarnessError], what: str, *, hint: str | No
         kind: The error to raise.
         what: What cannot be read where it is none, such as "The adapter's settings".
         hint: What the user can do about it.
+        finite: Whether NaN and infinity are refused, which are no JSON; some models have them.
 
     Raises:
-        HarnessError: It is missing, no JSON, nested too deeply, or holds NaN.
+        HarnessError: It is missing, no JSON, or nested too deeply.
     """
+    refused = _not_finite if finite else None
     with told_as(kind, f"{what} cannot be read", where=str(file), hint=hint):
-        return json.loads(file.read_text("utf-8"), parse_constant=_not_finite)
+        return json.loads(file.read_text("utf-8"), parse_constant=refused)
+
+
+def json_or_nothing(file: Path) -> Any:
+    """What a JSON file holds; None where it cannot be read, which others tell, or is no loss."""
+    try:
+        return json.loads(file.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
 
 
 def _not_finite(name: str) -> float:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar, cast
 
 import jinja2
 
-from harness.bounds import time_limit
+from harness.bounds import bounded
 from harness.data import templates
 from harness.data.turns import TurnsError, last_answer, messages_of
 from harness.errors import PromptError, in_a_line, told_as
@@ -252,7 +252,7 @@ class Template:
 
     def _text(self, name: str, row: Mapping[str, Any]) -> str:
         try:
-            with time_limit():
+            with bounded():
                 return self._parts[name].render({"row": row, **row})
         except jinja2.UndefinedError as error:
             missing = sorted(self._used(name) - set(row))
@@ -301,7 +301,7 @@ class Template:
 
     def _compile(self, name: str, source: str) -> jinja2.Template:
         try:
-            with time_limit(), told_as(PromptError, "Not a valid jinja2 template", where=name):
+            with bounded(), told_as(PromptError, "Not a valid jinja2 template", where=name):
                 return self._environment.from_string(source)
         except PromptError as error:
             cause = error.__cause__

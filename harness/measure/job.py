@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from harness.errors import ModelError
+from harness.files import read_json
 from harness.models import hardware
 from harness.models.beside import ADAPTER_WEIGHTS
 from harness.models.identity import essentials
@@ -69,15 +69,11 @@ def adapter_shape(path: str | Path) -> dict[str, Any]:
         ModelError: The folder has no readable ``adapter_config.json``.
     """
     file = Path(path) / "adapter_config.json"
-    try:
-        config = json.loads(file.read_text("utf-8"))
-        config["peft_type"]
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise ModelError(
-            f"A PEFT adapter folder with adapter_config.json was needed, found: {error}.",
-            where=str(file),
-            hint="Name the folder that PEFT's save_pretrained wrote.",
-        ) from error
+    hint = "Name the folder that PEFT's save_pretrained wrote."
+    config = read_json(file, ModelError, "The adapter's settings", hint=hint)
+    if not isinstance(config, dict) or "peft_type" not in config:
+        problem = "A PEFT adapter folder with adapter_config.json was needed."
+        raise ModelError(problem, where=str(file), hint=hint)
     shape = {
         name: value
         for name, value in essentials(config).items()

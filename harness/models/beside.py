@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.digests import file_digest
+from harness.files import json_or_nothing
 from harness.schema import Proof
 
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
@@ -118,10 +118,7 @@ class TrainerState:
 
 def trainer_state(folder: Path) -> TrainerState | None:
     """The state beside a folder's weights, or None where there is none that can be read."""
-    try:
-        values = json.loads((folder / TRAINER_STATE).read_text("utf-8"))
-    except (OSError, ValueError):
-        return None
+    values = json_or_nothing(folder / TRAINER_STATE)
     return TrainerState(folder, values) if isinstance(values, dict) else None
 
 

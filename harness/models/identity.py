@@ -230,7 +230,7 @@ def _adapter_config(path: Path) -> dict[str, Any]:
             where=str(path),
             hint="Copy the whole folder that PEFT's save_pretrained wrote.",
         )
-    config = read_json(file, ModelError, "The adapter's settings")
+    config = read_json(file, ModelError, "The adapter's settings", finite=True)
     if not isinstance(config, dict):
         raise ModelError("The adapter's configuration is not a JSON object.", where=str(file))
     return config

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from harness.errors import ModelError
+from harness.files import read_json
 from harness.models.builtin import resolve_model
 from harness.models.device import torch_dtype
 from harness.models.identity import hub_snapshot
@@ -161,7 +161,7 @@ def architecture_of(base: BaseSpec, base_dir: Path) -> dict[str, Any]:
     location = resolve_model(base, base_dir)
     file = Path(location) / "config.json"
     if file.is_file():
-        config = json.loads(file.read_text("utf-8"))
+        config = read_json(file, ModelError, "The model's configuration")
     else:
         from transformers import AutoConfig
 

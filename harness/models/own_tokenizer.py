@@ -7,14 +7,14 @@ Trainers leave both with each checkpoint. An adapter is evaluated with the base'
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from harness.digests import file_digest
-from harness.errors import in_a_line
+from harness.errors import ModelError, in_a_line
+from harness.files import read_json
 from harness.models.beside import TOKENIZER_PROBE as PROBE
 from harness.models.identity import TOKENIZER_PATTERNS, model_files
 from harness.schema import Proof
@@ -104,7 +104,8 @@ def _beside(folder: Path, files: Sequence[Path], tokenizer: Any) -> Any:
     if (folder / TEMPLATE_FILE).is_file():
         theirs.chat_template = (folder / TEMPLATE_FILE).read_text("utf-8")
     elif config.is_file():
-        theirs.chat_template = json.loads(config.read_text("utf-8")).get("chat_template")
+        settings = read_json(config, ModelError, "The tokenizer's settings")
+        theirs.chat_template = settings.get("chat_template") if isinstance(settings, dict) else None
     return theirs
 
 

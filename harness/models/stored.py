@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import ModelError
+from harness.files import json_or_nothing
 from harness.models.identity import hub_snapshot
 from harness.models.source import locate
 from harness.schema import Precision
@@ -152,15 +153,12 @@ def _header(file: Path) -> dict[str, Mapping[str, Any]]:
             start = stream.read(8)
             size = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
             header = json.loads(stream.read(size)) if 0 < size < _HEADER_LIMIT else {}
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}  # loading it will say what is wrong with it
     entries = header if isinstance(header, dict) else {}
     return {name: value for name, value in entries.items() if name != "__metadata__"}
 
 
 def _json(file: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(file.read_text("utf-8"))
-    except (OSError, ValueError):
-        return {}
+    value = json_or_nothing(file)
     return value if isinstance(value, dict) else {}

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from itertools import takewhile
 from pathlib import Path
 from typing import Any, cast
 
-from harness.bounds import time_limit
+from harness.bounds import bounded
 from harness.errors import ModelError, told_as
 from harness.files import local_path
 from harness.models.builtin import resolve_model
@@ -80,6 +81,8 @@ def render_chat(tokenizer: Any) -> Callable[[list[dict[str, str]], bool], str]:
         )
 
     own = tokenizer.chat_template
+    if isinstance(own, str):
+        _refuse_powers(own, str(tokenizer.name_or_path))
     dated = isinstance(own, str) and "strftime_now" in own
     template = f"{_SAME_DAY}{own}" if dated else None
 
@@ -91,7 +94,7 @@ def render_chat(tokenizer: Any) -> Callable[[list[dict[str, str]], bool], str]:
                 where=str(tokenizer.name_or_path),
                 hint="Some templates take no system message, or want user and assistant in turn.",
             ),
-            time_limit(),
+            bounded(),
         ):
             text = tokenizer.apply_chat_template(
                 messages,
@@ -102,6 +105,16 @@ def render_chat(tokenizer: Any) -> Callable[[list[dict[str, str]], bool], str]:
         return cast("str", text)
 
     return render
+
+
+def _refuse_powers(source: str, where: str) -> None:
+    """Refuse a chat template that raises to a power: no signal ends that before it is done."""
+    import jinja2
+
+    with suppress(jinja2.TemplateError, RecursionError):  # rendering says what is wrong with it
+        tree = jinja2.Environment(extensions=["jinja2.ext.loopcontrols"]).parse(source)  # noqa: S701
+        if any(tree.find_all(jinja2.nodes.Pow)):
+            raise ModelError("The chat template raises numbers to a power.", where=where)
 
 
 def encode_prompt(tokenizer: Any, text: str, *, chat: bool) -> list[int]:

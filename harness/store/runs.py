@@ -18,7 +18,7 @@ from typing import IO, Any
 
 from harness.digests import SEAL, seal_holds, sealed
 from harness.errors import DiskError, StoreError, StoreWarning, UsageError
-from harness.files import room_on_disk, write_atomic
+from harness.files import local_path, room_on_disk, write_atomic
 from harness.hints import did_you_mean
 from harness.schema import Manifest
 from harness.store import locks
@@ -253,7 +253,7 @@ def find_run(name: str, runs_dir: Path) -> tuple[Store, Manifest]:
         UsageError: There is no such run.
         StoreError: Its manifest is unreadable.
     """
-    path = Path(name)
+    path = local_path(name)
     if (path / "manifest.json").is_file() or path.name == "manifest.json":
         folder = path.parent if path.name == "manifest.json" else path
         store = Store(folder.resolve().parent.parent)

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from harness.digests import seal_holds, sealed
-from harness.files import sync_tree, write_atomic
+from harness.files import json_or_nothing, sync_tree, write_atomic
 from harness.models.identity import checkpoint_digest
 from harness.schema import Checkpoint, LogEntry
 from harness.store.mark import CONTENTS, Damage, check_contents, contents
@@ -66,11 +66,9 @@ def interrupted_at(work_dir: Path) -> tuple[int, int | None] | None:
     last = max(filter(_is_whole, work_dir.glob("checkpoint-*")), key=step_of, default=None)
     if last is None:
         return 0, None
-    try:
-        state = json.loads((last / "trainer_state.json").read_text("utf-8"))
-        return step_of(last), int(state["max_steps"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return step_of(last), None
+    state = json_or_nothing(last / "trainer_state.json")
+    steps = state.get("max_steps") if isinstance(state, dict) else None
+    return step_of(last), steps if isinstance(steps, int) else None
 
 
 def work_folder(store: Store, key: str) -> Path:
@@ -93,10 +91,7 @@ def progress_of(checkpoint: Path | None) -> dict[str, Any]:
     """What was written down when the checkpoint was complete; empty where it is not."""
     if checkpoint is None or not (checkpoint / COMPLETE).is_file():
         return {}
-    try:
-        progress = json.loads((checkpoint / COMPLETE).read_text("utf-8"))
-    except (OSError, ValueError):
-        return {}
+    progress = json_or_nothing(checkpoint / COMPLETE)
     return progress if isinstance(progress, dict) and seal_holds(progress) else {}
 
 

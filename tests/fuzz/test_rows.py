@@ -94,7 +94,8 @@ PIECES = st.sampled_from(
         "{{", "}}", "{%", "%}", "{#", "#}", " q ", " row ", "| join", "| upper", "| tojson", "|map",
         "for x in q", "endfor", "if q", "endif", "set y = q", "block b", "endblock", "macro m()",
         "endmacro", "import 'x' as y", "include 'x'", "extends 'x'", "q.__class__", "q[0]", "()",
-        "9 ** 9 ** 9", "'a' * 10 ** 11", "range(99999)", "1 / 0", "q | center(9999999)", "'%s' % q",
+        "9 ** (9 ** 9)", "'a' * 10 ** 11", "range(99999)", "1 / 0", "q | center(9999999)",
+        "'%s' % q",
         "raise_exception('x')", "namespace(a=1)", "-", "+", "~", "(" * 200, "x" * 3_000, "\x00",
         "\ud800", "loop(q)", "recursive", "call m()", "endcall", "filter upper", "endfilter",
     ]
@@ -117,16 +118,17 @@ ENDLESS = [
     "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}",
     "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
     "{% for i in range(99999) %}{{ 'a' * 999999 }}{% endfor %}",
+    "{% set s = namespace(t='a') %}{% for i in range(99) %}{% set s.t = s.t ~ s.t %}{% endfor %}",
 ]
 LARGE = [
+    "{{ 9 ** (9 ** 9) }}",
     "{{ 'a' * 10 ** 12 }}",
-    "{{ 9 ** 9 ** 9 }}",
+    "{{ 'a' * 10 ** 10 }}",
     "{{ [1] * 10 ** 12 }}",
-    "{{ 10 ** 12 * 'a' }}",
 ]
 
 
-@pytest.mark.parametrize("source", [*ENDLESS[:2], *LARGE, "{{ " + "(" * 9_000 + "q"])
+@pytest.mark.parametrize("source", [*ENDLESS, *LARGE, "{{ " + "(" * 9_000])
 def test_endless_and_large_templates_end(source: str) -> None:
     """In a message, within seconds."""
     knock(lambda: Template(PromptSpec(prompt=source, completion="x")).render(ROW))
@@ -150,10 +152,10 @@ def chat(tiny_tokenizer: Any) -> Any:
 @examples(60, 1_200)
 def test_chat_templates_of_any_kind(chat: Any, tries: int) -> None:
     """Whatever they raise."""
-    holds(tries, TEMPLATES.filter(lambda source: "** 11" not in source), chat)
+    holds(tries, TEMPLATES, chat)
 
 
-@pytest.mark.parametrize("source", ENDLESS[:2])
+@pytest.mark.parametrize("source", [*ENDLESS, *LARGE])
 def test_endless_chat_templates_end(chat: Any, source: str) -> None:
     """The tokenizer's sandbox knows no bounds of its own."""
     knock(lambda: chat(source))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import resource
 import threading
 import time
 
 import pytest
 
-from harness.bounds import TooLongError, time_limit
+from harness.bounds import TooLargeError, TooLongError, bounded, time_limit
 
 
 def endless() -> None:
@@ -42,3 +43,17 @@ def test_other_threads_are_not_bounded() -> None:
     thread.start()
     thread.join()
     assert done == [1]
+
+
+def test_what_takes_too_much_is_ended() -> None:
+    """What is doubled without end, too; afterwards there is as much room as before."""
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    with pytest.raises(TooLargeError, match="more than 64 MiB"), bounded(60, 2**26):
+        doubled("a")
+    assert resource.getrlimit(resource.RLIMIT_AS) == before
+    assert len(b"a" * 2**27) == 2**27
+
+
+def doubled(text: str) -> None:
+    while True:
+        text += text

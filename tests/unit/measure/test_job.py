@@ -161,5 +161,5 @@ def test_broken_adapter(tmp_path: Path, text: str | None) -> None:
     """A folder that is no adapter is named in the error."""
     if text is not None:
         (tmp_path / "adapter_config.json").write_text(text)
-    with pytest.raises(ModelError, match=r"adapter_config\.json: A PEFT adapter folder"):
+    with pytest.raises(ModelError, match=r"adapter_config\.json: .*Name the folder"):
         adapter_shape(tmp_path)
