@@ -48,7 +48,7 @@ CASES: dict[str, tuple[Callable[[dict[str, Any]], Any], list[str]]] = {
     ),
     "empty split": (
         lambda s: s["tasks"]["summaries"].update(splits=["select"]),
-        ["select", "empty"],
+        ["needs rows in the select split", "fills only: report"],
     ),
     "template names a missing field": (
         lambda s: s["prompt"].update(prompt="{{ txet }}"),
