@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from types import FrameType
 
 SECONDS = 2.0  # that a template may take for one row, or a pattern for its files
 _MEMORY = 2**30  # bytes that it may take
-_SIZES = Path("/proc/self/statm")  # of this process, in pages; the first is the address space
+_SIZES = "/proc/self/statm"  # of this process, in pages; the first is the address space
+_PAGE = resource.getpagesize()
 
 
 class TooLongError(Exception):
@@ -75,13 +76,22 @@ def _is_bounded() -> bool:
     return signal.getitimer(signal.ITIMER_REAL) != (0.0, 0.0)
 
 
+def _address_space() -> int:
+    """Bytes of this process's address space; read for every row, so without Python's own files."""
+    file = os.open(_SIZES, os.O_RDONLY)
+    try:
+        return int(os.read(file, 64).split()[0]) * _PAGE
+    finally:
+        os.close(file)
+
+
 @contextmanager
 def _memory_limit(memory: int) -> Iterator[None]:
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     most = soft
     if threading.current_thread() is threading.main_thread():
         with suppress(OSError, ValueError):
-            used = int(_SIZES.read_text("ascii").split()[0]) * resource.getpagesize()
+            used = _address_space()
             most = used + memory if soft == resource.RLIM_INFINITY else min(soft, used + memory)
     if most == soft:
         yield

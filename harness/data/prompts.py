@@ -124,8 +124,13 @@ class Template:
 
         Raises:
             RowError: This row cannot be rendered (null in the prompt, a chat without an answer).
-            PromptError: A field is missing, or the template fails on the row.
+            PromptError: A field is missing, or the template fails on the row, or never ends.
         """
+        where = next(iter(self._sources), "prompt")
+        with told_as(PromptError, "The template fails on a row", where=where), bounded():
+            return self._rendered(row)
+
+    def _rendered(self, row: Mapping[str, Any]) -> Rendered:
         if self.spec.is_chat:
             prompt, completion, answer = self._chat(row)
         elif self.spec.turns is not None:
@@ -252,8 +257,7 @@ class Template:
 
     def _text(self, name: str, row: Mapping[str, Any]) -> str:
         try:
-            with bounded():
-                return self._parts[name].render({"row": row, **row})
+            return self._parts[name].render({"row": row, **row})
         except jinja2.UndefinedError as error:
             missing = sorted(self._used(name) - set(row))
             what = f"Field {missing[0]!r}" if missing else f"A value ({error})"
