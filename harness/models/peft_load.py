@@ -180,8 +180,12 @@ def misfit(info: AdapterInfo, reason: str) -> ModelError:
 
 
 def is_misfit(error: Exception) -> bool:
-    """Whether what PEFT raised is that the base has other modules or shapes."""
-    return "size mismatch" in str(error) or "not found in the base model" in str(error)
+    """Whether what PEFT raised is that the base has other modules, shapes, or fewer tokens."""
+    return (
+        isinstance(error, IndexError)
+        or "size mismatch" in str(error)
+        or "not found in the base model" in str(error)
+    )
 
 
 def refusal(info: AdapterInfo, error: Exception) -> ModelError:

@@ -337,6 +337,18 @@ def test_a_tied_table_in_the_file_is_the_bases(tiny_model, tiny_dir, second, tmp
 
 
 @pytest.mark.filterwarnings("ignore")
+def test_tokens_that_the_base_has_no_row_for(tiny_model, tiny_dir, tmp_path):
+    """An adapter of a base that was resized for new tokens fits the resized base only."""
+    rows = tiny_model.get_input_embeddings().weight.shape[0]
+    resized = AutoModelForCausalLM.from_pretrained(tiny_dir, dtype=torch.float32)
+    resized.resize_token_embeddings(rows + 1, mean_resizing=False)
+    options = {"target_modules": ["q_proj"], "trainable_token_indices": {"embed_tokens": [rows]}}
+    get_peft_model(resized, LoraConfig(task_type="CAUSAL_LM", **options)).save_pretrained(tmp_path)
+    with pytest.raises(ModelError, match=rf"does not fit this base: .*{rows} is out of bounds"):
+        AdapterSet(tiny_model).add("a", tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore")
 def test_layers_that_peft_leaves_out_beside_others(tiny_dir, tmp_path):
     """Of the second adapter PEFT ties no output layer to its embeddings; alone it does."""
 
