@@ -97,7 +97,7 @@ _SEARCH = """async (words) => {
 
 def render(settings: Settings) -> Result:
     """Seconds from the records to the page, and the page's size."""
-    store, manifest = _large_run(settings)
+    store, manifest = large_run(settings)
     walls = []
     for _ in range(settings.repeats):
         started = time.perf_counter()
@@ -204,7 +204,7 @@ def demo(settings: Settings) -> Result:
     return Result.of_goals([goal], (), {"bytes": counted * _KB}, columns=_COLUMNS)
 
 
-def _large_run(settings: Settings) -> Any:
+def large_run(settings: Settings) -> Any:
     from tests.large_run import write_large_run
 
     return write_large_run(settings.folder / "runs", *(_QUICK if settings.quick else _SIZES))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 
-from tests.benchmarks import clusters, leakage, main_jobs, nf4, pure_python, report_page
+from tests.benchmarks import clusters, leakage, main_jobs, nf4, pure_python, report_page, stored
 from tests.benchmarks.results import GOALS_HEADER, PROBES_HEADER, Result, Settings
 
 
@@ -107,6 +107,8 @@ ROWS: dict[str, Row] = {
     **{name: _job(name) for name in main_jobs.JOBS},
     "probes-tiny": _probes("all probes of the suite tiny, in seconds", "tiny"),
     "probes-demo": _probes("all probes of the suite demo, as a share of its time", "demo"),
+    "store-verified": Row("verifying what a repeated eval reads", "store", stored.verified),
+    "store-synced": Row("waiting for the disk in eval tiny", "store", stored.synced),
     "report-render": Row(
         "report of 10,000 examples x 8 variants: build and render it", "report", report_page.render
     ),
@@ -126,4 +128,5 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "main-jobs": main_jobs.HEADER,
     "probes": PROBES_HEADER,
     "report": report_page.HEADER,
+    "store": stored.HEADER,
 }

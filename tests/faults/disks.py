@@ -52,20 +52,20 @@ def _fill(world: World, sizes_kb: tuple[int, ...]) -> Row:
 
 def _read_only(world: World) -> Row:
     row, place = Row("read-only folder"), world.folder / "small"
-    with mounted("tmpfs", place, "-t", "tmpfs", "-o", "size=256m"):
-        for store in ("empty", "finished"):
-            if store == "finished":
-                shutil.rmtree(place / "runs")
-                shutil.copytree(world.runs, place / "runs")
-            for mode in ("ro", "rw"):
-                change = ["mount", "-o", f"remount,{mode}", str(place)]
-                subprocess.run(change, check=True, capture_output=True)
-                ended = world.eval(place / "runs")
-                if mode == "ro":
-                    refused = ended
-            told = refused.code == 2 and str(place) in refused.text
-            left = world.unhealed(place / "runs")
-            row.saw(f"{store} ({left})", refused, ended, detected=told, healed=not left)
+    for store in ("empty", "finished"):
+        source = world.folder / f"{store}-source"
+        source.mkdir()
+        if store == "finished":
+            shutil.copytree(world.runs, source / "runs")
+            shutil.rmtree(next((source / "runs" / ".store" / "scores").iterdir()))
+        with mounted(source, place, "--bind"):
+            change = ["mount", "-o", "remount,bind,ro", str(place)]
+            subprocess.run(change, check=True, capture_output=True)
+            refused = world.eval(place / "runs")
+        again = world.eval(source / "runs")
+        told = refused.code == 2 and str(place) in refused.text
+        left = world.unhealed(source / "runs")
+        row.saw(f"{store} ({left})", refused, again, detected=told, healed=not left)
     return row
 
 
