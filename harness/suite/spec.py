@@ -20,6 +20,8 @@ from harness.suite.rules import GateSpec, SelectSpec, Spec
 
 ENGINE = "transformers"  # the inference engine of suites that name none
 DTYPE_VARIABLE = "HARNESS_COMPUTE_DTYPE"  # the environment variable that overrides base.dtype
+MOST = 1_000_000  # tokens of a text, rows at once, ranks: more than any machine holds
+Size = Annotated[int, Field(gt=0, le=MOST)]
 
 
 class BaseSpec(Spec):
@@ -226,7 +228,7 @@ class LoraSpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
-    r: int = Field(16, gt=0, description="Rank. Typical values are 8 to 64.")
+    r: int = Field(16, gt=0, le=MOST, description="Rank. Typical values are 8 to 64.")
     lora_alpha: int = Field(32, gt=0)
     lora_dropout: float = Field(0.0, ge=0, lt=1)
     target_modules: str | list[str] = "all-linear"
@@ -341,7 +343,7 @@ class GenerationTask(TaskSpec):
     splits: tuple[Split, ...] = ("select", "report")
     data: DataSpec | None = Field(None, description="Default: the suite's own data.")
     prompt: PromptSpec | None = Field(None, description="Default: the suite's own prompt.")
-    max_new_tokens: int = Field(64, gt=0)
+    max_new_tokens: int = Field(64, gt=0, le=MOST)
     max_prompt_tokens: int | None = Field(
         None, gt=0, description="Longer prompts are cut on the left, and counted."
     )
@@ -349,7 +351,7 @@ class GenerationTask(TaskSpec):
     temperature: float = Field(1.0, gt=0)
     top_p: float = Field(1.0, gt=0, le=1)
     top_k: int = Field(0, ge=0, description="0 switches it off.")
-    batch_size: int = Field(64, gt=0, description="Halved when memory runs out.")
+    batch_size: int = Field(64, gt=0, le=MOST, description="Halved when memory runs out.")
     mix_adapters: Literal["auto", "always", "never"] = Field(
         "auto",
         description="Whether base and adapters write in common batches; auto: in fp32, where it "
@@ -372,7 +374,7 @@ class PerplexityTask(TaskSpec):
     data: DataSpec | None = None
     prompt: PromptSpec | None = None
     max_length: int | None = Field(None, gt=0, description="Default: the model's context length.")
-    batch_size: int = Field(8, gt=0)
+    batch_size: int = Field(8, gt=0, le=MOST)
 
     @property
     def metric_specs(self) -> tuple[MetricSpec, ...]:
@@ -434,9 +436,9 @@ Tasks = dict[
 class MeasureSpec(Spec):
     """What to measure of memory and speed, in a process of its own per model shape."""
 
-    prompt_tokens: tuple[int, ...] = (128,)
-    new_tokens: tuple[int, ...] = (32,)
-    batch_sizes: tuple[int, ...] = (1,)
+    prompt_tokens: tuple[Size, ...] = (128,)
+    new_tokens: tuple[Size, ...] = (32,)
+    batch_sizes: tuple[Size, ...] = (1,)
     repeats: int = Field(10, ge=2, le=10_000)
     warmup: int = Field(1, ge=1, le=10_000)
     price_per_hour: float | None = Field(

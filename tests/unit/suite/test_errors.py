@@ -61,6 +61,25 @@ def test_a_right_suite_is_read(tmp_path: Path) -> None:
     assert read_suite(path).suite == load_suite(path).suite
 
 
+@pytest.mark.parametrize(
+    "key",
+    [
+        "measure.prompt_tokens[0]",
+        "measure.new_tokens[0]",
+        "measure.batch_sizes[0]",
+        "train.lora.r",
+        "tasks.answers.max_new_tokens",
+        "tasks.answers.batch_size",
+    ],
+)
+def test_what_no_machine_can_hold_is_refused(tmp_path: Path, key: str) -> None:
+    """Before anything is loaded."""
+    name, _, listed = key.partition("[")
+    value = "[1000000000000]" if listed else "1000000000000"
+    (line,) = told(write(tmp_path), f"{name}={value}")
+    assert line.startswith(f"--set {name}: {key} must be less than or equal to 1000000")
+
+
 def test_everything_is_told_in_the_order_of_lines(tmp_path: Path) -> None:
     """Keys of ours, of PEFT's and of TRL's, metrics and templates, in one go."""
     path = write(
