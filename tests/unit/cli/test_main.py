@@ -171,7 +171,7 @@ def test_runs_lists_what_it_cannot_read(tmp_path: Path) -> None:
     done = runner.invoke(cli.app, ["runs", "--runs-dir", str(tmp_path)])
     assert done.exit_code == 0
     assert "small/r1  2026" in done.stdout
-    assert f"unreadable: {path}: Not a valid Manifest" in done.stderr
+    assert f"unreadable: {path}: This manifest was changed" in done.stderr
     done = runner.invoke(cli.app, ["runs", "--json", "--runs-dir", str(tmp_path)])
     assert [found["run_id"] for found in json.loads(done.stdout)] == ["r1"]
 
