@@ -47,7 +47,8 @@ def _try(name: str, world: World, *, quick: bool) -> int:
     """Try a group, print its table and write it into the page; how much was missed."""
     found = list(GROUPS[name](world, quick=quick))
     rows = [row for row in found if isinstance(row, Row)]
-    lines = table(name, rows, [why for why in found if isinstance(why, str)])
+    skipped = [why for why in found if isinstance(why, str)]
+    lines = table(name, rows, skipped, " --quick" * quick)
     sys.stdout.write("\n".join([*lines, ""]) + "\n")
     misses = [f"missed: {row.what}: {miss}\n" for row in rows for miss in row.misses]
     sys.stderr.write("".join(misses))

@@ -36,13 +36,12 @@ def damage_files(world: World, *, quick: bool) -> Iterator[Row]:
     rows: dict[str, Row] = {}
     for place, (name, (path, other)) in enumerate(files.items()):
         kind = name.partition("/")[0]
-        row = rows.setdefault(kind, Row(f"a file of {kind}, damaged in {len(DAMAGES)} ways"))
-        ways = list(DAMAGES)
+        row = rows.setdefault(kind, Row(f"a damaged file: {kind}"))
+        empty = not (world.runs / path).stat().st_size
+        ways = [way for way in DAMAGES if not empty or way in WHERE_EMPTY]
+        if kind == "manifest.json":
+            ways = [way for way in ways if way not in _NO_RUN]
         for way in [ways[place % len(ways)]] if quick else ways:
-            if not (world.runs / path).stat().st_size and way not in WHERE_EMPTY:
-                continue
-            if way in _NO_RUN and kind == "manifest.json":
-                continue
             with world.copy() as copy:
                 DAMAGES[way](copy / path, world.runs / other)
                 _try(world, row, copy, f"{name}, {way}")

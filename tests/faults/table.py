@@ -59,7 +59,7 @@ class Row:
         return [self.what, f"{self.tried:,}", detected, *numbers]
 
 
-def table(group: str, rows: Sequence[Row], skipped: Sequence[str]) -> list[str]:
+def table(group: str, rows: Sequence[Row], skipped: Sequence[str], asked: str) -> list[str]:
     """A group's table in Markdown, and what was skipped and why."""
     head = ["fault", "tried", "detected", "healed", "tracebacks", "hangs"]
     lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"] if rows else []
@@ -67,7 +67,7 @@ def table(group: str, rows: Sequence[Row], skipped: Sequence[str]) -> list[str]:
     lines += ["", *(f"- not tried: {why}" for why in skipped)] if skipped else []
     when = time.strftime("%Y-%m-%d")
     python = platform.python_version()
-    return [*lines, "", f"Python {python}; {when}; command: `nox -s faults -- {group}`."]
+    return [*lines, "", f"Python {python}; {when}; command: `nox -s faults -- {group}{asked}`."]
 
 
 def write_page(group: str, lines: Sequence[str]) -> None:
