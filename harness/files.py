@@ -46,7 +46,10 @@ def refuse_address(name: str | Path, where: str | None = None) -> None:
 
 
 def local_path(
-    name: str | Path, folder: Path = Path(), kind: type[HarnessError] = UsageError
+    name: str | Path,
+    folder: Path = Path(),
+    kind: type[HarnessError] = UsageError,
+    hint: str | None = None,
 ) -> Path:
     """A path as a user writes it, ``~`` for a home included.
 
@@ -54,11 +57,12 @@ def local_path(
         name: The path.
         folder: What relative paths start from.
         kind: The error to raise.
+        hint: What the user can do about it.
 
     Raises:
         HarnessError: No file can be called that, or its home is unknown.
     """
-    with told_as(kind, f"{shown(str(name))} cannot be a path here"):
+    with told_as(kind, f"{shown(str(name))} cannot be a path here", hint=hint):
         path = folder / Path(name).expanduser()
         path.exists()  # what is too long, or forbidden, shows here
         return path

@@ -97,7 +97,7 @@ def export_sheets(
             hint="Add --replace for new sheets (the ratings so far stay in the store).",
         )
     own = store.run_dir(manifest.suite, manifest.run_id) / HUMAN
-    folder = local_path(output or own / plan.id).absolute()
+    folder = local_path(output or own / plan.id, hint=ELSEWHERE).absolute()
     _check_folder(sheets, folder)
     for part in (SEND, KEEP):
         make_folder(folder / part, hint=ELSEWHERE)

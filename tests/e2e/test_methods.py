@@ -14,7 +14,7 @@ from harness.store.runs import Store
 from harness.validate.suite import read_suite
 from tests.e2e.conftest import SUITE, write_suite
 
-PRECISION = {"base": ["fp32"], "adapters": "fp32", "merged": "best"}
+PRECISION = {"base": ["fp32"], "adapters": "fp32"}
 MEASURE = {"prompt_tokens": [8], "new_tokens": [4], "repeats": 2}
 
 

@@ -72,7 +72,7 @@ def test_a_place_that_cannot_be_written_is_told(
     with pytest.raises(UsageError) as caught:
         export_sheets(*finished, place)
     assert caught.value.exit_code == 2
-    assert str(place) in str(caught.value)
+    assert str(place)[:100] in str(caught.value)  # what is very long is cut
     assert caught.value.hint == "Choose another folder with --output."
     store, manifest = finished
     assert store.latest(manifest).human is None
