@@ -137,7 +137,7 @@ def settings_of(draw: st.DrawFn) -> str:
     return f"{'.'.join(parts)}{draw(st.sampled_from(['=', '=', '=', '']))}{value}"
 
 
-@examples(20, 900)
+@examples(20, 250)
 def test_settings_of_the_command_line(read: Any, tries: int) -> None:
     """Odd indices, empty parts, values that are no YAML."""
     text = yaml.safe_dump(SUITE)
