@@ -84,6 +84,9 @@ CRITERIA: dict[str, CriterionSpec] = {
 """Criteria that a suite may name without describing them."""
 
 
+_MOST_RATERS = 10_000  # each has a name and a sheet
+
+
 class HumanSpec(Spec):
     """Rating sheets: which outputs, how many, for whom, and what is asked of them."""
 
@@ -147,6 +150,8 @@ class HumanSpec(Spec):
             raise ValueError("criteria names one of them twice")
         if not names and self.preference == "none":
             raise ValueError("raters need criteria or preference: nothing would be asked of them")
+        if isinstance(self.raters, int) and self.raters > _MOST_RATERS:
+            raise ValueError(f"raters must be at most {_MOST_RATERS:,}")
         if not isinstance(self.raters, int) and len(set(self.raters)) < len(self.raters):
             raise ValueError("raters names one of them twice")
         if not self.rater_names:
