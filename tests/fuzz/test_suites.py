@@ -113,7 +113,7 @@ def read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     return through
 
 
-@examples(50, 1_200)
+@examples(50, 400)
 def test_values_of_any_kind(read: Any, tries: int) -> None:
     """In the place of any value."""
     written = changed().map(yaml.dump)
@@ -137,7 +137,7 @@ def settings_of(draw: st.DrawFn) -> str:
     return f"{'.'.join(parts)}{draw(st.sampled_from(['=', '=', '=', '']))}{value}"
 
 
-@examples(20, 250)
+@examples(20, 900)
 def test_settings_of_the_command_line(read: Any, tries: int) -> None:
     """Odd indices, empty parts, values that are no YAML."""
     text = yaml.safe_dump(SUITE)
