@@ -7,7 +7,7 @@ import resource
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from types import FrameType
 
 SECONDS = 2.0  # that a template may take for one row, or a pattern for its files
@@ -76,9 +76,12 @@ def _is_bounded() -> bool:
     return signal.getitimer(signal.ITIMER_REAL) != (0.0, 0.0)
 
 
-def _address_space() -> int:
-    """Bytes of this process's address space; read for every row, so without Python's own files."""
-    file = os.open(_SIZES, os.O_RDONLY)
+def address_space() -> int | None:
+    """Bytes of this process's address space; None where the system does not tell."""
+    try:
+        file = os.open(_SIZES, os.O_RDONLY)  # for every row, so without Python's own files
+    except OSError:
+        return None
     try:
         return int(os.read(file, 64).split()[0]) * _PAGE
     finally:
@@ -90,8 +93,8 @@ def _memory_limit(memory: int) -> Iterator[None]:
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     most = soft
     if threading.current_thread() is threading.main_thread():
-        with suppress(OSError, ValueError):
-            used = _address_space()
+        used = address_space()
+        if used is not None:
             most = used + memory if soft == resource.RLIM_INFINITY else min(soft, used + memory)
     if most == soft:
         yield

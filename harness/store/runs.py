@@ -254,8 +254,8 @@ def find_run(name: str, runs_dir: Path) -> tuple[Store, Manifest]:
         StoreError: Its manifest is unreadable.
     """
     path = local_path(name)
-    if (path / "manifest.json").is_file() or path.name == "manifest.json":
-        folder = path.parent if path.name == "manifest.json" else path
+    if (path / MANIFEST).is_file() or path.name == MANIFEST:
+        folder = path.parent if path.name == MANIFEST else path
         store = Store(folder.resolve().parent.parent)
         return store, store.read_manifest(folder)
     store = Store(runs_dir)

@@ -22,13 +22,13 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from harness.errors import DiskError
 from harness.files import write_atomic
 from harness.resources import cache_dir
+from harness.suite.elsewhere import answer_of
 
 ConfigClass = Literal["trl:SFTConfig", "peft:LoraConfig"]
 Kinds = tuple[str, ...]
 
 _PLAIN = (int, float, bool, str, type(None))
 _MADE_WITH = ("trl", "peft", "transformers", "torch")  # packages that decide what fields there are
-_TIMEOUT_S = 300
 
 
 @dataclass(frozen=True)
@@ -97,18 +97,8 @@ def _guarded(read: Callable[[], dict[str, Kinds]]) -> Fields:
 
 
 def _read_elsewhere(config: str) -> dict[str, Kinds]:
-    if sys.stderr.isatty():  # it takes seconds, and somebody waits
-        sys.stderr.write(f"Reading the fields of {config.replace(':', '.')}, once ...\n")
-    # -P: the working directory may hold files named like the libraries
-    done = subprocess.run(  # noqa: S603  # our own module, no shell
-        [sys.executable, "-P", "-W", "ignore", "-m", __name__, config],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=_TIMEOUT_S,
-    )
-    return _as_kinds(json.loads(done.stdout.splitlines()[-1]))
+    about = f"Reading the fields of {config.replace(':', '.')}"
+    return _as_kinds(answer_of(__name__, config, about=about))
 
 
 def installation() -> list[list[str | int]]:

@@ -119,13 +119,11 @@ def prove(request: TaskRequest, answers: Sequence[Prediction]) -> TaskOutcome:
 
 def _untried(task: str, module: str) -> Finding:
     """That nobody knows the best value of what a stranger's code computes."""
-    what = (
-        f"{task}: what a perfect answer scores by {module} is not known: modules of Hugging Face "
-    )
     return Finding(
         check=PROBE,
         severity="info",
-        what=f"{what}evaluate are not tried on perfect answers or on the references' language.",
+        what=f"{task}: what a perfect answer scores by {module} is not known: modules of Hugging "
+        "Face evaluate are not tried on perfect answers or on the references' language.",
         why="Where it gives less than its best for a right answer, all variants miss the same.",
         hint="Put a built-in metric beside it: what that one misses, the task loses.",
     )

@@ -21,28 +21,21 @@ import yaml
 from harness.cli.main import main
 from harness.schema import Manifest
 from harness.store.runs import Store
+from tests.e2e.conftest import SUITE as SMALL
 
+_TASKS = SMALL["tasks"]
 SUITE: dict[str, Any] = {
-    "name": "small",
-    "seed": 7,
-    "base": {"model": "tiny:llama", "dtype": "fp32", "device": "cpu"},
-    "data": {
-        "source": "stdlib-docstrings",
-        "splits": {"train": 0.6, "eval": 0.1, "select": 0.15, "report": 0.15},
-        "limits": {"train": 16, "eval": 4, "select": 6, "report": 8},
-        "max_chars": 300,
-    },
-    "prompt": {"prompt": "{{ body }}\n=>", "completion": " {{ summary }}"},
+    **SMALL,
+    "data": {**SMALL["data"], "limits": {"train": 16, "eval": 4, "select": 6, "report": 8}},
     "train": {
         "method": "lora",
         "lora": {"r": 4},
         "args": {"max_steps": 2, "save_steps": 1, "per_device_train_batch_size": 4},
     },
     "tasks": {
-        "summaries": {"type": "generation", "metrics": ["rougeL"], "max_new_tokens": 4},
-        "held_out": {"type": "perplexity", "splits": ["eval", "select", "report"]},
+        "summaries": {**_TASKS["summaries"], "metrics": ["rougeL"], "max_new_tokens": 4},
+        "held_out": _TASKS["held_out"],
     },
-    "select": {"task": "held_out", "metric": "eval_loss"},
     "matrix": {"base": ["fp32"], "merged": "last"},
 }
 HANG_S = 300  # a command that takes longer hangs; the run takes a few seconds

@@ -6,7 +6,7 @@ import zipfile
 from collections.abc import Iterator
 from xml.etree.ElementTree import Element  # for types only
 
-from harness.ratings.returns.grid import CellNote
+from harness.ratings.returns.grid import CellNote, column_of
 from harness.ratings.returns.safe_xml import tree
 from harness.ratings.returns.xlsx_parts import all_named, attribute, related
 
@@ -63,7 +63,4 @@ def _notes(root: Element) -> Iterator[CellNote]:
 
 def _at(address: str, text: str, *, is_error: bool = False) -> CellNote:
     letters = address.rstrip("0123456789")
-    column = 0
-    for letter in letters:
-        column = column * 26 + ord(letter) - 64
-    return CellNote(int(address[len(letters) :]), column - 1, text, is_error)
+    return CellNote(int(address[len(letters) :]), column_of(letters), text, is_error)

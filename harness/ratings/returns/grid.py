@@ -50,3 +50,21 @@ def as_text(cell: CellValue) -> tuple[str, str]:
     else:
         what, text = "a duration", str(cell)
     return text, f"{what}, {text}: the spreadsheet turned the entry into it"
+
+
+def letters(column: int) -> str:
+    """A column's letters, from 0: A, B, ..., Z, AA."""
+    letters = ""
+    column += 1
+    while column:
+        column, digit = divmod(column - 1, 26)
+        letters = chr(65 + digit) + letters
+    return letters
+
+
+def column_of(letters: str) -> int:
+    """The reverse of :func:`letters`."""
+    column = 0
+    for letter in letters:
+        column = column * 26 + ord(letter) - 64
+    return column - 1

@@ -8,7 +8,7 @@ from typing import Any
 from harness.ratings.layout import ROW
 from harness.ratings.records import ReturnFormat
 from harness.ratings.returns.answers import tidy
-from harness.ratings.returns.grid import CellValue, as_text
+from harness.ratings.returns.grid import CellValue, as_text, letters
 
 NOTHING: Mapping[str, str] = {}
 
@@ -141,13 +141,3 @@ class SheetPart:
 def token_of(cell: CellValue) -> str:
     """A row's id as it is looked up, whatever a program did to its cell."""
     return tidy(as_text(cell)[0]).casefold() if cell != "" else ""
-
-
-def letters(column: int) -> str:
-    """A column's letters, from 0: A, B, ..., Z, AA."""
-    letters = ""
-    column += 1
-    while column:
-        column, digit = divmod(column - 1, 26)
-        letters = chr(65 + digit) + letters
-    return letters

@@ -17,7 +17,7 @@ from harness.ratings.returns.answers import shown, tidy
 from harness.ratings.returns.delimited_text import delimiters_of, read_delimited
 from harness.ratings.returns.encodings import UNICODE, decode, encoding_name
 from harness.ratings.returns.formats import AGAIN, recognise
-from harness.ratings.returns.grid import CellValue, Grid, as_text
+from harness.ratings.returns.grid import CellValue, Grid, as_text, letters
 from harness.ratings.returns.page_file import read_page
 from harness.ratings.returns.returned import (
     NOTHING,
@@ -25,7 +25,6 @@ from harness.ratings.returns.returned import (
     ReturnedRow,
     ReturnedTable,
     SheetPart,
-    letters,
     token_of,
 )
 from harness.ratings.returns.workbooks import WITHOUT_NOTES, read_workbook

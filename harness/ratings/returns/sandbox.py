@@ -20,6 +20,7 @@ from pathlib import Path
 from threading import Timer
 from typing import IO, Any, NoReturn, Self
 
+from harness.bounds import address_space
 from harness.errors import DataError, HarnessError, UsageError
 from harness.ratings.returns.encodings import names_its_encoding
 from harness.ratings.returns.formats import AGAIN
@@ -183,11 +184,10 @@ def main() -> None:
 
 def _bound(memory: int, seconds: int) -> None:
     """Limit what this process may take from now on."""
-    held = int(Path("/proc/self/statm").read_text("ascii").split()[0]) * resource.getpagesize()
-    for kind, most in (
-        (resource.RLIMIT_AS, held + memory),
-        (resource.RLIMIT_CPU, int(time.process_time()) + 1 + seconds),
-    ):
+    limits = {resource.RLIMIT_CPU: int(time.process_time()) + 1 + seconds}
+    if (held := address_space()) is not None:
+        limits[resource.RLIMIT_AS] = held + memory
+    for kind, most in limits.items():
         _, hard = resource.getrlimit(kind)
         resource.setrlimit(kind, (most if hard < 0 else min(most, hard), hard))
 

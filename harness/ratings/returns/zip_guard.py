@@ -5,6 +5,8 @@ import re
 import zipfile
 from typing import IO
 
+from harness.ratings.returns.grid import column_of
+
 MOST_CELLS = 10_000_000  # of one worksheet's rectangle, filled or not: about 300 MB in memory
 
 _WORKSHEET = re.compile(r"xl/worksheets/[^/]*\.xml")
@@ -62,7 +64,5 @@ def _extent(part: IO[bytes]) -> tuple[int, int]:
 
 
 def _number(letters: bytes) -> int:
-    number = 0
-    for letter in letters:
-        number = number * 26 + letter - 64
-    return number
+    """A column from 1."""
+    return column_of(letters.decode("ascii")) + 1

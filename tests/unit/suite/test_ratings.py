@@ -47,6 +47,7 @@ def test_own_criteria_stand_beside_known_ones() -> None:
         ({"criteria": [{**TONE, "name": "preference"}]}, "must not be called preference"),
         ({"raters": 0}, "at least 1"),
         ({"raters": []}, "at least 1"),
+        ({"raters": 10**12}, "raters must be at most 10,000"),
         ({"raters": ["ada", "ada"]}, "raters names one of them twice"),
         ({"raters": ["../ada"]}, "pattern"),
         ({"raters": 2, "overlap": 3}, "overlap asks for 3 raters per item, but there are 2"),
