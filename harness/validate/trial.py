@@ -7,10 +7,8 @@ remembered; what it refused is tried again, since a package may have been instal
 
 from __future__ import annotations
 
-import json
 import math
 import subprocess
-import sys
 from contextlib import suppress
 from importlib.util import find_spec
 from typing import Any
@@ -20,11 +18,11 @@ from harness.errors import DiskError, SuiteError
 from harness.files import write_atomic
 from harness.resources import cache_dir
 from harness.suite.arguments import as_sft_takes_them
+from harness.suite.elsewhere import answer_of
 from harness.suite.fields import installation
 from harness.suite.file import SuiteFile
 from harness.suite.spec import TrainSpec
 
-_TIMEOUT_S = 300
 _NOTHING = (None, False, "none", "no")
 
 
@@ -60,25 +58,16 @@ def _worth_it(train: TrainSpec) -> bool:
 
 
 def _is_amount(value: Any) -> bool:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return number and math.isfinite(value) and value >= 0
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return 0 <= value < math.inf  # whole numbers may be too large for a float
 
 
 def _tried(asked: dict[str, Any]) -> dict[str, Any] | None:
     """What a process of its own found; nothing where it did not get so far."""
-    if sys.stderr.isatty():  # it takes seconds, and somebody waits
-        sys.stderr.write("Trying train.args with TRL, once ...\n")
+    about = "Trying train.args with TRL"
     try:
-        # -P: the working directory may hold files named like the libraries
-        done = subprocess.run(  # our own module, no shell
-            [sys.executable, "-P", "-W", "ignore", "-m", "harness.train.trial"],
-            input=json.dumps(asked),
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=_TIMEOUT_S,
-        )
-        refusal: dict[str, Any] | None = json.loads(done.stdout.splitlines()[-1])
-    except (OSError, subprocess.SubprocessError, ValueError, IndexError):
+        refusal: dict[str, Any] | None = answer_of("harness.train.trial", about=about, asked=asked)
+    except (OSError, subprocess.SubprocessError, ValueError):
         return None  # the training itself will tell
     return refusal

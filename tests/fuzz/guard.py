@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from harness.errors import HarnessError
@@ -31,6 +31,8 @@ def holds(tries: int, strategy: st.SearchStrategy[Any], door: Callable[[Any], ob
         max_examples=tries,
         deadline=None,
         database=None,
+        # inputs are small, and what takes long or much is not tried again to make it smaller
+        phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
     @given(strategy)

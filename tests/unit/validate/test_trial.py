@@ -52,7 +52,14 @@ def test_what_was_taken_is_not_tried_again(tmp_path: Path, tried: list[Any]) -> 
 
 
 @pytest.mark.parametrize(
-    "args", [{}, {"learning_rate": "1e-4"}, {"report_to": "none", "eval_strategy": "no"}]
+    "args",
+    [
+        {},
+        {"learning_rate": "1e-4"},
+        {"report_to": "none", "eval_strategy": "no"},
+        {"logging_steps": 2**1023 + 2**1022},
+        {"logging_steps": 2**1024 - 1},  # no float is as large
+    ],
 )
 def test_amounts_are_taken_untried(tmp_path: Path, tried: list[Any], args: dict[str, Any]) -> None:
     """No process is started for them, nor for a suite that is only read."""
