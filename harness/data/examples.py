@@ -26,7 +26,7 @@ from harness.data.prompts import RenderChat, Template, plain_chat
 from harness.data.rows import DataRow, SourceRows, clean
 from harness.data.sources import DEFAULT_SPLIT, DataSource, Format, format_of, resolve
 from harness.data.splits import SplitPlan, assign, hash_point, plan_splits
-from harness.digests import canonical_json, text_digest, value_digest
+from harness.digests import text_digest, value_digest
 from harness.errors import DataError, told_as
 from harness.schema import DataReport, Example, Split
 from harness.suite.spec import DataSpec, PromptSpec
@@ -76,7 +76,8 @@ def load_examples(
     read = _read(source, spec)
     plan = plan_splits(spec, read.splits)
     counts = Counts(dropped=Counter(read.dropped))
-    rows = [_cleaned(row, counts) for row in read.rows if row.split in plan.shares]
+    cleaned = [_cleaned(row, counts) for row in read.rows if row.split in plan.shares]
+    rows = [row for row, _ in cleaned]
     rows_read = len(rows) + counts.dropped.total()
     check_fields(spec, rows)
     ids = row_ids(spec, rows, plan)
@@ -105,7 +106,7 @@ def load_examples(
     n_clusters = len({example.cluster for example in kept})
     report = DataReport(
         source=source.name,
-        digest=value_digest(sorted(value_digest(row.fields) for row in rows)),
+        digest=value_digest(sorted(digest for _, digest in cleaned)),
         rows_read=rows_read,
         rows_kept=len(kept),
         dropped=dict(sorted(counts.dropped.items())),
@@ -117,11 +118,12 @@ def load_examples(
     return kept, report
 
 
-def _cleaned(row: DataRow, counts: Counts) -> DataRow:
+def _cleaned(row: DataRow, counts: Counts) -> tuple[DataRow, str]:
+    """A row without what cannot be written, and its digest."""
     with told_as(DataError, "This row cannot be used", where=row.where):
         fields = clean(row.fields, counts.changed)
-        canonical_json(fields)  # what is nested too deeply shows here, with its place
-    return DataRow(fields, row.split, row.where)
+        digest = value_digest(fields)  # what is nested too deeply shows here, with its place
+    return DataRow(fields, row.split, row.where), digest
 
 
 def _unreachable(examples: Sequence[Example], prompt: PromptSpec) -> list[str]:
@@ -271,6 +273,6 @@ def check_first_rows(
     elif not rows and len(quick) == len(files):
         raise no_rows(spec)
     counts = Counts()
-    rows = [_cleaned(row, counts) for row in rows]
+    rows = [_cleaned(row, counts)[0] for row in rows]
     kept = render_all(spec, template, rows, [row.where for row in rows], counts)
     return [] if source.kind == "builtin" else [row.rendered.references for row in kept]
