@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 SECONDS = 2.0  # that a template may take for one row, or a pattern for its files
-_MEMORY = 2**30  # bytes that it may take
+_MEMORY = 2**28  # bytes that it may take; a row of ten million letters fits
 _SIZES = "/proc/self/statm"  # of this process, in pages; the first is the address space
 _PAGE = resource.getpagesize()
 

@@ -155,7 +155,7 @@ def test_chat_templates_of_any_kind(chat: Any, tries: int) -> None:
     holds(tries, TEMPLATES, chat)
 
 
-@pytest.mark.parametrize("source", [*ENDLESS, *LARGE])
+@pytest.mark.parametrize("source", [*ENDLESS, *LARGE, f"{{{{ {'9' * 5_000} }}}}"])
 def test_endless_chat_templates_end(chat: Any, source: str) -> None:
     """The tokenizer's sandbox knows no bounds of its own."""
     knock(lambda: chat(source))
