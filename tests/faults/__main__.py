@@ -15,12 +15,14 @@ from pathlib import Path
 
 from tests.faults.disks import fail_disks
 from tests.faults.files import damage_files
+from tests.faults.kills import kill_runs
 from tests.faults.power import cut_power
 from tests.faults.table import Row, table, write_page
 from tests.faults.world import World
 
 GROUPS: dict[str, Callable[..., Iterator[Row | str]]] = {
     "files": damage_files,
+    "kills": kill_runs,
     "power": cut_power,
     "disks": fail_disks,
 }

@@ -8,7 +8,6 @@ import random
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -103,11 +102,11 @@ def _cut_files(world: World, moments: int) -> Row:
         world.eval(runs)
     shutil.rmtree(runs)
     for cut in sorted(cuts.iterdir()):
-        _go_on(world, row, cut, cut.name)
+        go_on(world, row, cut, cut.name)
     return row
 
 
-def _go_on(world: World, row: Row, runs: Path, case: str) -> None:
+def go_on(world: World, row: Row, runs: Path, case: str) -> None:
     """A plain re-run ends as an undisturbed run does; nothing of before is believed unseen."""
     looked, again = command("verify", "--runs-dir", str(runs)), world.eval(runs)
     left = world.unhealed(runs)
@@ -157,20 +156,19 @@ def _cut_image(world: World, moments: int) -> Row:
     for moment in range(moments):
         copy = world.folder / "cut.img"
         with _image(image, world.folder / "disk") as disk:
-            _run_and_copy(world, disk / "runs", image, copy, 8 + draw.random() * 16)
+            _run_and_copy(world, disk / "runs", image, copy, draw.random() * world.seconds)
         with mounted(copy, world.folder / "disk", "-o", "loop") as disk:
             after = world.folder / "after"
             shutil.copytree(disk / "runs", after) if (disk / "runs").exists() else after.mkdir()
-        _go_on(world, row, after, f"image {moment}")
+        go_on(world, row, after, f"image {moment}")
     return row
 
 
 def _run_and_copy(world: World, runs: Path, image: Path, copy: Path, seconds: float) -> None:
-    """Start a run in a process of its own, stop it after a while, copy the image, and kill it."""
-    line = [sys.executable, "-m", "harness", "eval", str(world.suite), "--runs-dir", str(runs)]
-    with subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        time.sleep(seconds)
-        if process.poll() is None:
-            process.send_signal(signal.SIGSTOP)
-        shutil.copyfile(image, copy)
-        process.kill()
+    """Start a run, stop it after a while, copy the image, and kill it."""
+    group = world.start(runs)
+    time.sleep(seconds)
+    os.killpg(group, signal.SIGSTOP)
+    shutil.copyfile(image, copy)
+    os.killpg(group, signal.SIGKILL)
+    os.waitpid(group, 0)

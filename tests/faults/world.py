@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import io
 import json
+import os
 import shutil
 import sys
 import time
@@ -42,9 +43,10 @@ HANG_S = 300  # a command that takes longer hangs; the run takes a few seconds
 _BUG = 70
 # Files that hold times and speeds, what else was loaded when they were made, or digests of such.
 _OF_THEIR_TIME = (
-    "identity.json", "measurements.jsonl", "proofs.jsonl", "taken.json", "trainer_state.json",
-    "training.json",
+    "files.jsonl", "identity.json", "measurements.jsonl", "proofs.jsonl", "taken.json",
+    "trainer_state.json", "training.json",
 )  # fmt: skip
+_MEASURED = {"peak_rss_bytes", "decode_tokens_per_s"}  # by the choice, beside the scores
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,12 @@ class World:
 
     Args:
         folder: Where to work.
+        changes: To the suite.
+
+    Attributes:
+        runs: The finished run's store.
+        seconds: That an undisturbed run takes.
+        truth: What it leads to.
     """
 
     def __init__(self, folder: Path, **changes: Any) -> None:
@@ -96,11 +104,29 @@ class World:
         done = self.eval(self.runs)
         if done.code != 0:
             raise RuntimeError(done.text)
+        self.seconds = done.seconds
+        self.note_truth()
+
+    def note_truth(self) -> None:
+        """What the finished run's store holds now is what must come of every other."""
         self.truth = outcome(self.runs)
 
     def eval(self, runs: Path) -> Ended:
         """The plain command."""
         return command("eval", str(self.suite), "--runs-dir", str(runs), "-q")
+
+    def start(self, runs: Path) -> int:
+        """The same in a process of its own, the first of its group; its number.
+
+        It is forked off, so that it begins with the run and not with loading libraries.
+        """
+        if child := os.fork():
+            return child
+        os.setsid()
+        try:
+            self.eval(runs)
+        finally:
+            os._exit(0)
 
     @contextlib.contextmanager
     def copy(self) -> Iterator[Path]:
@@ -148,4 +174,5 @@ def _conclusion(manifest: Manifest) -> Any:
     value = manifest.model_dump(mode="json", include={"complete", "selection", "examples"})
     cells = [(c.variant, c.task, c.status, c.scores_key) for c in manifest.cells]
     digests = {variant.id: variant.digests for variant in manifest.variants}
-    return json.loads(json.dumps([value, sorted(cells), digests]))
+    text = json.dumps([value, sorted(cells), digests])
+    return json.loads(text, object_hook=lambda o: {k: o[k] for k in o if k not in _MEASURED})
