@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import yaml
 
 from harness.schema import Manifest
 from harness.store.runs import Store
+from tests.e2e.forked import Forked
 
 SUITE: dict[str, Any] = {
     "name": "small",
@@ -62,13 +65,30 @@ class Result:
     err: str
 
 
+_LOADING = ("eval", "train", "validate")  # verbs that load the libraries
+
+
 def harness(
-    *args: str, cwd: Path, runs: Path | None = None, env: dict[str, str] | None = None
+    *args: str,
+    cwd: Path,
+    runs: Path | None = None,
+    env: dict[str, str] | None = None,
+    fresh: bool = False,
 ) -> Result:
-    """Run the command line in a process of its own."""
-    options = ["--runs-dir", str(runs)] if runs else []
+    """Run the command line in a process of its own.
+
+    Args:
+        args: Its words.
+        cwd: Where.
+        runs: The folder of runs; the command's default where none is named.
+        env: Variables of the environment, beside this process's.
+        fresh: Whether it loads the libraries itself, as any command with ``env`` does.
+    """
+    words = [*args, *(["--runs-dir", str(runs)] if runs else [])]
+    if args[0] in _LOADING and env is None and not fresh:
+        return Result(*_forked().run(words, cwd))
     done = subprocess.run(
-        [sys.executable, "-m", "harness", *args, *options],
+        [sys.executable, "-m", "harness", *words],
         cwd=cwd,
         env={**os.environ, "OMP_NUM_THREADS": "1", **(env or {})},
         capture_output=True,
@@ -77,6 +97,13 @@ def harness(
         check=False,
     )
     return Result(done.returncode, done.stdout, done.stderr)
+
+
+@cache
+def _forked() -> Forked:
+    forked = Forked()
+    atexit.register(forked.close)
+    return forked
 
 
 def write_suite(folder: Path, suite: dict[str, Any] | None = None, **changes: Any) -> Path:
@@ -109,6 +136,6 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """The small suite, trained, evaluated and reported."""
     folder = tmp_path_factory.mktemp("finished")
     suite = write_suite(folder)
-    result = harness("eval", str(suite), cwd=folder, runs=folder / "runs")
+    result = harness("eval", str(suite), cwd=folder, runs=folder / "runs", fresh=True)
     assert result.code == 0, result.err
     return Finished(folder, suite, folder / "runs", result)
