@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from harness.digests import seal_holds, sealed
-from harness.files import json_or_nothing, sync_tree, write_atomic
+from harness.files import json_or_nothing, sync, sync_tree, write_atomic
 from harness.models.identity import checkpoint_digest
 from harness.schema import Checkpoint, LogEntry
 from harness.store.mark import CONTENTS, Damage, check_contents, contents
@@ -30,6 +30,8 @@ def step_of(folder: Path) -> int:
 
 def mark_complete(folder: Path, progress: dict[str, Any]) -> None:
     """Mark a checkpoint as written to its end, with what a resumed training must know."""
+    for beside in filter(Path.is_file, folder.parent.iterdir()):
+        sync(beside)  # the model card: after the last checkpoint nothing writes it again
     sync_tree(folder)
     files = {
         name: content.model_dump(exclude_none=True)

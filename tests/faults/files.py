@@ -24,7 +24,10 @@ Heal = Callable[[Path], Ended]
 
 
 def kinds_of_files(runs: Path) -> dict[str, tuple[Path, Path]]:
-    """Each kind of file of a store: one of it, and another of the same name."""
+    """Each kind of file of a store: one of it, and another that holds something else.
+
+    The other is one of the same name where there is such a one.
+    """
     found: dict[str, list[Path]] = {}
     for path in sorted((runs / ".store").glob("*/[!.]*/**/*")):
         if path.is_file() and path.name not in _PASSED_OVER:
@@ -33,10 +36,15 @@ def kinds_of_files(runs: Path) -> dict[str, tuple[Path, Path]]:
             found.setdefault(f"{kind}/{name}", []).append(path.relative_to(runs))
     manifest = next(runs.glob("*/*/manifest.json")).relative_to(runs)
     found["manifest.json"] = [manifest]
-    foreign = found["examples/identity.json"][0]
+    foreign = [found["overlaps/identity.json"][0], manifest]
     return {
-        name: (paths[0], paths[-1] if len(paths) > 1 else foreign) for name, paths in found.items()
+        name: (path, next(p for p in [*others, *foreign] if not _equal(runs, p, path)))
+        for name, (path, *others) in found.items()
     }
+
+
+def _equal(runs: Path, one: Path, other: Path) -> bool:
+    return (runs / one).read_bytes() == (runs / other).read_bytes()
 
 
 def damage_files(world: World, *, quick: bool) -> Iterator[Row]:
