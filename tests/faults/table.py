@@ -74,6 +74,8 @@ def write_page(group: str, lines: Sequence[str]) -> None:
     """Put a group's table into its place on the page."""
     text = PAGE.read_text("utf-8")
     begin, end = f"<!-- faults:{group} -->", f"<!-- /faults:{group} -->"
+    if begin not in text:
+        raise ValueError(f"{PAGE} has no place for {group!r}: {begin}")
     before, _, rest = text.partition(begin)
     _, _, after = rest.partition(end)
     PAGE.write_text("\n".join([before + begin, *lines, end + after]), "utf-8")
