@@ -13,7 +13,7 @@ from tests.faults.world import Ended, World, command
 
 _PASSED_OVER = {"README.md"}  # of a checkpoint; damaged like any other, but one is enough
 _NO_RUN = ("gone", "a link to nothing", "an empty folder around it")
-"""Of a manifest, these make a run that never was; the next one has its results."""
+"""Of a manifest, these make a run that never was, so there is nothing to notice."""
 _NO_STORE = ("a folder in its place", "an empty folder around it")
 """Of a baseline: its folder is the project's own, and what is no file was never written by us."""
 _OF_PEOPLE = ("measurements", "sheets", "ratings")
@@ -67,26 +67,27 @@ def _damage(
     rows: dict[str, Row] = {}
     for place, (name, (path, other)) in enumerate(files.items()):
         kind = name.partition("/")[0]
-        row = rows.setdefault(kind, Row(f"a damaged file: {kind}"))
         empty = not (world.runs / path).stat().st_size
         ways = [way for way in DAMAGES if not empty or way in WHERE_EMPTY]
-        if kind == "manifest.json":
-            ways = [way for way in ways if way not in _NO_RUN]
         for way in [ways[place % len(ways)]] if quick else ways:
+            never = kind == "manifest.json" and way in _NO_RUN
+            what = "a run without its manifest" if never else f"a damaged file: {kind}"
+            row = rows.setdefault(what, Row(what))
             with world.copy() as copy:
                 DAMAGES[way](copy / path, world.runs / other)
                 heal = (heals or {}).get(kind, world.eval)
-                _try(world, row, copy, f"{name}, {way}", heal)
+                _try(world, row, copy, f"{name}, {way}", heal, quiet=never)
     return rows
 
 
-def _try(world: World, row: Row, copy: Path, case: str, heal: Heal) -> None:
+def _try(world: World, row: Row, copy: Path, case: str, heal: Heal, *, quiet: bool) -> None:
     runs = ("--runs-dir", str(copy))
     seen = command("verify", *runs)
     read = _readers(copy, runs)
     again = heal(copy)
     left = world.unhealed(copy)
-    row.saw(f"{case} ({left})", seen, *read, again, detected=seen.code == 1, healed=not left)
+    detected = None if quiet else seen.code == 1
+    row.saw(f"{case} ({left})", seen, *read, again, detected=detected, healed=not left)
 
 
 def _readers(copy: Path, runs: tuple[str, str]) -> list[Ended]:
