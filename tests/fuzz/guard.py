@@ -1,4 +1,4 @@
-"""What every door owes to any input: an answer or a message, soon."""
+"""What every door owes to any input: an answer or a message, and no hanging."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from harness.errors import HarnessError
 
-LONGEST_S = 5.0
+LONGEST_S = 60.0  # what hangs takes far longer; a slow machine's busy process far less
 MOST_CHARS = 2_000
 
 
@@ -25,7 +25,7 @@ def examples(everyday: int, slow: int) -> Any:
 
 
 def holds(tries: int, strategy: st.SearchStrategy[Any], door: Callable[[Any], object]) -> None:
-    """For every input the door answers within seconds, or raises an error of ours that prints."""
+    """Every input is answered, or refused by an error of ours that prints; nothing hangs."""
 
     @settings(
         max_examples=tries,

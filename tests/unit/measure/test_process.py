@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
@@ -136,10 +135,8 @@ def test_a_worker_that_stops_answering_is_given_up(
     monkeypatch.setattr("harness.measure.process._COMMAND", (sys.executable, "-c", script))
     monkeypatch.setattr("harness.measure.process._SILENCE_S", 2.0)
     lines: list[str] = []
-    started = time.monotonic()
     with pytest.raises(HarnessError, match=r"did not answer for 2 s.*odd"):
         measure(job, progress=lines.append)
-    assert time.monotonic() - started < 30
     assert lines == ["loading"]
     assert not any(script in child.cmdline() for child in psutil.Process().children())
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -337,10 +336,3 @@ def test_the_verdict_for_a_terminal_hides_no_escapes(make_run: Callable[..., Any
     failed = {("checkpoint-40", "summary"): "\x1b[2Jboom"}
     view, _, _ = viewed(make_run, spec=SMALL, variants=TWO, failed=failed)
     assert "\x1b" not in verdict_text(view)
-
-
-def test_the_view_is_quick(sample: Any) -> None:
-    """Six variants, 10,000 resamples, corpus metrics among them: far below the 10 s of a re-run."""
-    start = time.perf_counter()
-    build_view(sample.store, sample.manifest)
-    assert time.perf_counter() - start < 10  # a guard against a quadratic slip, not a benchmark

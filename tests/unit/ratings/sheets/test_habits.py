@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
-import time
+from collections.abc import Callable
 
 import pytest
 
 from harness.ratings.sheets.habits import LAYOUT, layout_gaps, length_gaps, telling_phrases
+from tests.growth import growth
 
 WORDS = [f"word{n}" for n in range(400)]
 
@@ -168,13 +169,13 @@ def test_few_items_have_no_layout_gap() -> None:
     assert layout_gaps({"a": ["a."] * 9, "b": ["- a."] * 9}) == {}
 
 
-@pytest.mark.slow
-def test_ten_thousand_items_of_eight_variants_take_seconds() -> None:
-    """80,000 outputs of 300 characters are read in 20 s on a slow core."""
-    base = texts(2_000, 0, 45)
-    outputs = {f"v{k}": [base[(i + 37 * k) % 2_000] for i in range(10_000)] for k in range(8)}
-    started = time.perf_counter()
-    telling_phrases(outputs)
-    length_gaps(outputs)
-    layout_gaps(outputs)
-    assert time.perf_counter() - started < 20
+@pytest.mark.parametrize("look", [telling_phrases, length_gaps, layout_gaps])
+def test_looking_grows_with_the_items(look: Callable[[dict[str, list[str]]], object]) -> None:
+    """Four times the outputs are hardly more work for each of them."""
+
+    def work(items: int) -> Callable[[], object]:
+        base = texts(items, 0, 45)
+        outputs = {f"v{k}": base[k:] + base[:k] for k in range(8)}
+        return lambda: look(outputs)
+
+    assert growth(work, 100, 400) < 1.2

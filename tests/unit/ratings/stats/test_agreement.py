@@ -1,7 +1,6 @@
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from random import Random
 
 import krippendorff
@@ -14,6 +13,7 @@ from harness.ratings.records import Rating, RowPurpose, SheetPlan
 from harness.ratings.stats.agreement import agreement
 from harness.ratings.stats.alpha import NO_VARIANCE
 from harness.suite.ratings import CRITERIA
+from tests.growth import growth
 
 VARIANTS = ("base", "tuned")
 
@@ -222,23 +222,23 @@ def test_order_of_ratings_and_raters_does_not_matter(random: Random, raters: lis
     assert after.distribution == before.distribution
 
 
-def test_five_raters_of_ten_thousand_items_take_under_two_seconds() -> None:
-    """On three criteria and a preference, from records to intervals, of this process's time."""
+def test_work_grows_with_the_items() -> None:
+    """Five raters, three criteria and a preference, from records to intervals."""
     raters = tuple(f"rater-{number}" for number in range(1, 6))
     plan = make_plan(raters, *CRITERIA)
     rng = np.random.default_rng(0)
-    points = rng.integers(1, 6, (10_000, 5, 3)).tolist()
     both = scale("r", "i", fluency=1), pair("r", "i", "tie")
-    ratings = []
-    for item in range(10_000):
-        for place, rater in enumerate(raters):
-            given = points[item][place]
-            row = {"rater": rater, "item": f"item-{item}"}
-            scores = dict(zip(CRITERIA, given, strict=True))
-            preferred = ("first", "tie", "second")[given[0] % 3]
-            ratings.append(both[0].model_copy(update={**row, "scores": scores}))
-            ratings.append(both[1].model_copy(update={**row, "preferred": preferred}))
-    started = time.process_time()
-    found = agreement(plan, ratings)
-    assert time.process_time() - started < 2
-    assert [a.units for a in found] == [10_000] * 4
+
+    def work(items: int) -> Callable[[], object]:
+        ratings = []
+        for item, points in enumerate(rng.integers(1, 6, (items, 5, 3)).tolist()):
+            for rater, marks in zip(raters, points, strict=True):
+                row = {"rater": rater, "item": f"item-{item}"}
+                scores = dict(zip(CRITERIA, marks, strict=True))
+                preferred = ("first", "tie", "second")[marks[0] % 3]
+                ratings.append(both[0].model_copy(update={**row, "scores": scores}))
+                ratings.append(both[1].model_copy(update={**row, "preferred": preferred}))
+        assert [a.units for a in agreement(plan, ratings)] == [items] * 4
+        return lambda: agreement(plan, ratings)
+
+    assert growth(work, 500, 2_000) < 1.2
