@@ -15,6 +15,7 @@ from harness.hints import did_you_mean
 from harness.resources import resource_dir
 from harness.suite.errors import SuiteErrors, explain, without
 from harness.suite.places import Key, Places, dotted
+from harness.suite.settings import apply_setting
 from harness.suite.spec import Suite, suite_model
 from harness.suite.yaml_text import compose, construct
 
@@ -46,8 +47,6 @@ class SuiteFile:
         return self.places.of(self.places.key_named(key))
 
 
-_DEEPEST_KEY = 40  # parts of a dotted key
-_LONGEST_INDEX = 9  # digits
 _LONGEST_NUMBER = 1024  # bits
 _MOST_ABOVE = 4  # levels above a key that are given up for its sake
 
@@ -98,7 +97,8 @@ def load_suite(name: str, overrides: Sequence[str] = (), limit: int | None = Non
 
     Args:
         name: A path, or the name of a built-in suite.
-        overrides: ``dotted.key=value`` settings applied over the file; values are YAML.
+        overrides: ``dotted.key=value`` settings applied over the file; values are YAML, and paths
+            in them start from the current folder.
         limit: At most this many examples per task and split, over what the tasks say.
 
     Raises:
@@ -111,7 +111,7 @@ def load_suite(name: str, overrides: Sequence[str] = (), limit: int | None = Non
         raise SuiteError(f"Cannot read the suite: {error}.", where=str(path)) from error
     root = _compose(text, path)
     content = construct(root, str(path))
-    keys = tuple(_apply_override(content, override) for override in overrides)
+    keys = tuple(apply_setting(content, override, path.parent) for override in overrides)
     if limit is not None:
         tasks = content.get("tasks")
         for task in tasks.values() if isinstance(tasks, dict) else ():
@@ -198,49 +198,3 @@ def _duplicate_keys(node: yaml.Node) -> Iterator[tuple[str, int, int]]:
     elif isinstance(node, yaml.SequenceNode):
         for item in node.value:
             yield from _duplicate_keys(item)
-
-
-def _apply_override(content: dict[str, Any], override: str) -> Key:
-    """Set ``a.b.c=value`` in nested mappings, creating those that are missing; returns its key."""
-    key, equals, text = override.partition("=")
-    if not equals or not key.strip():
-        raise SuiteError("--set needs the form dotted.key=value.", where=f"--set {override}")
-    value = _value_of(key, text)
-    *parents, last = key.strip().split(".")
-    if len(parents) > _DEEPEST_KEY:
-        raise SuiteError(f"A key has at most {_DEEPEST_KEY} parts.", where=f"--set {key}")
-    place: Any = content
-    where: list[str | int] = []
-    for depth, part in enumerate(parents):
-        step = place.setdefault(part, {}) if isinstance(place, dict) else _item(place, part)
-        if not isinstance(step, dict | list):
-            raise SuiteError(
-                f"{'.'.join(parents[: depth + 1])} is not a mapping, found {shown(step)}.",
-                where=f"--set {override}",
-            )
-        where.append(int(part) if isinstance(place, list) else part)
-        place = step
-    if isinstance(place, list):
-        _item(place, last)
-        where.append(int(last))
-        place[int(last)] = value
-    else:
-        where.append(last)
-        place[last] = value
-    return tuple(where)
-
-
-def _value_of(key: str, text: str) -> Any:
-    try:
-        return construct(compose(text, f"--set {key}"), f"--set {key}")
-    except SuiteError as error:
-        problem = f"The value is not valid YAML: {shown(text)}."
-        hint = " ".join(part for part in (error.problem, error.hint) if part)
-        raise SuiteError(problem, where=f"--set {key}", hint=hint) from error
-
-
-def _item(place: list[Any], part: str) -> Any:
-    is_index = part.isascii() and part.isdecimal() and len(part) < _LONGEST_INDEX
-    if not is_index or int(part) >= len(place):
-        raise SuiteError(f"A list of {len(place)} items has no item {shown(part)}.", where="--set")
-    return place[int(part)]

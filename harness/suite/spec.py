@@ -10,7 +10,14 @@ from functools import cache, reduce
 from operator import or_
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    create_model,
+    model_validator,
+)
 
 from harness.doors import TASK_TYPES
 from harness.errors import UsageError
@@ -22,6 +29,17 @@ ENGINE = "transformers"  # the inference engine of suites that name none
 DTYPE_VARIABLE = "HARNESS_COMPUTE_DTYPE"  # the environment variable that overrides base.dtype
 MOST = 1_000_000  # tokens of a text, rows at once, ranks: more than any machine holds
 Size = Annotated[int, Field(gt=0, le=MOST)]
+
+_TORCH_NAMES = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32"}
+
+
+def _short_name(value: Any) -> Any:
+    """Torch's name of a dtype, as bitsandbytes' and transformers' own options have it, as ours."""
+    return _TORCH_NAMES.get(value.removeprefix("torch."), value) if type(value) is str else value
+
+
+Dtype = Annotated[Literal["auto", "bf16", "fp16", "fp32"], BeforeValidator(_short_name)]
+WeightType = Annotated[Precision | Literal["auto"], BeforeValidator(_short_name)]
 
 
 class BaseSpec(Spec):
@@ -39,9 +57,7 @@ class BaseSpec(Spec):
         "safetensors.",
         exclude_if=lambda value: not value,
     )
-    dtype: Literal["auto", "bf16", "fp16", "fp32"] = Field(
-        "auto", description="Compute dtype; auto lets the device policy decide."
-    )
+    dtype: Dtype = Field("auto", description="Compute dtype; auto lets the device policy decide.")
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     attn_implementation: Literal["auto", "sdpa", "eager", "flash_attention_2"] = "auto"
     engine: str = Field(
@@ -212,7 +228,7 @@ class QuantizationSpec(Spec):
 
     bnb_4bit_quant_type: Literal["nf4", "fp4"] = "nf4"
     bnb_4bit_use_double_quant: bool = True
-    bnb_4bit_compute_dtype: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
+    bnb_4bit_compute_dtype: Dtype = "auto"
     llm_int8_threshold: float = 6.0
 
 
@@ -269,18 +285,18 @@ class TrainSpec(Spec):
 class MatrixSpec(Spec):
     """Which variants to evaluate, and at which precision."""
 
-    base: list[Precision | Literal["auto"]] = Field(
+    base: list[WeightType] = Field(
         ["nf4"],
         description="Precisions of the base to evaluate; auto: the compute dtype. Default: that of "
         "the training, which is nf4 for qlora, auto for lora and fp32 for full.",
     )
-    adapters: Precision | Literal["auto"] = Field(
+    adapters: WeightType = Field(
         "nf4", description="Precision of the base under the adapters; default: as of base."
     )
     merged: Literal["best", "last", "all", "none"] | list[int] = Field(
         "best", description="Which checkpoints to merge: by the primary metric on select, or steps."
     )
-    merged_precision: Literal["auto", "bf16", "fp16", "fp32"] = Field(
+    merged_precision: Dtype = Field(
         "auto", description="Precision of the base merged into; auto: the compute dtype."
     )
 

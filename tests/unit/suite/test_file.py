@@ -117,6 +117,39 @@ def test_overrides_reach_nested_keys(tmp_path: Path) -> None:
     assert suite.tasks["summaries"].metrics == ("bleu", "chrf")  # type: ignore[union-attr]
 
 
+def test_paths_of_the_command_line_start_from_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A suite's own start from its folder; names that are no paths here stay as they are."""
+    (tmp_path / "suites").mkdir()
+    suite = write(tmp_path / "suites", MINIMAL)
+    (tmp_path / "rows.jsonl").touch()
+    monkeypatch.chdir(tmp_path)
+
+    def source(setting: str) -> object:
+        data = load_suite(suite, [setting]).suite.data
+        return data and (data.source or data.files)
+
+    assert source("data.source=rows.jsonl") == "../rows.jsonl"
+    assert source("data.source='*.jsonl'") == "../*.jsonl"
+    assert source("data.source=suites/new.jsonl") == "suites/new.jsonl"
+    assert source("data.source=./new.jsonl") == "../new.jsonl"
+    assert source("data={files: {train: rows.jsonl}}") == {"train": "../rows.jsonl"}
+    assert load_suite(suite, ["base.model=rows.jsonl"]).suite.base.model == "../rows.jsonl"
+    assert load_suite(suite, ["description=rows.jsonl"]).suite.description == "rows.jsonl"
+
+
+def test_dtypes_by_the_names_that_torch_has(tmp_path: Path) -> None:
+    """As in bitsandbytes' own options; the suite, and its keys, are the same."""
+    suites = [
+        load_suite(
+            write(tmp_path, MINIMAL), [f"base.dtype={dtype}", f"matrix.base=[{dtype}, nf4]"]
+        ).suite
+        for dtype in ("fp16", "float16", "torch.float16")
+    ]
+    assert suites[0] == suites[1] == suites[2]
+
+
 def test_an_override_without_equals_sign_is_refused(tmp_path: Path) -> None:
     """The form of --set is named in the error."""
     assert "dotted.key=value" in message(write(tmp_path, MINIMAL), "base.dtype")
