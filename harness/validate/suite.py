@@ -11,7 +11,6 @@ from typing import Any
 
 from harness.errors import MetricError, PromptError, UsageError
 from harness.models.identity import base_identity
-from harness.suite.arguments import argument_problems
 from harness.suite.errors import SuiteErrors, gathered, refuse
 from harness.suite.file import SuiteFile, SuiteFileErrors, load_suite
 from harness.validate.base import base_checks
@@ -65,9 +64,6 @@ def check_suite(file: SuiteFile, *, rows: bool = False) -> CheckedSuite:
 
 def _problems(file: SuiteFile, *, rows: bool) -> list[UsageError]:
     found = _of_parts(file, rows=rows)
-    train = file.suite.train
-    if rows and train is not None and not argument_problems(train):
-        found += gathered([partial(check_training, file)])
     between = gathered([*rule_checks(file), *limit_checks(file)])
     if any(isinstance(error, MetricError) for error in found):
         # what the rules say of such a metric is only refused again
@@ -92,4 +88,6 @@ def _of_parts(file: SuiteFile, *, rows: bool) -> list[UsageError]:
     found = gathered([*part_checks(file), *base_checks(file)])
     if rows and not any(isinstance(error, PromptError) for error in found):
         found += gathered(row_checks(file))
+    if rows:
+        found += gathered([partial(check_training, file)])
     return found

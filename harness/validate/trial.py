@@ -17,11 +17,11 @@ from harness.digests import short_digest
 from harness.errors import DiskError, SuiteError
 from harness.files import write_atomic
 from harness.resources import cache_dir
-from harness.suite.arguments import as_sft_takes_them
+from harness.suite.arguments import argument_problems, as_sft_takes_them
 from harness.suite.elsewhere import answer_of
 from harness.suite.fields import installation
 from harness.suite.file import SuiteFile
-from harness.suite.spec import TrainSpec
+from harness.suite.spec import LoraSpec, TrainSpec
 
 _NOTHING = (None, False, "none", "no")
 
@@ -29,10 +29,12 @@ _NOTHING = (None, False, "none", "no")
 def check_training(file: SuiteFile) -> None:
     """Refuse a training that TRL, PEFT or a library of theirs refuses.
 
+    Arguments that are refused without asking them are left out of what is tried.
+
     Raises:
         SuiteError: With their words.
     """
-    train = file.suite.train
+    train = file.suite.train and _less_what_is_wrong(file.suite.train)
     if train is None or not _worth_it(train) or find_spec("trl") is None:
         return
     asked = {
@@ -49,6 +51,14 @@ def check_training(file: SuiteFile) -> None:
         return
     where = str(refusal["where"] or "train")
     raise SuiteError(f"{where}: {refusal['problem']}", where=file.at(where), hint=refusal["hint"])
+
+
+def _less_what_is_wrong(train: TrainSpec) -> TrainSpec:
+    wrong = {key for key, _ in argument_problems(train)}
+    args = {name: value for name, value in train.args.items() if f"train.args.{name}" not in wrong}
+    is_right = all(key.startswith("train.args.") for key in wrong)
+    lora = train.lora if is_right else LoraSpec()
+    return train.model_copy(update={"args": args, "lora": lora})
 
 
 def _worth_it(train: TrainSpec) -> bool:

@@ -68,7 +68,12 @@ CASES: dict[str, tuple[Callable[[dict[str, Any]], Any], list[str]]] = {
 }
 
 
-@pytest.mark.parametrize("case", CASES)
+SLOW = {"unknown lm-eval task"}  # lm-eval indexes thousands of files to say what is near
+
+
+@pytest.mark.parametrize(
+    "case", [pytest.param(c, marks=pytest.mark.slow) if c in SLOW else c for c in CASES]
+)
 def test_a_mistake_ends_in_one_message(tmp_path: Path, case: str) -> None:
     """Each message names the place, what was found, and what would do."""
     change, words = CASES[case]

@@ -168,6 +168,7 @@ def test_a_truncated_baseline_names_itself(runs: Path, accepted: Path, tmp_path:
     assert "baseline.npz" in result.differences[0]
 
 
+@pytest.mark.slow
 def test_another_prompt_is_incompatible(runs: Path, tmp_path: Path) -> None:
     """Exit code 4, with the field that differs; --limit likewise."""
     rules = ("--set", "gate.variants=[base@nf4]")

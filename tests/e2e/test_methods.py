@@ -31,8 +31,9 @@ def held_out(store: Store, cells: Any) -> dict[str, float]:
 
 @pytest.mark.parametrize(
     ("method", "kind", "merged"),
-    [pytest.param("lora", "adapter", 1, marks=pytest.mark.slow), ("full", "full", 0)],
+    [("lora", "adapter", 1), ("full", "full", 0)],
 )
+@pytest.mark.slow
 def test_every_cell_of_a_method_is_done(
     tmp_path: Path, method: str, kind: str, merged: int
 ) -> None:

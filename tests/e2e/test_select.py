@@ -6,6 +6,8 @@ import json
 import shutil
 from pathlib import Path
 
+import pytest
+
 from tests.e2e.conftest import Finished, harness
 from tests.e2e.test_readers import light
 
@@ -55,6 +57,7 @@ def test_the_shipped_merged_model_opens_without_peft(finished: Finished, tmp_pat
     assert model(ids).logits.shape[:2] == ids.shape
 
 
+@pytest.mark.slow
 def test_where_nothing_may_be_shipped_the_exit_code_is_1(
     finished: Finished, tmp_path: Path
 ) -> None:

@@ -128,6 +128,7 @@ def test_outputs_show_self_reference_loops_and_an_adapter_that_was_not_applied(
     assert [finding.check for finding in errors] == ["self-reference"]
 
 
+@pytest.mark.slow
 def test_a_suite_that_does_it_right_is_not_told_of(tmp_path: Path) -> None:
     """Splits by cluster, one prompt."""
     rows = [{"text": f"{n} is {n * 7}", "label": f"{n}"} for n in range(60)]

@@ -44,6 +44,22 @@ def test_a_refusal_is_told_with_its_line(tmp_path: Path, tried: list[Any]) -> No
         assert len(tried) == count
 
 
+def test_what_else_is_wrong_hides_no_refusal(tmp_path: Path, tried: list[Any]) -> None:
+    """Arguments that TRL need not be asked about are told beside it, and are not tried."""
+    path = suite(tmp_path, report_to="wandb")
+    wrong = ["prompt={text: no marker}", "train.args.fp16=true", "train.args.warmup_ratio=0.1"]
+    with pytest.raises(UsageError) as refused:
+        read_suite(path, wrong, rows=True)
+    for words in (
+        "needs response_marker",
+        "fp16 is not set here",
+        "warmup_ratio no longer",
+        "report_to: No such thing",
+    ):
+        assert words in str(refused.value)
+    assert tried[0]["train"]["args"] == {**TRAIN["args"], "report_to": "wandb"}
+
+
 def test_what_was_taken_is_not_tried_again(tmp_path: Path, tried: list[Any]) -> None:
     """Until an argument changes."""
     for steps, count in ((4, 1), (4, 1), (5, 2)):
