@@ -212,6 +212,7 @@ def _announce(job: TrainingJob, ready: _Prepared) -> None:
         f"  {ready.trainable:,} of {ready.total:,} parameters train "
         f"({ready.trainable / ready.total:.2%}), in {dtypes}; about {ready.flops:.2g} FLOPs"
     )
+    job.say(f"  all weights take {ready.trainer.model.get_memory_footprint() / 1e9:.2f} GB")
     job.say(
         f"  {len(ready.rows.rows):,} rows of {tokens['min']:.0f} to {tokens['max']:.0f} tokens "
         f"(median {tokens['median']:.0f}){_losses(ready.rows)}"

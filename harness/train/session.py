@@ -12,11 +12,11 @@ from typing import Any, TextIO
 from harness.console import Reporter
 from harness.errors import UsageError
 from harness.files import room_on_disk, write_atomic
-from harness.schema import TRAIN, Example
+from harness.schema import TRAIN, Example, TrainingRun
 from harness.store import locks
 from harness.store.runs import Store
 from harness.suite.file import SuiteFile
-from harness.suite.spec import TrainSpec
+from harness.suite.spec import MeasureSpec, TrainSpec
 from harness.train.checkpoints import drop_resume_state, work_folder
 
 _DISK_FULL = ("No space left on device", "inline_container")  # the latter is torch.save's writer
@@ -66,9 +66,20 @@ def train_once(
                     )
                 )
             write_atomic(record, run.model_dump_json(indent=1) + "\n")
-            reporter.say(f"  {run.steps} steps in {run.seconds:.0f} s")
+            reporter.say(f"  {effort(run, suite.measure)}")
         drop_resume_state(work_dir)
         store.finish("training", key, identity, work_dir)
+
+
+def effort(run: TrainingRun, measure: MeasureSpec | None) -> str:
+    """What a training took: time, memory, and money where the suite has the machine's price."""
+    words = f"{run.steps} steps in {run.seconds:.0f} s"
+    if run.peak_memory_bytes:
+        words += f", at most {run.peak_memory_bytes / 1e9:.2f} GB of memory"
+    if measure is not None and measure.price_per_hour is not None:
+        price = run.seconds / 3600 * measure.price_per_hour
+        words += f", {price:.2g} {measure.currency} at {measure.price_per_hour:g} an hour"
+    return words
 
 
 @contextmanager

@@ -17,10 +17,10 @@ from harness.errors import DiskError, UsageError
 from harness.schema import Environment, TrainingRun
 from harness.store.runs import Store
 from harness.suite.file import SuiteFile
-from harness.suite.spec import Suite
+from harness.suite.spec import MeasureSpec, Suite
 from harness.train import qlora, session
 from harness.train.checkpoints import work_folder
-from harness.train.session import train_once
+from harness.train.session import effort, train_once
 from tests.unit.train.conftest import make_examples
 
 KEY = "abc"
@@ -60,6 +60,34 @@ def once(file: SuiteFile, store: Store) -> None:
     train_once(file, file.suite.train, store, KEY, IDENTITY, examples, Reporter(-1))
 
 
+def record(**change: Any) -> TrainingRun:
+    """What came of a training of nothing."""
+    environment = Environment(
+        versions={},
+        python="",
+        platform="",
+        device="cpu",
+        device_name="",
+        cpu_count=1,
+        memory_bytes=1,
+        compute_dtype="fp32",
+        fingerprint="",
+    )
+    run = TrainingRun(
+        method="qlora",
+        base_model="tiny:llama",
+        log=(),
+        checkpoints=(),
+        trainable_parameters=1,
+        total_parameters=2,
+        rows_used=8,
+        seconds=1.0,
+        steps=2,
+        environment=environment,
+    )
+    return run.model_copy(update=change)
+
+
 @pytest.fixture
 def fake_train(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """A training that only leaves one checkpoint; the list grows with each call."""
@@ -71,29 +99,7 @@ def fake_train(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         folder.mkdir(exist_ok=True)
         for name in ("adapter_model.safetensors", "optimizer.pt", "complete.json", "rng_state.pth"):
             (folder / name).write_text("x")
-        environment = Environment(
-            versions={},
-            python="",
-            platform="",
-            device="cpu",
-            device_name="",
-            cpu_count=1,
-            memory_bytes=1,
-            compute_dtype="fp32",
-            fingerprint="",
-        )
-        return TrainingRun(
-            method="qlora",
-            base_model="tiny:llama",
-            log=(),
-            checkpoints=(),
-            trainable_parameters=1,
-            total_parameters=2,
-            rows_used=8,
-            seconds=1.0,
-            steps=2,
-            environment=environment,
-        )
+        return record()
 
     monkeypatch.setattr(qlora, "train", train)
     return calls
@@ -235,3 +241,10 @@ def test_any_other_error_stays_itself(file, store, monkeypatch):
     monkeypatch.setattr(qlora, "train", broken)
     with pytest.raises(RuntimeError, match="something else"):
         once(file, store)
+
+
+def test_a_training_tells_what_it_took() -> None:
+    """Money only where the suite says what the machine costs: 90 s at 2.40 an hour are 0.06."""
+    run = record(seconds=90.0, steps=3, peak_memory_bytes=1_500_000_000)
+    assert effort(run, None) == "3 steps in 90 s, at most 1.50 GB of memory"
+    assert effort(run, MeasureSpec(price_per_hour=2.4)).endswith(", 0.06 USD at 2.4 an hour")
