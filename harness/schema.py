@@ -208,6 +208,7 @@ class TrainingRun(Record):
     """What came of a training."""
 
     method: Literal["qlora", "lora", "full"]
+    peft_type: str | None = None  # of the adapter; None: full, or LoRA before it was kept
     base_model: str
     log: tuple[LogEntry, ...]
     checkpoints: tuple[Checkpoint, ...]

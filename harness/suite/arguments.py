@@ -1,10 +1,10 @@
-"""Checks ``train`` against the installed TRL and PEFT."""
+"""Checks ``train.args`` against the installed TRL, and adapters' options against PEFT."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from harness.hints import did_you_mean
-from harness.suite.fields import ConfigClass, installed_fields
+from harness.suite.adapter_options import adapter_problems, options_of
+from harness.suite.fields import ConfigClass, installed_fields, mended, near, wrong_type
 from harness.suite.spec import TrainSpec
 
 # names that earlier versions of transformers and TRL had -> what to write instead
@@ -25,7 +25,7 @@ SUCCESSORS = {
     "per_gpu_eval_batch_size": "per_device_eval_batch_size",
     "half_precision_backend": "base.dtype",
     "tokenizer": "base.model, whose tokenizer is used",
-    "peft_config": "train.lora",
+    "peft_config": "train.lora, or train.peft_type and train.peft",
     "save_safetensors": "nothing: adapters are always saved as safetensors",
     "overwrite_output_dir": "nothing: the store never overwrites a training",
 }
@@ -59,9 +59,7 @@ _MAY_BE_NO = {  # what YAML's `no` (false) means for them
     "logging_strategy": "no",
     "report_to": "none",
 }
-_PLAIN = {"int": int, "float": float, "bool": bool, "str": str, "None": type(None)}
 _SFT: ConfigClass = "trl:SFTConfig"
-_LORA: ConfigClass = "peft:LoraConfig"
 
 
 def as_sft_takes_them(args: Mapping[str, Any]) -> dict[str, Any]:
@@ -69,33 +67,18 @@ def as_sft_takes_them(args: Mapping[str, Any]) -> dict[str, Any]:
 
     YAML reads ``eval_strategy: no`` as false and ``learning_rate: 1e-4`` as a text.
     """
-    return {name: _mended(name, value) for name, value in args.items()}
-
-
-def _mended(name: str, value: Any) -> Any:
-    if value is False and name in _MAY_BE_NO:
-        return _MAY_BE_NO[name]
-    if isinstance(value, str):
-        kinds = _plain_types(name)
-        if float in kinds and str not in kinds:
-            try:
-                return float(value)
-            except ValueError:
-                return value
-    return value
-
-
-def _plain_types(name: str) -> tuple[type, ...]:
-    """Types a field takes, where they are all plain ones; else none."""
-    return tuple(_PLAIN[kind] for kind in installed_fields(_SFT).kinds.get(name, ()))
+    return {
+        name: _MAY_BE_NO[name]
+        if value is False and name in _MAY_BE_NO
+        else mended(_SFT, name, value)
+        for name, value in args.items()
+    }
 
 
 def unchecked_arguments(train: TrainSpec) -> list[str]:
     """Which arguments cannot be checked before training, and why, a sentence each."""
-    given: list[tuple[str, ConfigClass, bool]] = [
-        ("train.args", _SFT, bool(train.args)),
-        ("train.lora", _LORA, bool(train.lora.model_extra)),
-    ]
+    key, config, options = options_of(train)
+    given = [("train.args", _SFT, bool(train.args)), (key, config, bool(options))]
     return [
         f"{key} could not be checked against {config.replace(':', '.')}: {why}."
         for key, config, asked in given
@@ -104,7 +87,7 @@ def unchecked_arguments(train: TrainSpec) -> list[str]:
 
 
 def argument_problems(train: TrainSpec) -> list[tuple[str, str]]:
-    """Names that SFTConfig or LoraConfig does not have, had once, or that are said elsewhere.
+    """What SFTConfig or PEFT's configuration does not take, or what is said elsewhere.
 
     Returns:
         For each the dotted key, and what is wrong with it, with its successor or near names.
@@ -115,15 +98,10 @@ def argument_problems(train: TrainSpec) -> list[tuple[str, str]]:
         (name, found) for name, value in args.items() if (found := _wrong_type(name, value))
     ]
     problems += _contradictions(args)
-    return [(f"train.args.{name}", problem) for name, problem in problems] + [
-        (f"train.lora.{name}", f"is not a field of PEFT's LoraConfig.{_near(name, known)}")
-        for name in train.lora.model_extra or ()
-        if (known := installed_fields(_LORA).kinds) and name not in known
+    return [
+        *((f"train.args.{name}", problem) for name, problem in problems),
+        *adapter_problems(train, args),
     ]
-
-
-def _near(name: str, known: Collection[str]) -> str:
-    return f" {did_you_mean(name, known)}".rstrip()
 
 
 def _problem(name: str) -> str | None:
@@ -133,17 +111,12 @@ def _problem(name: str) -> str | None:
         return f"is not set here. Use {DECIDED[name]}."
     known = installed_fields(_SFT).kinds
     if known and name not in known:
-        return f"is not a field of TRL's SFTConfig.{_near(name, known)}"
+        return f"is not a field of TRL's SFTConfig.{near(name, known)}"
     return None
 
 
 def _wrong_type(name: str, value: Any) -> str | None:
-    kinds = _plain_types(name)
-    if not kinds or name in DECIDED or (type(value) is int and float in kinds):
-        return None
-    if type(value) in kinds:  # not isinstance: true is an int to Python
-        return None
-    return f"must be {' or '.join(installed_fields(_SFT).kinds[name])}, found {value!r}."
+    return None if name in DECIDED else wrong_type(_SFT, name, value)
 
 
 def _contradictions(args: dict[str, Any]) -> list[tuple[str, str]]:

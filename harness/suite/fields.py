@@ -1,4 +1,4 @@
-"""Fields of the installed TRL's SFTConfig and PEFT's LoraConfig, without importing them here.
+"""Fields of the installed TRL's SFTConfig and PEFT's configurations, without importing them here.
 
 The classes are read at run time, so that it does not matter where or how they are written down.
 Importing them takes seconds (and torch), so a process of its own does it, once per installation;
@@ -9,7 +9,7 @@ import json
 import subprocess
 import sys
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from functools import cache
@@ -17,17 +17,18 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from harness.errors import DiskError
 from harness.files import write_atomic
+from harness.hints import did_you_mean
 from harness.resources import cache_dir
 from harness.suite.elsewhere import answer_of
 
-ConfigClass = Literal["trl:SFTConfig", "peft:LoraConfig"]
+ConfigClass = str  # "trl:SFTConfig", or of PEFT such as "peft:LoraConfig"
 Kinds = tuple[str, ...]
 
-_PLAIN = (int, float, bool, str, type(None))
+_PLAIN = {"int": int, "float": float, "bool": bool, "str": str, "None": type(None)}
 _MADE_WITH = ("trl", "peft", "transformers", "torch")  # packages that decide what fields there are
 
 
@@ -62,6 +63,35 @@ def installed_fields(config: ConfigClass) -> Fields:
     return read
 
 
+def mended(config: ConfigClass, name: str, value: Any) -> Any:
+    """A value for a field of a class, read as a number where YAML read a text."""
+    kinds = _plain_types(config, name)
+    if isinstance(value, str) and float in kinds and str not in kinds:
+        with suppress(ValueError):
+            return float(value)
+    return value
+
+
+def _plain_types(config: ConfigClass, name: str) -> tuple[type, ...]:
+    """Types a field takes, where they are all plain ones; else none."""
+    return tuple(_PLAIN[kind] for kind in installed_fields(config).kinds.get(name, ()))
+
+
+def wrong_type(config: ConfigClass, name: str, value: Any) -> str | None:
+    """What is wrong with the type of a field's value; None where it is right, or not known."""
+    kinds = _plain_types(config, name)
+    if not kinds or (type(value) is int and float in kinds):
+        return None
+    if type(value) in kinds:  # not isinstance: true is an int to Python
+        return None
+    return f"must be {' or '.join(installed_fields(config).kinds[name])}, found {value!r}."
+
+
+def near(name: str, known: Collection[str]) -> str:
+    """What could have been meant by a name, after a space; nothing where no name is near."""
+    return f" {did_you_mean(name, known)}".rstrip()
+
+
 def read_fields(config: str) -> dict[str, Kinds]:
     """Import a dataclass, and read its fields.
 
@@ -76,7 +106,7 @@ def read_fields(config: str) -> dict[str, Kinds]:
 
 def _kinds(hint: Any) -> Kinds:
     parts = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
-    if any(part not in _PLAIN for part in parts):
+    if any(part not in _PLAIN.values() for part in parts):
         return ()
     return tuple("None" if part is type(None) else part.__name__ for part in parts)
 

@@ -22,6 +22,13 @@ from pydantic import (
 from harness.doors import TASK_TYPES
 from harness.errors import UsageError
 from harness.schema import SPLITS, Precision, Split
+from harness.suite.peft_types import (
+    PEFT_TYPES,
+    PeftMethod,
+    PeftType,
+    as_peft_writes_it,
+    prompt_tokens,
+)
 from harness.suite.ratings import HumanSpec
 from harness.suite.rules import GateSpec, SelectSpec, Spec
 
@@ -253,8 +260,23 @@ class LoraSpec(BaseModel):
 class TrainSpec(Spec):
     """How to train. ``args`` takes every field of TRL's SFTConfig by its own name."""
 
-    method: Literal["qlora", "lora", "full"] = "qlora"
+    method: Literal["qlora", "lora", "full"] = Field(
+        "qlora",
+        description="How the base is held: qlora in 4 bits, lora in the compute dtype, each under "
+        "an adapter of peft_type; full trains all of its weights.",
+    )
+    peft_type: Annotated[PeftType, BeforeValidator(as_peft_writes_it)] = Field(
+        "LORA",
+        description="The method of PEFT that trains the adapter.",
+        exclude_if=lambda value: value == "LORA",  # the keys from before it was there
+    )
     lora: LoraSpec = LoraSpec()
+    peft: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Options of a peft_type other than LORA: every field of PEFT's configuration "
+        "of it, by its own name.",
+        exclude_if=lambda value: not value,
+    )
     quantization: QuantizationSpec = QuantizationSpec()
     completion_only_loss: bool = Field(True, description="Loss on the completion only.")
     long_rows: Literal["truncate", "drop"] = Field(
@@ -264,6 +286,31 @@ class TrainSpec(Spec):
     )
     args: dict[str, Any] = Field(default_factory=dict)
     early_stopping: EarlyStoppingSpec | None = None
+
+    @property
+    def adapter(self) -> PeftMethod | None:
+        """The method of PEFT that trains; None where all weights are trained."""
+        return None if self.method == "full" else PEFT_TYPES[self.peft_type]
+
+    @property
+    def words(self) -> str:
+        """The method, and that of the adapter where it is not LoRA: ``qlora, IA3``."""
+        other = self.adapter is not None and self.peft_type != "LORA"
+        return f"{self.method}, {PEFT_TYPES[self.peft_type].words}" if other else self.method
+
+    @property
+    def has_virtual_tokens(self) -> bool:
+        """Whether tokens that are learned stand before every row."""
+        return self.adapter is not None and self.adapter.is_prompt
+
+    @property
+    def why_not_merged(self) -> str | None:
+        """Why its checkpoints cannot be merged into the base; None where they can."""
+        if self.adapter is None:
+            return "train.method is full: a checkpoint is a whole model, not an adapter to merge"
+        if self.adapter.is_prompt:
+            return f"train.peft_type is {self.peft_type}: virtual tokens are no weights to merge"
+        return None
 
     @property
     def keeps_best(self) -> bool:
@@ -500,8 +547,10 @@ class Suite(Spec):
             return content
         train, matrix = content.get("train"), content.get("matrix", {})
         method = train.get("method") if isinstance(train, Mapping) else None
-        default = _AS_TRAINED.get(method) if isinstance(method, str) else None
-        if default is None or not isinstance(matrix, Mapping):
+        default = dict(_AS_TRAINED.get(method, {})) if isinstance(method, str) else {}
+        if prompt_tokens(train):
+            default["merged"] = "none"
+        if not default or not isinstance(matrix, Mapping):
             return content
         return {**content, "matrix": {**default, **matrix}}
 

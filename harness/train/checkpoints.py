@@ -18,8 +18,10 @@ from harness.store.mark import CONTENTS, Damage, check_contents, contents
 from harness.store.runs import Store
 
 COMPLETE = "complete.json"  # written last into a checkpoint; one without it was cut off
+LEARNER = "learner.safetensors"  # weights that an adapter is made of, where it is not they
 _RESUME_ONLY = (  # needed to go on training, not to use the adapter
     "optimizer.pt", "optimizer.bin", "scheduler.pt", "scaler.pt", "training_args.bin", COMPLETE,
+    LEARNER,
 )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""TRL's and PEFT's configurations: the suite's arguments over what the harness decides."""
+"""TRL's configuration: the suite's arguments over what the harness decides."""
 
 from __future__ import annotations
 
@@ -6,17 +6,12 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from peft import LoraConfig
 from trl import SFTConfig
 
 from harness.errors import SuiteError, in_a_line
 from harness.models.policy import DevicePolicy
 from harness.suite.arguments import DECIDED, SUCCESSORS, as_sft_takes_them
 from harness.suite.spec import TrainSpec
-
-# Ways of starting an adapter that leave the base's weights alone, by PEFT's source. The others
-# (PiSSA, OLoRA, CorDA, LoftQ, LoRA-GA) subtract from them, so each checkpoint would need its own.
-_BASE_KEEPING_INITS = (True, False, None, "gaussian", "orthogonal", "mica", "eva")
 
 
 def sft_config(
@@ -47,7 +42,7 @@ def sft_config(
         "logging_steps": 1,
         "save_strategy": "steps",
         # recomputing activations saves memory that a CPU has, for time that it has not
-        "gradient_checkpointing": not on_cpu,
+        "gradient_checkpointing": not on_cpu and spec.peft_type != "PREFIX_TUNING",
         "dataloader_pin_memory": not on_cpu,
         **as_sft_takes_them(spec.args),
     }
@@ -133,40 +128,6 @@ def _default_evaluation(args: dict[str, Any], spec: TrainSpec, has_eval_rows: bo
             )
     if spec.early_stopping is not None or saves == "best":
         args.setdefault("metric_for_best_model", "eval_loss")
-
-
-def lora_config(spec: TrainSpec) -> LoraConfig:
-    """PEFT's configuration.
-
-    Raises:
-        SuiteError: PEFT refuses an option, or it would change the base's own weights.
-    """
-    options = {"task_type": "CAUSAL_LM", **spec.lora.model_dump()}
-    shared = "Adapters are evaluated over one base that they share, so none may change it."
-    if options.get("init_lora_weights") == "eva":
-        raise SuiteError(
-            "EVA looks at data before training, which is not done here.",
-            where="train.lora.init_lora_weights",
-            hint="Use true, or train elsewhere and evaluate with checkpoints.",
-        )
-    if options.get("init_lora_weights") not in _BASE_KEEPING_INITS:
-        raise SuiteError(
-            f"{options['init_lora_weights']!r} changes the base's own weights. {shared}",
-            where="train.lora.init_lora_weights",
-            hint="Use true, gaussian, orthogonal or mica.",
-        )
-    if options.get("bias", "none") != "none":
-        raise SuiteError(
-            f"{options['bias']!r} trains the base's own biases. {shared}",
-            where="train.lora.bias",
-            hint="Use none.",
-        )
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return LoraConfig(**options)
-    except (TypeError, ValueError) as error:
-        raise SuiteError(f"PEFT refuses it: {error}.", where="train.lora") from error
 
 
 def stop_reason(state: Any, spec: TrainSpec, metric: str | None) -> str | None:

@@ -18,10 +18,12 @@ from harness.models.policy import DevicePolicy
 from harness.models.tokens import context_tokens, load_tokenizer
 from harness.models.vocabulary import pad_with_known, require_embeddings
 from harness.schema import Example, Proof, TrainingRun
+from harness.suite.adapter_options import options_of
 from harness.suite.spec import BaseSpec, TrainSpec
 from harness.train import weights
+from harness.train.adapter import name_tokenizer, peft_config
 from harness.train.checkpoints import checkpoint_records, last_complete_checkpoint, progress_of
-from harness.train.config import lora_config, sft_config, stop_reason
+from harness.train.config import sft_config, stop_reason
 from harness.train.packing import keep_rows_apart
 from harness.train.quiet import quiet_libraries
 from harness.train.recorder import Recorder, TrainProgress, log_entries
@@ -126,7 +128,7 @@ def _prepare(job: TrainingJob, policy: DevicePolicy, checkpoint: Path | None) ->
     # an evaluation before the first step belongs to the start, and is in the log already
     config.eval_on_start = config.eval_on_start and checkpoint is None
     if spec.method != "full":
-        lora_config(spec)  # what it refuses is told before the base is loaded
+        peft_config(spec)  # what it refuses is told before the base is loaded
     tokenizer = load_tokenizer(job.base, job.base_dir)
     model = load_base(
         job.base,
@@ -145,13 +147,16 @@ def _prepare(job: TrainingJob, policy: DevicePolicy, checkpoint: Path | None) ->
     recorder = Recorder(job.progress, policy.device, progress_of(checkpoint))
     both = rows.rows, held_out.rows
     trainer = make_trainer(model, config, tokenizer, both, spec, policy, [recorder])
+    name_tokenizer(trainer.model, job.base.model)
     trainer.remove_callback(transformers.PrinterCallback)  # ours reports instead
     packed = config.packing if config.eval_packing is None else config.eval_packing
     lost = _lost(rows, trainer.train_dataset, packed=config.packing)
     lost += _lost(held_out, trainer.eval_dataset or [], packed=packed)
     trainable, total = weights.count_parameters(trainer.model)
     if not trainable:
-        raise SuiteError("No parameter is trained.", where="train", hint="Check train.lora.")
+        raise SuiteError(
+            "No parameter is trained.", where="train", hint=f"Check {options_of(spec)[0]}."
+        )
     apart = keep_rows_apart(trainer, rows.rows)
     lengths = sequence_lengths(trainer.train_dataset)
     sequences = config.num_train_epochs * len(lengths)
@@ -180,7 +185,9 @@ def _encoding(job: TrainingJob, config: SFTConfig, context: int | None) -> Encod
     limits = [limit for limit in (config.max_length, context) if limit is not None]
     if context is not None and config.max_length is not None and config.max_length > context:
         if "max_length" in job.spec.args:
-            job.say(f"  the model's context is {context} tokens, so max_length is {context}")
+            job.say(
+                f"  the model's context holds {context} tokens of a row, so max_length is {context}"
+            )
         config.max_length = context
     drops = job.spec.long_rows == "drop"
     splits = config.packing and config.packing_strategy != "bfd" and not drops
@@ -241,6 +248,7 @@ def _record(
     log = tuple(log_entries(state.log_history, recorder.times))
     return TrainingRun(
         method=job.spec.method,
+        peft_type=None if job.spec.method == "full" else job.spec.peft_type,
         base_model=job.base.model,
         log=log,
         checkpoints=tuple(checkpoint_records(job.work_dir, log)),

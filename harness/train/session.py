@@ -49,7 +49,7 @@ def train_once(
             from harness.train import qlora  # loads torch
 
             suite = file.suite
-            reporter.say(f"Training {suite.base.model} ({spec.method})")
+            reporter.say(f"Training {suite.base.model} ({spec.words})")
             with reporter.task("training") as advance:
                 run = qlora.train(
                     qlora.TrainingJob(

@@ -14,7 +14,8 @@ from harness.errors import SuiteError, in_a_line
 from harness.models.policy import DevicePolicy
 from harness.suite.spec import TrainSpec
 from harness.train import weights
-from harness.train.config import lora_config
+from harness.train.adapter import peft_config
+from harness.train.methods import MethodCallback, MethodTrainer, needs_more
 
 Rows = Sequence[dict[str, list[int]]]
 
@@ -45,18 +46,20 @@ def make_trainer(
     train_rows, eval_rows = rows
     stopping = spec.early_stopping
     early = stopping and [transformers.EarlyStoppingCallback(stopping.patience, stopping.threshold)]
-    peft_config = None if spec.method == "full" else lora_config(spec)
+    adapter = None if spec.method == "full" else peft_config(spec, tokenizer.name_or_path)
+    more = adapter is not None and needs_more(spec)
+    early = [*(early or []), *([MethodCallback()] if more else [])]
     try:
-        trainer = SFTTrainer(
+        trainer = (MethodTrainer if more else SFTTrainer)(
             model=model,
             args=config,
             train_dataset=datasets.Dataset.from_list(list(train_rows)),
             eval_dataset=datasets.Dataset.from_list(list(eval_rows)) if eval_rows else None,
             processing_class=tokenizer,
-            peft_config=peft_config,
-            callbacks=[*(early or []), *callbacks],
+            peft_config=adapter,
+            callbacks=[*early, *callbacks],
         )
-        weights.keep_full_precision(trainer.model, policy)
+        weights.keep_full_precision(trainer.model, policy, spec)
         trainer.create_optimizer()  # now, so that what it refuses is told as the suite's error
     except (torch.OutOfMemoryError, OSError):  # a full disk has an error of its own
         raise

@@ -16,7 +16,8 @@ from harness.models.device import decide
 from harness.models.load import load_base
 from harness.models.tokens import load_tokenizer
 from harness.suite.spec import BaseSpec, TrainSpec
-from harness.train.config import lora_config, sft_config
+from harness.train.adapter import peft_config
+from harness.train.config import sft_config
 from harness.train.quiet import quiet_libraries
 from harness.train.trainer import make_trainer
 
@@ -38,10 +39,10 @@ def try_training(base: BaseSpec, spec: TrainSpec) -> None:
         work = Path(folder)
         config = sft_config(spec, seed=0, work_dir=work, policy=policy, has_eval_rows=True)
         if spec.method != "full":
-            lora_config(spec)
+            peft_config(spec)
         config.push_to_hub = False  # its name was checked; nothing is to be made there
         model = load_base(tiny, "fp32", policy, base_dir=work, purpose="train")
-        plain = spec.model_copy(update={"method": "full"})
+        plain = spec.model_copy(update={"method": "full", "peft_type": "LORA"})
         tokenizer = load_tokenizer(tiny, work)
         make_trainer(model, config, tokenizer, ([_ROW] * _ROWS, [_ROW]), plain, policy)
 

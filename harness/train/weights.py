@@ -22,14 +22,15 @@ def trained_precision(spec: TrainSpec, policy: DevicePolicy) -> Precision:
     return "fp32" if spec.method == "full" else policy.compute_dtype
 
 
-def keep_full_precision(model: Any, policy: DevicePolicy) -> None:
-    """Keep trainable weights in fp32, except on accelerators that compute in bf16.
+def keep_full_precision(model: Any, policy: DevicePolicy, spec: TrainSpec) -> None:
+    """Keep trainable weights in fp32, except LoRA's on accelerators that compute in bf16.
 
     TRL casts the adapter of a 4-bit model to bf16, as the QLoRA paper has it. CPUs without bf16
     instructions emulate that at a 20th of the speed, and the gradient scaler of fp16 training
-    takes fp32 weights only.
+    takes fp32 weights only. Other methods learn factors near 1, which in bf16 lose every update
+    below a 256th of them.
     """
-    if policy.device != "cpu" and policy.compute_dtype == "bf16":
+    if policy.device != "cpu" and policy.compute_dtype == "bf16" and spec.peft_type == "LORA":
         return
     for parameter in model.parameters():
         if parameter.requires_grad and parameter.dtype != torch.float32:

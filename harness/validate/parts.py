@@ -16,7 +16,7 @@ from harness.files import refuse_address
 from harness.metrics.evaluate_options import local_script, read_options
 from harness.metrics.registry import EVALUATE, check_metric, is_evaluate_module
 from harness.metrics.sight import check_first_sight
-from harness.schema import HUMAN, MEASURE, TRAIN
+from harness.schema import HUMAN, MEASURE, QUANTIZED, TRAIN
 from harness.suite.arguments import argument_problems
 from harness.suite.file import SuiteFile
 from harness.suite.spec import ENGINE, DataSpec, MetricSpec, PromptSpec, Suite
@@ -33,6 +33,7 @@ def part_checks(file: SuiteFile) -> Iterator[Callable[[], object]]:
     for key, ability in _asked_of_engine(file.suite):
         yield partial(_check_ability, file, key, ability)
     yield partial(_check_merged, file)
+    yield partial(_check_quantized, file)
     for key, problem in argument_problems(suite.train) if suite.train is not None else ():
         yield partial(_refuse, file, key, problem)
     if suite.prompt is not None:
@@ -111,14 +112,27 @@ def _asked_of_engine(suite: Suite) -> Iterator[tuple[str, str]]:
 
 
 def _check_merged(file: SuiteFile) -> None:
-    """Refuse to merge checkpoints that are whole models."""
+    """Refuse to merge checkpoints that are no change of weights."""
     train, merged = file.suite.train, file.suite.matrix.merged
-    if train is not None and train.method == "full" and merged != "none":
+    reason = train.why_not_merged if train is not None else None
+    if reason is not None and merged != "none":
         raise SuiteError(
-            f"matrix.merged is {merged}, but train.method is full: a checkpoint is a whole model, "
-            "so there is no adapter to merge.",
+            f"matrix.merged is {merged}, but {reason}.",
             where=file.at("matrix.merged"),
             hint="Leave matrix.merged out.",
+        )
+
+
+def _check_quantized(file: SuiteFile) -> None:
+    """Refuse a quantized base under adapters that PEFT has no quantized layers of."""
+    train, precision = file.suite.train, file.suite.matrix.adapters
+    adapter = train.adapter if train is not None else None
+    if train is not None and adapter and adapter.plain_base and precision in QUANTIZED:
+        raise SuiteError(
+            f"matrix.adapters is {precision}, but PEFT has no layers of {train.peft_type} over a "
+            "quantized base.",
+            where=file.at("matrix.adapters"),
+            hint="Write train.method: lora, and leave matrix.adapters out.",
         )
 
 

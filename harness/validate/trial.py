@@ -56,13 +56,15 @@ def check_training(file: SuiteFile) -> None:
 def _less_what_is_wrong(train: TrainSpec) -> TrainSpec:
     wrong = {key for key, _ in argument_problems(train)}
     args = {name: value for name, value in train.args.items() if f"train.args.{name}" not in wrong}
-    is_right = all(key.startswith("train.args.") for key in wrong)
-    lora = train.lora if is_right else LoraSpec()
-    return train.model_copy(update={"args": args, "lora": lora})
+    others = [key for key in wrong if not key.startswith("train.args.")]
+    plain = {"lora": LoraSpec(), "peft": {}, "peft_type": "LORA"} if others else {}
+    return train.model_copy(update={"args": args, **plain})
 
 
 def _worth_it(train: TrainSpec) -> bool:
-    """Whether an argument is more than an amount, which TRL takes as it is."""
+    """Whether there is more than amounts, which TRL takes as they are."""
+    if train.peft:
+        return True
     values = as_sft_takes_them(train.args).values()
     return not all(_is_amount(value) or value in _NOTHING for value in values)
 

@@ -16,6 +16,7 @@ from harness.release.card.data import Card, TaskData, lm_eval_name
 from harness.render.numbers import metric_name
 from harness.report.view.records import Figure, MatrixRow
 from harness.report.words.comparison import figure_words
+from harness.schema import TrainingRun
 from harness.suite.rules import in_points
 
 PACKAGE = "huggingface_hub"
@@ -151,10 +152,18 @@ def metadata(card: Card, items: Sequence[CardScore]) -> Any:
         datasets=[data.hub] if data is not None and data.hub else None,
         library_name=library(card),
         pipeline_tag=_TASK,
-        tags=[training.method] if training is not None else None,
+        tags=_tags(training),
         model_name=_line(card.title) if results else None,
         eval_results=results or None,
     )
+
+
+def _tags(training: TrainingRun | None) -> list[str] | None:
+    """The method's name, as people search the Hub for it."""
+    if training is None:
+        return None
+    is_lora = training.peft_type in (None, "LORA")
+    return [training.method if is_lora else str(training.peft_type).lower().replace("_", "-")]
 
 
 def library(card: Card) -> str:

@@ -6,8 +6,9 @@ from harness.release.card.data import Card
 from harness.render.markdown import bullets
 from harness.render.numbers import count, duration, number, quantity, size
 from harness.schema import TrainingRun
+from harness.suite.peft_types import PEFT_TYPES
 from harness.suite.record import suite_of
-from harness.suite.spec import TrainSpec
+from harness.suite.spec import LoraSpec, TrainSpec
 
 
 def training(card: Card) -> Iterator[str]:
@@ -30,20 +31,32 @@ def _method(run: TrainingRun, spec: TrainSpec | None) -> str:
     share = f"{run.trainable_parameters:,} of {run.total_parameters:,} parameters trained"
     if run.method == "full":
         return f"Full fine-tuning: {share}."
-    method = "QLoRA" if run.method == "qlora" else "LoRA"
+    is_lora = run.peft_type in (None, "LORA")
+    method = _words(run)
     if spec is None:  # a record that does not say how
         return f"{method}; {share}."
-    lora, quantization = spec.lora, spec.quantization
-    parts = [
+    if run.method == "qlora":
+        double = ", double quantization" if spec.quantization.bnb_4bit_use_double_quant else ""
+        method += f" on an {spec.quantization.bnb_4bit_quant_type} base{double}"
+    options = _lora(spec.lora) if is_lora else [f"{k} {v}" for k, v in sorted(spec.peft.items())]
+    return "; ".join(filter(None, [method, ", ".join(filter(None, options)), share])) + "."
+
+
+def _words(run: TrainingRun) -> str:
+    if run.peft_type in (None, "LORA"):
+        return "QLoRA" if run.method == "qlora" else "LoRA"
+    known = PEFT_TYPES.get(run.peft_type)  # type: ignore[call-overload]
+    name = known.words if known is not None else str(run.peft_type)
+    return name[0].upper() + name[1:]
+
+
+def _lora(lora: LoraSpec) -> list[str]:
+    return [
         f"rank {lora.r}",
         f"alpha {lora.lora_alpha}",
         f"dropout {lora.lora_dropout:g}" if lora.lora_dropout else "",
         f"on {_targets(lora.target_modules)}" if lora.target_modules else "",
     ]
-    if run.method == "qlora":
-        double = ", double quantization" if quantization.bnb_4bit_use_double_quant else ""
-        method += f" on an {quantization.bnb_4bit_quant_type} base{double}"
-    return f"{method}; {', '.join(part for part in parts if part)}; {share}."
 
 
 def _targets(value: str | list[str]) -> str:

@@ -11,7 +11,8 @@ import torch
 from harness.errors import SuiteError
 from harness.models.policy import DevicePolicy
 from harness.suite.spec import TrainSpec
-from harness.train.config import lora_config, sft_config
+from harness.train.adapter import peft_config
+from harness.train.config import sft_config
 
 
 def policy(device: str = "cpu", dtype: str = "fp32") -> DevicePolicy:
@@ -106,7 +107,7 @@ def test_a_value_trl_refuses_is_the_suites_error():
 
 def test_lora_options_pass_through():
     """PEFT's own names, listed in the suite's schema or not."""
-    made = lora_config(TrainSpec(lora={"r": 8, "use_dora": True, "modules_to_save": ["norm"]}))
+    made = peft_config(TrainSpec(lora={"r": 8, "use_dora": True, "modules_to_save": ["norm"]}))
     assert (made.r, made.use_dora, made.modules_to_save) == (8, True, ["norm"])
     assert made.task_type == "CAUSAL_LM"
 
@@ -114,14 +115,14 @@ def test_lora_options_pass_through():
 @pytest.mark.parametrize("value", [True, False, "gaussian", "orthogonal", "mica"])
 def test_inits_that_leave_the_base_alone_pass(value):
     """An adapter must be all that changed."""
-    assert lora_config(TrainSpec(lora={"init_lora_weights": value})).init_lora_weights == value
+    assert peft_config(TrainSpec(lora={"init_lora_weights": value})).init_lora_weights == value
 
 
 @pytest.mark.parametrize("value", ["pissa", "pissa_niter_4", "olora", "corda", "loftq", "eva"])
 def test_inits_that_change_the_base_are_refused(value):
     """Over the base that all variants share, such an adapter would be another one."""
     with pytest.raises(SuiteError, match="init_lora_weights"):
-        lora_config(TrainSpec(lora={"init_lora_weights": value}))
+        peft_config(TrainSpec(lora={"init_lora_weights": value}))
 
 
 @pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated")

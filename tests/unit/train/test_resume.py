@@ -35,6 +35,35 @@ CASES = {
     "the best saved": ({"save_strategy": "best", "save_steps": 2}, {}, (3, "loss")),
     "few checkpoints kept": ({"save_total_limit": 1, "max_steps": 6}, {}, (5, "loss")),
     "scheduler": ({"lr_scheduler_type": "cosine", "warmup_steps": 2}, {}, (3, "loss")),
+    "ranks that are allocated": (
+        {"max_steps": 8, "gradient_accumulation_steps": 2},
+        {"peft_type": "ADALORA", "peft": {"init_r": 6, "target_r": 2, "tfinal": 2}},
+        (5, "loss"),
+    ),
+    "ranks that were allocated": (
+        {"max_steps": 8},
+        {"peft_type": "ADALORA", "peft": {"init_r": 6, "target_r": 2, "tfinal": 3}},
+        (7, "loss"),
+    ),
+    "an encoder of virtual tokens": (
+        {},
+        {"peft_type": "P_TUNING", "peft": {"num_virtual_tokens": 4, "encoder_dropout": 0.1}},
+        (3, "loss"),
+    ),
+    "an encoder of a prefix": (
+        {},
+        {
+            "peft_type": "PREFIX_TUNING",
+            "peft": {
+                "num_virtual_tokens": 4,
+                "prefix_projection": True,
+                "encoder_hidden_size": 32,
+            },
+        },
+        (3, "loss"),
+    ),
+    "factors": ({}, {"peft_type": "IA3"}, (3, "loss")),
+    "layers beside layers": ({}, {"peft_type": "VERA", "peft": {"r": 16}}, (3, "loss")),
     "stopped early": (
         {"learning_rate": 0.0, "max_steps": 12},
         {"early_stopping": {"patience": 2}},
@@ -68,7 +97,7 @@ def assert_equal(resumed: Path, whole: Path) -> None:
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
-EVERYDAY = ("adapter", "all weights", "in the epoch's evaluation")
+EVERYDAY = ("adapter", "all weights", "in the epoch's evaluation", "ranks that are allocated")
 
 
 @pytest.mark.parametrize(
