@@ -48,6 +48,10 @@ class DataError(UsageError):
     """A data source is missing, unreadable or does not hold what the suite needs."""
 
 
+class OutOfReachError(DataError):
+    """Data of the Hub that is neither here nor can be fetched now."""
+
+
 class PromptError(UsageError):
     """A prompt template is invalid or names a field the rows do not have."""
 

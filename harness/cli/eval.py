@@ -48,6 +48,7 @@ def eval_(
     open_report: Annotated[
         bool, typer.Option("--open", help="Open the report in the browser.")
     ] = False,
+    smoke: options.Smoke = False,
     verbose: Verbose = False,
     quiet: Quiet = False,
 ) -> None:
@@ -55,7 +56,7 @@ def eval_(
     from harness.run.pipeline import run_suite
     from harness.run.state import Options
 
-    file, store = options.loaded_suite(suite, overrides, limit), options.store_in(runs_dir)
+    file, store = options.suite_and_store(suite, overrides, limit, runs_dir, smoke=smoke)
     asked = Options(
         only=tuple(only or ()),
         command=_command_line(),
@@ -74,6 +75,7 @@ def train(
     suite: options.SuiteArgument,
     overrides: options.SetOption = None,
     runs_dir: options.RunsDir = options.DEFAULT_RUNS,
+    smoke: options.Smoke = False,
     verbose: Verbose = False,
     quiet: Quiet = False,
 ) -> None:
@@ -82,7 +84,7 @@ def train(
     from harness.run.state import Options
     from harness.schema import TrainingRun
 
-    file, store = options.loaded_suite(suite, overrides, None), options.store_in(runs_dir)
+    file, store = options.suite_and_store(suite, overrides, None, runs_dir, smoke=smoke)
     if file.suite.train is None:
         raise UsageError(
             "This suite has no train section.",
@@ -98,6 +100,24 @@ def train(
     for checkpoint in run.checkpoints:
         loss = "" if checkpoint.eval_loss is None else f"  eval loss {checkpoint.eval_loss:.4f}"
         say(f"{folder / checkpoint.path}{loss}")
+
+
+def smoke_run(suite: str, runs_dir: Path) -> tuple[Store, Manifest]:
+    """The smoke test of a suite, run for what other verbs want to try on it.
+
+    Raises:
+        UsageError: The suite is wrong, or a cell failed.
+    """
+    from harness.run.pipeline import run_suite
+    from harness.run.state import Options
+
+    file, store = options.suite_and_store(suite, None, None, runs_dir, smoke=True)
+    manifest = run_suite(file, store, Options(command=_command_line()), _reporter(False, False))
+    for cell in manifest.cells:
+        if cell.status == "failed":
+            name = f"{cell.variant}/{cell.task}"
+            raise UsageError(f"{name} failed: {cell.reason}", where=str(file.path))
+    return store, manifest
 
 
 def _reporter(verbose: bool, quiet: bool) -> Reporter:

@@ -2,6 +2,7 @@
 
 import getpass
 import os
+import tempfile
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +17,8 @@ from harness.cli.options import (
     AsJson,
     RunArgument,
     RunsDir,
-    found_run,
+    Smoke,
+    real_run,
     say,
     say_json,
     warn,
@@ -82,15 +84,23 @@ def check(
             help="Folder for gate.json, .md, .junit.xml and .html; default: the run's own.",
         ),
     ] = None,
+    smoke: Smoke = False,
     as_json: AsJson = False,
     runs_dir: RunsDir = DEFAULT_RUNS,
 ) -> None:
-    """Compare a run with the baseline; what `harness gate RUN` does."""
+    """Compare a run with the baseline; what `harness gate RUN` does.
+
+    With --smoke RUN is a suite: its smoke test is run, accepted and compared with itself.
+    """
+    if smoke:
+        with _failing_as_no_regression():
+            code = _smoke_gate(run, runs_dir)
+        raise typer.Exit(code)
     with _failing_as_no_regression():
         from harness.gate.check import run_gate
         from harness.gate.outputs import gate_text, write_gate
 
-        store, manifest = found_run(run, runs_dir)
+        store, manifest = real_run(run, runs_dir)
         result = run_gate(store, manifest, baseline)
         folder = output or store.run_dir(manifest.suite, manifest.run_id)
         paths = write_gate(result, folder)  # before anything can end the process
@@ -120,7 +130,7 @@ def accept(
         from harness.gate.accept import accept_baseline, broken_floors
         from harness.gate.baseline import sidecar_of
 
-        store, manifest = found_run(run, runs_dir)
+        store, manifest = real_run(run, runs_dir)
         accepted = accept_baseline(store, manifest, baseline, reason, by or _user())
     entry = accepted.history[-1]
     count = sum(len(subject.scores) for subject in accepted.subjects.values())
@@ -136,6 +146,22 @@ def accept(
     for line in broken_floors(accepted):
         warn(f"warning: {line}; the gate will fail every such run")
     say(f"Keep both in version control: {baseline} {sidecar_of(baseline)}")
+
+
+def _smoke_gate(suite: str, runs_dir: Path) -> int:
+    """Whether what the suite gates is there: its smoke test passes as its own baseline."""
+    from harness.cli.eval import smoke_run
+    from harness.gate.accept import accept_baseline
+    from harness.gate.check import run_gate
+    from harness.gate.outputs import gate_text
+
+    store, manifest = smoke_run(suite, runs_dir)
+    with tempfile.TemporaryDirectory() as folder:
+        baseline = Path(folder) / _BASELINE
+        accept_baseline(store, manifest, baseline, "smoke test", "nobody")
+        result = run_gate(store, manifest, baseline)
+    say(gate_text(result))
+    return result.exit_code
 
 
 @contextmanager

@@ -37,6 +37,12 @@ LimitOption = Annotated[
     int | None,
     typer.Option("--limit", min=1, help="At most this many examples per task and split."),
 ]
+Smoke = Annotated[
+    bool,
+    typer.Option(
+        "--smoke", help="Try every step within a minute: a tiny random model, a few rows."
+    ),
+]
 DEFAULT_RUNS = Path("runs")
 _LISTED = 3  # runs of the same name
 
@@ -56,6 +62,19 @@ def found_run(run: str, runs_dir: Path) -> tuple[Store, Manifest]:
             f"warning: {len(others) + 1} runs are named {run}. This is {manifest.name}, the one "
             f"touched last. There {'is' if len(others) == 1 else 'are'} also: {listed}."
         )
+    return store, manifest
+
+
+def real_run(run: str, runs_dir: Path) -> tuple[Store, Manifest]:
+    """A run as it was named, which is no smoke test.
+
+    Raises:
+        UsageError: It is one: nobody may rate it, compare with it, or ship what it has.
+    """
+    from harness.suite.record import refuse_smoke
+
+    store, manifest = found_run(run, runs_dir)
+    refuse_smoke(manifest)
     return store, manifest
 
 
@@ -97,6 +116,22 @@ def loaded_suite(
     for line in unchecked_arguments(file.suite.train) if file.suite.train else ():
         warn(f"warning: {line}")
     return file
+
+
+def suite_and_store(
+    suite: str, overrides: list[str] | None, limit: int | None, runs_dir: Path, *, smoke: bool
+) -> tuple[CheckedSuite, Store]:
+    """A suite that passed all checks, or its smoke test, and the runs that it belongs to."""
+    file = loaded_suite(suite, overrides, limit, rows=smoke)
+    if not smoke:
+        return file, store_in(runs_dir)
+    from harness.run.smoke import FOLDER, smoke_suite
+
+    store = store_in(runs_dir / FOLDER)
+    small = smoke_suite(file, store.root / "rows")
+    for line in small.suite.smoke:
+        say(f"smoke: {line}", err=True)
+    return small, store
 
 
 def store_in(runs_dir: Path) -> Store:

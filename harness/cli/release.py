@@ -29,7 +29,8 @@ def select(
     wanted = form_named(form, copy_to)
     if copy_to is not None:
         refuse_address(copy_to, "--copy-to")
-    store, manifest = options.found_run(run, runs_dir)
+    find = options.found_run if copy_to is None else options.real_run
+    store, manifest = find(run, runs_dir)
     selected, state = select_run(store, manifest), store.state_of(manifest)
     if as_json:
         options.print_json({**selected.record, "state": state})
@@ -72,7 +73,7 @@ def card(
     from harness.release.card_file import card_run, describe
 
     wanted = None if form is None else named_form(form)
-    store, manifest = options.found_run(run, runs_dir)
+    store, manifest = options.real_run(run, runs_dir)
     written = card_run(
         store, manifest, output=output, variant=variant, form=wanted, repo_id=repo_id, force=force
     )

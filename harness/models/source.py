@@ -46,8 +46,8 @@ BUILTIN_GGUF: Mapping[str, GgufPackage] = {
 
 TINY_PREFIX = "tiny:"
 TINY_ARCHITECTURES = (
-    "gemma3", "gpt2", "gpt_neox", "llama", "mistral", "olmo2", "opt", "phi", "phi3", "qwen2",
-    "qwen3",
+    "gemma", "gemma2", "gemma3", "gpt2", "gpt_neox", "llama", "mistral", "olmo2", "opt", "phi",
+    "phi3", "qwen2", "qwen3",
 )  # fmt: skip
 
 

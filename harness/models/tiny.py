@@ -23,6 +23,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFa
 
 VOCAB_SIZE = 2048
 CONTEXT_TOKENS = 2048
+_MOST_TOKENS = 32_768  # of a context whose tokenizer says that it is longer
 INITIALIZER_RANGE = 0.1
 SEED = 20240229
 BOS, EOS, PAD = "<s>", "</s>", "<pad>"
@@ -57,19 +58,31 @@ CHAT_TEMPLATE = (
 )
 
 
-def build(architecture: str, folder: Path) -> None:
+def build(architecture: str, folder: Path, tokenizer: Any = None) -> None:
     """Write a tiny model and its tokenizer into a folder, as ``save_pretrained`` does.
 
     Args:
         architecture: One of ``source.TINY_ARCHITECTURES``.
         folder: Where to write; it must exist.
+        tokenizer: Another tokenizer than the tiny models' own, whose size the model then has.
     """
     config = tiny_config(architecture)
+    if tokenizer is not None:
+        _fit(config, tokenizer)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
         model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     model.save_pretrained(folder)
-    tiny_tokenizer().save_pretrained(folder)
+    (tokenizer or tiny_tokenizer()).save_pretrained(folder)
+
+
+def _fit(config: Any, tokenizer: Any) -> None:
+    """Give a configuration the vocabulary, special tokens and length of a tokenizer."""
+    config.vocab_size = -(-len(tokenizer) // 64) * 64
+    for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
+        setattr(config, name, getattr(tokenizer, name))
+    length = min(tokenizer.model_max_length, _MOST_TOKENS)  # which may be 1e30 for none
+    config.max_position_embeddings = max(CONTEXT_TOKENS, length)
 
 
 def tiny_config(architecture: str) -> Any:
@@ -85,6 +98,10 @@ def tiny_config(architecture: str) -> Any:
                 sliding_window=64,
                 layer_types=["sliding_attention", "full_attention"] * 2,
             )
+        case "gemma" | "gemma2":
+            shape |= {"head_dim": 32}
+            if architecture == "gemma2":
+                shape |= {"query_pre_attn_scalar": 32, "sliding_window": 64}
         case "gpt2":
             del shape["num_key_value_heads"]
             shape = {_GPT2_NAMES.get(name, name): value for name, value in shape.items()}

@@ -8,7 +8,8 @@ from harness.report.view.records import View
 def render_markdown(view: View) -> str:
     """Write what each section has to say in Markdown, under its title."""
     bodies, left_out = answers(lambda _, own: own.markdown(view), no_text, view.left_out)
-    parts = [f"# {plain(view.provenance.suite)}: evaluation report"]
+    kind = "SMOKE TEST" if view.smoke else "evaluation report"
+    parts = [f"# {plain(view.provenance.suite)}: {kind}"]
     for _, section, body in bodies:
         parts += [f"## {plain(section.title)}" if section.title else "", body] if body else []
     if left_out:

@@ -49,6 +49,20 @@ def suite_of(manifest: Manifest) -> Suite:
     return recorded_suite(manifest.spec, where=f"the manifest of {manifest.name}")
 
 
+def refuse_smoke(manifest: Manifest) -> None:
+    """Refuse what a smoke test cannot be used for.
+
+    Raises:
+        UsageError: The run is a smoke test.
+    """
+    if suite_of(manifest).smoke:
+        raise UsageError(
+            "This run is a smoke test: a random model on a few rows.",
+            where=manifest.name,
+            hint="Run it without --smoke.",
+        )
+
+
 def recorded_suite(spec: Mapping[str, Any], *, where: str | None = None) -> Suite:
     """A suite's resolved form, as records keep it, as a suite.
 

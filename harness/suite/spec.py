@@ -538,6 +538,11 @@ class Suite(Spec):
     select: SelectSpec = SelectSpec()
     gate: GateSpec = GateSpec()
     human: HumanSpec = HumanSpec()
+    smoke: tuple[str, ...] = Field(
+        (),
+        description="What --smoke replaced; whoever sets it marks the results as meaningless.",
+        exclude_if=lambda lines: not lines,
+    )
 
     @model_validator(mode="before")
     @classmethod

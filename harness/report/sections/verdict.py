@@ -8,7 +8,7 @@ from harness.report.sections.base import PageContext, ReportSection
 from harness.report.view.records import View
 from harness.report.words.cautions import Evidence
 from harness.report.words.facts import headline_parts, lead_facts
-from harness.report.words.verdict import build_verdict
+from harness.report.words.verdict import build_verdict, smoke_verdict
 
 
 class VerdictSection(ReportSection):
@@ -19,9 +19,13 @@ class VerdictSection(ReportSection):
     def build(self, run: RunContents) -> dict[str, Any]:
         manifest = run.manifest
         figures = (run.matrix[0], run.primary, run.trade_off, run.choice)
-        verdict = build_verdict(Evidence(manifest, *figures, run.human, run.outputs))
+        if run.suite.smoke:
+            verdict = smoke_verdict(manifest, run.suite.smoke)
+        else:
+            verdict = build_verdict(Evidence(manifest, *figures, run.human, run.outputs))
         return {
             "description": run.suite.description,
+            "smoke": run.suite.smoke,
             "verdict": verdict,
             "baseline": manifest.baseline,
             "variants": manifest.variants,

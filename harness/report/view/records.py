@@ -296,6 +296,7 @@ class View(Part):
 
     schema_version: int = 1
     description: str = ""
+    smoke: tuple[str, ...] = ()  # what a smoke test replaced; it says nothing of any model
     verdict: Verdict
     baseline: str
     variants: tuple[Variant, ...]

@@ -48,6 +48,23 @@ def build_verdict(evidence: Evidence) -> Verdict:
     )
 
 
+def smoke_verdict(manifest: Manifest, replaced: Sequence[str]) -> Verdict:
+    """What a smoke test shows: whether every step ran, and nothing of any model.
+
+    Args:
+        manifest: The run.
+        replaced: What stands in for what the suite says.
+    """
+    failed = sum(cell.status == "failed" for cell in manifest.cells)
+    what = f"{failed} of {len(manifest.cells)} cells failed" if failed else "every step ran"
+    return Verdict(
+        outcome="none",
+        chosen=None,
+        headline=f"SMOKE TEST: {what}. No figure of it says how good, large or fast a model is.",
+        support=tuple(f"In place of what the suite says, {line}." for line in replaced),
+    )
+
+
 def verdict_text(view: View) -> str:
     """The verdict for a terminal: the sentence, what supports it, what limits it; no markup."""
     verdict = view.verdict

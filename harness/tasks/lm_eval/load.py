@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from harness.errors import DataError, HarnessError, MissingExtraError, UsageError
+from harness.errors import DataError, HarnessError, MissingExtraError, OutOfReachError, UsageError
 from harness.hints import did_you_mean
 from harness.suite.spec import LmEvalTask
 from harness.tasks.lm_eval.code import not_importable
@@ -139,7 +139,7 @@ def _load_errors(task: LmEvalTask, name: str, rewriter: IndexRewriter) -> Iterat
             raise UsageError(problem) from error
         raise not_importable(name, [error.name.partition(".")[0]]) from error
     except (ConnectionError, datasets.exceptions.DatasetNotFoundError) as error:
-        raise DataError(
+        raise OutOfReachError(
             f"The lm-eval task {name!r} needs the data set {', '.join(sources)} from the Hugging "
             f"Face Hub, which cannot be reached: {error}.",
             hint="Give local files under data, or connect to the network (and unset "
