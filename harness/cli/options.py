@@ -122,7 +122,7 @@ def suite_and_store(
     suite: str, overrides: list[str] | None, limit: int | None, runs_dir: Path, *, smoke: bool
 ) -> tuple[CheckedSuite, Store]:
     """A suite that passed all checks, or its smoke test, and the runs that it belongs to."""
-    file = loaded_suite(suite, overrides, limit, rows=smoke)
+    file = loaded_suite(suite, overrides, limit)
     if not smoke:
         return file, store_in(runs_dir)
     from harness.run.smoke import FOLDER, smoke_suite

@@ -6,6 +6,7 @@ minute: columns, templates, lengths, target modules, options that a library refu
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from harness.validate.suite import CheckedSuite, check_suite
 
 FOLDER = ".smoke"  # of the folder of runs: nothing in it can be taken for a result
 _STEPS, _BATCH, _EXAMPLES, _DOCUMENTS, _NEW_TOKENS = 4, 2, 4, 2, 8
+_SILENT = {"report_to": "none", "push_to_hub": False}
 _GRID = MeasureSpec(prompt_tokens=(16,), new_tokens=(4,), batch_sizes=(1,), repeats=2)
 
 
@@ -47,7 +49,12 @@ def smoke_suite(file: CheckedSuite, folder: Path) -> CheckedSuite:
         change["measure"] = suite.measure.model_copy(update=_GRID.model_dump(exclude_unset=True))
         told.append("measure: one small size, twice")
     small = suite.model_copy(update={**change, "smoke": tuple(told)})
-    return check_suite(SuiteFile(small, file.path, file.base_dir, None, file.places))
+    whole = SuiteFile(small, file.path, file.base_dir, None, file.places)
+    check_suite(whole, rows=True)  # trackers and packages of the training included
+    if small.train is None:
+        return check_suite(whole)
+    silent = small.train.model_copy(update={"args": {**small.train.args, **_SILENT}})
+    return check_suite(replace(whole, suite=small.model_copy(update={"train": silent})))
 
 
 def _with_tasks_here(file: CheckedSuite, told: list[str]) -> Suite:
@@ -141,10 +148,8 @@ def _few_steps(train: TrainSpec, told: list[str]) -> TrainSpec:
         steps = f"{_STEPS} steps"
         if "eval_steps" in args:
             args["eval_steps"] = _STEPS // 2
-    trackers = args.get("report_to") not in (None, False, "none", [])
-    args |= {"report_to": "none", "push_to_hub": False, "logging_steps": 1}
     told.append(
-        f"train: {steps}, batches of at most {_BATCH} and {_BATCH} of them a step; nothing is "
-        "pushed" + (", and no tracker is written to" if trackers else "")
+        f"train: {steps}, batches of at most {_BATCH} and {_BATCH} of them a step; no tracker is "
+        "written to, and nothing pushed"
     )
     return train.model_copy(update={"args": args})

@@ -65,8 +65,10 @@ class SuiteFileErrors(SuiteErrors):
 
 
 def builtin_suites() -> dict[str, Path]:
-    """Suites that come with the package: name -> file, sorted by name."""
-    return {path.stem: path for path in sorted(resource_dir("suites").glob("*.yaml"))}
+    """Suites that come with the package: name -> file, sorted by name; recipes come last."""
+    folder = resource_dir("suites")
+    files = [*sorted(folder.glob("*.yaml")), *sorted(folder.glob("recipes/*.yaml"))]
+    return {path.relative_to(folder).with_suffix("").as_posix(): path for path in files}
 
 
 def find_suite(name: str) -> Path:

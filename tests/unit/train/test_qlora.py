@@ -359,7 +359,7 @@ REFUSED = {
     "offloading on a CPU": ({"args": {"activation_offloading": True}}, "activation_offloading"),
     "unknown optimizer": ({"args": {"optim": "adamm"}}, r"train\.args: adamm is not a valid"),
     "missing optimizer library": ({"args": {"optim": "lomo"}}, r"train: TRL or PEFT.*lomo"),
-    "missing tracker": ({"args": {"report_to": "tensorboard"}}, r"requires tensorboard"),
+    "missing tracker": ({"args": {"report_to": "wandb"}}, r"requires wandb"),
     "missing kernels": ({"args": {"use_liger_kernel": True}}, r"liger.kernel"),
     "missing deepspeed": (
         {"args": {"deepspeed": {"train_batch_size": 2}}},
