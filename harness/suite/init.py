@@ -29,7 +29,7 @@ def copy_suite(name: str, to: Path | None = None) -> Path:
     """
     builtin = builtin_suites()
     path = builtin.get(name) or find_suite(name)  # which raises, with near names
-    if path.stem not in builtin:
+    if path not in builtin.values():
         raise UsageError(
             "Only built-in suites are copied: paths inside others would lead nowhere.",
             where=name,
@@ -38,7 +38,7 @@ def copy_suite(name: str, to: Path | None = None) -> Path:
     to = to or Path(f"{path.stem}.yaml")
     if to.exists():
         raise UsageError("The file exists already.", where=str(to), hint="Choose another: --to")
-    text = re.sub(r"^# yaml-language-server:.*\n", "", builtin[path.stem].read_text("utf-8"))
+    text = re.sub(r"^# yaml-language-server:.*\n", "", path.read_text("utf-8"))
     own = re.sub(r"^name: .*$", f"name: {_suite_name(to)}", text, count=1, flags=re.MULTILINE)
     schema = to.parent / "suite.schema.json"
     if not schema.exists():

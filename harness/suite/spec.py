@@ -45,8 +45,13 @@ def _short_name(value: Any) -> Any:
     return _TORCH_NAMES.get(value.removeprefix("torch."), value) if type(value) is str else value
 
 
-Dtype = Annotated[Literal["auto", "bf16", "fp16", "fp32"], BeforeValidator(_short_name)]
-WeightType = Annotated[Precision | Literal["auto"], BeforeValidator(_short_name)]
+_TorchName = Literal["bfloat16", "float16", "float32"]
+_Dtype = Literal["auto", "bf16", "fp16", "fp32"]
+_WeightType = Precision | Literal["auto"]
+Dtype = Annotated[_Dtype, BeforeValidator(_short_name, json_schema_input_type=_Dtype | _TorchName)]
+WeightType = Annotated[
+    _WeightType, BeforeValidator(_short_name, json_schema_input_type=_WeightType | _TorchName)
+]
 
 
 class BaseSpec(Spec):
