@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,7 @@ from harness.suite.file import SuiteFile
 from harness.suite.spec import MeasureSpec, TrainSpec
 from harness.train.checkpoints import drop_resume_state, work_folder
 
+_TENSORBOARD = "runs"  # where transformers puts its logs, in the folder of checkpoints
 _DISK_FULL = ("No space left on device", "inline_container")  # the latter is torch.save's writer
 
 
@@ -67,8 +69,13 @@ def train_once(
                 )
             write_atomic(record, run.model_dump_json(indent=1) + "\n")
             reporter.say(f"  {effort(run, suite.measure)}")
+            if run.stopped_early:
+                reporter.say(f"  stopped early: {run.stopped_early}")
         drop_resume_state(work_dir)
         store.finish("training", key, identity, work_dir)
+        logs = store.path("training", key) / _TENSORBOARD
+        if logs.is_dir():
+            reporter.say(f"  for its curves: tensorboard --logdir {shlex.quote(str(logs))}")
 
 
 def effort(run: TrainingRun, measure: MeasureSpec | None) -> str:

@@ -248,3 +248,18 @@ def test_a_training_tells_what_it_took() -> None:
     run = record(seconds=90.0, steps=3, peak_memory_bytes=1_500_000_000)
     assert effort(run, None) == "3 steps in 90 s, at most 1.50 GB of memory"
     assert effort(run, MeasureSpec(price_per_hour=2.4)).endswith(", 0.06 USD at 2.4 an hour")
+
+
+def test_where_curves_are_and_why_it_stopped_is_told(file, store, monkeypatch, capfd):
+    """TensorBoard's folder lies in the store, under a name that nobody guesses."""
+
+    def train(job: Any) -> TrainingRun:
+        (job.work_dir / "checkpoint-2").mkdir()
+        (job.work_dir / "runs" / "today").mkdir(parents=True)
+        return record(stopped_early="eval loss had not improved")
+
+    monkeypatch.setattr(qlora, "train", train)
+    train_once(file, file.suite.train, store, KEY, IDENTITY, [], Reporter(0))
+    told = "".join(capfd.readouterr())
+    assert "stopped early: eval loss had not improved" in told
+    assert f"tensorboard --logdir {store.path('training', KEY)}/runs" in told.replace("\n", "")
