@@ -178,6 +178,7 @@ SECTIONS: Door[Any] = Door(
         "verdict": "harness.report.sections.verdict:SECTION",
         "choice": "harness.report.sections.choice:SECTION",
         "matrix": "harness.report.sections.matrix:SECTION",
+        "methods": "harness.report.sections.methods:SECTION",
         "charts": "harness.report.sections.charts:SECTION",
         "cost": "harness.report.sections.cost:SECTION",
         "losses": "harness.report.sections.losses:SECTION",

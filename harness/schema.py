@@ -246,6 +246,7 @@ class Variant(Record):
     precision: Precision | Literal["auto"]  # auto only until the device policy has decided
     adapter: str | None = None  # path of the adapter folder (kind full: of the model)
     step: int | None = None  # of training; None: there is none, or nothing tells it
+    training: str = Field("", exclude_if=lambda name: not name)  # its name, of a suite with several
     merged_into: Precision | None = None  # for merged: precision of the weights merged into
     proof: Proof | None = None  # for merged: that it is the adapter; older versions proved nothing
     # "base" and "adapter", and for merged models "merged/<file>", each with its sha256
@@ -479,7 +480,9 @@ class Manifest(Record):
     variants: tuple[Variant, ...]
     baseline: str
     cells: tuple[CellResult, ...]
-    training_key: str | None = None
+    training_key: str | None = None  # of a suite's only training
+    # of a suite with several: name -> key, of those that are done
+    trainings: dict[str, str] = Field(default_factory=dict, exclude_if=lambda names: not names)
     data: dict[str, DataReport] = Field(default_factory=dict)  # task id (or "train") -> report
     examples: dict[str, str] = Field(default_factory=dict)  # task id -> examples key
     overlaps: dict[str, str] = Field(default_factory=dict)  # task id -> overlaps key
@@ -492,6 +495,11 @@ class Manifest(Record):
     def name(self) -> str:
         """``SUITE/RUN-ID``, as commands take it."""
         return f"{self.suite}/{self.run_id}"
+
+    @property
+    def training_keys(self) -> dict[str, str]:
+        """The keys of its finished trainings by name; the only one of a suite has none."""
+        return self.trainings or ({"": self.training_key} if self.training_key else {})
 
     @property
     def done_cells(self) -> int:

@@ -93,13 +93,12 @@ def train(
         )
     asked = Options(command=_command_line(), train_only=True)
     manifest = run_suite(file, store, asked, _reporter(verbose, quiet))
-    if manifest.training_key is None:
-        raise TypeError("training leaves a key")
-    folder = store.path("training", manifest.training_key)
-    run = store.read_record("training", manifest.training_key, "training", TrainingRun)
-    for checkpoint in run.checkpoints:
-        loss = "" if checkpoint.eval_loss is None else f"  eval loss {checkpoint.eval_loss:.4f}"
-        say(f"{folder / checkpoint.path}{loss}")
+    for key in manifest.training_keys.values():
+        folder = store.path("training", key)
+        run = store.read_record("training", key, "training", TrainingRun)
+        for checkpoint in run.checkpoints:
+            loss = "" if checkpoint.eval_loss is None else f"  eval loss {checkpoint.eval_loss:.4f}"
+            say(f"{folder / checkpoint.path}{loss}")
 
 
 def smoke_run(suite: str, runs_dir: Path) -> tuple[Store, Manifest]:

@@ -113,7 +113,8 @@ def loaded_suite(
     from harness.validate.suite import read_suite
 
     file = read_suite(suite, overrides or (), limit, rows=rows)
-    for line in unchecked_arguments(file.suite.train) if file.suite.train else ():
+    lines = [line for spec in file.suite.trainings.values() for line in unchecked_arguments(spec)]
+    for line in dict.fromkeys(lines):
         warn(f"warning: {line}")
     return file
 

@@ -96,7 +96,7 @@ def _costs(side: Side) -> RunCosts:
 
 
 def _training(side: Side) -> RunTraining | None:
-    key = side.manifest.training_key
+    key = side.manifest.training_keys.get(side.variant.training)
     if key is None:
         return None
     run = side.store.read_record("training", key, "training", TrainingRun)

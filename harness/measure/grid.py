@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 
-from harness.measure import memory
 from harness.measure.machine import disturbance, snapshot
 from harness.measure.speed import Timing, random_prompts, timed_generation
 from harness.metrics.quantities import unit_of
+from harness.models import resident
 from harness.schema import Measurement
 from harness.suite.spec import MeasureSpec
 
@@ -121,7 +121,7 @@ def measure_point(
     try:
         for _ in range(warmup):
             subject.call(point)
-        rss_is_fresh = memory.reset_peak_rss()
+        rss_is_fresh = resident.reset_peak_rss()
         if subject.device.type == "cuda":
             torch.cuda.empty_cache()  # what is cached from before is no part of the peak
             torch.cuda.reset_peak_memory_stats(subject.device)
@@ -163,7 +163,7 @@ def _speeds(timings: Sequence[Timing], point: Point) -> dict[str, Values | str]:
 
 def _peaks(device: torch.device, rss_is_fresh: bool) -> dict[str, Values | str]:
     figures: dict[str, Values | str] = {
-        "peak_rss_inference_bytes": (float(memory.peak_rss_bytes()),)
+        "peak_rss_inference_bytes": (float(resident.peak_rss_bytes()),)
         if rss_is_fresh
         else "This system does not let a process begin a new peak."
     }

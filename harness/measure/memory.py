@@ -3,16 +3,10 @@
 These are different quantities; each is recorded under its own name and none stands for another.
 """
 
-import resource
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import torch
-
-_STATUS = Path("/proc/self/status")
-_CLEAR_REFS = Path("/proc/self/clear_refs")
 
 
 def weights_bytes(model: torch.nn.Module) -> int:
@@ -60,30 +54,3 @@ def kv_cache_bytes(cache: Any) -> int:
         for layer in cache.layers
         for tensor in _tensors_of(layer, ("keys", "values"))
     )
-
-
-def peak_rss_bytes() -> int:
-    """Highest resident memory of this process since its start, or since `reset_peak_rss`.
-
-    On Linux this is VmHWM and not ``ru_maxrss``: the latter survives exec, so a worker would
-    begin with the peak of the process that started it.
-    """
-    if _STATUS.exists():
-        for line in _STATUS.read_text("ascii", "replace").splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    scale = 1 if sys.platform == "darwin" else 1024  # macOS counts bytes, others KiB
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale
-
-
-def reset_peak_rss() -> bool:
-    """Begin a new peak of resident memory.
-
-    Returns:
-        Whether the system allowed it. (Linux: 5 written to ``/proc/self/clear_refs``.)
-    """
-    try:
-        _CLEAR_REFS.write_text("5", "ascii")
-    except OSError:
-        return False
-    return True

@@ -27,6 +27,7 @@ from harness.measure import memory
 from harness.measure.grid import Point, PointError, Subject, grid_points, measure_point
 from harness.measure.job import MeasureJob
 from harness.measure.speed import synchronize
+from harness.models import resident
 from harness.models.adapters import AdapterSet
 from harness.models.builtin import resolve_model
 from harness.models.device import decide
@@ -102,7 +103,7 @@ def measure_job(job: MeasureJob, say: Callable[[str], None]) -> list[Measurement
     policy = decide(job.base)
     device = torch.device(policy.device)
     prepare(job, device)
-    memory.reset_peak_rss()
+    resident.reset_peak_rss()
     load_average = psutil.getloadavg()[0]
     rss_before = psutil.Process().memory_info().rss
     say("loading the model")
@@ -111,7 +112,7 @@ def measure_job(job: MeasureJob, say: Callable[[str], None]) -> list[Measurement
     synchronize(device)
     load_s = time.perf_counter() - start
     weights = memory.weights_bytes(model)
-    peak_rss = memory.peak_rss_bytes()
+    peak_rss = resident.peak_rss_bytes()
 
     points = grid_points(job.grid)
     results: list[Measurement] = []
@@ -123,7 +124,7 @@ def measure_job(job: MeasureJob, say: Callable[[str], None]) -> list[Measurement
             say(f"point {number} of {len(points)}: {point}")
             grid = job.grid
             results += measure_point(subject, point, warmup=grid.warmup, repeats=grid.repeats)
-            peak_rss = max(peak_rss, memory.peak_rss_bytes())
+            peak_rss = max(peak_rss, resident.peak_rss_bytes())
 
     attention = getattr(model.config, "_attn_implementation", None) or "unknown"
     dtype = str(weight_dtype(job.precision, policy)).removeprefix("torch.")

@@ -17,6 +17,7 @@ from harness.plan.plan import (
     MeasureCell,
     Plan,
     PlannedCell,
+    PlannedTraining,
     WaitingCell,
     make_plan,
     run_id_of,
@@ -128,11 +129,16 @@ def _state(row: ExplainedCell) -> str:
 
 
 def _training_state(plan: Plan, store: Store) -> str:
-    if plan.training is None:
+    if not plan.trainings:
         external = plan.file.suite.checkpoints
         return "none: checkpoints are given" if external else "none"
-    if plan.training_run is None:
-        came = interrupted_at(work_folder(store, plan.training.key))
+    states = [(training.name, _state_of(training, plan, store)) for training in plan.trainings]
+    return "; ".join(f"{name}: {state}" if name else state for name, state in states)
+
+
+def _state_of(training: PlannedTraining, plan: Plan, store: Store) -> str:
+    if training.run is None:
+        came = interrupted_at(work_folder(store, training.item.key))
         if came is None:
             return "to be done"
         if store.is_running(plan.file.suite.name, plan.run_id):
@@ -140,9 +146,7 @@ def _training_state(plan: Plan, store: Store) -> str:
         if came[0] == 0:
             return "interrupted before its first checkpoint; eval begins it again"
         return f"interrupted{_at_step(*came)}; eval resumes there"
-    return (
-        f"done: {plan.training_run.steps} steps, {len(plan.training_run.checkpoints)} checkpoints"
-    )
+    return f"done: {training.run.steps} steps, {len(training.run.checkpoints)} checkpoints"
 
 
 def _at_step(step: int, steps: int | None) -> str:

@@ -18,7 +18,7 @@ from harness.doors import ENGINES, TASK_TYPES
 from harness.engines.base import Engine
 from harness.models.hardware import installed_versions
 from harness.schema import QUANTIZED, TRAIN, Split, Variant
-from harness.suite.spec import DTYPE_VARIABLE, ENGINE, Suite
+from harness.suite.spec import DTYPE_VARIABLE, ENGINE, Suite, TrainSpec
 from harness.tasks.base import TaskRequest
 from harness.validate.suite import CheckedSuite
 
@@ -84,23 +84,21 @@ def examples_of(file: CheckedSuite) -> dict[str, Keyed]:
     return result
 
 
-def training_of(file: CheckedSuite, examples: Mapping[str, Keyed]) -> Keyed | None:
-    """Identity of the suite's training, or None where it has none."""
+def training_of(file: CheckedSuite, train: TrainSpec, examples: Mapping[str, Keyed]) -> Keyed:
+    """Identity of one of the suite's trainings."""
     suite = file.suite
-    if suite.train is None:
-        return None
     rows = {name: part for name, part in examples[TRAIN].identity.items() if name != _REFERENCES}
     return keyed(
         {
             "base": dict(file.base),
             **asked_device(suite),
-            "train": suite.train.model_dump(mode="json"),
+            "train": train.model_dump(mode="json"),
             "examples": _of_splits(rows, _TRAIN_SPLITS),
             "seed": suite.seed,
             "versions": installed_versions(_TRAIN_PACKAGES),
             "procedure": _TRAINING_VERSION,
-            **({"packing": _PACKING_VERSION} if suite.train.joins_rows else {}),
-            **({} if suite.train.completion_only_loss else {"whole_rows": _WHOLE_ROWS_VERSION}),
+            **({"packing": _PACKING_VERSION} if train.joins_rows else {}),
+            **({} if train.completion_only_loss else {"whole_rows": _WHOLE_ROWS_VERSION}),
         }
     )
 

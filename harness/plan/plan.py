@@ -33,7 +33,7 @@ from harness.schema import (
     Variant,
 )
 from harness.store.runs import Store
-from harness.suite.spec import Suite
+from harness.suite.spec import Suite, TrainSpec
 from harness.validate.rules import check_gated
 from harness.validate.suite import CheckedSuite
 
@@ -134,14 +134,34 @@ class WaitingCell(PlannedCell):
 
 
 @dataclass(frozen=True)
+class PlannedTraining:
+    """One of a suite's trainings.
+
+    Attributes:
+        name: Its name; empty where the suite has no other.
+        spec: How to train.
+        item: Where it lies.
+        run: What came of it; None until it is done.
+    """
+
+    name: str
+    spec: TrainSpec
+    item: Keyed
+    run: TrainingRun | None
+
+    def owns(self, variant: str) -> bool:
+        """Whether a variant, by its id or that of its stand-in, comes of this training."""
+        return not self.name or variant.removeprefix("merged-").startswith(f"{self.name}-")
+
+
+@dataclass(frozen=True)
 class Plan:
     """Everything a suite asks for, and what of it is done."""
 
     file: CheckedSuite
     run_id: str
     suite_digest: str
-    training: Keyed | None
-    training_run: TrainingRun | None
+    trainings: tuple[PlannedTraining, ...]
     examples: dict[str, Keyed]  # task id (or "train") -> examples
     variants: tuple[Variant, ...]
     cells: tuple[PlannedCell, ...]
@@ -178,22 +198,23 @@ def make_plan(
     """
     suite = file.suite
     examples = examples_of(file)
-    training = training_of(file, examples)
-    training_run = None
-    checkpoints: list[Checkpoint] = []
+    trainings = tuple(_trainings(file, store, examples))
+    there: dict[str, list[Checkpoint]] = {}
     to_come: list[str] = []
-    if training is None:
-        checkpoints = external_checkpoints(file)
-    elif store.has("training", training.key):
-        training_run = store.read_record("training", training.key, "training", TrainingRun)
-        checkpoints = trained_checkpoints(training_run, store.path("training", training.key))
-    else:
-        to_come = expected_checkpoints(suite)
+    if suite.train is None:
+        there[""] = external_checkpoints(file)
+    for training in trainings:
+        if training.run is None:
+            to_come += expected_checkpoints(training.spec, training.name)
+        else:
+            folder = store.path("training", training.item.key)
+            there[training.name] = trained_checkpoints(training.run, folder, training.name)
+    checkpoints = [checkpoint for own in there.values() for checkpoint in own]
     names = [checkpoint.name for checkpoint in checkpoints] + to_come
     check_merged_steps(file, [*checkpoints, *to_come])
     if merged is None:
         merged = _merged_before(checkpoints, earlier)
-    variants = tuple(make_variants(suite, file.base, checkpoints, merged or ()))
+    variants = tuple(make_variants(suite, file.base, there, merged or ()))
     waiting = [(name, "for training") for name in to_come]
     if merged is None:
         waiting += waiting_to_merge(suite, may_train=bool(names))
@@ -209,13 +230,22 @@ def make_plan(
         file=file,
         run_id=run_id_of(suite),
         suite_digest=digest,
-        training=training,
-        training_run=training_run,
+        trainings=trainings,
         examples=examples,
         variants=variants,
         cells=tuple(cells),
         baseline=_baseline(file, known),
     )
+
+
+def _trainings(
+    file: CheckedSuite, store: Store, examples: Mapping[str, Keyed]
+) -> Iterator[PlannedTraining]:
+    for name, spec in file.suite.trainings.items():
+        item, run = training_of(file, spec, examples), None
+        if store.has("training", item.key):
+            run = store.read_record("training", item.key, "training", TrainingRun)
+        yield PlannedTraining(name, spec, item, run)
 
 
 def _merged_before(checkpoints: Sequence[Checkpoint], earlier: Manifest | None) -> list[str] | None:

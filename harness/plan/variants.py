@@ -17,26 +17,36 @@ from harness.models.identity import check_adapter
 from harness.schema import Checkpoint, TrainingRun, Variant
 from harness.suite.arguments import as_sft_takes_them
 from harness.suite.file import SuiteFile
-from harness.suite.spec import Suite
+from harness.suite.spec import Suite, TrainSpec
 
 _SAVE_STEPS = 500  # TRL's default
 _MOST_EXPECTED = 10_000  # names of checkpoints to come that are still told one by one
 UNKNOWN = "checkpoint-*"  # stands for checkpoints whose steps only training will tell
 
 
-def trained_checkpoints(run: TrainingRun, folder: Path) -> list[Checkpoint]:
-    """Checkpoints of a finished training, with absolute paths."""
-    return [c.model_copy(update={"path": str(folder / c.path)}) for c in run.checkpoints]
+def trained_checkpoints(run: TrainingRun, folder: Path, training: str = "") -> list[Checkpoint]:
+    """Checkpoints of a finished training, with absolute paths, and its name before theirs."""
+    return [
+        c.model_copy(update={"path": str(folder / c.path), "name": _of_training(training, c.name)})
+        for c in run.checkpoints
+    ]
 
 
-def expected_checkpoints(suite: Suite) -> list[str]:
+def _of_training(training: str, name: str) -> str:
+    return f"{training}-{name}" if training else name
+
+
+def expected_checkpoints(train: TrainSpec, training: str = "") -> list[str]:
     """Names of the checkpoints a training will leave, as far as its arguments tell."""
-    args = as_sft_takes_them(suite.train.args) if suite.train else {}
+    return [_of_training(training, name) for name in _expected(train)]
+
+
+def _expected(train: TrainSpec) -> list[str]:
+    args = as_sft_takes_them(train.args)
     steps, every = args.get("max_steps"), args.get("save_steps", _SAVE_STEPS)
     if not isinstance(steps, int) or not isinstance(every, int) or min(steps, every) <= 0:
         return [UNKNOWN]
-    by_losses = suite.train is not None and suite.train.keeps_best
-    if by_losses or args.get("save_strategy", "steps") != "steps":
+    if train.keeps_best or args.get("save_strategy", "steps") != "steps":
         return [UNKNOWN]
     if steps // every > _MOST_EXPECTED:
         return [UNKNOWN]
@@ -100,7 +110,7 @@ def _unique_names(paths: Sequence[Path]) -> list[str]:
 def make_variants(
     suite: Suite,
     base: Mapping[str, Any],
-    checkpoints: Sequence[Checkpoint],
+    trainings: Mapping[str, Sequence[Checkpoint]],
     merged: Sequence[str],
 ) -> Iterator[Variant]:
     """The columns of the matrix whose weights exist (or, for merged ones, can be made).
@@ -108,7 +118,8 @@ def make_variants(
     Args:
         suite: The suite.
         base: Identity of its base.
-        checkpoints: The adapters, or for ``method: full`` the models.
+        trainings: Of each training by its name the adapters, or for ``method: full`` the models;
+            those trained elsewhere are of a training without a name.
         merged: Names of the checkpoints to merge.
     """
     base_digest = {"base": short_digest(dict(base))}
@@ -121,23 +132,27 @@ def make_variants(
             digests=base_digest,
             **common,
         )
-    for checkpoint in checkpoints:
+    checkpoints = [(name, own) for name, checkpoints in trainings.items() for own in checkpoints]
+    for training, checkpoint in checkpoints:
         yield Variant(
             id=checkpoint.name,
-            kind="full" if is_full(suite) else "adapter",
-            precision=suite.matrix.adapters,
+            kind="full" if is_full(suite, training) else "adapter",
+            training=training,
+            precision=suite.precision_of(training),
             adapter=checkpoint.path,
             step=checkpoint.step,
             digests={**base_digest, "adapter": checkpoint.digest},
             **common,
         )
-    steps = [checkpoint.step for checkpoint in checkpoints]
-    for checkpoint in checkpoints:
+    steps = [checkpoint.step for _, checkpoint in checkpoints]
+    for training, checkpoint in checkpoints:
         if checkpoint.name in merged:
             alone = checkpoint.step is not None and steps.count(checkpoint.step) == 1
+            by_step = alone and not training
             yield Variant(
-                id=f"merged-{checkpoint.step if alone else checkpoint.name}",
+                id=f"merged-{checkpoint.step if by_step else checkpoint.name}",
                 kind="merged",
+                training=training,
                 precision=suite.matrix.merged_precision,
                 adapter=checkpoint.path,
                 step=checkpoint.step,
@@ -146,13 +161,25 @@ def make_variants(
             )
 
 
-def is_full(suite: Suite) -> bool:
-    """Whether checkpoints are whole models, so that there is no adapter to merge."""
-    return suite.train is not None and suite.train.method == "full"
+def is_full(suite: Suite, training: str) -> bool:
+    """Whether a training's checkpoints are whole models, so that there is no adapter to merge."""
+    return training in suite.trainings and suite.trainings[training].method == "full"
+
+
+def may_merge(suite: Suite, variant: Variant) -> bool:
+    """Whether a variant is an adapter that PEFT adds to the base's weights."""
+    spec = suite.trainings.get(variant.training)
+    return variant.kind == "adapter" and (spec is None or spec.why_not_merged is None)
 
 
 def names_to_merge(suite: Suite, adapters: Sequence[Variant], best: str | None) -> list[str]:
-    """Which checkpoints ``matrix.merged`` asks to merge; ``best`` is the one chosen on select."""
+    """Which checkpoints ``matrix.merged`` asks to merge; ``best`` is the one chosen on select.
+
+    Args:
+        suite: The suite.
+        adapters: Those that can be merged.
+        best: The choice, which may be none of them.
+    """
     wanted = suite.matrix.merged
     names = [adapter.id for adapter in adapters]
     if isinstance(wanted, list):

@@ -256,6 +256,6 @@ def _record(selected: RunSelection, variant: Variant, files: dict[str, str]) -> 
         "base_model": variant.base_model,
         "base_revision": variant.base_revision,
         "files": files,
-        "training_key": manifest.training_key,
+        "training_key": manifest.training_keys.get(variant.training),
         "environment": environment and environment.model_dump(mode="json"),
     }

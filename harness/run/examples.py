@@ -85,7 +85,7 @@ def _rows_in_words(report: DataReport) -> str:
 
 def _check_splits(run: Run, examples: dict[str, list[Example]]) -> None:
     """Refuse splits without examples before anything expensive starts."""
-    wanted = [(TRAIN, "train")] if run.plan.training is not None else []
+    wanted = [(TRAIN, "train")] if run.plan.trainings else []
     for name, task in run.file.suite.tasks.items():
         if not task.brings_data:
             wanted += [(name, split) for split in task.scored_splits]

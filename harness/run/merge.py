@@ -8,7 +8,7 @@ from harness.checks.base import findings_about
 from harness.checks.unchosen_merge import UnchosenMergeFacts
 from harness.plan.keys import merged_of
 from harness.plan.plan import make_plan
-from harness.plan.variants import names_to_merge
+from harness.plan.variants import may_merge, names_to_merge
 from harness.run.state import Run
 from harness.schema import MergedModel, Variant
 from harness.suite.deciding import primary_metric
@@ -20,7 +20,8 @@ def plan_merged(run: Run) -> list[Variant]:
     Where ``--only`` left checkpoints without the score that decides, ``merged: best`` stays
     undecided, or as an earlier invocation decided it.
     """
-    adapters = [variant for variant in run.plan.variants if variant.kind == "adapter"]
+    suite = run.file.suite
+    adapters = [variant for variant in run.plan.variants if may_merge(suite, variant)]
     if run.file.suite.matrix.merged != "best" or _all_scored(run, adapters):
         names = names_to_merge(run.file.suite, adapters, _best(run, adapters))
         run.plan = make_plan(run.file, run.store, names)
@@ -73,10 +74,13 @@ def _all_excluded(run: Run) -> bool:
 
 
 def _best(run: Run, adapters: list[Variant]) -> str | None:
-    """The chosen checkpoint; where none was chosen the last one, and the report says so."""
+    """The chosen checkpoint, which may be none to merge; where none was chosen the last adapter.
+
+    The report says so.
+    """
     names = [adapter.id for adapter in adapters]
     chosen = run.selection.chosen if run.selection is not None else None
-    if chosen in names or not names or _all_excluded(run):
+    if chosen is not None or not names or _all_excluded(run):
         return chosen
     if run.file.suite.matrix.merged == "best":
         reason = run.selection.reason if run.selection is not None else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 
 from harness.errors import UsageError
-from harness.plan.plan import WaitingCell
+from harness.plan.plan import PlannedTraining, WaitingCell
 from harness.run.state import Run
 
 
@@ -39,7 +39,7 @@ def _may_be(pattern: str, planned: str) -> bool:
     Until training and the choice are done, ``checkpoint-*`` and ``merged-best`` stand in for names
     that end in a step.
     """
-    name, _, end = planned.partition("-")
+    name, _, end = planned.rpartition("-")
     stands_in = end in ("*", "best", "last", "all")
     return fnmatch.fnmatchcase(planned, pattern) or (stands_in and pattern.startswith(f"{name}-"))
 
@@ -66,11 +66,13 @@ def check_matches(run: Run) -> None:
             )
 
 
-def needs_training(run: Run) -> bool:
-    """Whether a wanted cell waits for training; only those of the base do not."""
-    if run.plan.training is None or run.plan.training_run is not None:
+def needs_training(run: Run, training: PlannedTraining) -> bool:
+    """Whether a wanted cell waits for a training; those of the base, and of others, do not."""
+    if training.run is not None:
         return False
     there = [cell.id for cell in run.plan.cells if cell.state != "waiting"]
     to_come = [cell for cell in run.plan.cells if cell.state == "waiting"]
-    matched = all(fnmatch.filter(there, pattern) for pattern in run.options.only)
-    return not matched or any(run.wants(cell) for cell in to_come)
+    known = [*there, *(cell.id for cell in to_come if not training.owns(cell.variant))]
+    matched = all(fnmatch.filter(known, pattern) for pattern in run.options.only)
+    own = [cell for cell in to_come if training.owns(cell.variant)]
+    return not matched or any(run.wants(cell) for cell in own)

@@ -89,17 +89,23 @@ def _pin_base(file: CheckedSuite) -> None:
 
 
 def _train(run: Run, examples: Mapping[str, Sequence[Example]]) -> None:
-    """Train if something waits for it; then plan again, now with its checkpoints."""
-    item, spec = run.plan.training, run.file.suite.train
-    if item is None or spec is None or not needs_training(run):
+    """Train what something waits for; then plan again, now with its checkpoints."""
+    wanted = [training for training in run.plan.trainings if needs_training(run, training)]
+    if not wanted:
         return
     if not run.options.train_only:
         _rehearse(run, examples)
     run.save()  # a training that is cut off leaves a run to see
     from harness.train.session import train_once
 
-    train_once(run.file, spec, run.store, item.key, item.identity, examples[TRAIN], run.reporter)
-    run.plan = make_plan(run.file, run.store)
+    for training in wanted:
+        item = training.item
+        train_once(
+            *(run.file, training.spec, run.store, item.key, item.identity),
+            *(examples[TRAIN], run.reporter),
+        )
+        run.plan = make_plan(run.file, run.store)
+        run.save()
 
 
 def _rehearse(run: Run, examples: Mapping[str, Sequence[Example]]) -> None:

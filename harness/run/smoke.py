@@ -44,7 +44,7 @@ def smoke_suite(file: CheckedSuite, folder: Path) -> CheckedSuite:
     suite = _with_few_rows(suite, file.base_dir, folder, told)
     change: dict[str, Any] = {"base": base, "tasks": _small_tasks(suite, told)}
     if suite.train is not None:
-        change["train"] = _few_steps(suite.train, told)
+        change["train"] = _few_steps_each(suite.train, told)
     if suite.measure is not None:
         change["measure"] = suite.measure.model_copy(update=_GRID.model_dump(exclude_unset=True))
         told.append("measure: one small size, twice")
@@ -152,4 +152,21 @@ def _few_steps(train: TrainSpec, told: list[str]) -> TrainSpec:
         f"train: {steps}, batches of at most {_BATCH} and {_BATCH} of them a step; no tracker is "
         "written to, and nothing pushed"
     )
-    return train.model_copy(update={"args": args})
+    change: dict[str, Any] = {"args": args}
+    if train.peft_type == "ADALORA":  # its phases are as long as the training
+        change["peft"] = {k: v for k, v in train.peft.items() if k not in ("tinit", "tfinal")}
+    return train.model_copy(update=change)
+
+
+def _few_steps_each(train: TrainSpec, told: list[str]) -> TrainSpec:
+    """The same of each of a suite's trainings."""
+    if not train.methods:
+        return _few_steps(train, told)
+    lines: list[str] = []
+    few = {name: _few_steps(spec, lines) for name, spec in train.each.items()}
+    told += dict.fromkeys(lines)
+    methods = {
+        name: own.model_copy(update={"args": few[name].args, "peft": few[name].peft})
+        for name, own in train.methods.items()
+    }
+    return train.model_copy(update={"methods": methods})

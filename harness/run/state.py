@@ -207,6 +207,7 @@ class Run:
 
     def _manifest(self) -> Manifest:
         plan, suite = self.plan, self.file.suite
+        keys = {t.name: t.item.key for t in plan.trainings if t.run is not None}
         return Manifest(
             run_id=plan.run_id,
             suite=suite.name,
@@ -222,7 +223,8 @@ class Run:
             variants=tuple(self._as_made(variant) for variant in plan.variants),
             baseline=plan.baseline,
             cells=tuple(self.results.values()),
-            training_key=plan.training.key if plan.training and plan.training_run else None,
+            training_key=keys.pop("", None),
+            trainings=keys,
             data=self.data,
             examples={task: item.key for task, item in plan.examples.items()},
             overlaps=self.overlaps,

@@ -6,23 +6,33 @@ from pathlib import Path
 from harness.checks.base import findings_about
 from harness.checks.training_curve import Curve, CurveFacts
 from harness.models.beside import TrainerState, trainer_state
-from harness.run.state import Run
+from harness.run.state import Run, named
+from harness.schema import Finding, TrainingRun
 
 
 def look_at_training(run: Run) -> None:
     """Tell what losses, rows and proofs of the training say, as far as they are written down."""
-    training = run.plan.training_run
-    if training is None:
+    if not run.plan.trainings:
         for folder, state in _states(run).items():
             losses, evals = (_finite(state.logged(name)) for name in ("loss", "eval_loss"))
             run.findings += findings_about(CurveFacts(losses, evals, of=folder.name))
         return
+    for planned in run.plan.trainings:
+        if planned.run is not None:
+            found = _findings(planned.run)
+            run.findings += named(planned.name, found) if planned.name else found
+
+
+def _findings(training: TrainingRun) -> list[Finding]:
     curve = CurveFacts(
         [(entry.step, entry.loss) for entry in training.log if entry.loss is not None],
         [(entry.step, entry.eval_loss) for entry in training.log if entry.eval_loss is not None],
     )
-    for facts in (training, curve, *training.proofs):
-        run.findings += findings_about(facts)
+    return [
+        finding
+        for facts in (training, curve, *training.proofs)
+        for finding in findings_about(facts)
+    ]
 
 
 def _states(run: Run) -> dict[Path, TrainerState]:

@@ -71,8 +71,7 @@ def referenced(manifests: Sequence[Manifest]) -> set[tuple[Kind, str]]:
     """Results that some run names, as (kind, key)."""
     names: set[tuple[Kind, str]] = set()
     for manifest in manifests:
-        if manifest.training_key:
-            names.add(("training", manifest.training_key))
+        names.update(("training", key) for key in manifest.training_keys.values())
         names.update(("examples", key) for key in manifest.examples.values())
         names.update(("overlaps", key) for key in manifest.overlaps.values())
         if manifest.human is not None:

@@ -138,12 +138,15 @@ class Store(Results):
         Those of earlier versions name the folder in which the run was made; what lies in this
         store under the same name goes before it.
         """
-        inside = f".store/training/{manifest.training_key}/"
+        folders = [f".store/training/{key}/" for key in manifest.training_keys.values()]
 
         def here(place: str) -> str:
+            inside = next((folder for folder in folders if folder in place), "")
+            if not inside:
+                return place
             _, own, name = place.rpartition(inside)
             path = self.root / f"{own}{name}"
-            return str(path) if own and (path.exists() or place.startswith(inside)) else place
+            return str(path) if path.exists() or place.startswith(inside) else place
 
         return _with_places(manifest, here)
 

@@ -1,11 +1,11 @@
 """Checks ``train.args`` against the installed TRL, and adapters' options against PEFT."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from harness.suite.adapter_options import adapter_problems, options_of
 from harness.suite.fields import ConfigClass, installed_fields, mended, near, wrong_type
-from harness.suite.spec import TrainSpec
+from harness.suite.spec import MethodSpec, Suite, TrainSpec
 
 # names that earlier versions of transformers and TRL had -> what to write instead
 SUCCESSORS = {
@@ -84,6 +84,18 @@ def unchecked_arguments(train: TrainSpec) -> list[str]:
         for key, config, asked in given
         if asked and (why := installed_fields(config).unknown)
     ]
+
+
+def training_problems(suite: Suite) -> Iterator[tuple[str, str]]:
+    """What is wrong with the trainings of a suite; see ``argument_problems``."""
+    methods = suite.train.methods if suite.train is not None else {}
+    for name, spec in suite.trainings.items():
+        own = methods.get(name, MethodSpec()).model_dump(exclude_unset=True)
+        for key, problem in argument_problems(spec):
+            _, part, *rest = key.split(".")
+            given = own.get(part)
+            is_own = given is not None and (not rest or rest[0] in given)
+            yield f"train.methods.{name}{key.removeprefix('train')}" if is_own else key, problem
 
 
 def argument_problems(train: TrainSpec) -> list[tuple[str, str]]:

@@ -31,6 +31,8 @@ _ELSEWHERE = {  # keys that are often looked for at the top of a suite -> where 
     "num_train_epochs": "train.args.num_train_epochs",
     "model": "base.model",
     "lora": "train.lora",
+    "peft_type": "train.peft_type",
+    "peft": "train.peft",
     "metrics": "tasks.<name>.metrics",
 }
 _WORDING = {  # pydantic's phrases, made to follow a dotted key

@@ -55,6 +55,22 @@ PEFT_TYPES: dict[PeftType, PeftMethod] = {
 }
 
 
+def method_words(method: str, peft_type: str | None) -> str:
+    """How a training is called: ``QLoRA``, ``IA3``, ``LoHa``, ``full fine-tuning``.
+
+    Args:
+        method: ``train.method``.
+        peft_type: PEFT's name of the adapter; None is LoRA's where there is an adapter.
+    """
+    if method == "full":
+        return "full fine-tuning"
+    if peft_type in (None, "LORA"):
+        return "QLoRA" if method == "qlora" else "LoRA"
+    names = {name: known.words for name, known in PEFT_TYPES.items()}
+    name = names.get(peft_type, str(peft_type))  # type: ignore[call-overload]
+    return f"{name} on 4 bits" if method == "qlora" else name
+
+
 def as_peft_writes_it(name: Any) -> Any:
     """A name of a method in PEFT's capitals, however it is written: ``prefix-tuning``."""
     return name.upper().replace("-", "_") if isinstance(name, str) else name

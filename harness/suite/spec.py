@@ -11,6 +11,7 @@ from operator import or_
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -262,6 +263,29 @@ class LoraSpec(BaseModel):
     target_modules: str | list[str] = "all-linear"
 
 
+PeftName = Annotated[PeftType, BeforeValidator(as_peft_writes_it)]
+
+
+def _lora_options(options: dict[str, Any]) -> dict[str, Any]:
+    """Options that LoraSpec takes; those that are not given stay so."""
+    LoraSpec.model_validate(options)
+    return options
+
+
+class MethodSpec(Spec):
+    """One of several trainings of a suite: what it does otherwise than ``train`` itself says."""
+
+    method: Literal["qlora", "lora", "full"] | None = None
+    peft_type: PeftName | None = None
+    lora: Annotated[dict[str, Any], AfterValidator(_lora_options)] = Field(
+        default_factory=dict, description="Options of LoRA, over those of train.lora."
+    )
+    peft: dict[str, Any] = Field(
+        default_factory=dict, description="Options of peft_type, over those of train.peft."
+    )
+    args: dict[str, Any] = Field(default_factory=dict, description="Over those of train.args.")
+
+
 class TrainSpec(Spec):
     """How to train. ``args`` takes every field of TRL's SFTConfig by its own name."""
 
@@ -270,7 +294,7 @@ class TrainSpec(Spec):
         description="How the base is held: qlora in 4 bits, lora in the compute dtype, each under "
         "an adapter of peft_type; full trains all of its weights.",
     )
-    peft_type: Annotated[PeftType, BeforeValidator(as_peft_writes_it)] = Field(
+    peft_type: PeftName = Field(
         "LORA",
         description="The method of PEFT that trains the adapter.",
         exclude_if=lambda value: value == "LORA",  # the keys from before it was there
@@ -291,6 +315,34 @@ class TrainSpec(Spec):
     )
     args: dict[str, Any] = Field(default_factory=dict)
     early_stopping: EarlyStoppingSpec | None = None
+    methods: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")], MethodSpec] = Field(
+        default_factory=dict,
+        description="Several trainings in one matrix, each by a name that its checkpoints begin "
+        "with, and what it does otherwise.",
+        exclude_if=lambda value: not value,
+    )
+
+    @property
+    def each(self) -> dict[str, TrainSpec]:
+        """The trainings by their names; the only one of a suite that names no methods has none."""
+        if not self.methods:
+            return {"": self}
+        return {name: self._by(method) for name, method in self.methods.items()}
+
+    def _by(self, own: MethodSpec) -> TrainSpec:
+        """One of the methods, as if the suite had no others."""
+        peft_type = own.peft_type or self.peft_type
+        shared = self.peft if peft_type == self.peft_type else {}
+        is_lora = peft_type == "LORA"
+        change = {
+            "method": own.method or self.method,
+            "peft_type": peft_type,
+            "lora": LoraSpec(**{**self.lora.model_dump(), **own.lora}) if is_lora else LoraSpec(),
+            "peft": {**shared, **own.peft},
+            "args": {**self.args, **own.args},
+            "methods": {},
+        }
+        return self.model_copy(update=change)
 
     @property
     def adapter(self) -> PeftMethod | None:
@@ -342,8 +394,10 @@ class MatrixSpec(Spec):
         description="Precisions of the base to evaluate; auto: the compute dtype. Default: that of "
         "the training, which is nf4 for qlora, auto for lora and fp32 for full.",
     )
-    adapters: WeightType = Field(
-        "nf4", description="Precision of the base under the adapters; default: as of base."
+    adapters: WeightType | Literal["trained"] = Field(
+        "nf4",
+        description="Precision of the base under the adapters; trained: of each, that of its "
+        "training. Default: as of base; with train.methods: trained.",
     )
     merged: Literal["best", "last", "all", "none"] | list[int] = Field(
         "best", description="Which checkpoints to merge: by the primary metric on select, or steps."
@@ -521,6 +575,25 @@ _AS_TRAINED: dict[str, dict[str, Any]] = {  # method -> what its matrix is by de
 }
 
 
+def _of_methods(train: Mapping[str, Any]) -> dict[str, Any]:
+    """What the matrix of several methods is by default: each as trained, and the bases of all.
+
+    A base of fp32 is not told from one of the compute dtype: both are the plain one.
+    """
+    methods = [m if isinstance(m, Mapping) else {} for m in train["methods"].values()]
+    names = [method.get("method", train.get("method", "qlora")) for method in methods]
+    quantization = train.get("quantization", {})
+    quantized = isinstance(quantization, Mapping) and quantization.get("bnb_4bit_quant_type")
+    plain = ["auto"] if set(names) - {"qlora"} else []
+    base = [*plain, *([quantized or "nf4"] if "qlora" in names else [])]
+    whole = [
+        name == "full" or prompt_tokens({"peft_type": train.get("peft_type"), **method})
+        for name, method in zip(names, methods, strict=True)
+    ]
+    merged = {"merged": "none"} if all(whole) else {}
+    return {"base": base, "adapters": "trained", **merged}
+
+
 class Suite(Spec):
     """One evaluation: a base, its training or checkpoints, data, matrix and tasks."""
 
@@ -556,6 +629,10 @@ class Suite(Spec):
         if not isinstance(content, Mapping):
             return content
         train, matrix = content.get("train"), content.get("matrix", {})
+        if isinstance(train, Mapping) and isinstance(train.get("methods"), Mapping):
+            default = _of_methods(train)
+            is_right = isinstance(matrix, Mapping)
+            return {**content, "matrix": {**default, **matrix}} if is_right else content
         method = train.get("method") if isinstance(train, Mapping) else None
         default = dict(_AS_TRAINED.get(method, {})) if isinstance(method, str) else {}
         if prompt_tokens(train):
@@ -568,6 +645,8 @@ class Suite(Spec):
     def _consistent(self) -> Suite:
         if self.train is not None and self.checkpoints is not None:
             raise ValueError("only one of train and checkpoints may be given")
+        if self.train is None and self.matrix.adapters == "trained":
+            raise ValueError("matrix.adapters is trained, but nothing is trained here")
         if self.train is not None and (self.data is None or self.prompt is None):
             raise ValueError("train needs data and prompt at the top level of the suite")
         for task_id, task in self.tasks.items():
@@ -576,6 +655,21 @@ class Suite(Spec):
                     continue
                 raise ValueError(f"task {task_id!r} has no {part}, and the suite has none either")
         return self
+
+    @property
+    def trainings(self) -> dict[str, TrainSpec]:
+        """The trainings by their names; the only one of a suite that names no methods has none."""
+        return self.train.each if self.train is not None else {}
+
+    def precision_of(self, training: str) -> WeightType:
+        """Precision at which the checkpoints of a training are evaluated."""
+        asked = self.matrix.adapters
+        if asked != "trained":
+            return asked
+        spec = self.trainings[training]
+        if spec.method == "qlora":
+            return spec.quantization.bnb_4bit_quant_type
+        return "fp32" if spec.method == "full" else "auto"
 
     @property
     def quantization(self) -> QuantizationSpec:

@@ -26,7 +26,7 @@ from harness.train.checkpoints import checkpoint_records, last_complete_checkpoi
 from harness.train.config import sft_config, stop_reason
 from harness.train.packing import keep_rows_apart
 from harness.train.quiet import quiet_libraries
-from harness.train.recorder import Recorder, TrainProgress, log_entries
+from harness.train.recorder import Recorder, TrainProgress, log_entries, reset_peak_memory
 from harness.train.rows import (
     EncodedRows,
     Encoding,
@@ -86,6 +86,7 @@ def train(job: TrainingJob) -> TrainingRun:
         HarnessError: The loss or the weights are not finite, or no checkpoint was saved.
     """
     policy = decide(job.base)
+    reset_peak_memory(policy.device)
     checkpoint = last_complete_checkpoint(job.work_dir, job.say)
     with quiet_libraries() as notes:
         ready = _prepare(job, policy, checkpoint)

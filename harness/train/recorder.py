@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import gc
 import math
-import resource
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -14,6 +14,7 @@ from transformers import TrainerCallback
 from transformers.trainer_utils import IntervalStrategy
 
 from harness.errors import HarnessError
+from harness.models.resident import peak_rss_bytes, reset_peak_rss
 from harness.schema import LogEntry
 from harness.train.checkpoints import COMPLETE, mark_complete
 from harness.train.weights import all_finite
@@ -134,7 +135,16 @@ def peak_memory_bytes(device: str) -> int:
     """Peak memory so far: allocated on the GPU, or resident in this process on CPU."""
     if device.startswith("cuda"):
         return int(torch.cuda.max_memory_allocated(device))
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts in KiB
+    return peak_rss_bytes()
+
+
+def reset_peak_memory(device: str) -> None:
+    """Begin a new peak, so that one training is not charged with what another took before it."""
+    gc.collect()
+    if device.startswith("cuda"):
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)
+    reset_peak_rss()
 
 
 def log_entries(history: Sequence[dict[str, Any]], times: dict[int, float]) -> Iterator[LogEntry]:

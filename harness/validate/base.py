@@ -41,16 +41,19 @@ def base_checks(file: SuiteFile) -> Iterator[Callable[[], object]]:
 
 def _asked(suite: Suite) -> Iterator[tuple[str, str]]:
     """Keys that ask for a precision of the base, each with the precision."""
-    matrix, train = suite.matrix, suite.train
+    matrix, trainings = suite.matrix, suite.trainings
     yield from (("matrix.base", precision) for precision in dict.fromkeys(matrix.base))
-    if train is not None and train.method != "qlora":
-        yield "train.method", "plain weights"
-    elif train is not None:
-        yield "train.quantization", train.quantization.bnb_4bit_quant_type
-    if train is None and suite.checkpoints is None:
+    for train in trainings.values():
+        if train.method != "qlora":
+            yield "train.method", "plain weights"
+        else:
+            yield "train.quantization", train.quantization.bnb_4bit_quant_type
+    if not trainings and suite.checkpoints is None:
         return
-    if train is None or train.method != "full":
-        yield "matrix.adapters", matrix.adapters
+    adapters = [name for name, train in trainings.items() if train.method != "full"]
+    if adapters or not trainings:
+        asked = [suite.precision_of(name) for name in adapters or [""]]
+        yield from (("matrix.adapters", precision) for precision in dict.fromkeys(asked))
         if matrix.merged != "none":
             yield "matrix.merged", "plain weights"
 

@@ -17,7 +17,7 @@ from harness.metrics.evaluate_options import local_script, read_options
 from harness.metrics.registry import EVALUATE, check_metric, is_evaluate_module
 from harness.metrics.sight import check_first_sight
 from harness.schema import HUMAN, MEASURE, QUANTIZED, TRAIN
-from harness.suite.arguments import argument_problems
+from harness.suite.arguments import training_problems
 from harness.suite.file import SuiteFile
 from harness.suite.spec import ENGINE, DataSpec, MetricSpec, PromptSpec, Suite
 
@@ -34,7 +34,7 @@ def part_checks(file: SuiteFile) -> Iterator[Callable[[], object]]:
         yield partial(_check_ability, file, key, ability)
     yield partial(_check_merged, file)
     yield partial(_check_quantized, file)
-    for key, problem in argument_problems(suite.train) if suite.train is not None else ():
+    for key, problem in dict.fromkeys(training_problems(suite)):
         yield partial(_refuse, file, key, problem)
     if suite.prompt is not None:
         yield partial(_check_prompt, file, TRAIN, suite.prompt)
@@ -99,7 +99,7 @@ def _check_ability(file: SuiteFile, key: str, ability: str) -> None:
 
 def _asked_of_engine(suite: Suite) -> Iterator[tuple[str, str]]:
     """Keys of a suite, each with the ability of the engine that it needs."""
-    if suite.train is not None and suite.train.method != "full":
+    if any(spec.adapter is not None for spec in suite.trainings.values()):
         yield "train", "adapters"
     if suite.checkpoints is not None:
         yield "checkpoints", "adapters"
@@ -113,11 +113,11 @@ def _asked_of_engine(suite: Suite) -> Iterator[tuple[str, str]]:
 
 def _check_merged(file: SuiteFile) -> None:
     """Refuse to merge checkpoints that are no change of weights."""
-    train, merged = file.suite.train, file.suite.matrix.merged
-    reason = train.why_not_merged if train is not None else None
-    if reason is not None and merged != "none":
+    merged = file.suite.matrix.merged
+    reasons = [spec.why_not_merged for spec in file.suite.trainings.values()]
+    if reasons and all(reasons) and merged != "none":
         raise SuiteError(
-            f"matrix.merged is {merged}, but {reason}.",
+            f"matrix.merged is {merged}, but {reasons[0]}.",
             where=file.at("matrix.merged"),
             hint="Leave matrix.merged out.",
         )
@@ -125,15 +125,15 @@ def _check_merged(file: SuiteFile) -> None:
 
 def _check_quantized(file: SuiteFile) -> None:
     """Refuse a quantized base under adapters that PEFT has no quantized layers of."""
-    train, precision = file.suite.train, file.suite.matrix.adapters
-    adapter = train.adapter if train is not None else None
-    if train is not None and adapter and adapter.plain_base and precision in QUANTIZED:
-        raise SuiteError(
-            f"matrix.adapters is {precision}, but PEFT has no layers of {train.peft_type} over a "
-            "quantized base.",
-            where=file.at("matrix.adapters"),
-            hint="Write train.method: lora, and leave matrix.adapters out.",
-        )
+    precision = file.suite.matrix.adapters
+    for train in file.suite.trainings.values():
+        if train.adapter is not None and train.adapter.plain_base and precision in QUANTIZED:
+            raise SuiteError(
+                f"matrix.adapters is {precision}, but PEFT has no layers of {train.peft_type} over "
+                "a quantized base.",
+                where=file.at("matrix.adapters"),
+                hint="Write train.method: lora, and leave matrix.adapters out.",
+            )
 
 
 def _refuse(file: SuiteFile, key: str, problem: str) -> None:

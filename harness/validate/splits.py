@@ -14,7 +14,7 @@ from harness.suite.spec import DataSpec, Suite
 
 def split_checks(file: SuiteFile) -> Iterator[Callable[[], None]]:
     """Checks that refuse splits to which the data gives nothing; each raises a SuiteError."""
-    for key, owner, split in _read(file.suite):
+    for key, owner, split in dict.fromkeys(_read(file.suite)):
         try:
             data = file.suite.task_data(owner)[0]
         except TypeError:  # something is wrong with the data or the prompt, which is told
@@ -25,11 +25,11 @@ def split_checks(file: SuiteFile) -> Iterator[Callable[[], None]]:
 
 def _read(suite: Suite) -> Iterator[tuple[str, str, str]]:
     """Keys that need rows, each with whose data it is, and the split."""
-    if suite.train is not None:
+    for train in suite.trainings.values():
         yield "train", TRAIN, "train"
         for key, asked in (
-            ("train.early_stopping", suite.train.early_stopping is not None),
-            ("train.args.load_best_model_at_end", suite.train.args.get("load_best_model_at_end")),
+            ("train.early_stopping", train.early_stopping is not None),
+            ("train.args.load_best_model_at_end", train.args.get("load_best_model_at_end")),
         ):
             if asked:
                 yield key, TRAIN, "eval"

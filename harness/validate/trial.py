@@ -34,8 +34,13 @@ def check_training(file: SuiteFile) -> None:
     Raises:
         SuiteError: With their words.
     """
-    train = file.suite.train and _less_what_is_wrong(file.suite.train)
-    if train is None or not _worth_it(train) or find_spec("trl") is None:
+    if find_spec("trl") is not None:
+        for train in file.suite.trainings.values():
+            _check(file, _less_what_is_wrong(train))
+
+
+def _check(file: SuiteFile, train: TrainSpec) -> None:
+    if not _worth_it(train):
         return
     asked = {
         "base": file.suite.base.model_dump(mode="json"),

@@ -8,6 +8,9 @@ from typing import Any
 import pytest
 
 from harness.console import Reporter
+from harness.plan.plan import make_plan
+from harness.report.build import build_view
+from harness.report.sections.methods import SECTION
 from harness.run.pipeline import Options, run_suite
 from harness.schema import Score, TrainingRun
 from harness.store.runs import Store
@@ -58,6 +61,53 @@ def test_every_cell_of_a_method_is_done(
     assert manifest.training_key is not None
     run = store.read_record("training", manifest.training_key, "training", TrainingRun)
     assert run.method == method
+    again = run_suite(file, store, Options(), Reporter(-1))
+    assert again.complete
+    assert not any(cell.computed for cell in again.cells)
+
+
+SEVERAL = {
+    "full": {"method": "full", "args": {"learning_rate": 1e-3}},
+    "lora": {"method": "lora", "lora": {"r": 4}},
+    "qlora": {},
+    "prompt": {
+        "method": "lora",
+        "peft_type": "prompt-tuning",
+        "peft": {"num_virtual_tokens": 4},
+        "args": {"learning_rate": 5e-2},
+    },
+}
+
+
+@pytest.mark.slow
+def test_several_methods_stand_in_one_matrix(tmp_path: Path) -> None:
+    """Each as it was trained, compared by what it took and what came of it."""
+    train = {**SUITE["train"], "args": {**SUITE["train"]["args"], "save_steps": 6}}
+    tasks = {"held_out": SUITE["tasks"]["held_out"]}
+    path = write_suite(tmp_path, train={**train, "methods": SEVERAL}, tasks=tasks)
+    file, store = read_suite(str(path)), Store(tmp_path / "runs")
+    only = run_suite(file, store, Options(only=("lora-*/*",)), Reporter(-1))
+    assert list(only.training_keys) == ["lora"]
+    manifest = run_suite(file, store, Options(), Reporter(-1))
+    assert [(c.variant, c.task, c.reason) for c in manifest.cells if c.status != "done"] == []
+    assert manifest.complete
+    assert [(v.id, v.kind, v.precision) for v in manifest.variants if v.kind != "merged"] == [
+        ("base@auto", "base", "fp32"),
+        ("base@nf4", "base", "nf4"),
+        ("full-checkpoint-6", "full", "fp32"),
+        ("lora-checkpoint-6", "adapter", "fp32"),
+        ("qlora-checkpoint-6", "adapter", "nf4"),
+        ("prompt-checkpoint-6", "adapter", "fp32"),
+    ]
+    alone = write_suite(
+        tmp_path, train={**train, "method": "lora"} | {"lora": {**train["lora"], "r": 4}}
+    )
+    assert make_plan(read_suite(str(alone)), store).trainings[0].run is not None
+    view = build_view(store, manifest)
+    assert list(view.trainings) == list(SEVERAL)
+    table = SECTION.tables(view)["methods"]
+    assert [row[11].raw for row in table.rows] == [f"{name}-checkpoint-6" for name in SEVERAL]
+    assert "prompt tuning" in SECTION.markdown(view)
     again = run_suite(file, store, Options(), Reporter(-1))
     assert again.complete
     assert not any(cell.computed for cell in again.cells)

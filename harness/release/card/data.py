@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.report.view.records import MatrixRow, View
 from harness.results.pairing import cell_identity
-from harness.schema import CellResult, HubData, Manifest, Precision, Variant
+from harness.schema import CellResult, HubData, Manifest, Precision, TrainingRun, Variant
 from harness.store.runs import Store
 
 CLAIMED = ("report", "all")  # splits whose scores a card claims: no choice was made by them
@@ -55,6 +55,12 @@ class Card:
     files: tuple[str, ...] = ()  # names of the files beside the card
     record: str | None = None  # the one of them that holds the whole record
     repo_id: str | None = None  # the Hub repository that it will be in
+
+    @property
+    def training(self) -> TrainingRun | None:
+        """What the weights came of; None where they were trained elsewhere."""
+        name = self.variant.training
+        return self.view.trainings.get(name) if name else self.view.training
 
     @property
     def chosen(self) -> bool:
@@ -123,7 +129,7 @@ def _base(variant: Variant, identities: Iterable[Mapping[str, Any]]) -> Base:
 
 def _training_data(store: Store, manifest: Manifest) -> TaskData | None:
     key = manifest.examples.get("train")
-    if manifest.training_key is None:
+    if not manifest.training_keys:
         return None
     identity = store.identity("examples", key) if key is not None else {}
     return _own_data(identity.get("data") or {}, _reported(manifest, "train"), "train")

@@ -145,7 +145,7 @@ def metadata(card: Card, items: Sequence[CardScore]) -> Any:
     from huggingface_hub import ModelCardData
 
     results = eval_results(items)
-    training, data = card.view.training, card.training_data
+    training, data = card.training, card.training_data
     return ModelCardData(
         base_model=card.base.name if card.base.hub else None,
         base_model_relation=_RELATIONS.get(card.variant.kind) if card.base.hub else None,

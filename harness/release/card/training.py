@@ -6,7 +6,7 @@ from harness.release.card.data import Card
 from harness.render.markdown import bullets
 from harness.render.numbers import count, duration, number, quantity, size
 from harness.schema import TrainingRun
-from harness.suite.peft_types import PEFT_TYPES
+from harness.suite.peft_types import method_words
 from harness.suite.record import suite_of
 from harness.suite.spec import LoraSpec, TrainSpec
 
@@ -14,11 +14,11 @@ from harness.suite.spec import LoraSpec, TrainSpec
 def training(card: Card) -> Iterator[str]:
     """What the weights came of."""
     yield "## Training"
-    run = card.view.training
+    run = card.training
     if run is None:
         yield "Trained elsewhere: this run took the weights as they were, and knows no more of it."
         return
-    spec = suite_of(card.manifest).train
+    spec = suite_of(card.manifest).trainings.get(card.variant.training)
     lines = [_method(run, spec), *_steps(card, run, spec), _rows(card, run)]
     lines.append(_effort(run))
     if run.stopped_early:
@@ -32,7 +32,8 @@ def _method(run: TrainingRun, spec: TrainSpec | None) -> str:
     if run.method == "full":
         return f"Full fine-tuning: {share}."
     is_lora = run.peft_type in (None, "LORA")
-    method = _words(run)
+    method = _capital(method_words(run.method.replace("qlora", "lora"), run.peft_type))
+    method = "QLoRA" if run.method == "qlora" and is_lora else method
     if spec is None:  # a record that does not say how
         return f"{method}; {share}."
     if run.method == "qlora":
@@ -42,12 +43,8 @@ def _method(run: TrainingRun, spec: TrainSpec | None) -> str:
     return "; ".join(filter(None, [method, ", ".join(filter(None, options)), share])) + "."
 
 
-def _words(run: TrainingRun) -> str:
-    if run.peft_type in (None, "LORA"):
-        return "QLoRA" if run.method == "qlora" else "LoRA"
-    known = PEFT_TYPES.get(run.peft_type)  # type: ignore[call-overload]
-    name = known.words if known is not None else str(run.peft_type)
-    return name[0].upper() + name[1:]
+def _capital(words: str) -> str:
+    return words[0].upper() + words[1:]
 
 
 def _lora(lora: LoraSpec) -> list[str]:

@@ -132,8 +132,11 @@ def _step_labels(canvas: Canvas, x: Axis, places: dict[str, tuple[float, str]], 
 
 
 def _places(trained: Sequence[Variant]) -> dict[str, tuple[float, str]]:
-    """Where each checkpoint stands on the step axis: its step, or its order where unknown."""
-    if all(variant.step is not None for variant in trained):
+    """Where each checkpoint stands on the step axis: its step, or its order.
+
+    The order where a step is unknown, and for those of several trainings, which share steps.
+    """
+    if all(variant.step is not None and not variant.training for variant in trained):
         return {v.id: (float(v.step or 0), f"{v.step:,}") for v in trained}
     return {v.id: (float(index), v.id) for index, v in enumerate(trained, start=1)}
 

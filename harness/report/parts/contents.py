@@ -92,18 +92,27 @@ class RunContents:
         return summarise(self.store, self.manifest, self.readings)
 
     @cached_property
+    def trainings(self) -> dict[str, TrainingRun]:
+        """The run's trainings by name; none where its checkpoints come from elsewhere."""
+        return {
+            name: self.store.read_record("training", key, "training", TrainingRun)
+            for name, key in self.manifest.training_keys.items()
+        }
+
+    @property
     def training(self) -> TrainingRun | None:
-        """The run's training; None where its checkpoints come from elsewhere."""
-        key = self.manifest.training_key
-        return self.store.read_record("training", key, "training", TrainingRun) if key else None
+        """The only training of a run whose suite names no others."""
+        return self.trainings.get("")
 
     @cached_property
     def proofs(self) -> tuple[records.VariantProof, ...]:
         """What was proved of the variants; none of results of versions that proved nothing."""
-        trained = [variant.id for variant in self.manifest.variants if variant.kind != "base"]
-        proofs = self.training.proofs if self.training is not None else ()
         tasks: dict[tuple[str, Proof], list[str]] = {
-            (variant, proof): [] for proof in proofs for variant in trained
+            (variant.id, proof): []
+            for name, training in self.trainings.items()
+            for proof in training.proofs
+            for variant in self.manifest.variants
+            if variant.kind != "base" and variant.training == name
         }
         for cell in self.manifest.cells:
             if cell.status == "done" and cell.scores_key is not None:

@@ -5,7 +5,7 @@ HTML, Markdown, JSON and CSV are four ways of writing the same ``View``.
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from harness.ratings.records import HumanResults
 from harness.results.losses import LossSummary
@@ -307,6 +307,9 @@ class View(Part):
     measurements: Measurements
     trade_off: TradeOff
     training: TrainingRun | None
+    trainings: dict[str, TrainingRun] = Field(  # of a suite with several, by name
+        default_factory=dict, exclude_if=lambda named: not named
+    )
     examples: Examples
     losses: Losses = Losses()
     human: HumanResults | None = None

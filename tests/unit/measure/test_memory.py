@@ -15,6 +15,7 @@ import torch
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig, LlamaForCausalLM
 
 from harness.measure import memory
+from harness.models import resident
 
 LINEAR = 2 * 36_864
 UNQUANTIZED_BYTES = (2 * 6_400 + 320) * 4 + 2 * 8 * 4
@@ -102,8 +103,8 @@ def test_peak_rss_follows_a_large_allocation() -> None:
     before = psutil.Process().memory_info().rss
     block = torch.ones(size, dtype=torch.uint8)
     del block
-    peak = memory.peak_rss_bytes()
+    peak = resident.peak_rss_bytes()
     assert peak >= before + 0.9 * size
-    if not memory.reset_peak_rss():
+    if not resident.reset_peak_rss():
         pytest.skip("this system does not let a process reset its peak")
-    assert memory.peak_rss_bytes() < peak - 0.5 * size
+    assert resident.peak_rss_bytes() < peak - 0.5 * size

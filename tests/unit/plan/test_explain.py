@@ -117,8 +117,8 @@ def test_an_interrupted_training_is_told_with_its_step(tmp_path: Path, store: St
 
     assert training() == "training  to be done"
     plan = make_plan(file, store)
-    assert plan.training is not None
-    work = work_folder(store, plan.training.key)
+    assert plan.trainings
+    work = work_folder(store, plan.trainings[0].item.key)
     work.mkdir(parents=True)
     assert training() == "training  interrupted before its first checkpoint; eval begins it again"
     for step in (2, 4, 6):

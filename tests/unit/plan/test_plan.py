@@ -89,8 +89,8 @@ def test_a_limit_of_what_training_does_not_read_leaves_the_training(
 
     def key(limits: str) -> str:
         training = make_plan(suite_file(tmp_path, f"data.limits={limits}", train=TRAIN), store)
-        assert training.training is not None
-        return training.training.key
+        assert training.trainings
+        return training.trainings[0].item.key
 
     assert key("{report: 2, select: 1}") == key("{}")
     assert len({key("{}"), key("{eval: 2}"), key("{train: 2}")}) == 3
@@ -103,8 +103,8 @@ def test_packed_trainings_of_before_rows_were_kept_apart_are_not_read(
 
     def identity(**args: Any) -> dict[str, Any]:
         plan = make_plan(suite_file(tmp_path, train={**TRAIN, "args": args}), store)
-        assert plan.training is not None
-        return plan.training.identity
+        assert plan.trainings
+        return plan.trainings[0].item.identity
 
     for args in ({"packing": True}, {"padding_free": True}, {"eval_packing": True}):
         assert identity(**args)["packing"] == 2

@@ -108,7 +108,8 @@ def test_only_the_bases_need_no_training(
     tmp_path: Path, store: Store, only: tuple[str, ...], needed: bool
 ) -> None:
     """Hours of training are not spent on cells that do not wait for it."""
-    assert needs_training(begin(tmp_path, store, *only, train=TRAIN)) is needed
+    run = begin(tmp_path, store, *only, train=TRAIN)
+    assert needs_training(run, run.plan.trainings[0]) is needed
 
 
 @pytest.mark.parametrize("pattern", ["answers", "base@nf4", "base@nf4/answer", "/answers"])

@@ -84,13 +84,13 @@ def test_what_an_interrupted_run_finished_is_as_safe_as_what_it_did_not(
     """
     run = start(suite_file(tmp_path, train=TRAIN), store, Options(), Reporter(-1))
     run.save()  # as before training
-    assert run.plan.training is not None
+    assert run.plan.trainings
     cell = next(c for c in run.plan.cells if c.task == "answers" and c.state != "waiting")
     assert cell.predictions is not None
     assert cell.scores is not None
     held_out = next(c for c in run.plan.cells if c.task == "held_out" and c.scores is not None)
     assert held_out.scores is not None
-    items = [("training", run.plan.training), ("scores", held_out.scores)]
+    items = [("training", run.plan.trainings[0].item), ("scores", held_out.scores)]
     paths = [put(store, kind, item.key, item.identity) for kind, item in items]
     assert find_garbage(store) == []
     found = find_garbage(store, Extra(unfinished=True))
@@ -100,7 +100,7 @@ def test_what_an_interrupted_run_finished_is_as_safe_as_what_it_did_not(
     }
     run.ended = True
     run.save()
-    (store.path("training", run.plan.training.key)).rename(tmp_path / "away")
+    (store.path("training", run.plan.trainings[0].item.key)).rename(tmp_path / "away")
     others = [m for m in store.manifests() if m.run_id != run.plan.run_id]
     store.write_manifest(others[0].model_copy(update={"ended": True}))
     assert [item.path for item in find_garbage(store)] == paths[1:]
@@ -111,8 +111,10 @@ def test_a_training_of_other_settings_is_not_spared(store: Store, tmp_path: Path
     run = start(suite_file(tmp_path, train=TRAIN), store, Options(), Reporter(-1))
     run.save()
     other = start(suite_file(tmp_path, "seed=7", train=TRAIN), store, Options(), Reporter(-1))
-    assert other.plan.training is not None
-    path = put(store, "training", other.plan.training.key, other.plan.training.identity)
+    assert other.plan.trainings
+    path = put(
+        store, "training", other.plan.trainings[0].item.key, other.plan.trainings[0].item.identity
+    )
     assert [item.path for item in find_garbage(store)] == [path]
 
 
