@@ -13,6 +13,7 @@ from harness.digests import short_digest
 from harness.errors import SuiteError, told_as
 from harness.files import local_path
 from harness.models.beside import natural_key, step_in_name, trainer_state
+from harness.models.foreign import as_peft
 from harness.models.identity import check_adapter
 from harness.schema import Checkpoint, TrainingRun, Variant
 from harness.suite.arguments import as_sft_takes_them
@@ -80,7 +81,8 @@ def external_checkpoints(file: SuiteFile) -> list[Checkpoint]:
                 hint=f"Paths are relative to the suite's folder, {file.base_dir}.",
             )
         paths.update(dict.fromkeys(folders))
-    infos = [check_adapter(path, file.suite.base) for path in paths]
+    own = [converted for path in paths for converted in as_peft(path)]
+    infos = [check_adapter(path, file.suite.base) for path in own]
     infos.sort(key=lambda i: (i.step is None, i.step or 0, natural_key(str(i.path))))
     names = _unique_names([info.path for info in infos])
     return [
