@@ -8,21 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import io
-import shutil
-import tempfile
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from harness.errors import ModelError, in_a_line
-from harness.files import room_on_disk
 from harness.models.gguf_file import check_whole, keep_rotary_factors
 from harness.models.identity import cache_name
+from harness.models.kept import keep_built
 from harness.models.loaded import all_used
 from harness.models.pickles import refuse_pickle, weight_source
 from harness.models.precision import check_precision, compute_in, read_back
-from harness.models.quiet import quiet
 from harness.models.source import BUILTIN_GGUF, locate, packaged_file
 from harness.models.stored import stored_form
 from harness.resources import cache_dir
@@ -225,31 +221,6 @@ def _build_tiny(architecture: str, folder: Path) -> None:
     from harness.models.tiny import build
 
     build(architecture, folder)
-
-
-def keep_built(folder: Path, build: Callable[[Path], Any]) -> Path:
-    """A folder, made once and kept.
-
-    Args:
-        folder: Where it is to be.
-        build: Writes what belongs into the folder that it is given.
-    """
-    if folder.is_dir():
-        return folder
-    quiet()
-    with room_on_disk(folder.parent):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-        try:
-            build(partial)
-            partial.chmod(0o755)
-            with contextlib.suppress(OSError):  # another process may have finished it first
-                partial.rename(folder)
-            if not folder.is_dir():
-                raise ModelError("The built model could not be put in place.", where=str(folder))
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
-    return folder
 
 
 def _pin_revision(base: BaseSpec) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 from harness.digests import short_digest
 from harness.errors import ModelError
 from harness.files import json_or_nothing
-from harness.models.builtin import keep_built
 from harness.models.identity import hub_snapshot
+from harness.models.kept import keep_built
 from harness.models.source import BUILTIN_GGUF, TINY_ARCHITECTURES, TINY_PREFIX, locate
 from harness.models.tokens import load_tokenizer
 from harness.resources import cache_dir

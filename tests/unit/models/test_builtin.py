@@ -144,7 +144,7 @@ def test_build_by_two_processes_at_once(tmp_path):
         target.mkdir()
         (target / "config.json").write_text("first")
 
-    assert builtin.keep_built(target, build_while_another_finishes) == target
+    assert keep_built(target, build_while_another_finishes) == target
     assert (target / "config.json").read_text() == "first"
     assert [p.name for p in tmp_path.iterdir()] == ["model"]
 
