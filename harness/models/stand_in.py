@@ -64,8 +64,10 @@ def stand_in(base: BaseSpec, base_dir: Path) -> tuple[BaseSpec, str]:
 
 
 def _build(architecture: str, tokenizer: Any, folder: Path) -> None:
+    from harness.models.quiet import quiet
     from harness.models.tiny import build
 
+    quiet()
     build(architecture, folder, tokenizer)
 
 

@@ -16,6 +16,7 @@ from harness.errors import ModelError
 from harness.models import builtin, source
 from harness.models.builtin import resolve_model
 from harness.models.device import decide
+from harness.models.kept import keep_built
 from harness.models.load import load_base
 from harness.models.source import TINY_ARCHITECTURES
 from harness.models.tiny import build, tiny_config, tiny_tokenizer

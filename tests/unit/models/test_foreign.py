@@ -19,6 +19,7 @@ from transformers import AutoModelForCausalLM
 
 from harness.errors import ModelError
 from harness.models.foreign import CONVERTED, as_peft
+from harness.models.quiet import quiet
 
 MADE = Path(__file__).parents[2] / "data" / "adapters"
 
@@ -30,6 +31,7 @@ def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def logits_of(base: Path, adapter: Path, ids: Any) -> Any:
     """Those of PEFT itself."""
+    quiet()
     model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
     model = PeftModel.from_pretrained(model, adapter).eval()
     with torch.inference_mode():
