@@ -90,8 +90,8 @@ def _problem(config: ConfigClass, name: str, value: Any) -> str | None:
 
 def _prompt_problems(train: TrainSpec, args: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     number = train.peft.get("num_virtual_tokens")
-    if type(number) is not int or number < 1:
-        found = "" if number is None else f", found {number!r}"
+    if number is None or (type(number) is int and number < 1):  # other types are told as such
+        found = "" if number is None else f", found {number}"
         yield "train.peft.num_virtual_tokens", f"must be a number of tokens, such as 20{found}."
     for name in ("packing", "eval_packing", "padding_free"):
         if args.get(name):
@@ -100,7 +100,7 @@ def _prompt_problems(train: TrainSpec, args: Mapping[str, Any]) -> Iterator[tupl
                 f"train.args.{name}",
                 f"{why} Leave it out under train.peft_type {train.peft_type}.",
             )
-    if train.peft_type == "PREFIX_TUNING" and args.get("gradient_checkpointing"):
+    if PEFT_TYPES[train.peft_type].in_cache and args.get("gradient_checkpointing"):
         why = "computes layers again without the prefix, which stands in their cache. Leave it out."
         yield "train.args.gradient_checkpointing", why
 

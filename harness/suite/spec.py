@@ -28,7 +28,7 @@ from harness.suite.peft_types import (
     PeftMethod,
     PeftType,
     as_peft_writes_it,
-    prompt_tokens,
+    is_never_merged,
 )
 from harness.suite.ratings import HumanSpec
 from harness.suite.rules import GateSpec, SelectSpec, Spec
@@ -361,12 +361,19 @@ class TrainSpec(Spec):
         return self.adapter is not None and self.adapter.is_prompt
 
     @property
+    def has_tokens_in_cache(self) -> bool:
+        """Whether they stand in the cache, so that layers cannot be computed again without it."""
+        return self.adapter is not None and self.adapter.in_cache
+
+    @property
     def why_not_merged(self) -> str | None:
         """Why its checkpoints cannot be merged into the base; None where they can."""
         if self.adapter is None:
             return "train.method is full: a checkpoint is a whole model, not an adapter to merge"
         if self.adapter.is_prompt:
             return f"train.peft_type is {self.peft_type}: virtual tokens are no weights to merge"
+        if not self.adapter.merges:
+            return f"train.peft_type is {self.peft_type}, which PEFT does not merge"
         return None
 
     @property
@@ -587,7 +594,7 @@ def _of_methods(train: Mapping[str, Any]) -> dict[str, Any]:
     plain = ["auto"] if set(names) - {"qlora"} else []
     base = [*plain, *([quantized or "nf4"] if "qlora" in names else [])]
     whole = [
-        name == "full" or prompt_tokens({"peft_type": train.get("peft_type"), **method})
+        name == "full" or is_never_merged({"peft_type": train.get("peft_type"), **method})
         for name, method in zip(names, methods, strict=True)
     ]
     merged = {"merged": "none"} if all(whole) else {}
@@ -635,7 +642,7 @@ class Suite(Spec):
             return {**content, "matrix": {**default, **matrix}} if is_right else content
         method = train.get("method") if isinstance(train, Mapping) else None
         default = dict(_AS_TRAINED.get(method, {})) if isinstance(method, str) else {}
-        if prompt_tokens(train):
+        if is_never_merged(train):
             default["merged"] = "none"
         if not default or not isinstance(matrix, Mapping):
             return content

@@ -42,7 +42,7 @@ def sft_config(
         "logging_steps": 1,
         "save_strategy": "steps",
         # recomputing activations saves memory that a CPU has, for time that it has not
-        "gradient_checkpointing": not on_cpu and spec.peft_type != "PREFIX_TUNING",
+        "gradient_checkpointing": not on_cpu and not spec.has_tokens_in_cache,
         "dataloader_pin_memory": not on_cpu,
         **as_sft_takes_them(spec.args),
     }

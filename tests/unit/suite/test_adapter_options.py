@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,6 +36,8 @@ def test_every_method_is_called_as_peft_calls_it() -> None:
     """By the name of its configuration, too."""
     for name, method in PEFT_TYPES.items():
         assert PEFT_TYPE_TO_CONFIG_MAPPING[name].__name__ == method.config
+    guide = (Path(__file__).parents[3] / "docs" / "guides" / "training.md").read_text("utf-8")
+    assert [name for name in PEFT_TYPES if f"`{name}`" not in guide] == []
     assert TrainSpec(peft_type="prefix-tuning").peft_type == "PREFIX_TUNING"  # type: ignore[arg-type]
 
 
@@ -85,6 +88,7 @@ def test_what_is_right_is_taken(train: dict[str, Any]) -> None:
 def test_virtual_tokens_are_not_merged() -> None:
     """Unless the suite says so, which is refused elsewhere."""
     assert suite(PROMPT).matrix.merged == "none"
+    assert suite({"peft_type": "LILY"}).matrix.merged == "none"
     assert suite({"peft_type": "IA3"}).matrix.merged == "best"
 
 
@@ -131,6 +135,20 @@ def test_a_method_that_lora_does_not_take_is_refused() -> None:
         suite({"methods": {"a": {"lora": {"r": 0}}}})
     with pytest.raises(ValidationError, match="nothing is trained here"):
         Suite.model_validate({**BASE, "checkpoints": "x", "matrix": {"adapters": "trained"}})
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("prefix_tunning", "Did you mean PREFIX_TUNING"),
+        ("DoRA", "use_dora: true"),
+        ("CPT", "no method that PEFT trains here"),
+    ],
+)
+def test_a_method_that_there_is_not_is_refused(name: str, words: str) -> None:
+    """With what was meant."""
+    with pytest.raises(ValidationError, match=words):
+        TrainSpec(peft_type=name)  # type: ignore[arg-type]
 
 
 def test_words_for_methods() -> None:

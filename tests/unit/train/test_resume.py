@@ -62,7 +62,6 @@ CASES = {
         },
         (3, "loss"),
     ),
-    "factors": ({}, {"peft_type": "IA3"}, (3, "loss")),
     "layers beside layers": ({}, {"peft_type": "VERA", "peft": {"r": 16}}, (3, "loss")),
     "stopped early": (
         {"learning_rate": 0.0, "max_steps": 12},
