@@ -490,6 +490,8 @@ class Manifest(Record):
     human: HumanKeys | None = None
     findings: tuple[Finding, ...] = ()
     environment: Environment | None = None
+    # of a run that pools others, one a fold or a seed: their names, ``SUITE/RUN-ID``, as planned
+    members: tuple[str, ...] = Field((), exclude_if=lambda names: not names)
 
     @property
     def name(self) -> str:

@@ -16,6 +16,8 @@ from harness.errors import UsageError
 from harness.printable import one_line
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from harness.console import Reporter
     from harness.schema import Manifest
     from harness.store.runs import Store
@@ -53,8 +55,10 @@ def eval_(
     quiet: Quiet = False,
 ) -> None:
     """Train if needed, run what is missing, render the report, print the verdict."""
+    from harness.run.members import run_members
     from harness.run.pipeline import run_suite
     from harness.run.state import Options
+    from harness.suite.members import members_of
 
     file, store = options.suite_and_store(suite, overrides, limit, runs_dir, smoke=smoke)
     asked = Options(
@@ -63,11 +67,15 @@ def eval_(
         measure_again=measure_again,
         executor=executor,
     )
-    manifest = run_suite(file, store, asked, _reporter(verbose, quiet))
-    path = _print_outcome(store, manifest)
+    if members_of(file.suite):
+        manifest, runs = run_members(file, store, asked, _reporter(verbose, quiet))
+        path = _print_pooled(store, manifest, runs)
+    else:
+        manifest = run_suite(file, store, asked, _reporter(verbose, quiet))
+        runs, path = [manifest], _print_outcome(store, manifest)
     if open_report:
         typer.launch(str(path))
-    if any(cell.status == "failed" for cell in manifest.cells):
+    if any(cell.status == "failed" for run in runs for cell in run.cells):
         raise typer.Exit(1)
 
 
@@ -80,9 +88,10 @@ def train(
     quiet: Quiet = False,
 ) -> None:
     """Only train; a training that was interrupted goes on from its last checkpoint."""
+    from harness.run.members import run_members
     from harness.run.pipeline import run_suite
     from harness.run.state import Options
-    from harness.schema import TrainingRun
+    from harness.suite.members import members_of
 
     file, store = options.suite_and_store(suite, overrides, None, runs_dir, smoke=smoke)
     if file.suite.train is None:
@@ -92,7 +101,17 @@ def train(
             hint="Add one, or evaluate with: harness eval",
         )
     asked = Options(command=_command_line(), train_only=True)
-    manifest = run_suite(file, store, asked, _reporter(verbose, quiet))
+    if members_of(file.suite):
+        _, runs = run_members(file, store, asked, _reporter(verbose, quiet))
+    else:
+        runs = [run_suite(file, store, asked, _reporter(verbose, quiet))]
+    for manifest in runs:
+        _print_checkpoints(store, manifest)
+
+
+def _print_checkpoints(store: Store, manifest: Manifest) -> None:
+    from harness.schema import TrainingRun
+
     for key in manifest.training_keys.values():
         folder = store.path("training", key)
         run = store.read_record("training", key, "training", TrainingRun)
@@ -102,15 +121,17 @@ def train(
 
 
 def smoke_run(suite: str, runs_dir: Path) -> tuple[Store, Manifest]:
-    """The smoke test of a suite, run for what other verbs want to try on it.
+    """The smoke test of a suite, or of its first fold or seed, for what other verbs try on it.
 
     Raises:
         UsageError: The suite is wrong, or a cell failed.
     """
+    from harness.run.members import member_files
     from harness.run.pipeline import run_suite
     from harness.run.state import Options
 
     file, store = options.suite_and_store(suite, None, None, runs_dir, smoke=True)
+    file = next(iter(member_files(file).values()), file)
     manifest = run_suite(file, store, Options(command=_command_line()), _reporter(False, False))
     for cell in manifest.cells:
         if cell.status == "failed":
@@ -135,9 +156,29 @@ def _print_outcome(store: Store, manifest: Manifest) -> Path:
 
     view, (path, *_) = write_own_report(store, manifest)
     say(verdict_text(view))
-    failed = [cell for cell in manifest.cells if cell.status == "failed"]
-    for cell in failed:
-        name = one_line(f"{cell.variant}/{cell.task}")
-        say(f"failed: {name}: {cell.reason}", err=True, fg="red")
+    _print_failures(manifest)
     say(f"Report: {path}")
     return path
+
+
+def _print_pooled(store: Store, manifest: Manifest, runs: Sequence[Manifest]) -> Path:
+    """Render the report of each training and that of all together; where the latter is."""
+    from harness.compare.pooled_words import verdict_lines
+    from harness.compare.pooled_write import write_pooled
+    from harness.compare.pooling import pool
+
+    for run in runs:
+        write_own_report(store, run)
+        _print_failures(run, f"{run.suite}: ")
+    view = pool(store, manifest)
+    (path,) = write_pooled(view, store.run_dir(manifest.suite, manifest.run_id))
+    say("\n".join(verdict_lines(view)))
+    say(f"Report: {path}")
+    return path
+
+
+def _print_failures(manifest: Manifest, of: str = "") -> None:
+    for cell in manifest.cells:
+        if cell.status == "failed":
+            name = one_line(f"{of}{cell.variant}/{cell.task}")
+            say(f"failed: {name}: {cell.reason}", err=True, fg="red")

@@ -69,12 +69,26 @@ def real_run(run: str, runs_dir: Path) -> tuple[Store, Manifest]:
     """A run as it was named, which is no smoke test.
 
     Raises:
-        UsageError: It is one: nobody may rate it, compare with it, or ship what it has.
+        UsageError: It is one: nobody may rate it, compare with it, or ship what it has. Or it only
+            pools other runs.
     """
     from harness.suite.record import refuse_smoke
 
-    store, manifest = found_run(run, runs_dir)
+    store, manifest = own_run(run, runs_dir)
     refuse_smoke(manifest)
+    return store, manifest
+
+
+def own_run(run: str, runs_dir: Path) -> tuple[Store, Manifest]:
+    """A run as it was named, which has outputs of its own.
+
+    Raises:
+        UsageError: It only pools other runs.
+    """
+    from harness.suite.record import refuse_pooled
+
+    store, manifest = found_run(run, runs_dir)
+    refuse_pooled(manifest)
     return store, manifest
 
 

@@ -29,7 +29,7 @@ def select(
     wanted = form_named(form, copy_to)
     if copy_to is not None:
         refuse_address(copy_to, "--copy-to")
-    find = options.found_run if copy_to is None else options.real_run
+    find = options.own_run if copy_to is None else options.real_run
     store, manifest = find(run, runs_dir)
     selected, state = select_run(store, manifest), store.state_of(manifest)
     if as_json:

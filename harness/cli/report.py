@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.options import DEFAULT_RUNS, AsJson, RunsDir, found_run, say, say_json, store_in
+from harness.cli.options import (
+    DEFAULT_RUNS,
+    AsJson,
+    RunsDir,
+    found_run,
+    own_run,
+    say,
+    say_json,
+    store_in,
+)
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
@@ -60,6 +69,11 @@ def report(
             hint="Name another RUN, or leave --variant out.",
         )
     store, manifest = found_run(runs[0], runs_dir)
+    if manifest.members:
+        paths = _pooled(store, manifest, format_, output, as_json)
+        if open_report and paths:
+            typer.launch(str(paths[0]))
+        return
     view = build_view(store, manifest)
     if as_json:
         say_json(render_json(view))
@@ -70,6 +84,23 @@ def report(
         say(str(path))
     if open_report:
         typer.launch(str(paths[0]))
+
+
+def _pooled(
+    store: Store, manifest: Manifest, format_: str, output: Path | None, as_json: bool
+) -> list[Path]:
+    """Write the report of a run that pools others, or print it as JSON; what was written."""
+    from harness.compare.pooled_write import render_pooled_json, write_pooled
+    from harness.compare.pooling import pool
+
+    view = pool(store, manifest)
+    if as_json:
+        say_json(render_pooled_json(view))
+        return []
+    paths = write_pooled(view, output or store.run_dir(manifest.suite, manifest.run_id), format_)
+    for path in paths:
+        say(str(path))
+    return paths
 
 
 def _compare(
@@ -85,7 +116,7 @@ def _compare(
     from harness.compare.words import verdict_lines
     from harness.compare.write import render_runs_json, write_runs
 
-    view = build_comparison([found_run(run, runs_dir) for run in runs], variant)
+    view = build_comparison([own_run(run, runs_dir) for run in runs], variant)
     if as_json:
         say_json(render_runs_json(view))
         return []

@@ -45,6 +45,8 @@ def runs(runs_dir: options.RunsDir = options.DEFAULT_RUNS, as_json: options.AsJs
 
 
 def _state(store: Store, manifest: Manifest) -> str:
+    if manifest.members:
+        return f"{store.state_of(manifest)}, pools {len(manifest.members)} runs"
     failed = sum(cell.status == "failed" for cell in manifest.cells)
     cells = f"{manifest.done_cells} of {manifest.planned_cells} cells"
     return f"{store.state_of(manifest)}, {cells}{f', {failed} failed' if failed else ''}"

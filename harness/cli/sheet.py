@@ -16,7 +16,7 @@ from harness.cli.options import (
     RunArgument,
     RunsDir,
     Smoke,
-    found_run,
+    own_run,
     print_json,
     print_table,
     real_run,
@@ -174,7 +174,7 @@ def status(run: RunArgument, as_json: AsJson = False, runs_dir: RunsDir = DEFAUL
     """Say how much of each rater's sheet has come back."""
     from harness.ratings.collect import sheet_status
 
-    store, manifest = found_run(run, runs_dir)
+    store, manifest = own_run(run, runs_dir)
     sheets, states = sheet_status(store, manifest)
     if as_json:
         print_json({"id": sheets.plan.id, "raters": [dataclasses.asdict(s) for s in states]})

@@ -84,6 +84,7 @@ def load_examples(
     candidates = render_all(spec, template, rows, ids, counts)
     candidates = without_duplicates(candidates, plan, counts)
     clusters = _clusters(spec, candidates)
+    held_out = plan.held_out(clusters, seed)
     examples = [
         Example(
             id=candidate.id,
@@ -91,7 +92,9 @@ def load_examples(
             completion=candidate.rendered.completion,
             references=candidate.rendered.references,
             cluster=cluster,
-            split=assign(cluster, plan.shares[candidate.row.split], seed),
+            split="report"
+            if cluster in held_out
+            else assign(cluster, plan.shares[candidate.row.split], seed),
             metadata=_metadata(candidate.row, plan, template.fields),
         )
         for candidate, cluster in zip(candidates, clusters, strict=True)

@@ -7,6 +7,7 @@ reordered elsewhere in the source leave it where it is, as long as they do not j
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -29,16 +30,33 @@ class SplitPlan:
             splits that are not in it are not read.
         pooled: Whether all own splits are divided alike, as one heap of rows.
         notes: What the report should say about it.
+        folds: Number of folds, of which one is ``report``; None without any.
+        fold: That one, counted from 1.
     """
 
     shares: dict[str, dict[Split, float]]
     pooled: bool
     notes: tuple[str, ...] = ()
+    folds: int | None = None
+    fold: int = 1
 
     @property
     def asked(self) -> list[Split]:
         """Splits that are to have examples, in their usual order."""
-        return [s for s in SPLITS if any(shares.get(s, 0) > 0 for shares in self.shares.values())]
+        held_out = {"report"} if self.folds else set()
+        shared = {s for shares in self.shares.values() for s, share in shares.items() if share > 0}
+        return [s for s in SPLITS if s in shared | held_out]
+
+    def held_out(self, clusters: Sequence[str], seed: int) -> frozenset[str]:
+        """Clusters of the fold that is held out; none where there are no folds.
+
+        Raises:
+            DataError: There are fewer clusters than folds.
+        """
+        if self.folds is None:
+            return frozenset()
+        dealt = deal(clusters, self.folds, seed)
+        return frozenset(cluster for cluster, fold in dealt.items() if fold == self.fold)
 
 
 def plan_splits(spec: DataSpec, own: Sequence[str]) -> SplitPlan:
@@ -55,11 +73,16 @@ def plan_splits(spec: DataSpec, own: Sequence[str]) -> SplitPlan:
     split_map = spec.mapped_splits
     if not split_map:
         shares: dict[Split, float] = dict(spec.splits) or dict(DEFAULT_SHARES)
+        if spec.folds:
+            shares.pop("report", None)
+            rest = sum(shares.values())
+            shares = {split: share / rest for split, share in shares.items()}
         note = (
             f"The source's own splits ({', '.join(own)}) were pooled and divided by hash; "
             "data.split_map would keep them apart."
         )
-        return SplitPlan(dict.fromkeys(own, shares), True, (note,) if len(own) > 1 else ())
+        notes = (note,) if len(own) > 1 else ()
+        return SplitPlan(dict.fromkeys(own, shares), True, notes, spec.folds, spec.fold or 1)
     if unknown := sorted(set(split_map) - set(own)):
         raise DataError(
             f"The source has no split {unknown[0]!r}.",
@@ -99,6 +122,41 @@ def assign(cluster: str, shares: Shares, seed: int) -> Split:
         if point < end:
             return split
     return chosen[-1]  # the shares add up to 1 only within rounding
+
+
+def deal(clusters: Sequence[str], folds: int, seed: int) -> dict[str, int]:
+    """The fold of each cluster, counted from 1, so that folds are of nearly the same size.
+
+    Clusters are dealt from the largest to the smallest, those of equal size in the order of their
+    hashes, each to the fold that has the fewest rows so far. So a row that is added may move others
+    to another fold, unlike between splits.
+
+    Args:
+        clusters: The cluster of each row.
+        folds: How many folds.
+        seed: Equal seeds deal equally.
+
+    Raises:
+        DataError: There are fewer clusters than folds.
+
+    Source:
+        Graham (1969), Bounds on multiprocessing timing anomalies: the longest first.
+    """
+    sizes = Counter(clusters)
+    if len(sizes) < folds:
+        raise DataError(
+            f"{folds} folds need as many groups of near-identical rows; the rows form "
+            f"{len(sizes)}, which are not torn apart.",
+            where="data.folds",
+            hint="Take fewer folds, or more rows.",
+        )
+    dealt: dict[str, int] = {}
+    rows = [0] * folds
+    for cluster in sorted(sizes, key=lambda c: (-sizes[c], hash_point(seed, "fold", c), c)):
+        fold = rows.index(min(rows))
+        dealt[cluster] = fold + 1
+        rows[fold] += sizes[cluster]
+    return dealt
 
 
 def hash_point(seed: int, purpose: str, key: str) -> float:

@@ -82,6 +82,11 @@ def group_by_key(readings: Iterable[Reading]) -> dict[Key, list[Reading]]:
     return groups
 
 
+def counts_labels(spec: MetricSpec) -> bool:
+    """Whether its statistics are a column for each label found among the references scored."""
+    return not is_evaluate_module(spec.name) and needs_labels(spec)
+
+
 def _reading(
     cell: CellResult,
     score: Score,

@@ -45,6 +45,7 @@ def smoke_suite(file: CheckedSuite, folder: Path) -> CheckedSuite:
     change: dict[str, Any] = {"base": base, "tasks": _small_tasks(suite, told)}
     if suite.train is not None:
         change["train"] = _few_steps_each(suite.train, told)
+    change |= _two_trainings(suite, told)
     if suite.measure is not None:
         change["measure"] = suite.measure.model_copy(update=_GRID.model_dump(exclude_unset=True))
         told.append("measure: one small size, twice")
@@ -55,6 +56,17 @@ def smoke_suite(file: CheckedSuite, folder: Path) -> CheckedSuite:
         return check_suite(whole)
     silent = small.train.model_copy(update={"args": {**small.train.args, **_SILENT}})
     return check_suite(replace(whole, suite=small.model_copy(update={"train": silent})))
+
+
+def _two_trainings(suite: Suite, told: list[str]) -> dict[str, Any]:
+    """Two folds or seeds of as many as there are: what one finds, all would."""
+    if suite.seeds:
+        told.append("seeds: the first two")
+        return {"seeds": suite.seeds[:2]}
+    if suite.data is not None and suite.data.folds and suite.data.fold is None:
+        told.append("data.folds: two")
+        return {"data": suite.data.model_copy(update={"folds": 2})}
+    return {}
 
 
 def _with_tasks_here(file: CheckedSuite, told: list[str]) -> Suite:

@@ -32,8 +32,8 @@ SUCCESSORS = {
 # fields the harness decides -> where to say it in a suite
 DECIDED = {
     "output_dir": "--runs-dir",
-    "seed": "the suite's seed",
-    "data_seed": "the suite's seed",
+    "seed": "the suite's seed, or train.seed",
+    "data_seed": "the suite's seed, or train.seed",
     "bf16": "base.dtype",
     "fp16": "base.dtype",
     "use_cpu": "base.device",

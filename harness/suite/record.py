@@ -63,6 +63,22 @@ def refuse_smoke(manifest: Manifest) -> None:
         )
 
 
+def refuse_pooled(manifest: Manifest) -> None:
+    """Refuse what cannot be done with a run that only pools others.
+
+    Raises:
+        UsageError: It pools others, whose names are told.
+    """
+    if manifest.members:
+        raise UsageError(
+            f"This run pools {len(manifest.members)} others, a training each, and has no outputs "
+            "or checkpoints of its own.",
+            where=manifest.name,
+            hint=f"Name one of them, such as {manifest.members[0]}; harness report "
+            f"{manifest.name} shows all together, and how to train the model to ship.",
+        )
+
+
 def recorded_suite(spec: Mapping[str, Any], *, where: str | None = None) -> Suite:
     """A suite's resolved form, as records keep it, as a suite.
 

@@ -127,6 +127,20 @@ class DataSpec(Spec):
         description="Shares of rows per split when the source has no splits of its own, by seeded "
         "hash of the cluster; they add up to 1.",
     )
+    folds: int | None = Field(
+        None,
+        ge=2,
+        le=1000,
+        description="Cross-validation: so many trainings, each on all folds but one, whose rows "
+        "are its report split. No near-identical rows lie in two folds.",
+        exclude_if=lambda value: value is None,
+    )
+    fold: int | None = Field(
+        None,
+        ge=1,
+        description="Of folds: hold out only this one, counted from 1; default: each in its turn.",
+        exclude_if=lambda value: value is None,
+    )
     limits: dict[Split, int] = Field(
         default_factory=dict, description="At most this many examples per split, by hash order."
     )
@@ -149,6 +163,18 @@ class DataSpec(Spec):
             raise ValueError(f"splits must add up to 1, found {sum(self.splits.values()):g}")
         if any(share < 0 for share in self.splits.values()):
             raise ValueError("splits must not be negative")
+        if self.fold is not None and self.fold > (self.folds or 0):
+            raise ValueError(f"fold {self.fold} needs folds: {self.fold} or more")
+        if self.folds and self.mapped_splits:
+            raise ValueError(
+                "folds divides all rows alike, so the source's own splits cannot be mapped as "
+                "well: give only one of folds and split_map (or files named by split)"
+            )
+        if self.folds and self.splits.get("report"):
+            raise ValueError(
+                "under folds the report split is the fold that is held out: "
+                "divide the rest in splits, without report"
+            )
         return self
 
     @property
@@ -314,6 +340,13 @@ class TrainSpec(Spec):
         exclude_if=lambda value: value == "truncate",  # the keys from before it was there
     )
     args: dict[str, Any] = Field(default_factory=dict)
+    seed: int | None = Field(
+        None,
+        ge=0,
+        description="Of the training alone: first weights, order of rows, dropout. Default: the "
+        "suite's seed, which divides the rows as well.",
+        exclude_if=lambda value: value is None,
+    )
     early_stopping: EarlyStoppingSpec | None = None
     methods: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")], MethodSpec] = Field(
         default_factory=dict,
@@ -607,6 +640,12 @@ class Suite(Spec):
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", description="Names the folder of runs.")
     description: str = ""
     seed: int = Field(42, ge=0)
+    seeds: tuple[int, ...] = Field(
+        (),
+        description="Train once by each of these seeds, on the same rows: how much a training's "
+        "chance moves a score becomes part of the interval.",
+        exclude_if=lambda seeds: not seeds,
+    )
     base: BaseSpec
     train: TrainSpec | None = None
     checkpoints: str | list[str] | None = Field(
@@ -661,7 +700,33 @@ class Suite(Spec):
                 if task.brings_data or getattr(task, part, None) or getattr(self, part):
                     continue
                 raise ValueError(f"task {task_id!r} has no {part}, and the suite has none either")
+        self._check_repeats()
         return self
+
+    def _check_repeats(self) -> None:
+        """Whether several trainings of one recipe, by folds or by seeds, can be told apart."""
+        for task_id, task in self.tasks.items():
+            own = getattr(task, "data", None)
+            if isinstance(own, DataSpec) and own.folds is not None:
+                raise ValueError(f"tasks.{task_id}.data.folds: only the suite's own data has folds")
+        folds = self.data.folds if self.data is not None else None
+        if not self.seeds and folds is None:
+            return
+        if self.train is None:
+            raise ValueError("folds and seeds repeat a training, but nothing is trained here")
+        if not self.seeds:
+            return
+        if folds is not None:
+            raise ValueError(
+                "only one of data.folds and seeds may be given: trainings of folds differ by their "
+                "rows and by chance at once, trainings of seeds by chance alone"
+            )
+        if len(self.seeds) < 2 or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
+            raise ValueError(
+                f"seeds must be two or more different numbers, none negative; found {self.seeds}"
+            )
+        if self.train.seed is not None:
+            raise ValueError("only one of seeds and train.seed may be given")
 
     @property
     def trainings(self) -> dict[str, TrainSpec]:

@@ -58,7 +58,7 @@ def train_once(
                         base=suite.base,
                         base_dir=file.base_dir,
                         spec=spec,
-                        seed=suite.seed,
+                        seed=suite.seed if spec.seed is None else spec.seed,
                         chat=suite.task_data(TRAIN)[1].is_chat,
                         train_examples=[e for e in examples if e.split == "train"],
                         eval_examples=[e for e in examples if e.split == "eval"],

@@ -48,6 +48,8 @@ def _filled(data: DataSpec) -> set[Split]:
         filled.update(kept)
     if not data.mapped_splits:
         filled = {split for split, share in shares.items() if share > 0}
+    if data.folds:
+        filled |= {"report"}  # the fold that is held out
     return {split for split in filled if data.limits.get(split) != 0}
 
 

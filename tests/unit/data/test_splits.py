@@ -1,10 +1,11 @@
 """The plan of splits, and the hash that assigns clusters."""
 
 import hashlib
+from collections import Counter
 
 import pytest
 
-from harness.data.splits import DEFAULT_SHARES, assign, hash_point, plan_splits
+from harness.data.splits import DEFAULT_SHARES, assign, deal, hash_point, plan_splits
 from harness.errors import DataError
 from harness.suite.spec import DataSpec
 
@@ -77,3 +78,49 @@ def test_split_map_errors():
         plan_splits(spec, ("train",))
     with pytest.raises(DataError, match="no splits"):
         plan_splits(DataSpec(source="x", split_map={"train": []}), ("train",))
+
+
+def test_folds_are_even_and_tear_no_cluster_apart():
+    """Ten rows of one cluster and twenty alone in 3 folds: ten rows each, every row in one."""
+    clusters = ["big"] * 10 + [str(place) for place in range(20)]
+    dealt = deal(clusters, 3, seed=5)
+    assert Counter(dealt[cluster] for cluster in clusters) == {1: 10, 2: 10, 3: 10}
+    assert dealt == deal(sorted(clusters), 3, seed=5)
+    assert dealt != deal(clusters, 3, seed=6)
+
+
+def test_more_folds_than_clusters():
+    """Near-identical rows are not torn apart for the sake of a fold."""
+    with pytest.raises(DataError, match="3 folds need as many groups"):
+        deal(["a", "b", "b"], 3, seed=0)
+
+
+def test_a_fold_is_the_report_split_and_the_rest_is_divided():
+    """Shares are those of the rest; without any said, the usual ones less the report's."""
+    plan = plan_splits(DataSpec(source="x", folds=5, fold=2), ("train",))
+    assert plan.asked == ["train", "eval", "select", "report"]
+    shares = {"train": 14 / 17, "eval": 1 / 17, "select": 2 / 17}
+    assert plan.shares["train"] == pytest.approx(shares)
+    clusters = [str(place) for place in range(50)]
+    plans = [
+        plan_splits(DataSpec(source="x", folds=5, fold=fold), ("train",)) for fold in range(1, 6)
+    ]
+    held_out = [cluster for plan in plans for cluster in plan.held_out(clusters, 42)]
+    assert sorted(held_out) == sorted(clusters)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ({"source": "x", "folds": 1}, "greater than or equal to 2"),
+        ({"source": "x", "folds": 5, "split_map": {"train": "train"}}, "cannot be mapped"),
+        ({"files": {"train": "a", "report": "b"}, "folds": 5}, "cannot be mapped"),
+        ({"source": "x", "folds": 5, "splits": {"train": 0.5, "report": 0.5}}, "without report"),
+        ({"source": "x", "folds": 5, "fold": 6}, "fold 6 needs folds: 6 or more"),
+        ({"source": "x", "fold": 1}, "fold 1 needs folds"),
+    ],
+)
+def test_folds_that_cannot_be(data, words):
+    """What contradicts folds is refused."""
+    with pytest.raises(ValueError, match=words):
+        DataSpec(**data)

@@ -93,7 +93,7 @@ def test_everything_is_told_in_the_order_of_lines(tmp_path: Path) -> None:
     )
     lines = told(path)
     starts = [
-        "suite.yaml:2: sead is not a key of a suite. Did you mean seed?",
+        "suite.yaml:2: sead is not a key of a suite. Did you mean seed or seeds?",
         "suite.yaml:9: prompt.prompt: Not a valid jinja2 template (line 1)",
         "suite.yaml:13: train.lora.lora_alfa is not a field of PEFT's LoraConfig. Did you mean",
         "suite.yaml:15: train.args.learning_rat is not a field of TRL's SFTConfig. Did you mean",
@@ -159,7 +159,7 @@ gate:
     [
         ("lr=1", "lr is not a key of a suite. Did you mean train.args.learning_rate?"),
         ("learning_rate=1e-4", "learning_rate is not a key of a suite. Did you mean train.args."),
-        ("sead=1", "sead is not a key of a suite. Did you mean seed?"),
+        ("sead=1", "sead is not a key of a suite. Did you mean seed or seeds?"),
         ("tsks.answers.limit=1", "tsks is not a key of a suite. Did you mean tasks?"),
         ("tasks.answers.limt=1", "tasks.answers.limt is not a key of a suite. Did you mean limit?"),
         ("train.args.learning_rat=1", "train.args.learning_rat is not a field"),
@@ -210,7 +210,7 @@ def test_only_keys_of_the_same_level_are_suggested(tmp_path: Path) -> None:
     """`foo` at the top is near to a gate's `floor`, which would not help there."""
     (line,) = told(write(tmp_path), "foo=1")
     assert "Did you mean" not in line
-    assert "There are: name, description, seed, base, train," in line
+    assert "There are: name, description, seed, seeds, base, train," in line
     (line,) = told(write(tmp_path), "gate.metrics=[{task: answers, metric: rougeL, flor: 3}]")
     assert line.endswith("gate.metrics[0].flor is not a key of a suite. Did you mean floor?")
 
