@@ -17,6 +17,8 @@ def quiet() -> None:
     warnings.filterwarnings(  # raised by transformers' own code, when PEFT reads the attribute
         "ignore", message="`is_gradient_checkpointing` is deprecated", category=FutureWarning
     )
+    # of virtual tokens: the probe of lm-eval's engines finds out, and falls back to lm-eval's own
+    warnings.filterwarnings("ignore", message="Position ids are not supported for parameter")
 
 
 class _WarningRecorder(logging.Handler):

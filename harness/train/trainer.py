@@ -12,6 +12,7 @@ from trl import SFTConfig, SFTTrainer
 
 from harness.errors import SuiteError, in_a_line
 from harness.models.policy import DevicePolicy
+from harness.suite.adapter_options import options_of
 from harness.suite.spec import TrainSpec
 from harness.train import weights
 from harness.train.adapter import peft_config
@@ -64,5 +65,17 @@ def make_trainer(
     except (torch.OutOfMemoryError, OSError):  # a full disk has an error of its own
         raise
     except Exception as error:  # of any library that an argument brings in
-        raise SuiteError(f"TRL or PEFT refuses it: {in_a_line(error)}", where="train") from error
+        raise _refusal(error, spec) from error
     return trainer
+
+
+def _refusal(error: Exception, spec: TrainSpec) -> SuiteError:
+    """What a library said, with the place where that is mended."""
+    problem = f"TRL or PEFT refuses it: {in_a_line(error)}"
+    if "specify `target_modules`" not in problem:
+        return SuiteError(problem, where="train")
+    return SuiteError(
+        f"PEFT names no layers for {spec.peft_type} on this architecture.",
+        where=options_of(spec)[0],
+        hint="Write target_modules there: names of layers, or all-linear.",
+    )

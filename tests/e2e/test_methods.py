@@ -82,9 +82,10 @@ SEVERAL = {
 @pytest.mark.slow
 def test_several_methods_stand_in_one_matrix(tmp_path: Path) -> None:
     """Each as it was trained, compared by what it took and what came of it."""
-    train = {**SUITE["train"], "args": {**SUITE["train"]["args"], "save_steps": 6}}
+    train = {**SUITE["train"], "args": {**SUITE["train"]["args"], "max_steps": 2, "save_steps": 2}}
+    data = {**SUITE["data"], "limits": {"train": 8, "eval": 2, "select": 4, "report": 4}}
     tasks = {"held_out": SUITE["tasks"]["held_out"]}
-    path = write_suite(tmp_path, train={**train, "methods": SEVERAL}, tasks=tasks)
+    path = write_suite(tmp_path, train={**train, "methods": SEVERAL}, tasks=tasks, data=data)
     file, store = read_suite(str(path)), Store(tmp_path / "runs")
     only = run_suite(file, store, Options(only=("lora-*/*",)), Reporter(-1))
     assert list(only.training_keys) == ["lora"]
@@ -94,19 +95,19 @@ def test_several_methods_stand_in_one_matrix(tmp_path: Path) -> None:
     assert [(v.id, v.kind, v.precision) for v in manifest.variants if v.kind != "merged"] == [
         ("base@auto", "base", "fp32"),
         ("base@nf4", "base", "nf4"),
-        ("full-checkpoint-6", "full", "fp32"),
-        ("lora-checkpoint-6", "adapter", "fp32"),
-        ("qlora-checkpoint-6", "adapter", "nf4"),
-        ("prompt-checkpoint-6", "adapter", "fp32"),
+        ("full-checkpoint-2", "full", "fp32"),
+        ("lora-checkpoint-2", "adapter", "fp32"),
+        ("qlora-checkpoint-2", "adapter", "nf4"),
+        ("prompt-checkpoint-2", "adapter", "fp32"),
     ]
     alone = write_suite(
-        tmp_path, train={**train, "method": "lora"} | {"lora": {**train["lora"], "r": 4}}
+        tmp_path, data=data, train={**train, "method": "lora", "lora": {**train["lora"], "r": 4}}
     )
     assert make_plan(read_suite(str(alone)), store).trainings[0].run is not None
     view = build_view(store, manifest)
     assert list(view.trainings) == list(SEVERAL)
     table = SECTION.tables(view)["methods"]
-    assert [row[11].raw for row in table.rows] == [f"{name}-checkpoint-6" for name in SEVERAL]
+    assert [row[11].raw for row in table.rows] == [f"{name}-checkpoint-2" for name in SEVERAL]
     assert "prompt tuning" in SECTION.markdown(view)
     again = run_suite(file, store, Options(), Reporter(-1))
     assert again.complete

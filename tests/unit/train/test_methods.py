@@ -14,7 +14,7 @@ from peft import PeftModel, get_peft_model
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from harness.errors import ApartError
+from harness.errors import ApartError, SuiteError
 from harness.models.adapters import AdapterSet
 from harness.models.device import decide
 from harness.suite.peft_types import PEFT_TYPES
@@ -189,6 +189,14 @@ def test_adalora_is_as_pefts_own(training: Callable[..., Training], tiny_dir: Pa
         whole = model(**labelled).loss
         plain = model.base_model.model(**labelled).loss
         assert float(orthogonality(model)) == pytest.approx(float(whole - plain) / 0.5, rel=1e-4)
+
+
+@pytest.mark.slow
+def test_layers_that_peft_does_not_name_are_asked_for(training: Callable[..., Training]) -> None:
+    """Where the suite can name them."""
+    with pytest.raises(SuiteError, match=r"train\.peft: PEFT names no layers for ADALORA") as error:
+        training(model="tiny:phi", spec=spec_of("ADALORA"))()
+    assert "target_modules" in str(error.value.hint)
 
 
 @pytest.mark.slow
