@@ -202,6 +202,7 @@ CHECKS: Door[Any] = Door(
         "proofs": "harness.checks.proofs:CHECK",
         "adapter_effect": "harness.checks.adapter_effect:CHECK",
         "truncation": "harness.checks.truncation:CHECK",
+        "own_generate": "harness.checks.own_generate:CHECK",
         "same_prompt": "harness.checks.same_prompt:CHECK",
         "data_rows": "harness.checks.data_rows:CHECK",
         "overlap": "harness.checks.overlap:CHECK",

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -40,6 +40,7 @@ class Decoding:
         max_prompt_tokens: Longer prompts are cut on the left, and counted; None leaves it to the
             model's context length.
         batch_size: Prompts per batch; halved when memory runs out.
+        generation: Further options of transformers' ``generate``, which then writes the texts.
     """
 
     max_new_tokens: int = 64
@@ -51,6 +52,7 @@ class Decoding:
     seed: int = 0
     max_prompt_tokens: int | None = None
     batch_size: int = 64
+    generation: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from harness.engines.batching import halving_batches
 from harness.engines.decoder import Decoder, PromptRow, Written
 from harness.engines.endings import Endings
 from harness.engines.kinds import kind_of, planted_rows
-from harness.engines.stock_generate import StockGenerator
+from harness.engines.stock_generate import OwnGenerator, StockGenerator
 from harness.engines.texts import PROBE, WHAT, AloneAs, ProvenTexts, Way
 from harness.engines.trial import Trial, Trials
 from harness.errors import ModelError
@@ -72,6 +72,9 @@ def generate(
     at_once = decoding.batch_size
 
     def writer(on_step: OnStep) -> Writer:
+        if decoding.generation:
+            own = OwnGenerator(model, tokenizer, decoding, on_step=on_step)
+            return lambda rows: [own.run(row) for row in rows]
         if trials is None:
             return Decoder(model, tokenizer, decoding, on_step=on_step).run
         return _proven(model, tokenizer, decoding, trials, on_step, tuple(prompts[:1]))

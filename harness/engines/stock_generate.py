@@ -14,10 +14,12 @@ from typing import Any
 import torch
 from transformers import GenerationConfig, LogitsProcessor, StoppingCriteria
 
+from harness.digests import value_digest
 from harness.engines.base import Decoding
 from harness.engines.decoder import Draws, PromptRow, Written, choose, likeliest, place
-from harness.engines.endings import Endings
+from harness.engines.endings import Endings, end_ids
 from harness.engines.finite import require_finite
+from harness.errors import SuiteError, in_a_line
 from harness.models.adapters import base_of
 
 
@@ -104,6 +106,91 @@ class _Ended(StoppingCriteria):  # type: ignore[misc]  # transformers is not fol
 
     def __call__(self, ids: torch.Tensor, _scores: Any, **_: Any) -> torch.Tensor:
         return torch.tensor([self._written.reason is not None], device=ids.device)
+
+
+class OwnGenerator:
+    """Writes as ``generate`` does by itself, with options that our own decoding does not have.
+
+    Args:
+        model: A causal language model in evaluation mode.
+        tokenizer: Its tokenizer.
+        decoding: How to decode; its ``generation`` goes to transformers as it is.
+        on_step: Called after each text with (rows that have ended, its tokens).
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        decoding: Decoding,
+        *,
+        on_step: Callable[[int, int], None] = lambda _ended, _tokens: None,
+    ) -> None:
+        self._model = model
+        self._seed = decoding.seed
+        self._endings = Endings(model, tokenizer, decoding)
+        ends = sorted(end_ids(model, tokenizer))
+        self._config = own_config(decoding, pad_token_id=tokenizer.pad_token_id, eos_token_id=ends)
+        self._on_step = on_step
+
+    def run(self, row: PromptRow) -> Written:
+        """Write after one prompt; what follows a stop string is cut off."""
+        ids = torch.tensor([list(row.ids)], device=self._model.device)
+        devices = [ids.device] if ids.device.type == "cuda" else []
+        with torch.inference_mode(), _bare_defaults(self._model), torch.random.fork_rng(devices):
+            # a stream of its own, as in ``Draws``: no text depends on those before it
+            torch.manual_seed(int(value_digest([self._seed, list(row.ids)])[:15], 16))
+            with _refusals():
+                text = self._model.generate(
+                    input_ids=ids,
+                    attention_mask=torch.ones_like(ids),
+                    generation_config=self._config,
+                )
+        written = Written(row)
+        for token in text[0, len(row.ids) :].tolist():
+            written.tokens.append(token)
+            written.reason = self._endings.reason(written.tokens)
+            if written.reason is not None:
+                break
+        self._on_step(1, len(written.tokens))
+        return written
+
+
+def own_config(decoding: Decoding, **tokens: Any) -> GenerationConfig:
+    """Transformers' configuration of a decoding that names options of ``generate``.
+
+    Args:
+        decoding: How to decode.
+        tokens: The ids of special tokens.
+
+    Raises:
+        SuiteError: transformers refuses an option.
+    """
+    sampling = {
+        "temperature": decoding.temperature,
+        "top_p": decoding.top_p,
+        "top_k": decoding.top_k,
+    }
+    with _refusals():
+        config = GenerationConfig(
+            do_sample=decoding.do_sample,
+            max_new_tokens=decoding.max_new_tokens,
+            **(sampling if decoding.do_sample else {}),
+            **tokens,
+            **decoding.generation,
+        )
+        config.validate(strict=True)
+    return config
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """What transformers raises of an option's value, as an error of the suite."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        told = f"transformers refuses it: {in_a_line(error)}"
+        raise SuiteError(told, where="generation") from error
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from pydantic import (
 
 from harness.doors import TASK_TYPES
 from harness.errors import UsageError
+from harness.hints import choices
 from harness.schema import SPLITS, Precision, Split
 from harness.suite.peft_types import (
     PEFT_TYPES,
@@ -495,6 +496,15 @@ class TaskSpec(Spec):
         return ("all",) if self.brings_data else tuple(getattr(self, "splits", ()))
 
 
+GENERATION_OPTIONS = (  # of transformers' generate; those of the task itself are keys of their own
+    "bad_words_ids", "begin_suppress_tokens", "diversity_penalty", "early_stopping",
+    "epsilon_cutoff", "eta_cutoff", "exponential_decay_length_penalty", "length_penalty",
+    "min_new_tokens", "min_p", "no_repeat_ngram_size", "num_beams", "remove_invalid_values",
+    "renormalize_logits", "repetition_penalty", "sequence_bias", "suppress_tokens", "top_h",
+    "typical_p",
+)  # fmt: skip
+
+
 class GenerationTask(TaskSpec):
     """Generate text and score it against references."""
 
@@ -519,6 +529,23 @@ class GenerationTask(TaskSpec):
         description="Whether base and adapters write in common batches; auto: in fp32, where it "
         "changes no text and is faster.",
     )
+    generation: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Further options of transformers' generate by their own names, such as "
+        "num_beams or repetition_penalty; it then writes the texts, a prompt at a time.",
+        exclude_if=lambda options: not options,
+    )
+
+    @model_validator(mode="after")
+    def _options_are_known(self) -> GenerationTask:
+        for name in self.generation:
+            if name not in GENERATION_OPTIONS:
+                raise ValueError(
+                    f"generation has no option {name!r}. {choices(name, GENERATION_OPTIONS)}"
+                )
+        if self.generation and self.mix_adapters == "always":
+            raise ValueError("generation writes a prompt at a time: leave mix_adapters out")
+        return self
 
     @property
     def metric_specs(self) -> tuple[MetricSpec, ...]:

@@ -62,6 +62,8 @@ class Generation:
         if task.do_sample:  # greedy decoding depends on none of these
             options = {"temperature": task.temperature, "top_p": task.top_p, "top_k": task.top_k}
             decoding |= {**options, "seed": request.suite.seed}
+        if task.generation:
+            decoding["generation"] = task.generation
         outputs = {**examples_identity(task, inputs), "decoding": decoding}
         metrics = [_metric_identity(spec, request.base_dir) for spec in task.metric_specs]
         return base.ResultIdentity(outputs, metrics)
@@ -129,7 +131,12 @@ def _ready(request: base.TaskRequest, tokenizer: Any) -> _GenerationSession:
     stops = stops_of(request, tokenizer)
     answers = perfect_answers(request, tokenizer, stops)
     check_answers(request, answers)
-    return _GenerationSession(request, stops, answers)
+    session = _GenerationSession(request, stops, answers)
+    if request.spec.generation:
+        from harness.engines.stock_generate import own_config  # loads torch
+
+        own_config(session.decoding)
+    return session
 
 
 def _try_metrics(request: base.TaskRequest) -> None:
@@ -171,13 +178,17 @@ class _GenerationSession:
         return {variant: self._outputs(own) for variant, own in texts.items()}
 
     @property
+    def decoding(self) -> Decoding:
+        """As the suite asks for it."""
+        own: dict[str, Any] = {"seed": self.request.suite.seed, "stop": self.stops}
+        shared = {field.name for field in fields(Decoding)} - own.keys()
+        return Decoding(**own, **self.request.spec.model_dump(include=shared))
+
+    @property
     def _asked(self) -> dict[str, Any]:
         request = self.request
-        own: dict[str, Any] = {"seed": request.suite.seed, "stop": self.stops}
-        shared = {field.name for field in fields(Decoding)} - own.keys()
-        decoding = Decoding(**own, **request.spec.model_dump(include=shared))
         prompts = [example.prompt for example in request.examples]
-        return {"prompts": prompts, "decoding": decoding, "chat": request.prompt.is_chat}
+        return {"prompts": prompts, "decoding": self.decoding, "chat": request.prompt.is_chat}
 
     def _outputs(self, texts: Sequence[Generated]) -> base.Outputs:
         predictions = [
@@ -198,6 +209,8 @@ def together_pays(task: GenerationTask, examples: Sequence[Example], policy: Dev
     SmolLM2-135M and four adapters of r 16 (fp32, one thread, batch_size 64, 16 new tokens) common
     batches were 3.4 times as fast for 1 prompt, 2.2 for 4, 1.3 for 16, and no faster for 32.
     """
+    if task.generation:
+        return False
     if task.mix_adapters != "auto":
         return task.mix_adapters == "always"
     few = policy.device != "cpu" or len(examples) <= task.batch_size // 4

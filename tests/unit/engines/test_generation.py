@@ -14,7 +14,7 @@ from harness.engines import decoder, kv_cache
 from harness.engines.base import Decoding, Generated
 from harness.engines.decoder import choose
 from harness.engines.generation import generate, generate_together
-from harness.errors import MemoryShortError, ModelError
+from harness.errors import MemoryShortError, ModelError, SuiteError
 from harness.models.adapters import AdapterSet
 from harness.models.device import decide
 from harness.models.load import load_base
@@ -69,6 +69,57 @@ def test_greedy_equals_transformers(architecture):
         assert result.text == tokenizer.decode(ids, skip_special_tokens=True), prompt
         assert result.new_tokens == len(ids)
         assert result.finish_reason == ("eos" if ids[-1] == 1 else "length")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"num_beams": 3, "length_penalty": 0.5},
+        {"repetition_penalty": 1.5},
+        {"no_repeat_ngram_size": 2, "min_new_tokens": 6},
+    ],
+    ids=["beams", "penalty", "ngrams"],
+)
+def test_options_of_transformers_are_its_own(llama, tokenizer, options):
+    """Named as it names them, they give its texts."""
+    decoding = Decoding(max_new_tokens=10, generation=options)
+    ours = generate(llama, tokenizer, PROMPTS, decoding, chat=False)
+    plain = generate(llama, tokenizer, PROMPTS, Decoding(max_new_tokens=10), chat=False)
+    for prompt, result in zip(PROMPTS, ours, strict=True):
+        ids = theirs(llama, tokenizer, prompt, max_new_tokens=10, **options)
+        assert result.text == tokenizer.decode(ids, skip_special_tokens=True)
+        assert result.new_tokens == len(ids)
+    assert [one.text for one in ours] != [one.text for one in plain]
+
+
+def test_options_come_with_stop_strings_and_seeds(llama, tokenizer):
+    """A text ends at a stop string, and depends neither on others nor on their order."""
+    sampled = {"do_sample": True, "seed": 3, "generation": {"min_p": 0.001}}
+    texts = generate(llama, tokenizer, PROMPTS, Decoding(max_new_tokens=10, **sampled), chat=False)
+    again = generate(
+        llama, tokenizer, PROMPTS[::-1], Decoding(max_new_tokens=10, **sampled), chat=False
+    )
+    assert again[::-1] == texts
+    stop = texts[0].text[2:5]
+    [cut] = generate(
+        llama,
+        tokenizer,
+        PROMPTS[:1],
+        Decoding(max_new_tokens=10, stop=(stop,), **sampled),
+        chat=False,
+    )
+    assert (cut.finish_reason, cut.text) == ("stop", texts[0].text.partition(stop)[0])
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [({"repetition_penalty": -1.0}, "strictly positive"), ({"min_p": 2.0}, "min_p")],
+)
+def test_options_that_transformers_refuses(llama, tokenizer, options, words):
+    """In its words."""
+    decoding = Decoding(do_sample=True, generation=options)
+    with pytest.raises(SuiteError, match=words):
+        generate(llama, tokenizer, PROMPTS, decoding, chat=False)
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 16])

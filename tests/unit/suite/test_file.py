@@ -251,3 +251,14 @@ def test_amounts_and_margins_are_asked_for_in_words(tmp_path: Path, key: str, ne
     told = message(write(tmp_path, MINIMAL), key)
     assert needle in told
     assert len(told.splitlines()) == 1
+
+
+def test_options_of_generate_are_told_by_name(tmp_path: Path) -> None:
+    """Those of the task itself are keys of their own."""
+    path = write(tmp_path, MINIMAL)
+    setting = "tasks.summaries.generation={num_beams: 4}"
+    assert load_suite(path, [setting]).suite.tasks["summaries"].generation == {"num_beams": 4}
+    for name, near in (("num_beam", "num_beams"), ("temperature", "num_beams")):
+        with pytest.raises(SuiteError, match=f"no option '{name}'") as refused:
+            load_suite(path, [f"tasks.summaries.generation={{{name}: 4}}"])
+        assert near in str(refused.value)
