@@ -126,9 +126,9 @@ def smoke_run(suite: str, runs_dir: Path) -> tuple[Store, Manifest]:
     Raises:
         UsageError: The suite is wrong, or a cell failed.
     """
-    from harness.run.members import member_files
     from harness.run.pipeline import run_suite
     from harness.run.state import Options
+    from harness.validate.members import member_files
 
     file, store = options.suite_and_store(suite, None, None, runs_dir, smoke=True)
     file = next(iter(member_files(file).values()), file)

@@ -63,10 +63,12 @@ def verify(
     from harness.store.runs import find_run
     from harness.store.verify import BROKEN
     from harness.store.verify import verify as look
+    from harness.suite.record import refuse_pooled
 
     store, manifest = options.store_in(runs_dir), None
     if run is not None:
         store, manifest = find_run(run, runs_dir)
+        refuse_pooled(manifest)
     seen = list(look(store, manifest))
     broken = [item for item in seen if item.state in BROKEN]
     if as_json:

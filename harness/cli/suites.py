@@ -45,14 +45,23 @@ def validate(
 ) -> None:
     """Check a suite; show its matrix, its cells, what is done and why something is stale."""
     from harness.plan.explain import check_tasks, describe_plan, plan_as_json
+    from harness.validate.members import member_files
 
     file, store = (
         options.loaded_suite(suite, overrides, limit, rows=True),
         options.store_in(runs_dir),
     )
     check_tasks(file)
-    if as_json:
+    members = member_files(file)
+    if as_json and members:
+        plans = {label: plan_as_json(own, store) for label, own in members.items()}
+        options.print_json({"suite": file.suite.name, "path": str(file.path), "members": plans})
+    elif as_json:
         options.print_json(plan_as_json(file, store))
+    elif members:
+        say(f"{file.path}: valid, {len(members)} trainings, each a run of its own")
+        for label, own in members.items():
+            say(f"\n{label}\n{describe_plan(own, store)}")
     else:
         say(describe_plan(file, store))
 

@@ -168,7 +168,7 @@ _OF_ROW = (
     *("sampling", "training", "spread", "noise", "unit", "scale", "higher_is_better"),
     *("method", "reason"),
 )
-_COLUMNS = ("training", *_OF_ROW)
+_COLUMNS = ("member", *_OF_ROW)
 
 
 def render_pooled_csv(view: PooledView) -> str:

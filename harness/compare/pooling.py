@@ -12,19 +12,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.compare.pooled import CHOICE, MemberRun, MemberScore, PooledRow, PooledView
+from harness.compare.pooled_pairs import BASE, RECIPE, Pair, Panels, Pooled, pooled
 from harness.errors import PairingError
-from harness.results.scores import Key, Reading, counts_labels, read_results
+from harness.results.scores import Key, Reading, read_results
 from harness.schema import HUMAN, Manifest, Variant
 from harness.stats.paired import Difference
-from harness.stats.panel import Panel, Quantity, Sample, aligned
-from harness.stats.trainings import Repeated, over_folds, over_seeds
+from harness.stats.panel import Sample
 from harness.store.runs import Store
 from harness.suite.deciding import CANDIDATES, is_constrained, primary_metric
 from harness.suite.members import members_of
 from harness.suite.record import suite_of
-from harness.suite.spec import MetricSpec, Suite
+from harness.suite.spec import Suite
 
-_BASE, _RECIPE = "base", "recipe"
 _CLAIMED = ("report", "all")  # what no choice was made on
 
 
@@ -41,16 +40,6 @@ class _Member:
         if what != CHOICE:
             return what if any(v.id == what for v in self.manifest.variants) else None
         return self.manifest.selection.chosen if self.manifest.selection else None
-
-
-@dataclass(frozen=True)
-class _Pair:
-    """A member's base and candidate on the same rows."""
-
-    label: str
-    quantity: Quantity
-    base: Sample
-    candidate: Sample
 
 
 def pool(store: Store, manifest: Manifest) -> PooledView:
@@ -156,7 +145,8 @@ def _rows(members: Sequence[_Member], suite: Suite) -> list[PooledRow]:
     """A row per metric, of the choice and then of each checkpoint that all members have."""
     keys = dict.fromkeys(key for member in members for key, _ in member.readings)
     steps = _common(members)
-    return [_row(members, key, what, suite) for what in (CHOICE, *steps) for key in keys]
+    panels = Panels(suite.seed)
+    return [_row(members, key, what, panels, suite) for what in (CHOICE, *steps) for key in keys]
 
 
 def _common(members: Sequence[_Member]) -> list[str]:
@@ -167,18 +157,20 @@ def _common(members: Sequence[_Member]) -> list[str]:
     return [name for name in first if all(name in other for other in others)]
 
 
-def _row(members: Sequence[_Member], key: Key, what: str, suite: Suite) -> PooledRow:
+def _row(
+    members: Sequence[_Member], key: Key, what: str, panels: Panels, suite: Suite
+) -> PooledRow:
     task, metric, split = key
     row = PooledRow(task=task, metric=metric, split=split, what=what)
     try:
         pairs = [_pair(member, key, what) for member in members]
-        pooled = _pooled(pairs, suite)
+        together = pooled(pairs, panels, suite)
     except PairingError as error:
         return row.model_copy(update={"reason": error.problem})
-    return _filled(row, members, pairs, pooled)
+    return _filled(row, members, pairs, together)
 
 
-def _pair(member: _Member, key: Key, what: str) -> _Pair:
+def _pair(member: _Member, key: Key, what: str) -> Pair:
     """A member's samples.
 
     Raises:
@@ -195,151 +187,43 @@ def _pair(member: _Member, key: Key, what: str) -> _Pair:
             raise PairingError(f"{name} of {member.label}: {why}.")
         samples.append(reading.sample)
         quantity = reading.quantity
-    return _Pair(member.label, quantity, samples[0], samples[1])
-
-
-@dataclass(frozen=True)
-class _Pooled:
-    panel: Panel  # of base and recipe, on all rows
-    same_rows: bool
-    each: tuple[Difference, ...]  # of each member, in their order
-    repeated: Repeated
-
-
-def _pooled(pairs: Sequence[_Pair], suite: Suite) -> _Pooled:
-    """The pairs together.
-
-    Raises:
-        PairingError: They are neither of the same rows nor of rows that are all different.
-    """
-    first = pairs[0]
-    rows = [set(pair.base.ids.tolist()) for pair in pairs]
-    panels = [_panel(pair.quantity, pair.base, pair.candidate, suite) for pair in pairs]
-    each = tuple(panel.difference(*panel.variants) for panel in panels)
-    deltas = [difference.delta for difference in each]
-    if all(own == rows[0] for own in rows):
-        panel = _on_same_rows(pairs, suite)
-        repeated = over_seeds(_difference(panel), deltas, _explained_of_seeds(pairs, suite))
-        return _Pooled(panel, True, each, repeated)
-    if sum(map(len, rows)) > len(set.union(*rows)):
-        raise PairingError("Some rows are scored by more than one member, and others are not.")
-    if _has_own_labels(first.quantity, suite):
-        raise PairingError(
-            "Each fold counts the labels of its own rows; name them in the metric's options "
-            "(labels: [...]), and they can be summed."
-        )
-    clusters = [set(pair.base.clusters.tolist()) for pair in pairs]
-    if sum(map(len, clusters)) > len(set.union(*clusters)):
-        raise PairingError("Near-identical rows lie in more than one fold.")
-    if len({pair.base.stats.shape[1] for pair in pairs}) > 1:
-        raise PairingError("The members' statistics differ in number, so they cannot be summed.")
-    base, candidate = (_one_after_another(pairs, side) for side in ("base", "candidate"))
-    panel = _panel(first.quantity, base, candidate, suite)
-    errors = [difference.error for difference in each if difference.error is not None]
-    known = len(errors) == len(each)
-    explained = float(np.mean(np.square(errors))) if known else None
-    return _Pooled(panel, False, each, over_folds(_difference(panel), deltas, explained))
-
-
-def _panel(quantity: Quantity, base: Sample, candidate: Sample, suite: Suite) -> Panel:
-    named = [
-        Sample(name, own.ids, own.clusters, own.stats)
-        for name, own in ((_BASE, base), (_RECIPE, candidate))
-    ]
-    return Panel(quantity, named, seed=suite.seed)
-
-
-def _difference(panel: Panel) -> Difference:
-    return panel.difference(_BASE, _RECIPE)
-
-
-def _one_after_another(pairs: Sequence[_Pair], side: str) -> Sample:
-    own: list[Sample] = [getattr(pair, side) for pair in pairs]
-    return Sample(
-        side,
-        np.concatenate([sample.ids for sample in own]),
-        np.concatenate([sample.clusters for sample in own]),
-        np.concatenate([sample.stats for sample in own]),
-    )
-
-
-def _on_same_rows(pairs: Sequence[_Pair], suite: Suite) -> Panel:
-    """Base and recipe with each row's statistics summed over the members.
-
-    Of means the sums are divided by their number, so that a share of right answers on which all
-    members agree stays one.
-    """
-    first = pairs[0]
-    one = _panel(first.quantity, first.base, first.candidate, suite)
-    parts = len(pairs) if one.is_mean else 1
-    base, recipe = (
-        np.sum([aligned(first.base, getattr(pair, side)) for pair in pairs], axis=0) / parts
-        for side in ("base", "candidate")
-    )
-    ids, clusters = first.base.ids, first.base.clusters
-    together = (Sample("", ids, clusters, base), Sample("", ids, clusters, recipe))
-    return _panel(first.quantity, *together, suite)
-
-
-def _explained_of_seeds(pairs: Sequence[_Pair], suite: Suite) -> float | None:
-    """Variance of one seed's difference about the seeds' mean that the choice of rows explains."""
-    samples = [
-        Sample(f"{place} {side}", own.ids, own.clusters, own.stats)
-        for place, pair in enumerate(pairs)
-        for side, own in ((_BASE, pair.base), (_RECIPE, pair.candidate))
-    ]
-    panel = Panel(pairs[0].quantity, samples, seed=suite.seed)
-    if panel.resamples.n_clusters < 2:
-        return None
-    places = range(len(pairs))
-    drawn = np.stack([panel.drawn_differences(f"{p} {_BASE}", f"{p} {_RECIPE}") for p in places])
-    apart = drawn - drawn.mean(axis=0)
-    if not np.isfinite(apart).all():
-        return None
-    return float(apart.var(axis=1).sum() / (len(pairs) - 1))
-
-
-def _has_own_labels(quantity: Quantity, suite: Suite) -> bool:
-    """Whether the columns of a metric are of labels that each run found by itself."""
-    specs: Sequence[MetricSpec] = suite.tasks[quantity.task].metric_specs or ()
-    spec = next((spec for spec in specs if spec.name == quantity.metric), None)
-    return spec is not None and counts_labels(spec)
+    return Pair(member.label, quantity, samples[0], samples[1])
 
 
 def _filled(
-    row: PooledRow, members: Sequence[_Member], pairs: Sequence[_Pair], pooled: _Pooled
+    row: PooledRow, members: Sequence[_Member], pairs: Sequence[Pair], own: Pooled
 ) -> PooledRow:
-    panel, repeated = pooled.panel, pooled.repeated
-    difference, quantity = repeated.difference, panel.quantity
+    panel, repeated = own.panel, own.repeated
+    pooled_difference, quantity = repeated.difference, panel.quantity
     return row.model_copy(
         update={
             "unit": quantity.unit,
             "scale": quantity.scale,
             "higher_is_better": quantity.higher_is_better,
-            "rows": "the same" if pooled.same_rows else "held out once",
+            "rows": "the same" if own.same_rows else "held out once",
             "n": len(panel.ids),
             "clusters": panel.resamples.n_clusters,
-            "base": panel.value(_BASE),
-            "value": panel.value(_RECIPE),
-            "delta": difference.delta,
-            "low": difference.low,
-            "high": difference.high,
-            "identical": difference.identical,
+            "base": panel.value(BASE),
+            "value": panel.value(RECIPE),
+            "delta": pooled_difference.delta,
+            "low": pooled_difference.low,
+            "high": pooled_difference.high,
+            "identical": pooled_difference.identical,
             "sampling": repeated.sampling,
             "training": repeated.training,
             "spread": repeated.spread,
             "noise": repeated.noise,
-            "method": difference.method,
-            "reason": difference.reason,
+            "method": pooled_difference.method,
+            "reason": pooled_difference.reason,
             "members": tuple(
-                _score(member, row.what, pair, own)
-                for member, pair, own in zip(members, pairs, pooled.each, strict=True)
+                _score(member, row.what, pair, difference)
+                for member, pair, difference in zip(members, pairs, own.each, strict=True)
             ),
         }
     )
 
 
-def _score(member: _Member, what: str, pair: _Pair, own: Difference) -> MemberScore:
+def _score(member: _Member, what: str, pair: Pair, own: Difference) -> MemberScore:
     def value(sample: Sample) -> float | None:
         total = float(pair.quantity.aggregate(sample.stats.sum(axis=0)))
         return total if np.isfinite(total) else None

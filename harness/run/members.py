@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from harness.console import Reporter
 from harness.plan.plan import run_id_of, suite_digest
 from harness.run.pipeline import run_suite
 from harness.run.state import Options
 from harness.schema import Manifest
 from harness.store.runs import Store, now
-from harness.suite.members import members_of
-from harness.validate.suite import CheckedSuite, check_suite
+from harness.validate.members import member_files
+from harness.validate.suite import CheckedSuite
 
 
 def run_members(
@@ -35,14 +33,6 @@ def run_members(
             done.append(run_suite(own, store, options, reporter))
             combined = _write(file, store, options, names, done)
     return combined, done
-
-
-def member_files(file: CheckedSuite) -> dict[str, CheckedSuite]:
-    """The members of a suite as suites of their own, checked."""
-    return {
-        label: check_suite(replace(file, suite=suite))
-        for label, suite in members_of(file.suite).items()
-    }
 
 
 def _write(
