@@ -70,7 +70,7 @@ def read_results(
             arrays = dict(store.read_stats(cell.scores_key))
         where = str(store.path("scores", cell.scores_key) / "stats.npz")
         task = tasks.get(cell.task)
-        readings += [_reading(cell, score, arrays, task, where) for score in scores]
+        readings += [reading(cell, score, arrays, task, where) for score in scores]
     return readings
 
 
@@ -87,13 +87,26 @@ def counts_labels(spec: MetricSpec) -> bool:
     return not is_evaluate_module(spec.name) and needs_labels(spec)
 
 
-def _reading(
+def reading(
     cell: CellResult,
     score: Score,
     arrays: Mapping[str, NDArray[Any]],
     task: TaskSpec | None,
     where: str,
 ) -> Reading:
+    """One score with its sample.
+
+    Args:
+        cell: Whose it is.
+        score: The record.
+        arrays: Statistics, ids and clusters, as ``TaskOutcome.arrays`` has them.
+        task: What the suite says of the task.
+        where: What an error names as their place.
+
+    Raises:
+        StoreError: The arrays lack the score's statistics.
+    """
+
     def without(reason: str) -> Reading:
         return Reading(cell.variant, cell.task, cell.kind, score, reason=reason)
 
