@@ -10,6 +10,7 @@ import pytest
 from harness.console import Reporter
 from harness.plan.plan import make_plan
 from harness.report.build import build_view
+from harness.report.charts.metrics import training_charts
 from harness.report.sections.methods import SECTION
 from harness.run.pipeline import Options, run_suite
 from harness.schema import Score, TrainingRun
@@ -109,6 +110,7 @@ def test_several_methods_stand_in_one_matrix(tmp_path: Path) -> None:
     table = SECTION.tables(view)["methods"]
     assert [row[11].raw for row in table.rows] == [f"{name}-checkpoint-2" for name in SEVERAL]
     assert "prompt tuning" in SECTION.markdown(view)
+    assert [chart.title for chart in training_charts(view)] == ["Training loss", "Eval loss"]
     again = run_suite(file, store, Options(), Reporter(-1))
     assert again.complete
     assert not any(cell.computed for cell in again.cells)

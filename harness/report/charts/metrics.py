@@ -1,11 +1,11 @@
 """The report's charts, drawn on the server as SVG; each carries the table it was drawn from."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from harness.render.labels import split_words
 from harness.render.numbers import joined, metric_name
-from harness.render.palette import shades
+from harness.render.palette import COLOURS, shades
 from harness.render.svg import Axis, Canvas, make_axis
 from harness.report.charts.chart import (
     BOTTOM,
@@ -149,7 +149,9 @@ def _step_axis(view: View, places: dict[str, tuple[float, str]], width: float) -
 
 
 def training_charts(view: View) -> list[Chart]:
-    """Loss and learning rate over the steps of the training."""
+    """Loss and learning rate over the steps of the training; of several, their losses."""
+    if view.trainings:
+        return list(_charts_of_several(view))
     log = view.training.log if view.training else ()
     losses = [
         Curve("train", "training loss", logged(log, "loss")),
@@ -161,6 +163,27 @@ def training_charts(view: View) -> list[Chart]:
         _training_chart(log, "rate", "Learning rate", rates),
     ]
     return [chart for chart in charts if chart is not None]
+
+
+def _charts_of_several(view: View) -> Iterator[Chart]:
+    """A curve per training, coloured and, beyond as many as there are colours, dashed."""
+    for field, title in (("loss", "Training loss"), ("eval_loss", "Eval loss")):
+        curves = [
+            Curve(_style(place), name, points)
+            for place, (name, run) in enumerate(view.trainings.items())
+            if (points := logged(run.log, field))
+        ]
+        if curves:
+            ident = f"trainings-{field}".replace("_", "-")
+            what = f"{title} of each training over its steps."
+            yield curve_chart(
+                ident, title, what, "as the trainer has it, over each one's steps", curves
+            )
+
+
+def _style(place: int) -> str:
+    again, colour = divmod(place, len(COLOURS))
+    return f"of-run {COLOURS[colour]}" + (" dashed" if again % 2 else "")
 
 
 def _training_chart(
