@@ -25,6 +25,7 @@ from harness.run.merge import is_damaged, merged_weights, plan_merged, unmerged
 from harness.run.only import check_matches, check_patterns, needs_training
 from harness.run.overlaps import look_for_overlaps
 from harness.run.state import Options, Run, start
+from harness.run.trackers import track
 from harness.run.trained import look_at_training
 from harness.run.written import look_at_outputs
 from harness.schema import TRAIN, Example, Manifest, Proof
@@ -185,4 +186,5 @@ def _finish(run: Run) -> Manifest:
     for kind, key in referenced([manifest]):
         run.store.add_digests(kind, key)
     check_matches(run)
+    track(run, manifest)
     return manifest

@@ -661,6 +661,15 @@ def _of_methods(train: Mapping[str, Any]) -> dict[str, Any]:
     return {"base": base, "adapters": "trained", **merged}
 
 
+class ReportSpec(Spec):
+    """Where else scores are shown."""
+
+    trackers: tuple[Literal["tensorboard", "wandb", "mlflow", "trackio"], ...] = Field(
+        (),
+        description="After an eval its scores are logged, by training step, to each of these.",
+    )
+
+
 class Suite(Spec):
     """One evaluation: a base, its training or checkpoints, data, matrix and tasks."""
 
@@ -689,6 +698,10 @@ class Suite(Spec):
     select: SelectSpec = SelectSpec()
     gate: GateSpec = GateSpec()
     human: HumanSpec = HumanSpec()
+    report: ReportSpec = Field(
+        ReportSpec(),
+        exclude_if=lambda report: not report.trackers,  # the run ids from before it was there
+    )
     smoke: tuple[str, ...] = Field(
         (),
         description="What --smoke replaced; whoever sets it marks the results as meaningless.",

@@ -5,6 +5,7 @@ What one part says of another is for :mod:`harness.validate.suite`.
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from importlib.util import find_spec
 from typing import Any
 
 from harness.data.examples import check_first_rows
@@ -29,6 +30,8 @@ def part_checks(file: SuiteFile) -> Iterator[Callable[[], object]]:
     suite = file.suite
     for key, name in _places(suite):
         yield partial(_check_place, file, key, name)
+    for place, tracker in enumerate(suite.report.trackers):
+        yield partial(_check_tracker, file, f"report.trackers[{place}]", tracker)
     yield partial(_engine_of, file)
     for key, ability in _asked_of_engine(file.suite):
         yield partial(_check_ability, file, key, ability)
@@ -67,6 +70,16 @@ def _files_of(key: str, data: Any) -> Iterator[tuple[str, str]]:
 
 def _check_place(file: SuiteFile, key: str, name: str) -> None:
     refuse_address(name, file.at(key))
+
+
+def _check_tracker(file: SuiteFile, key: str, name: str) -> None:
+    """Refuse a tracker whose package is not here: it would show after the eval only."""
+    if find_spec(name) is None:
+        raise SuiteError(
+            f"{key} is {name}, which is not installed.",
+            where=file.at(key),
+            hint=f"Install it with: pip install {name}",
+        )
 
 
 def _engine_of(file: SuiteFile) -> Any:
