@@ -19,6 +19,7 @@ from harness.cli.options import (
     RunsDir,
     Smoke,
     real_run,
+    refuse_beside_smoke,
     say,
     say_json,
     warn,
@@ -94,7 +95,9 @@ def check(
     """
     if smoke:
         with _failing_as_no_regression():
-            code = _smoke_gate(run, runs_dir)
+            changed = baseline if baseline != _BASELINE else None
+            refuse_beside_smoke(baseline=changed, output=output)
+            code = _smoke_gate(run, runs_dir, as_json=as_json)
         raise typer.Exit(code)
     with _failing_as_no_regression():
         from harness.gate.check import run_gate
@@ -148,7 +151,7 @@ def accept(
     say(f"Keep both in version control: {baseline} {sidecar_of(baseline)}")
 
 
-def _smoke_gate(suite: str, runs_dir: Path) -> int:
+def _smoke_gate(suite: str, runs_dir: Path, *, as_json: bool) -> int:
     """Whether what the suite gates is there: its smoke test passes as its own baseline."""
     from harness.cli.eval import smoke_run
     from harness.gate.accept import accept_baseline
@@ -160,7 +163,10 @@ def _smoke_gate(suite: str, runs_dir: Path) -> int:
         baseline = Path(folder) / _BASELINE
         accept_baseline(store, manifest, baseline, "smoke test", "nobody")
         result = run_gate(store, manifest, baseline)
-    say(gate_text(result))
+    if as_json:
+        say_json(result.model_dump_json(indent=1))
+    else:
+        say(gate_text(result))
     return result.exit_code
 
 

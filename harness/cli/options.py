@@ -149,6 +149,23 @@ def suite_and_store(
     return small, store
 
 
+def refuse_beside_smoke(**given: object) -> None:
+    """Refuse options by which what a smoke test makes could leave its folder, or be ignored.
+
+    Raises:
+        UsageError: One is given.
+    """
+    from harness.errors import UsageError
+
+    names = [f"--{name}" for name, value in given.items() if value is not None]
+    if names:
+        raise UsageError(
+            f"A smoke test keeps to its own folder and baseline, so it takes no {names[0]}.",
+            where=names[0],
+            hint="Leave it out.",
+        )
+
+
 def store_in(runs_dir: Path) -> Store:
     """The runs and results of a folder."""
     from harness.files import refuse_address

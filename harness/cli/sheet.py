@@ -20,6 +20,7 @@ from harness.cli.options import (
     print_json,
     print_table,
     real_run,
+    refuse_beside_smoke,
     say,
     warn,
 )
@@ -80,6 +81,8 @@ def export(
             where="--format",
             hint=choices(format_, (*FORMATS, "all")),
         )
+    if smoke:
+        refuse_beside_smoke(output=output)
     store, manifest = smoke_run(run, runs_dir) if smoke else real_run(run, runs_dir)
     formats = FORMATS if format_ == "all" else (format_,)
     reporter = Reporter(-1 if as_json else 0)

@@ -14,6 +14,7 @@ from harness.data.few import few_rows
 from harness.doors import TASK_TYPES
 from harness.errors import OutOfReachError, UsageError
 from harness.models.stand_in import stand_in
+from harness.run.smoke_checkpoints import small_adapters, with_steps_saved
 from harness.schema import TRAIN
 from harness.suite.file import SuiteFile
 from harness.suite.spec import DataSpec, MeasureSpec, PromptSpec, Suite, TaskSpec, TrainSpec
@@ -46,10 +47,16 @@ def smoke_suite(file: CheckedSuite, folder: Path) -> CheckedSuite:
     if suite.train is not None:
         change["train"] = _few_steps_each(suite.train, told)
     change |= _two_trainings(suite, told)
+    if suite.checkpoints is not None and base != suite.base:  # those of a small one fit already
+        change["checkpoints"], line = small_adapters(file, base)
+        told.append(line)
     if suite.measure is not None:
         change["measure"] = suite.measure.model_copy(update=_GRID.model_dump(exclude_unset=True))
         told.append("measure: one small size, twice")
-    small = suite.model_copy(update={**change, "smoke": tuple(told)})
+    small = suite.model_copy(update=change)
+    if small.train is not None:
+        small = with_steps_saved(small, told)
+    small = small.model_copy(update={"smoke": tuple(told)})
     whole = SuiteFile(small, file.path, file.base_dir, None, file.places)
     check_suite(whole, rows=True)  # trackers and packages of the training included
     if small.train is None:
@@ -136,7 +143,8 @@ def _small_tasks(suite: Suite, told: list[str]) -> dict[str, TaskSpec]:
 
 
 def _small(task: TaskSpec) -> TaskSpec:
-    change: dict[str, Any] = {"limit": _DOCUMENTS if task.brings_data else _EXAMPLES}
+    most = _DOCUMENTS if task.brings_data else _EXAMPLES
+    change: dict[str, Any] = {"limit": min(task.limit or most, most)}
     if hasattr(task, "max_new_tokens"):
         change["max_new_tokens"] = min(task.max_new_tokens, _NEW_TOKENS)
     return task.model_copy(update=change)

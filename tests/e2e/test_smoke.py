@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,13 @@ def test_a_suite_of_the_hub_is_tried_without_it(tmp_path: Path) -> None:
         refused = harness(*words, *runs, cwd=tmp_path)
         assert refused.code == 2, words
         assert "is a smoke test" in refused.err
-    assert harness("gate", str(suite), "--smoke", cwd=tmp_path).code == 0
+    for words in (["gate", str(suite), "--baseline", "b.json"], ["sheet", "export", str(suite)]):
+        refused = harness(*words, "--smoke", "--output", "elsewhere", cwd=tmp_path)
+        assert refused.code == 2, words
+        assert not (tmp_path / "elsewhere").exists()
+    gated = harness("gate", str(suite), "--smoke", "--json", cwd=tmp_path)
+    assert gated.code == 0, gated.err
+    assert json.loads(gated.out)["exit_code"] == 0
     sheets = harness("sheet", "export", str(suite), "--smoke", cwd=tmp_path)
     assert sheets.code == 0, sheets.err
 
