@@ -66,8 +66,12 @@ def _silent(suite: Suite) -> Suite:
     """The suite with nothing that would put random figures among real ones."""
     change: dict[str, Any] = {"report": suite.report.model_copy(update={"trackers": ()})}
     if suite.train is not None:
+        methods = {  # whose own arguments go before those of all
+            name: own.model_copy(update={"args": {**own.args, **_SILENT}})
+            for name, own in suite.train.methods.items()
+        }
         args = {**suite.train.args, **_SILENT}
-        change["train"] = suite.train.model_copy(update={"args": args})
+        change["train"] = suite.train.model_copy(update={"args": args, "methods": methods})
     return suite.model_copy(update=change)
 
 
