@@ -43,6 +43,7 @@ def test_a_suite_of_the_hub_is_tried_without_it(tmp_path: Path) -> None:
         refused = harness(*words, *runs, cwd=tmp_path)
         assert refused.code == 2, words
         assert "is a smoke test" in refused.err
+    assert "Note: Not tried: whether the model fits into memory" in done.out
     for words in (["gate", str(suite), "--baseline", "b.json"], ["sheet", "export", str(suite)]):
         refused = harness(*words, "--smoke", "--output", "elsewhere", cwd=tmp_path)
         assert refused.code == 2, words

@@ -48,6 +48,16 @@ def build_verdict(evidence: Evidence) -> Verdict:
     )
 
 
+_TRIED = (
+    "Tried, by the code of a real run: columns, templates, lengths, target modules, packages, "
+    "options of the libraries, and every step of the suite."
+)
+_NOT_TRIED = (
+    "Not tried: whether the model fits into memory, how fast it is and whether it learns, and what "
+    "is made, left out or replaced above."
+)
+
+
 def smoke_verdict(manifest: Manifest, replaced: Sequence[str]) -> Verdict:
     """What a smoke test shows: whether every step ran, and nothing of any model.
 
@@ -61,7 +71,8 @@ def smoke_verdict(manifest: Manifest, replaced: Sequence[str]) -> Verdict:
         outcome="none",
         chosen=None,
         headline=f"SMOKE TEST: {what}. No figure of it says how good, large or fast a model is.",
-        support=tuple(f"In place of what the suite says, {line}." for line in replaced),
+        support=(*(f"In place of what the suite says, {line}." for line in replaced), _TRIED),
+        cautions=(_NOT_TRIED,),
     )
 
 
