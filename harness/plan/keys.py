@@ -98,9 +98,26 @@ def training_of(file: CheckedSuite, train: TrainSpec, examples: Mapping[str, Key
             "versions": installed_versions(_TRAIN_PACKAGES),
             "procedure": _TRAINING_VERSION,
             **({"packing": _PACKING_VERSION} if train.joins_rows else {}),
+            **_stops_by(suite, train, examples),
             **({} if train.completion_only_loss else {"whole_rows": _WHOLE_ROWS_VERSION}),
         }
     )
+
+
+def _stops_by(suite: Suite, train: TrainSpec, examples: Mapping[str, Keyed]) -> dict[str, Any]:
+    """The task that stops a training, with its examples: both can change when it ends."""
+    name = None if train.early_stopping is None else train.early_stopping.task
+    if name is None or name not in suite.tasks:
+        return {}
+    own = examples.get(name)
+    return {
+        "stops_by": {
+            "task": suite.tasks[name].model_dump(mode="json"),
+            "examples": None if own is None else _of_splits(own.identity, ("select",)),
+            "versions": installed_versions(_METRIC_PACKAGES),
+            "scoring": _SCORING_VERSION,
+        }
+    }
 
 
 def weights_of(file: CheckedSuite, variant: Variant) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from transformers import Trainer, TrainerCallback
 from harness.engines.transformers import TransformersModel
 from harness.errors import SuiteError
 from harness.run.quick import QuickTasks, open_tasks
-from harness.suite.file import load_suite
+from harness.suite.file import SuiteFile, load_suite
 
 _FOLDER = "harness"  # in the trainer's output_dir
 
@@ -34,7 +34,8 @@ class HarnessCallback(TrainerCallback):  # type: ignore[misc]  # transformers is
 
     Args:
         trainer: The trainer, whose log is written to.
-        suite: Path or name of a suite; its base, training and matrix are not used.
+        suite: Path or name of a suite, or one that was read. Its base, training and matrix are
+            not used.
         tasks: Names of tasks to run; None: every generation and perplexity task that is scored on
             ``select``. Only examples of that split are read.
         limit: Most examples of each task.
@@ -55,7 +56,7 @@ class HarnessCallback(TrainerCallback):  # type: ignore[misc]  # transformers is
     def __init__(
         self,
         trainer: Any,
-        suite: str | Path,
+        suite: str | Path | SuiteFile,
         *,
         tasks: Sequence[str] | None = None,
         limit: int = 64,
@@ -74,7 +75,7 @@ class HarnessCallback(TrainerCallback):  # type: ignore[misc]  # transformers is
         self._held = ExitStack()
         self._began = time.perf_counter()
         with _undisturbed():
-            file = load_suite(str(suite))
+            file = suite if isinstance(suite, SuiteFile) else load_suite(str(suite))
             self.tasks: QuickTasks = open_tasks(file, self.tokenizer, tasks, limit, self._held)
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:

@@ -6,10 +6,12 @@ resuming, and a finished run computes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
+from typing import Any
 
 from harness.checks.base import findings_about
 from harness.console import Reporter
@@ -32,6 +34,8 @@ from harness.schema import TRAIN, Example, Manifest, Proof
 from harness.select.checkpoint import select_checkpoint
 from harness.store.prune import referenced
 from harness.store.runs import Store
+from harness.suite.rules import SelectSpec
+from harness.suite.spec import TrainSpec
 from harness.tasks.base import TaskRequest, examples_of
 from harness.validate.suite import CheckedSuite
 
@@ -103,10 +107,30 @@ def _train(run: Run, examples: Mapping[str, Sequence[Example]]) -> None:
         item = training.item
         train_once(
             *(run.file, training.spec, run.store, item.key, item.identity),
-            *(examples[TRAIN], run.reporter),
+            *(examples[TRAIN], run.reporter, _watch(run, training.spec)),
         )
         run.plan = make_plan(run.file, run.store)
         run.save()
+
+
+def _watch(run: Run, spec: TrainSpec) -> Callable[[Any], Any] | None:
+    """What stops a training by a task, where that is asked for."""
+    stopping = spec.early_stopping
+    if stopping is None or stopping.task is None:
+        return None
+    from harness.run.callback import HarnessCallback
+
+    rules = SelectSpec(task=stopping.task, metric=stopping.metric)
+    file = replace(run.file, suite=run.file.suite.model_copy(update={"select": rules}))
+    return partial(
+        HarnessCallback,
+        suite=file,
+        tasks=[stopping.task],
+        limit=stopping.limit,
+        patience=stopping.patience,
+        budget=None,  # by a clock, no training would be like another
+        say=lambda line: run.reporter.say(f"  {line}"),
+    )
 
 
 def _rehearse(run: Run, examples: Mapping[str, Sequence[Example]]) -> None:

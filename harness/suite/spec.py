@@ -273,8 +273,22 @@ class QuantizationSpec(Spec):
 
 
 class EarlyStoppingSpec(Spec):
-    """Stops training when eval loss no longer falls."""
+    """Stops training when eval loss no longer falls, or a task no longer gains."""
 
+    task: str | None = Field(
+        None,
+        description="Generation or perplexity task that is scored on select, by which to stop "
+        "instead of by eval loss: run on each checkpoint as it is saved.",
+        exclude_if=lambda value: value is None,  # the keys from before it was there
+    )
+    metric: str | None = Field(
+        None,
+        description="Metric of the task; default: its first.",
+        exclude_if=lambda value: value is None,
+    )
+    limit: Size = Field(
+        64, description="Most examples of the task.", exclude_if=lambda value: value == 64
+    )
     patience: int = Field(3, gt=0, description="Evaluations without improvement before stopping.")
     threshold: float = Field(0.0, ge=0, description="Smallest drop that counts as improvement.")
 
@@ -417,7 +431,8 @@ class TrainSpec(Spec):
         Training stops, or saves, by it; or the suite asks for it.
         """
         asked = self.args.get("metric_for_best_model") or self.args.get("load_best_model_at_end")
-        return bool(self.early_stopping or asked or self.args.get("save_strategy") == "best")
+        stops = self.early_stopping is not None and self.early_stopping.task is None
+        return bool(stops or asked or self.args.get("save_strategy") == "best")
 
     @property
     def joins_rows(self) -> bool:

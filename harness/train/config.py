@@ -106,8 +106,9 @@ def _default_evaluation(args: dict[str, Any], spec: TrainSpec, has_eval_rows: bo
     strategy = args.setdefault("eval_strategy", default)
     if strategy == "steps":
         args.setdefault("eval_steps", args.get("save_steps", SFTConfig.save_steps))
+    by_loss = spec.early_stopping is not None and spec.early_stopping.task is None
     needing = {
-        "train.early_stopping": spec.early_stopping is not None,
+        "train.early_stopping": by_loss,
         "train.args.save_strategy: best": saves == "best",
         "train.args.load_best_model_at_end": bool(args.get("load_best_model_at_end")),
     }
@@ -126,7 +127,7 @@ def _default_evaluation(args: dict[str, Any], spec: TrainSpec, has_eval_rows: bo
                 where=where,
                 hint="Give data.splits a share for eval.",
             )
-    if spec.early_stopping is not None or saves == "best":
+    if by_loss or saves == "best":
         args.setdefault("metric_for_best_model", "eval_loss")
 
 
@@ -134,6 +135,11 @@ def stop_reason(state: Any, spec: TrainSpec, metric: str | None) -> str | None:
     """Why training ended before its last step, in words; None if it did not."""
     if spec.early_stopping is None or state.global_step >= state.max_steps:
         return None
+    if spec.early_stopping.task is not None:
+        return (
+            f"{spec.early_stopping.task} had not gained a standard error in "
+            f"{spec.early_stopping.patience} checkpoints at step {state.global_step}"
+        )
     name = (metric or "eval_loss").removeprefix("eval_").replace("_", " ")
     return (
         f"eval {name} had not improved by more than {spec.early_stopping.threshold:g} for "

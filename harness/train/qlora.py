@@ -45,6 +45,7 @@ class TrainingJob:
     Attributes:
         work_dir: Folder for checkpoints; if it holds complete ones, training goes on from there.
         chat: Whether the prompts were rendered by the tokenizer's chat template.
+        watch: Makes one more callback for the trainer that it is given.
     """
 
     base: BaseSpec
@@ -57,6 +58,7 @@ class TrainingJob:
     work_dir: Path
     progress: TrainProgress
     say: Callable[[str], None]
+    watch: Callable[[Any], Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -148,6 +150,10 @@ def _prepare(job: TrainingJob, policy: DevicePolicy, checkpoint: Path | None) ->
     recorder = Recorder(job.progress, policy.device, progress_of(checkpoint))
     both = rows.rows, held_out.rows
     trainer = make_trainer(model, config, tokenizer, both, spec, policy, [recorder])
+    if job.watch is not None:  # before the recorder, which sees what others decided
+        trainer.remove_callback(recorder)
+        trainer.add_callback(job.watch(trainer))
+        trainer.add_callback(recorder)
     name_tokenizer(trainer.model, job.base.model)
     trainer.remove_callback(transformers.PrinterCallback)  # ours reports instead
     packed = config.packing if config.eval_packing is None else config.eval_packing

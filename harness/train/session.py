@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
@@ -32,6 +32,7 @@ def train_once(
     identity: dict[str, Any],
     examples: Sequence[Example],
     reporter: Reporter,
+    watch: Callable[[Any], Any] | None = None,
 ) -> None:
     """Train into the store under ``key``, going on with an interrupted training of that key.
 
@@ -65,6 +66,7 @@ def train_once(
                         work_dir=work_dir,
                         progress=advance,
                         say=reporter.say,
+                        watch=watch,
                     )
                 )
             write_atomic(record, run.model_dump_json(indent=1) + "\n")

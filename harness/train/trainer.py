@@ -46,7 +46,12 @@ def make_trainer(
     """
     train_rows, eval_rows = rows
     stopping = spec.early_stopping
-    early = stopping and [transformers.EarlyStoppingCallback(stopping.patience, stopping.threshold)]
+    by_loss = stopping is not None and stopping.task is None
+    early = (
+        by_loss
+        and stopping
+        and [transformers.EarlyStoppingCallback(stopping.patience, stopping.threshold)]
+    )
     adapter = None if spec.method == "full" else peft_config(spec, tokenizer.name_or_path)
     more = adapter is not None and needs_more(spec)
     early = [*(early or []), *([MethodCallback()] if more else [])]

@@ -28,6 +28,7 @@ def rule_checks(file: SuiteFile) -> Iterator[Callable[[], None]]:
     yield partial(_check_human, file)
     yield from split_checks(file)
     yield partial(_check_choice, file)
+    yield partial(_check_stopping, file)
     for place, constraint in enumerate(suite.select.constraints):
         yield partial(_check_constraint, file, f"select.constraints[{place}]", constraint)
     yield partial(_check_select, file)
@@ -55,6 +56,27 @@ def _check_choice(file: SuiteFile) -> None:
                 where=file.at(key),
                 hint=_CHOOSE,
             )
+
+
+def _check_stopping(file: SuiteFile) -> None:
+    """Refuse to stop a training by a task that is not there, or has not what is needed."""
+    stopping = file.suite.train and file.suite.train.early_stopping
+    if not stopping or stopping.task is None:
+        return
+    key, task = "train.early_stopping.task", file.suite.tasks.get(stopping.task)
+    if task is None or task.brings_data or SPLIT not in task.scored_splits:
+        raise SuiteError(
+            f"{key} is {stopping.task}, which is no generation or perplexity task that is scored "
+            f"on {SPLIT}.",
+            where=file.at(key),
+            hint=_CHOOSE,
+        )
+    names = [spec.name for spec in task.metric_specs or ()]
+    if stopping.metric is not None and stopping.metric not in names:
+        raise SuiteError(
+            f"{stopping.task} has no metric {stopping.metric}; it has {', '.join(names)}.",
+            where=file.at("train.early_stopping.metric"),
+        )
 
 
 def _check_human(file: SuiteFile) -> None:

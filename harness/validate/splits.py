@@ -28,7 +28,10 @@ def _read(suite: Suite) -> Iterator[tuple[str, str, str]]:
     for train in suite.trainings.values():
         yield "train", TRAIN, "train"
         for key, asked in (
-            ("train.early_stopping", train.early_stopping is not None),
+            (
+                "train.early_stopping",
+                train.early_stopping is not None and train.early_stopping.task is None,
+            ),
             ("train.args.load_best_model_at_end", train.args.get("load_best_model_at_end")),
         ):
             if asked:

@@ -15,7 +15,14 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import SFTConfig, SFTTrainer
 
 from harness import HarnessCallback
-from harness.errors import SuiteError
+from harness.console import Reporter
+from harness.errors import SuiteError, UsageError
+from harness.plan.plan import make_plan
+from harness.run.pipeline import run_suite
+from harness.run.state import Options
+from harness.schema import TrainingRun
+from harness.store.runs import Store
+from harness.validate.suite import read_suite
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of TRL and transformers, as a script has them
 
@@ -132,3 +139,38 @@ def test_a_task_that_is_not_there_is_refused(
 ) -> None:
     with pytest.raises(SuiteError, match="nothing is not a task"):
         HarnessCallback(trainer(), tmp_path / "suite.yaml", tasks=["nothing"])
+
+
+@pytest.mark.slow
+def test_a_suite_stops_its_training_by_a_task(tmp_path: Path, tiny_dir: Path) -> None:
+    """One that gains nothing ends, as the record says; the task is part of the key."""
+    (tmp_path / "rows.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in ROWS))
+    train = (
+        "train: {method: lora, lora: {r: 4}, early_stopping: {task: loss, patience: 1}, "
+        "args: {max_steps: 8, save_steps: 2, learning_rate: 1.0e-12}}"
+    )
+    suite = SUITE.replace("MODEL", str(tiny_dir)).replace("checkpoints: out/checkpoint-*", train)
+    suite = suite.replace("{select: rows.jsonl}", "{train: rows.jsonl, select: rows.jsonl}")
+    (tmp_path / "suite.yaml").write_text(suite)
+    store = Store(tmp_path / "runs")
+    file = read_suite(str(tmp_path / "suite.yaml"))
+    manifest = run_suite(file, store, Options(train_only=True), Reporter(-1))
+    (key,) = manifest.training_keys.values()
+    record = store.read_record("training", key, "training", TrainingRun)
+    assert record.steps == 4
+    assert record.stopped_early == "loss had not gained a standard error in 1 checkpoints at step 4"
+    assert [checkpoint.step for checkpoint in record.checkpoints] == [2, 4]
+    other = read_suite(str(tmp_path / "suite.yaml"), ["tasks.loss.max_length=16"])
+    assert make_plan(other, store).trainings[0].item.key != key
+    assert make_plan(file, store).trainings[0].item.key == key
+
+
+def test_stopping_by_a_task_that_is_not_there_is_refused(tmp_path: Path, tiny_dir: Path) -> None:
+    """By validate, before anything is trained."""
+    (tmp_path / "rows.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in ROWS))
+    train = "train: {early_stopping: {task: nothing}}"
+    suite = SUITE.replace("MODEL", str(tiny_dir)).replace("checkpoints: out/checkpoint-*", train)
+    suite = suite.replace("{select: rows.jsonl}", "{train: rows.jsonl, select: rows.jsonl}")
+    (tmp_path / "suite.yaml").write_text(suite)
+    with pytest.raises(UsageError, match=r"train.early_stopping.task is nothing, which is no"):
+        read_suite(str(tmp_path / "suite.yaml"))
