@@ -77,6 +77,7 @@ def losses(trainer: SFTTrainer) -> list[tuple[float, float]]:
     return [(e["loss"], e["grad_norm"]) for e in trainer.state.log_history if "loss" in e]
 
 
+@pytest.mark.slow
 def test_losses_are_those_of_a_training_without_it(
     trainer: Callable[..., SFTTrainer], tmp_path: Path
 ) -> None:
@@ -99,7 +100,7 @@ def test_losses_are_those_of_a_training_without_it(
     )
 
 
-def test_the_best_by_the_task_is_kept_and_loaded_and_training_stops(
+def test_the_best_by_the_task_is_kept_and_training_stops(
     trainer: Callable[..., SFTTrainer], tmp_path: Path
 ) -> None:
     """A loss that only rises stops the training, and save_total_limit 1 leaves the first."""
@@ -112,6 +113,7 @@ def test_the_best_by_the_task_is_kept_and_loaded_and_training_stops(
     assert [p.name for p in (tmp_path / "out").glob("checkpoint-*")] == ["checkpoint-2"]
 
 
+@pytest.mark.slow
 def test_an_evaluation_over_the_budget_is_skipped_and_told(
     trainer: Callable[..., SFTTrainer], tmp_path: Path
 ) -> None:
