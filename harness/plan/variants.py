@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from harness.suite.arguments import as_sft_takes_them
 from harness.suite.file import SuiteFile
 from harness.suite.spec import Suite, TrainSpec
 
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w-]*/[\w.-]+")
 _SAVE_STEPS = 500  # TRL's default
 _MOST_EXPECTED = 10_000  # names of checkpoints to come that are still told one by one
 UNKNOWN = "checkpoint-*"  # stands for checkpoints whose steps only training will tell
@@ -78,10 +80,10 @@ def external_checkpoints(file: SuiteFile) -> list[Checkpoint]:
             raise SuiteError(
                 f"checkpoints: {pattern!r} matches no folder.",
                 where=file.at("checkpoints"),
-                hint=f"Paths are relative to the suite's folder, {file.base_dir}.",
+                hint=_way_to(pattern, file.base_dir),
             )
         paths.update(dict.fromkeys(folders))
-    own = [converted for path in paths for converted in as_peft(path)]
+    own = [converted for path in _once(paths) for converted in as_peft(path)]
     infos = [check_adapter(path, file.suite.base) for path in own]
     infos.sort(key=lambda i: (i.step is None, i.step or 0, natural_key(str(i.path))))
     names = _unique_names([info.path for info in infos])
@@ -95,6 +97,21 @@ def external_checkpoints(file: SuiteFile) -> list[Checkpoint]:
         )
         for name, info in zip(names, infos, strict=True)
     ]
+
+
+def _way_to(pattern: str, base_dir: Path) -> str:
+    """What to do about a pattern that matches nothing; it may be meant for the Hub."""
+    hint = f"Paths are relative to the suite's folder, {base_dir}."
+    if _HUB_ID.fullmatch(pattern):
+        fetch = f"hf download {pattern} --local-dir {pattern.partition('/')[2]}"
+        hint += f" Adapters of the Hub are not fetched: {fetch}, and name that folder."
+    return hint
+
+
+def _once(paths: Iterable[Path]) -> list[Path]:
+    """Without links to folders that are named themselves, such as ms-swift's last-checkpoint."""
+    plain = {path.resolve() for path in paths if not path.is_symlink()}
+    return [path for path in paths if not (path.is_symlink() and path.resolve() in plain)]
 
 
 def _unique_names(paths: Sequence[Path]) -> list[str]:

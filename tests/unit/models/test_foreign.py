@@ -17,16 +17,37 @@ from peft import PeftModel
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
-from harness.errors import ModelError
+from harness.errors import ModelError, in_a_line
+from harness.models import foreign
+from harness.models.conversion import convert
 from harness.models.foreign import CONVERTED, as_peft
 from harness.models.quiet import quiet
+from harness.suite.elsewhere import answer_of
 
 MADE = Path(__file__).parents[2] / "data" / "adapters"
 
 
 @pytest.fixture(autouse=True)
-def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Converts in this process, which has torch already, into a cache of the test's own."""
+
+    def answer(_module: str, file: str, target: str, *, about: str) -> str | None:
+        try:
+            convert(Path(file), Path(target))
+        except Exception as error:
+            return in_a_line(error)
+        return None
+
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(foreign, "answer_of", answer)
+
+
+def test_a_process_of_its_own_converts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plans are made without torch."""
+    monkeypatch.setattr(foreign, "answer_of", answer_of)
+    assert all(
+        (path / "adapter_model.safetensors").is_file() for path in as_peft(MADE / "mlx-dora")
+    )
 
 
 def logits_of(base: Path, adapter: Path, ids: Any) -> Any:

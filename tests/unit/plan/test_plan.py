@@ -210,6 +210,25 @@ def test_checkpoints_of_equal_name_and_step_stay_apart(tmp_path: Path, store: St
     assert plan.variants[3].digests == plan.variants[2].digests
 
 
+def test_a_link_to_a_checkpoint_is_no_second_one(tmp_path: Path, store: Store) -> None:
+    """As ms-swift leaves it; alone it stands for what it points to."""
+    for step in (4, 8):
+        adapter(tmp_path / "v0" / f"checkpoint-{step}", f"{step}".encode())
+    (tmp_path / "v0" / "last-checkpoint").symlink_to("checkpoint-8")
+    for pattern, names in (
+        ("v0/*", ["checkpoint-4", "checkpoint-8"]),
+        ("v0/last-checkpoint", ["last-checkpoint"]),
+    ):
+        plan = make_plan(suite_file(tmp_path, checkpoints=pattern), store)
+        assert [v.id for v in plan.variants if v.kind == "adapter"] == names
+
+
+def test_an_adapter_of_the_hub_has_to_be_fetched(tmp_path: Path, store: Store) -> None:
+    """The message has the command."""
+    with pytest.raises(SuiteError, match="hf download someone/some-adapter --local-dir"):
+        make_plan(suite_file(tmp_path, checkpoints="someone/some-adapter"), store)
+
+
 def test_checkpoints_are_ordered_by_step(tmp_path: Path, store: Store) -> None:
     """Not by name, where 10 comes before 2."""
     for step in (10, 2):
