@@ -143,7 +143,7 @@ def test_rows_are_never_longer_than_the_model_reads(training):
     whole.folder.mkdir()
     run = train(dataclasses.replace(job, train_examples=[too_long, *job.train_examples]))
     assert run.rows_dropped == {"prompt alone reaches max_length (2048 tokens)": 1}
-    assert any("context is 2048 tokens" in line for line in whole.said)
+    assert any("context holds 2048 tokens" in line for line in whole.said)
 
 
 @pytest.mark.parametrize("which", ["train_examples", "eval_examples"])

@@ -88,9 +88,16 @@ def test_trainable_weights_stay_in_fp32_but_where_bf16_is_native(device, dtype, 
     """TRL's cast to bf16 is undone on CPUs, and where fp16's gradient scaler needs fp32."""
     model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)).bfloat16()
     model[0].requires_grad_(False)
-    keep_full_precision(model, policy(device, dtype))
+    keep_full_precision(model, policy(device, dtype), TrainSpec())
     assert trainable_dtypes(model) == expected
     assert model[0].weight.dtype == torch.bfloat16  # frozen weights are left alone
+
+
+def test_factors_near_1_stay_in_fp32_everywhere():
+    """In bf16 they would lose every small update."""
+    model = torch.nn.Sequential(torch.nn.Linear(2, 2)).bfloat16()
+    keep_full_precision(model, policy("cuda:0", "bf16"), TrainSpec(peft_type="IA3"))
+    assert trainable_dtypes(model) == "float32"
 
 
 def test_a_base_in_bf16_on_cpu_trains_its_adapter_in_fp32(training):
