@@ -14,7 +14,6 @@ from harness.compare.pooled_words import (
     row_name,
     support,
 )
-from harness.files import write_atomic
 from harness.render.delimited import Raw
 from harness.render.markdown import code, plain
 from harness.render.numbers import NONE, estimate, number
@@ -31,7 +30,7 @@ from harness.render.table import (
     to_csv,
     to_markdown,
 )
-from harness.report.write import formats_of
+from harness.report.write import write_formats
 from harness.suite.rules import in_points
 
 _SIDES: dict[str, Side] = {"better": "better", "worse": "worse", "open": "open", "same": "same"}
@@ -209,9 +208,4 @@ def write_pooled(view: PooledView, folder: Path, format_: str = "html") -> list[
     Raises:
         UsageError: There is no such format.
     """
-    paths = []
-    for name in formats_of(format_, list(_RENDERERS)):
-        file, render = _RENDERERS[name]
-        write_atomic(folder / file, render(view), hint="Choose another folder with --output.")
-        paths.append(folder / file)
-    return paths
+    return write_formats(_RENDERERS, view, folder, format_)

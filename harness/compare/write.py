@@ -7,12 +7,11 @@ from harness.compare.charts import forest_chart, loss_charts, style_of
 from harness.compare.tables import results_table, runs_table, settings_table, training_table
 from harness.compare.view import RunsView
 from harness.compare.words import cautions, headline, named, not_compared, support
-from harness.files import write_atomic
 from harness.render.delimited import Raw
 from harness.render.markdown import code, plain
 from harness.render.pages import page_environment, render_page
 from harness.render.table import data_table, raw_fields, to_csv, to_markdown
-from harness.report.write import formats_of
+from harness.report.write import write_formats
 
 
 def render_runs_markdown(view: RunsView) -> str:
@@ -109,7 +108,6 @@ _COLUMNS = (
     *("reference", "delta", "delta_low", "delta_high", "better", "identical"),
     *("delta_method", "p_value", "p_holm", "unit", "scale", "higher_is_better", "reason"),
 )
-_ELSEWHERE = "Choose another folder with --output."
 
 _RENDERERS: Mapping[str, tuple[str, Callable[[RunsView], str]]] = {
     "html": ("comparison.html", render_runs_html),
@@ -133,12 +131,7 @@ def write_runs(view: RunsView, folder: Path, format_: str = "html") -> list[Path
     Raises:
         UsageError: There is no such format.
     """
-    paths = []
-    for name in formats_of(format_, list(_RENDERERS)):
-        file, render = _RENDERERS[name]
-        write_atomic(folder / file, render(view), hint=_ELSEWHERE)
-        paths.append(folder / file)
-    return paths
+    return write_formats(_RENDERERS, view, folder, format_)
 
 
 def _lines(view: RunsView) -> Iterator[tuple[Raw, ...]]:

@@ -50,18 +50,16 @@ class StockGenerator:
     def run(self, row: PromptRow, watched: int = 0) -> Written:
         """Write after one prompt; see ``Decoder.run``."""
         loop = _Loop(row, self._decoding, self._endings, watched, self._on_step)
-        ids = torch.tensor([list(row.ids)], device=self._model.device)
         config = GenerationConfig(
             do_sample=False, max_new_tokens=self._decoding.max_new_tokens, pad_token_id=self._pad
         )
-        with torch.inference_mode(), _bare_defaults(self._model):
-            self._model.generate(
-                input_ids=ids,
-                attention_mask=torch.ones_like(ids),
-                generation_config=config,
-                logits_processor=[loop],
-                stopping_criteria=[_Ended(loop.written)],
-            )
+        _generate(
+            self._model,
+            row,
+            config,
+            logits_processor=[loop],
+            stopping_criteria=[_Ended(loop.written)],
+        )
         return loop.written
 
 
@@ -135,25 +133,33 @@ class OwnGenerator:
 
     def run(self, row: PromptRow) -> Written:
         """Write after one prompt; what follows a stop string is cut off."""
-        ids = torch.tensor([list(row.ids)], device=self._model.device)
-        devices = [ids.device] if ids.device.type == "cuda" else []
-        with torch.inference_mode(), _bare_defaults(self._model), torch.random.fork_rng(devices):
+        device = self._model.device
+        with torch.random.fork_rng([device] if device.type == "cuda" else []), _refusals():
             # a stream of its own, as in ``Draws``: no text depends on those before it
             torch.manual_seed(int(value_digest([self._seed, list(row.ids)])[:15], 16))
-            with _refusals():
-                text = self._model.generate(
-                    input_ids=ids,
-                    attention_mask=torch.ones_like(ids),
-                    generation_config=self._config,
-                )
+            tokens = _generate(self._model, row, self._config)
         written = Written(row)
-        for token in text[0, len(row.ids) :].tolist():
+        for token in tokens[len(row.ids) :]:
             written.tokens.append(token)
             written.reason = self._endings.reason(written.tokens)
             if written.reason is not None:
                 break
         self._on_step(1, len(written.tokens))
         return written
+
+
+def _generate(model: Any, row: PromptRow, config: GenerationConfig, **hooks: Any) -> list[int]:
+    """What ``generate`` makes of one prompt: its tokens, and those that follow."""
+    ids = torch.tensor([list(row.ids)], device=model.device)
+    with torch.inference_mode(), _bare_defaults(model):
+        text = model.generate(
+            input_ids=ids,
+            attention_mask=torch.ones_like(ids),
+            generation_config=config,
+            **hooks,
+        )
+    tokens: list[int] = text[0].tolist()
+    return tokens
 
 
 def own_config(decoding: Decoding, **tokens: Any) -> GenerationConfig:

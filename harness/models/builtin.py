@@ -77,7 +77,7 @@ def resolve_model(base: BaseSpec, base_dir: Path) -> Path | str:
         return source.path
     folder = cache_dir() / "models" / str(cache_name(base, base_dir))
     if source.kind == "tiny":
-        return keep_built(folder, lambda target: _build_tiny(source.name, target))
+        return keep_built(folder, partial(build_tiny, source.name))
     file = source.path
     if file is None:
         package = BUILTIN_GGUF[source.name]
@@ -220,11 +220,12 @@ def _while_loading(location: Path | str, source: dict[str, Any]) -> dict[str, An
     return {"quantization_config": kind(dequantize=True)}
 
 
-def _build_tiny(architecture: str, folder: Path) -> None:
+def build_tiny(architecture: str, folder: Path, tokenizer: Any = None) -> None:
+    """Write a tiny model into a folder; see ``tiny.build``."""
     quiet()
     from harness.models.tiny import build
 
-    build(architecture, folder)
+    build(architecture, folder, tokenizer)
 
 
 def _pin_revision(base: BaseSpec) -> None:

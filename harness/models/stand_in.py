@@ -9,6 +9,7 @@ from typing import Any
 from harness.digests import short_digest
 from harness.errors import ModelError
 from harness.files import json_or_nothing
+from harness.models.builtin import build_tiny
 from harness.models.identity import hub_snapshot
 from harness.models.kept import keep_built
 from harness.models.source import BUILTIN_GGUF, TINY_ARCHITECTURES, TINY_PREFIX, locate
@@ -57,18 +58,10 @@ def stand_in(base: BaseSpec, base_dir: Path) -> tuple[BaseSpec, str]:
     name = short_digest({"architecture": architecture, "tokenizer": _content(tokenizer, base)})
     folder = keep_built(
         cache_dir() / "models" / f"smoke-{architecture}-{name[:12]}",
-        lambda target: _build(architecture, tokenizer, target),
+        lambda target: build_tiny(architecture, target, tokenizer),
     )
     small = base.model_copy(update={**plain, "model": str(folder)})
     return small, f"base.model: {base.model} is a random {architecture} with its own tokenizer"
-
-
-def _build(architecture: str, tokenizer: Any, folder: Path) -> None:
-    from harness.models.quiet import quiet
-    from harness.models.tiny import build
-
-    quiet()
-    build(architecture, folder, tokenizer)
 
 
 def _content(tokenizer: Any, base: BaseSpec) -> Any:

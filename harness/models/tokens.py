@@ -56,15 +56,24 @@ def load_tokenizer(base: BaseSpec, base_dir: Path) -> Any:
             where=str(location),
             hint="Save the tokenizer beside the model (tokenizer.save_pretrained).",
         ) from error
+    require_padding(tokenizer, where=str(location))
+    return tokenizer
+
+
+def require_padding(tokenizer: Any, *, where: str) -> None:
+    """Give a tokenizer a token to pad with: EOS, where it has none of its own.
+
+    Raises:
+        ModelError: It has no EOS token either.
+    """
     if tokenizer.pad_token_id is None:
         if tokenizer.eos_token_id is None:
             raise ModelError(
                 "The tokenizer has neither a pad nor an EOS token, so batches cannot be padded.",
-                where=str(location),
+                where=where,
                 hint="Set pad_token in its tokenizer_config.json to a token it already has.",
             )
         tokenizer.pad_token = tokenizer.eos_token
-    return tokenizer
 
 
 def render_chat(tokenizer: Any) -> Callable[[list[dict[str, str]], bool], str]:

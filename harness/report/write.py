@@ -1,7 +1,8 @@
 """Writes a run's report to files."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 from harness.errors import UsageError
 from harness.files import write_atomic
@@ -12,6 +13,8 @@ from harness.report.html import render_html
 from harness.report.markdown import render_markdown
 from harness.report.tables import foreign_csv, render_csv, render_json
 from harness.report.view.records import View
+
+_View = TypeVar("_View")
 
 _ELSEWHERE = "Choose another folder: --output of harness report, or --runs-dir."
 
@@ -60,15 +63,31 @@ def write_report(
     return [folder / file for file in texts]
 
 
-def formats_of(format_: str, known: Sequence[str]) -> Sequence[str]:
-    """The formats that ``--format`` asks for.
+def write_formats(
+    renderers: Mapping[str, tuple[str, Callable[[_View], str]]],
+    view: _View,
+    folder: Path,
+    format_: str,
+) -> list[Path]:
+    """Render a view into a folder, replacing earlier renderings of the same format.
+
+    Args:
+        renderers: By format the file's name, and what renders it.
+        view: What to show.
+        folder: Where the files go.
+        format_: A format, or ``all``.
+
+    Returns:
+        The files written.
 
     Raises:
         UsageError: There is no such format.
     """
-    if format_ == "all":
-        return known
-    if format_ in known:
-        return [format_]
-    hint = f"Use one of {', '.join([*known, 'all'])}."
-    raise UsageError(f"There is no format {format_!r}.", where="--format", hint=hint)
+    if format_ != "all" and format_ not in renderers:
+        hint = f"Use one of {', '.join([*renderers, 'all'])}."
+        raise UsageError(f"There is no format {format_!r}.", where="--format", hint=hint)
+    paths = []
+    for file, render in renderers.values() if format_ == "all" else [renderers[format_]]:
+        write_atomic(folder / file, render(view), hint="Choose another folder with --output.")
+        paths.append(folder / file)
+    return paths

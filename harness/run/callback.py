@@ -16,6 +16,7 @@ from transformers import Trainer, TrainerCallback
 
 from harness.engines.transformers import TransformersModel
 from harness.errors import SuiteError
+from harness.models.tokens import require_padding
 from harness.run.quick import QuickTasks, open_tasks
 from harness.suite.file import SuiteFile, load_suite
 
@@ -186,8 +187,7 @@ def _tokenizer(trainer: Any) -> Any:
             where="HarnessCallback",
             hint="Make the trainer with processing_class=tokenizer.",
         )
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
+    require_padding(tokenizer, where="HarnessCallback")
     return tokenizer
 
 

@@ -17,6 +17,7 @@ from harness.models.stand_in import stand_in
 from harness.run.smoke_checkpoints import small_adapters, with_steps_saved
 from harness.schema import TRAIN
 from harness.suite.file import SuiteFile
+from harness.suite.rules import ConstraintSpec, GatedMetric
 from harness.suite.spec import DataSpec, MeasureSpec, PromptSpec, Suite, TaskSpec, TrainSpec
 from harness.tasks.base import TaskRequest
 from harness.validate.suite import CheckedSuite, check_suite
@@ -105,14 +106,14 @@ def _with_tasks_here(file: CheckedSuite, told: list[str]) -> Suite:
             where=str(file.path),
             hint="Connect to the network, or give local files under data.",
         )
-    gone = [rule for rule in suite.gate.metrics if rule.task.partition("/")[0] in away]
-    gate = suite.gate.model_copy(
-        update={"metrics": tuple(rule for rule in suite.gate.metrics if rule not in gone)}
-    )
-    kept = tuple(
-        rule for rule in suite.select.constraints if (rule.task or "").partition("/")[0] not in away
-    )
-    select = suite.select.model_copy(update={"constraints": kept})
+
+    def is_here(rule: GatedMetric | ConstraintSpec) -> bool:
+        return (rule.task or "").partition("/")[0] not in away
+
+    metrics = tuple(filter(is_here, suite.gate.metrics))
+    constraints = tuple(filter(is_here, suite.select.constraints))
+    gate = suite.gate.model_copy(update={"metrics": metrics})
+    select = suite.select.model_copy(update={"constraints": constraints})
     return suite.model_copy(update={"tasks": tasks, "gate": gate, "select": select})
 
 
@@ -168,8 +169,8 @@ def _few_steps(train: TrainSpec, told: list[str]) -> TrainSpec:
     args = dict(train.args)
     for name in ("per_device_train_batch_size", "gradient_accumulation_steps"):
         args[name] = min(int(args.get(name, 1)), _BATCH)
-    for name in ("per_device_eval_batch_size",):
-        args[name] = min(int(args.get(name, _BATCH)), _BATCH)
+    name = "per_device_eval_batch_size"
+    args[name] = min(int(args.get(name, _BATCH)), _BATCH)
     if args.get("save_strategy", "steps") == "epoch":
         args |= {"num_train_epochs": 1, "max_steps": -1}
         steps = "one epoch"

@@ -28,8 +28,10 @@ def track(run: Run, manifest: Manifest) -> None:
     A tracker that fails is told as a warning: the run has its scores anyhow.
     """
     trackers = run.file.suite.report.trackers
+    if not trackers:
+        return
     series = scores_by_step(run, manifest)
-    if not trackers or not series:
+    if not series:
         return
     folder = run.store.run_dir(manifest.suite, manifest.run_id)
     digest = short_digest({name: {str(s): v for s, v in p.items()} for name, p in series.items()})

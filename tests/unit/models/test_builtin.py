@@ -31,7 +31,7 @@ def test_tiny_is_built_once_and_kept(tiny_dir, tiny_base, monkeypatch):
     def refuse(*_):
         raise AssertionError("built again")
 
-    monkeypatch.setattr(builtin, "_build_tiny", refuse)
+    monkeypatch.setattr(builtin, "build_tiny", refuse)
     assert resolve_model(tiny_base, Path()) == tiny_dir
     assert tiny_dir.parent == cache_dir() / "models"
 
